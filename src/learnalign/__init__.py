@@ -1,0 +1,1 @@
+"""Choose, before training, the problems worth training on."""

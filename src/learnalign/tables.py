@@ -1,0 +1,124 @@
+"""The tables between the stages: their columns, types and meaning (the interface of the house).
+
+Every table is Arrow in memory and Parquet shards on disk, keyed by ``problem_id``. A stage reads
+the tables before it and writes its own. Changing a column here is changing the contract: raise
+``SCHEMA_VERSION``, which the manifest carries.
+"""
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+
+#: One row a problem of the pool, after duplicates and unusable rows have gone.
+PROBLEMS = pa.schema(
+    [
+        ("problem_id", pa.string()),  # the user's id column, else a hash of prompt and answer
+        ("position", pa.int64()),  # place in the pool as it was read, over all sources
+        ("source_index", pa.int32()),  # which DATA argument
+        ("source_row", pa.int64()),  # 0-based row within that source
+        ("source", pa.string()),  # what a person calls it: data set name, data_source, file stem
+        ("difficulty", pa.string()),  # level or difficulty column, as text; null if there is none
+        ("messages", MESSAGES),  # the chat messages before the template
+        ("answer", pa.string()),  # gold answer as text, GSM8K's already cut at '#### '
+        ("row", pa.string()),  # the user's own row as JSON text
+        ("prompt", pa.string()),  # exactly the text the model sees, template applied
+        ("prompt_ids", pa.list_(pa.int32())),  # exactly the token ids the model sees
+    ]
+)
+
+#: One row a rollout: sample 0..G-1 of a problem.
+ROLLOUTS = pa.schema(
+    [
+        ("problem_id", pa.string()),
+        ("sample", pa.int32()),
+        ("completion", pa.string()),  # decoded, without special tokens and stop string
+        ("token_ids", pa.list_(pa.int32())),  # sampled ids, with the end token if it was sampled
+        ("logprobs", pa.list_(pa.float32())),  # log pi(token) at the sampling temperature
+        ("finish_reason", pa.string()),  # "stop" (end token or stop string) or "length"
+        ("recorded_reward", pa.float64()),  # came with a recorded rollout; null if sampled here
+    ]
+)
+
+#: One row a rollout: what the verifier said of it.
+VERDICTS = pa.schema(
+    [
+        ("problem_id", pa.string()),
+        ("sample", pa.int32()),
+        ("verdict", pa.string()),  # one of VERDICT_KINDS
+        ("reward", pa.float64()),  # null where there is none (unparsed gold, error)
+        ("parsed_answer", pa.string()),  # what was read out of the completion; null if nothing
+        ("detail", pa.string()),  # the verifier's own words, where it had any
+    ]
+)
+
+#: correct: reward above 0.5, or the verifier said so. unparsed_answer and timed_out have reward 0;
+#: unparsed_gold takes the whole problem out; error (the verifier itself failed) has no reward and
+#: its rollout does not count.
+VERDICT_KINDS = ("correct", "wrong", "unparsed_answer", "unparsed_gold", "timed_out", "error")
+
+#: One row a problem: its policy gradient, sketched.
+GRADIENT_STATUSES = ("ok", "no_signal", "nonfinite")
+
+
+def gradients_schema(sketch_size: int) -> pa.Schema:
+    """Schema of the gradients table, for sketches of ``sketch_size`` float16 values.
+
+    ``sketch`` is the sketch of the gradient divided by ``gradient_norm``, the exact Euclidean norm
+    of the unsketched gradient, so that float16 neither under- nor overflows; null unless status is
+    "ok". ``resampled_sketch`` is the same for one bootstrap resample of the problem's rollouts
+    (``resampled_counts[g]`` = how often rollout g was drawn), made for a seeded subset of problems:
+    it is what the stability figure learns the noise of a direction from. It is null elsewhere, and
+    where the resample had no signal.
+    """
+    sketch = pa.list_(pa.float16(), sketch_size)
+    return pa.schema(
+        [
+            ("problem_id", pa.string()),
+            ("status", pa.string()),  # one of GRADIENT_STATUSES
+            ("gradient_norm", pa.float64()),  # exact; 0 without signal, null if not finite
+            ("num_rollouts", pa.int32()),  # rollouts with a reward
+            ("num_tokens", pa.int64()),  # response tokens of the group
+            ("sketch", sketch),
+            ("resampled_counts", pa.list_(pa.int32())),
+            ("resampled_sketch", sketch),
+        ]
+    )
+
+
+#: One row a problem, in the order of the ranking (rank 1 first).
+SCORES = pa.schema(
+    [
+        ("problem_id", pa.string()),
+        ("rank", pa.int64()),  # 1 is best
+        ("selected", pa.bool_()),
+        ("score", pa.float64()),  # the chosen method's score; learnalign: learnability * alignment
+        ("learnability", pa.float64()),  # p(1-p), or the variance of real-valued rewards
+        ("alignment", pa.float64()),  # unit gradient . mean z of the pool (or the target)
+        ("success_rate", pa.float64()),  # mean reward
+        ("success_rate_low", pa.float64()),  # 95 % Jeffreys interval; null for real-valued rewards
+        ("success_rate_high", pa.float64()),
+        ("num_rollouts", pa.int64()),  # rollouts with a reward
+        ("num_correct", pa.int64()),
+        ("num_truncated", pa.int64()),
+        ("gradient_norm", pa.float64()),
+        ("mean_response_tokens", pa.float64()),
+        ("stability", pa.float64()),  # how often it is selected when the rollouts are resampled
+        ("source", pa.string()),
+        ("difficulty", pa.string()),
+        ("position", pa.int64()),
+    ]
+)
+
+#: One row a problem that was read but left the pool, and why.
+EXCLUDED = pa.schema(
+    [
+        ("problem_id", pa.string()),
+        ("source_index", pa.int32()),
+        ("source_row", pa.int64()),
+        ("stage", pa.string()),  # problems, verdicts, gradients
+        ("reason", pa.string()),  # duplicate, near_duplicate, contaminated, unparsed_gold, ...
+        ("detail", pa.string()),
+    ]
+)
