@@ -1,0 +1,144 @@
+"""One configuration out of a file, ``--set`` pairs and flags; the resolved one into a file."""
+
+import platform
+import subprocess
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from learnalign import files
+from learnalign.config import Config
+from learnalign.errors import LearnAlignError, nearest
+
+_PACKAGES = ("learnalign", "torch", "transformers", "math-verify", "pyarrow", "numpy")
+
+
+def load_config(
+    file: Path | None = None,
+    *,
+    sets: Iterable[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+) -> Config:
+    """Build the configuration: the file first, then ``--set a.b=c``, then flags.
+
+    Args:
+        file: YAML or TOML; the ``config.yaml`` of a run folder can be replayed.
+        sets: Texts such as ``rollouts.temperature=0.8``; the value is read as YAML.
+        overrides: Dotted keys to values; None means "not given".
+
+    Raises:
+        LearnAlignError: for a missing or broken file, an unknown key (the nearest is named), and a
+            value that does not fit.
+
+    Example:
+        >>> load_config(sets=["rollouts.num_rollouts=4"]).rollouts.num_rollouts
+        4
+        >>> load_config(sets=["rollouts.temprature=1"])
+        Traceback (most recent call last):
+        learnalign.errors.LearnAlignError: got the unknown option 'rollouts.temprature'
+          expected: an option of 'rollouts': the nearest is 'temperature'
+          to do: correct the name; `learnalign select --help` lists the options
+    """
+    tree: dict[str, Any] = _read(file) if file else {}
+    tree.pop("made_by", None)
+    for text in sets:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise LearnAlignError(
+                f"got --set {text}", expected="--set section.option=value", do="add the '='"
+            )
+        _put(tree, key.strip(), yaml.safe_load(value))
+    for key, value in (overrides or {}).items():
+        if value is not None and value != ():
+            _put(tree, key, value)
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise _explained(error, file) from error
+
+
+def write_config(path: Path, config: Config) -> None:
+    """Write the resolved configuration, with the versions that ran it, so it can be replayed."""
+    made_by = {
+        "versions": {name: _version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "git": _git_hash(),
+    }
+    tree = config.model_dump(mode="json") | {"made_by": made_by}
+    files.write_text(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise LearnAlignError(f"got no file {file}", expected="a YAML or TOML file", do="check it")
+    try:
+        text = file.read_text(encoding="utf-8")
+        tree = tomllib.loads(text) if file.suffix == ".toml" else yaml.safe_load(text)
+    except (tomllib.TOMLDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LearnAlignError(f"cannot read {file}: {error}", do="mend the file") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise LearnAlignError(
+            f"{file} holds a {type(tree).__name__}",
+            expected="sections such as 'rollouts:' with options below them",
+            do="see a run folder's config.yaml for a whole one",
+        )
+    return tree
+
+
+def _put(tree: dict[str, Any], key: str, value: object) -> None:
+    *sections, last = key.split(".")
+    for name in sections:
+        below = tree.setdefault(name, {})
+        if not isinstance(below, dict):
+            raise LearnAlignError(f"got the option '{key}', but '{name}' is a value, no section")
+        tree = below
+    tree[last] = value
+
+
+def _explained(error: ValidationError, file: Path | None) -> LearnAlignError:
+    """Say the first thing that is wrong, in the user's words."""
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"] if not str(part).startswith("function-")]
+    key = ".".join(place)
+    where = f" in {file}" if file else ""
+    if first["type"] == "extra_forbidden":
+        section: type[BaseModel] = Config
+        for name in place[:-1]:
+            annotation = section.model_fields[name].annotation
+            assert isinstance(annotation, type)
+            section = annotation
+        of = f"an option of '{'.'.join(place[:-1])}'" if place[:-1] else "a section"
+        return LearnAlignError(
+            f"got the unknown option '{key}'{where}",
+            expected=f"{of}: {nearest(place[-1], section.model_fields)}",
+            do="correct the name; `learnalign select --help` lists the options",
+        )
+    return LearnAlignError(
+        f"got {key} = {first['input']!r}{where}", expected=first["msg"], do="correct the value"
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_hash() -> str | None:
+    """Name the commit of the checkout LearnAlign runs from; None for an installed package."""
+    here = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=5
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,106 @@
+"""What a stage's table depends on: the options behind it, the model's weights, the files' bytes."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from learnalign import files
+from learnalign.config import Config
+
+_BLOCKS = 16
+_BLOCK_BYTES = 65_536
+
+
+def fingerprint(options: Mapping[str, Any]) -> str:
+    """Hash options, whatever their order.
+
+    Example:
+        >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+        True
+    """
+    text = json.dumps(options, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Say which options differ.
+
+    Example:
+        >>> differences({"rollouts.temperature": 1.0}, {"rollouts.temperature": 0.7})
+        ['rollouts.temperature was 1.0, is now 0.7']
+    """
+    keys = sorted(set(old) | set(new))
+    return [
+        f"{key} was {old.get(key)!r}, is now {new.get(key)!r}"
+        for key in keys
+        if json.dumps(old.get(key), default=str) != json.dumps(new.get(key), default=str)
+    ]
+
+
+def stage_options(config: Config, stage: str) -> dict[str, Any]:
+    """Collect the options a stage's table depends on, with those of the stages before it.
+
+    What changes the time it takes but not the result (token budgets, worker counts) is left out.
+    """
+    options = _flat(config, "data") | _flat(config, "prompt")
+    options |= {"model.path": config.model.path, "model.revision": config.model.revision}
+    options |= {"run.shard_size": config.run.shard_size}
+    options["data.contents"] = [_contents(path) for path in config.data.paths]
+    options["data.decontaminate.contents"] = [
+        _contents(str(path)) for path in config.data.decontaminate
+    ]
+    options["rollouts.max_tokens"] = config.rollouts.max_tokens
+    if stage == "problems":
+        return options
+    options |= _flat(config, "rollouts", "token_budget") | _flat(config, "model")
+    options |= {"run.seed": config.run.seed, "model.weights": weights_digest(config.model.path)}
+    options["rollouts.recorded.contents"] = [
+        _contents(str(path)) for path in config.rollouts.recorded
+    ]
+    if config.model.adapter is not None:
+        options["model.adapter.weights"] = weights_digest(str(config.model.adapter))
+    if stage == "rollouts":
+        return options
+    options |= _flat(config, "verifier", "workers")
+    if stage == "verdicts":
+        return options
+    return options | _flat(config, "gradients", "token_budget")
+
+
+def weights_digest(path: str) -> str | None:
+    """Identify a model folder's weights by their sizes and 16 sampled blocks of each file.
+
+    A checkpoint that was trained further differs everywhere, so a sample tells it apart in
+    milliseconds, however large it is. None for a hub name, which its revision identifies.
+    """
+    folder = Path(path)
+    if not path or not folder.is_dir():
+        return None
+    digest = hashlib.sha256()
+    for file in sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")]):
+        size = file.stat().st_size
+        digest.update(f"{file.name}:{size}".encode())
+        step = max(1, size // _BLOCKS)
+        with file.open("rb") as stream:
+            for start in range(0, size, max(step, _BLOCK_BYTES)):
+                stream.seek(start)
+                digest.update(stream.read(_BLOCK_BYTES))
+    return digest.hexdigest()[:16]
+
+
+def _contents(path: str) -> str | None:
+    """Identify a data file by its bytes (a folder by its files); None for names and specs."""
+    place = Path(path)
+    if place.is_file():
+        return files.sha256(place)[:16]
+    if place.is_dir():
+        parts = [f"{p.name}:{files.sha256(p)}" for p in sorted(place.rglob("*")) if p.is_file()]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return None
+
+
+def _flat(config: Config, section: str, *leave_out: str) -> dict[str, Any]:
+    values = getattr(config, section).model_dump(mode="json", exclude={*leave_out, "device"})
+    return {f"{section}.{key}": value for key, value in values.items()}

@@ -1,0 +1,205 @@
+"""The run folder: one table a stage in Parquet shards, kept whole through any kill."""
+
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from learnalign import files
+from learnalign.errors import LearnAlignError
+from learnalign.runs.fingerprints import differences, fingerprint
+from learnalign.runs.manifest import Manifest, Shard, StageRecord, read_manifest, write_manifest
+from learnalign.tables import EXCLUDED
+
+#: The stages that keep shards, in the order in which the data flows.
+STAGES = ("problems", "rollouts", "verdicts", "gradients")
+
+
+class RunFolder:
+    """A run's tables on disk. Reading needs no lock; writing needs ``locked()``.
+
+    Args:
+        path: The folder; made when first written to.
+
+    Raises:
+        LearnAlignError: if the manifest that lies there cannot be read by this version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.manifest: Manifest = read_manifest(self.path / "manifest.json")
+
+    @classmethod
+    def existing(cls, path: Path, *, needs: str = "problems") -> "RunFolder":
+        """Open the folder of a run that has at least the whole table ``needs``."""
+        folder = cls(path)
+        record = folder.manifest.stages.get(needs)
+        if record is None or not record.complete:
+            raise LearnAlignError(
+                f"{path} holds no finished table '{needs}'",
+                expected="the folder of a run (--out of learnalign select)",
+                do="run `learnalign select MODEL DATA --out ...` first, or check the path",
+            )
+        return folder
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process.
+
+        Raises:
+            LearnAlignError: at once, if another process holds it, or it cannot be written to.
+        """
+        with files.explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / ".lock")
+            owner = self.path / ".owner"
+            try:
+                lock.acquire(timeout=0)
+            except Timeout as error:
+                who = owner.read_text() if owner.exists() else "another process"
+                raise LearnAlignError(
+                    f"{self.path} is being worked on by {who}",
+                    expected="one process a run folder",
+                    do="wait until it has finished, or give another folder with --out",
+                ) from error
+        try:
+            with files.explained(self.path):
+                owner.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+            self.manifest = read_manifest(self.path / "manifest.json")
+            yield
+        finally:
+            owner.unlink(missing_ok=True)
+            lock.release()
+
+    def begin(self, stage: str, options: Mapping[str, Any]) -> StageRecord:
+        """Open a stage for writing, or go on with it where it was.
+
+        Raises:
+            LearnAlignError: if the table there was made with other options.
+        """
+        record = self.manifest.stages.get(stage)
+        if record is None:
+            record = StageRecord(fingerprint=fingerprint(options), options=dict(options))
+            self.manifest.stages[stage] = record
+            self._save()
+        elif record.fingerprint != fingerprint(options):
+            changed = differences(record.options, options)
+            raise LearnAlignError(
+                f"the table {self.path / stage} was made with other options: " + "; ".join(changed),
+                expected="the options it was made with, or no old table",
+                do=f"make it anew with --redo {stage} (later tables go with it), or give another "
+                "folder with --out",
+            )
+        return record
+
+    def redo(self, stage: str) -> None:
+        """Throw away a stage's table and those that were made from it."""
+        if stage not in STAGES:
+            raise LearnAlignError(
+                f"got --redo {stage}", expected="one of " + ", ".join(STAGES), do="name a stage"
+            )
+        for later in STAGES[STAGES.index(stage) :]:
+            self.manifest.stages.pop(later, None)
+        self.manifest.summary = {}
+        self._save()
+        for later in STAGES[STAGES.index(stage) :]:
+            shutil.rmtree(self.path / later, ignore_errors=True)
+            for excluded in (self.path / "excluded").glob(f"{later}-*.parquet"):
+                excluded.unlink()
+
+    def write_shard(
+        self,
+        stage: str,
+        index: int,
+        table: pa.Table,
+        *,
+        seconds: float,
+        tokens: int = 0,
+        excluded: pa.Table | None = None,
+    ) -> None:
+        """Write one shard; it exists from the moment the manifest names it."""
+        path = self.path / stage / f"part-{index:05d}.parquet"
+        files.write_table(path, table)
+        if excluded is not None and excluded.num_rows:
+            files.write_table(self.path / "excluded" / f"{stage}-{index:05d}.parquet", excluded)
+        self.manifest.stages[stage].shards[index] = Shard(
+            file=str(path.relative_to(self.path)),
+            rows=table.num_rows,
+            bytes=path.stat().st_size,
+            sha256=files.sha256(path),
+            seconds=round(seconds, 3),
+            tokens=tokens,
+            excluded=0 if excluded is None else excluded.num_rows,
+        )
+        self._save()
+
+    def finish(self, stage: str, **facts: object) -> None:
+        """Mark a stage's table as whole."""
+        record = self.manifest.stages[stage]
+        if record.complete and not facts:
+            return
+        record.complete = True
+        record.facts.update(facts)
+        self._save()
+
+    def set_summary(self, summary: dict[str, Any]) -> None:
+        """Write the selection's figures into the manifest."""
+        self.manifest.summary = summary
+        self._save()
+
+    def num_shards(self, stage: str) -> int:
+        """Count a stage's shards."""
+        record = self.manifest.stages.get(stage)
+        return len(record.shards) if record else 0
+
+    def read_shard(self, stage: str, index: int) -> pa.Table:
+        """Read one shard.
+
+        Raises:
+            LearnAlignError: if the file is gone or is not the one that was written.
+        """
+        shard = self.manifest.stages[stage].shards[index]
+        path = self.path / shard.file
+        if not path.exists() or path.stat().st_size != shard.bytes:
+            raise LearnAlignError(
+                f"{path} is not the file that was written ({shard.bytes} bytes)",
+                expected="a run folder nobody else has changed",
+                do=f"make the table anew with --redo {stage}",
+            )
+        return pq.read_table(path)
+
+    def shards(self, stage: str) -> Iterator[pa.Table]:
+        """Read a stage's shards one after the other, in order."""
+        for index in sorted(self.manifest.stages[stage].shards):
+            yield self.read_shard(stage, index)
+
+    def table(self, stage: str) -> pa.Table:
+        """Read a stage's whole table into memory."""
+        return pa.concat_tables(self.shards(stage))
+
+    def excluded(self) -> pa.Table:
+        """Read the problems that have left the pool so far, in the order of the stages."""
+        tables = [
+            pq.read_table(self.path / "excluded" / f"{stage}-{index:05d}.parquet")
+            for stage in STAGES
+            if stage in self.manifest.stages
+            for index, shard in sorted(self.manifest.stages[stage].shards.items())
+            if shard.excluded
+        ]
+        return pa.concat_tables(tables) if tables else EXCLUDED.empty_table()
+
+    def manifest_dict(self) -> dict[str, Any]:
+        """Give the manifest as plain data."""
+        plain: dict[str, Any] = json.loads(self.manifest.model_dump_json())
+        return plain
+
+    def _save(self) -> None:
+        write_manifest(self.path / "manifest.json", self.manifest)
