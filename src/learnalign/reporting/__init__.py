@@ -1,1 +1,1 @@
-"""Placeholder first line."""
+"""What a person looks at: one self-contained page of a run."""

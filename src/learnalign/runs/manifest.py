@@ -36,7 +36,7 @@ class StageRecord(BaseModel):
     fingerprint: str
     """Hash of everything that the table's contents depend on."""
     options: dict[str, Any]
-    """The options behind the fingerprint, flat (``rollouts.temperature``), for the error message."""
+    """The options behind the fingerprint, flat (``rollouts.temperature``), for messages."""
     shards: dict[int, Shard] = {}
     complete: bool = False
     facts: dict[str, Any] = {}

@@ -1,0 +1,178 @@
+"""The numbers of the report, computed from the tables; nothing here knows about HTML or figures."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from learnalign.tables import VERDICT_KINDS
+
+Floats = NDArray[np.float64]
+
+NOT_GIVEN = "not given"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A key number at the top of the report."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """How many problems of one source or difficulty there are, and how many were chosen."""
+
+    name: str
+    total: int
+    chosen: int
+
+
+@dataclass(frozen=True)
+class Count:
+    """One kind of thing, how often it occurs, and its share of them all (0 to 1)."""
+
+    name: str
+    count: int
+    share: float
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """What a stage cost: seconds of wall-clock time, tokens, bytes on disk."""
+
+    name: str
+    rows: int
+    seconds: float
+    tokens: int
+    bytes: int
+
+
+def numbers(table: pa.Table, column: str) -> Floats:
+    """Take a numeric or boolean column as float64, with NaN where it is null.
+
+    Example:
+        >>> numbers(pa.table({"score": [1, None]}), "score")
+        array([ 1., nan])
+    """
+    values = table[column].cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return cast(Floats, np.asarray(values, dtype=np.float64))
+
+
+def texts(table: pa.Table, column: str) -> list[str | None]:
+    """Take a text column as a list, with None where it is null."""
+    return cast("list[str | None]", table[column].to_pylist())
+
+
+def chosen(scores: pa.Table) -> NDArray[np.bool_]:
+    """Say of each ranked problem whether it was chosen, shape [n]."""
+    return numbers(scores, "selected") == 1.0
+
+
+def spearman(x: Floats, y: Floats) -> tuple[float | None, int]:
+    """Give Spearman's rank correlation over the pairs without NaN, and how many pairs there are.
+
+    The correlation is None where it does not exist: fewer than three pairs, or a constant side.
+
+    Example:
+        >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([1.0, 4.0, 9.0]))
+        (1.0, 3)
+        >>> spearman(np.array([1.0, 2.0]), np.array([1.0, np.nan]))
+        (None, 1)
+    """
+    both = np.isfinite(x) & np.isfinite(y)
+    x, y = x[both], y[both]
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return None, len(x)
+    return round(float(spearmanr(x, y).statistic), 12), len(x)
+
+
+def strata(scores: pa.Table, column: str) -> list[Stratum]:
+    """Count pool and chosen problems by ``source`` or ``difficulty``; empty if none is given.
+
+    Sources come largest first, difficulties in natural order (level 2 before level 10).
+    """
+    names = [name if name is not None else NOT_GIVEN for name in texts(scores, column)]
+    if set(names) <= {NOT_GIVEN}:
+        return []
+    total = Counter(names)
+    taken = Counter(
+        name for name, is_chosen in zip(names, chosen(scores), strict=True) if is_chosen
+    )
+    rows = [Stratum(name, count, taken[name]) for name, count in total.items()]
+    if column == "difficulty":
+        return sorted(rows, key=lambda row: _natural(row.name))
+    return sorted(rows, key=lambda row: (-row.total, row.name))
+
+
+def verdict_counts(verdicts: pa.Table) -> list[Count]:
+    """Count the rollouts by verdict, in the fixed order of the kinds; all kinds are listed."""
+    found = Counter(texts(verdicts, "verdict"))
+    return _counts({kind: found[kind] for kind in VERDICT_KINDS})
+
+
+def excluded_counts(excluded: pa.Table) -> list[Count]:
+    """Count the excluded problems by reason, the most frequent first."""
+    found = Counter(
+        f"{reason} ({stage})"
+        for stage, reason in zip(texts(excluded, "stage"), texts(excluded, "reason"), strict=True)
+    )
+    return _counts(dict(found.most_common()))
+
+
+def stage_costs(manifest: dict[str, Any]) -> list[StageCost]:
+    """Sum rows, seconds, tokens and bytes over each stage's shards, in the manifest's order."""
+    costs = []
+    for name, stage in manifest.get("stages", {}).items():
+        shards = list(stage["shards"].values())
+        costs.append(
+            StageCost(
+                name=name,
+                rows=sum(shard["rows"] for shard in shards),
+                seconds=sum(shard["seconds"] for shard in shards),
+                tokens=sum(shard["tokens"] for shard in shards),
+                bytes=sum(shard["bytes"] for shard in shards),
+            )
+        )
+    return costs
+
+
+def total_cost(costs: list[StageCost]) -> StageCost:
+    """Add the stages up."""
+    return StageCost(
+        name="all stages",
+        rows=sum(cost.rows for cost in costs),
+        seconds=sum(cost.seconds for cost in costs),
+        tokens=sum(cost.tokens for cost in costs),
+        bytes=sum(cost.bytes for cost in costs),
+    )
+
+
+def truncated(scores: pa.Table) -> Count:
+    """Count the ranked problems' rollouts that ended at the token limit."""
+    count = int(np.nansum(numbers(scores, "num_truncated")))
+    total = int(np.nansum(numbers(scores, "num_rollouts")))
+    return Count("truncated", count, count / total if total else 0.0)
+
+
+def _counts(found: dict[str, int]) -> list[Count]:
+    total = sum(found.values())
+    return [Count(name, count, count / total if total else 0.0) for name, count in found.items()]
+
+
+def _natural(name: str) -> tuple[bool, list[tuple[bool, float, str]]]:
+    """Sort key: digits as numbers, "not given" last."""
+    parts = re.split(r"(\d+(?:\.\d+)?)", name)
+    pieces = [
+        (not part[:1].isdigit(), float(part), "") if part[:1].isdigit() else (True, 0.0, part)
+        for part in parts
+        if part
+    ]
+    return name == NOT_GIVEN, pieces

@@ -1,0 +1,177 @@
+"""Writes ``report.html``: one page of a run that needs no network and no other file.
+
+Completions are text that a model made up, so nothing of them is trusted: the template escapes
+everything, figures are read from escaped JSON, and the page's content security policy lets only
+the two scripts run whose hashes it names.
+"""
+
+import base64
+import hashlib
+import shlex
+from dataclasses import dataclass
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+import pyarrow as pa
+import yaml
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from learnalign import files
+from learnalign.reporting import facts, figures, wording
+from learnalign.reporting.examples import examples, shown_ids
+
+MAX_EXCLUDED = 500
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """All that the report is made from.
+
+    Of ``problems`` and ``rollouts`` only the problems named by
+    `learnalign.reporting.examples.shown_ids` are read: the rest may be left out of them.
+    """
+
+    title: str
+    config: dict[str, Any]
+    """The resolved configuration, ``Config.model_dump(mode="json")``."""
+    manifest: dict[str, Any]
+    """The run folder's manifest, ``Manifest.model_dump()``."""
+    problems: pa.Table
+    rollouts: pa.Table
+    verdicts: pa.Table
+    scores: pa.Table
+    excluded: pa.Table
+    summary: dict[str, Any]
+    """What `rank` says of the selection: ``warnings``, a list of text, and ``stability``, None or
+    a dict with ``expected_overlap`` (0 to 1) and, if it likes, a ``definition``, are read."""
+    command: str = ""
+    """The command that makes the run again; empty: the one that replays its ``config.yaml``."""
+
+
+def write_report(data: ReportData, path: Path) -> None:
+    """Write the report, whole or not at all.
+
+    Args:
+        data: The run's tables and figures.
+        path: The file to write, ``report.html`` in the run folder. About 5 MB, nearly all of it
+            plotly.js, which stands in the file once.
+
+    Raises:
+        LearnAlignError: if the file cannot be written.
+    """
+    files.write_text(path, render(data))
+
+
+def render(data: ReportData) -> str:
+    """Make the page, as text."""
+    plotly_js, report_js = get_plotlyjs(), _part("report.js")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "percent": wording.percent,
+        "figure": wording.figure,
+        "duration": wording.duration,
+        "size": wording.size,
+    }
+    return environment.from_string(_part("report.html.j2")).render(
+        **_numbers(data),
+        **_examples(data),
+        **_figures(data),
+        title=data.title,
+        config=yaml.safe_dump(data.config, sort_keys=False, allow_unicode=True),
+        command=data.command or _command(data.config),
+        version=data.manifest.get("learnalign", ""),
+        css=Markup(_part("report.css")),
+        plotly_js=Markup(plotly_js),
+        report_js=Markup(report_js),
+        script_hashes=Markup(f"{_hash(plotly_js)} {_hash(report_js)}"),
+    )
+
+
+def _numbers(data: ReportData) -> dict[str, Any]:
+    scores, costs = data.scores, facts.stage_costs(data.manifest)
+    total = facts.total_cost(costs)
+    length, signal = facts.numbers(scores, "mean_response_tokens"), _signal(scores)
+    stability = data.summary.get("stability") or {}
+    return {
+        "headline": wording.headline(data.config, scores),
+        "tiles": wording.tiles(scores, data.summary, total),
+        "warnings": data.summary.get("warnings", []),
+        "rho_norm": facts.spearman(length[signal], facts.numbers(scores, "gradient_norm")[signal]),
+        "rho_score": facts.spearman(length[signal], facts.numbers(scores, "score")[signal]),
+        "stability": (
+            {"definition": "", **stability} if stability.get("expected_overlap") is not None else {}
+        ),
+        "verdicts": facts.verdict_counts(data.verdicts),
+        "truncated": facts.truncated(scores),
+        "max_tokens": data.config["rollouts"]["max_tokens"],
+        "excluded_counts": facts.excluded_counts(data.excluded),
+        "excluded": data.excluded.slice(0, MAX_EXCLUDED).to_pylist(),
+        "num_excluded": data.excluded.num_rows,
+        "costs": costs,
+        "total": total,
+    }
+
+
+def _examples(data: ReportData) -> dict[str, Any]:
+    tables = {
+        "problems": data.problems,
+        "rollouts": data.rollouts,
+        "verdicts": data.verdicts,
+        "scores": data.scores,
+    }
+    first, last = shown_ids(data.scores)
+    return {"first": examples(first, **tables), "last": examples(last, **tables)}
+
+
+def _figures(data: ReportData) -> dict[str, Any]:
+    scores, seed = data.scores, data.config["run"]["seed"]
+    plane = figures.learnability_alignment(scores, seed=seed)
+    has_threshold = False
+    if plane is not None and data.config["selection"]["method"] == "learnalign":
+        has_threshold = figures.add_threshold(plane, scores)
+    made = {
+        "success-rates": figures.success_rates(scores),
+        "learnability-alignment": plane,
+        "length-norm": figures.length_norm(scores, seed=seed),
+        "length-score": figures.length_score(scores, seed=seed),
+        "sources": figures.shares(facts.strata(scores, "source")),
+        "difficulties": figures.shares(facts.strata(scores, "difficulty")),
+        "stability-by-rank": figures.stability(scores, seed=seed),
+    }
+    return {
+        "has_threshold": has_threshold,
+        "figures": {name: figure and _json(figure) for name, figure in made.items()},
+    }
+
+
+def _signal(scores: pa.Table) -> Any:
+    return facts.numbers(scores, "learnability") > 0
+
+
+def _command(config: dict[str, Any]) -> str:
+    out = str(config["run"]["out"]).rstrip("/")
+    replay = ["--config", f"{out}/config.yaml", "--out", f"{out}-again"]
+    return shlex.join(["learnalign", "select", *replay])
+
+
+def _json(figure: go.Figure) -> Markup:
+    """Write a figure as JSON that can stand in a script element, whatever text is in it."""
+    text = figure.to_json()
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def _part(name: str) -> str:
+    return package_files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    """Name a script in a content security policy."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
