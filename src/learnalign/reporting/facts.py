@@ -73,7 +73,7 @@ def texts(table: pa.Table, column: str) -> list[str | None]:
 
 def chosen(scores: pa.Table) -> NDArray[np.bool_]:
     """Say of each ranked problem whether it was chosen, shape [n]."""
-    return numbers(scores, "selected") == 1.0
+    return np.equal(numbers(scores, "selected"), 1.0)
 
 
 def spearman(x: Floats, y: Floats) -> tuple[float | None, int]:

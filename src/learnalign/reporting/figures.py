@@ -179,7 +179,7 @@ def _success_edges(rate: Floats, rollouts: Floats, correct: Floats) -> Floats:
     group = rollouts[0]
     alike = bool(np.all(rollouts == group) and np.allclose(rate * rollouts, correct))
     if alike and 1 <= group <= 32:
-        return (np.arange(group + 2) - 0.5) / group
+        return np.asarray((np.arange(group + 2) - 0.5) / group, dtype=np.float64)
     low, high = min(0.0, float(rate.min())), max(1.0, float(rate.max()))
     return np.linspace(low, high, 21)
 

@@ -63,9 +63,11 @@ def figure(value: float | None) -> str:
 
     Example:
         >>> [figure(v) for v in (0.0123456, 0.5, 1234.5, None, float("nan"))]
-        ['0.0123', '0.5', '1.23e+03', '–', '–']
+        ['0.0123', '0.5', '1,234', '—', '—']
     """
-    return "–" if value is None or not np.isfinite(value) else f"{value:.3g}"  # noqa: RUF001
+    if value is None or not np.isfinite(value):
+        return "—"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def headline(config: dict[str, Any], scores: pa.Table) -> str:
