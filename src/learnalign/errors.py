@@ -9,7 +9,7 @@ class LearnAlignError(ValueError):
 
     Example:
         >>> str(LearnAlignError("got no file", expected="a JSONL file", do="check the path"))
-        'got no file\\n  expected: a JSONL file\\n  to do: check the path'
+        'got no file\n  expected: a JSONL file\n  to do: check the path'
     """
 
     def __init__(self, got: str, *, expected: str | None = None, do: str | None = None) -> None:

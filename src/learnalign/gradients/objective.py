@@ -1,0 +1,84 @@
+"""The GRPO objective of one problem: advantages of its rollouts, weights of their tokens.
+
+The policy gradient is ``sum_g w_g sum_t grad log pi(o_{g,t})``, so a rollout needs one number
+``w_g``. Rollouts come from the policy itself: the importance ratio is 1, clipping is inactive, and
+the KL term's gradient vanishes (arXiv 2506.11480, the GRPO gradient, with pi_ref = pi_theta).
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Loss = Literal["grpo", "dr_grpo", "dapo"]
+ScaleRewards = Literal["group", "none"]
+
+#: Added to the standard deviation of a group's rewards, as TRL and verl do.
+EPSILON = 1e-4
+
+
+def advantages(rewards: ArrayLike, *, scale_rewards: ScaleRewards = "group") -> NDArray[np.float64]:
+    """Compare each rollout's reward with its group's mean.
+
+    Args:
+        rewards: (G,) rewards.
+        scale_rewards: ``group`` divides by the sample standard deviation (ddof 1) plus 1e-4, as
+            TRL's GRPOTrainer does; ``none`` does not.
+
+    Returns:
+        (G,) advantages, all exactly 0 if the rewards are equal.
+
+    Example:
+        >>> advantages([1.0, 0.0]).round(3).tolist()
+        [0.707, -0.707]
+        >>> advantages([1.0, 1.0]).tolist()
+        [0.0, 0.0]
+    """
+    values = np.asarray(rewards, dtype=np.float64)
+    if len(values) < 2 or np.ptp(values) == 0.0:
+        return np.zeros_like(values)
+    centred: NDArray[np.float64] = values - values.mean()
+    if scale_rewards == "none":
+        return centred
+    scaled: NDArray[np.float64] = centred / (values.std(ddof=1) + EPSILON)
+    return scaled
+
+
+def rollout_weights(
+    rewards: ArrayLike,
+    lengths: ArrayLike,
+    *,
+    loss: Loss = "grpo",
+    scale_rewards: ScaleRewards = "group",
+    max_tokens: int,
+) -> NDArray[np.float64]:
+    """Weigh the log-probability of each rollout's tokens in the problem's objective.
+
+    Args:
+        rewards: (G,) rewards.
+        lengths: (G,) response tokens, the end token counted.
+        loss: ``grpo`` A/(G length), ``dr_grpo`` A/(G max_tokens), ``dapo`` A/(tokens of the group).
+        scale_rewards: See `advantages`.
+        max_tokens: Longest response that could be sampled; ``dr_grpo`` divides by it.
+
+    Returns:
+        (G,) weights of the objective, to be climbed; a trainer's loss is its negative. An empty
+        response weighs nothing.
+
+    Example:
+        >>> rollout_weights([1, 0], [2, 4], scale_rewards="none", max_tokens=8).tolist()
+        [0.125, -0.0625]
+        >>> rollout_weights([1, 0], [2, 4], loss="dapo", scale_rewards="none", max_tokens=8).round(3).tolist()
+        [0.083, -0.083]
+    """  # noqa: E501
+    values = advantages(rewards, scale_rewards=scale_rewards)
+    tokens = np.asarray(lengths, dtype=np.float64)
+    match loss:
+        case "grpo":
+            denominators = len(tokens) * np.maximum(tokens, 1.0)
+        case "dr_grpo":
+            denominators = np.full_like(tokens, len(tokens) * max_tokens)
+        case "dapo":
+            denominators = np.full_like(tokens, max(tokens.sum(), 1.0))
+    weights: NDArray[np.float64] = np.where(tokens > 0, values / denominators, 0.0)
+    return weights
