@@ -14,7 +14,7 @@ MARKS = {
     "wrong": "✗",
     "unparsed_answer": "?",
     "unparsed_gold": "?",
-    "timed_out": "⏱",
+    "timed_out": "T",
     "error": "!",
 }
 

@@ -16,6 +16,7 @@ from learnalign.reporting.facts import Floats, Stratum, chosen, numbers, texts
 
 MAX_POINTS = 5000
 MAX_STRATA = 30
+HEIGHT = 360  # pixels
 
 CHOSEN, REST, LINE = "#0072B2", "#A9B1BA", "#D55E00"
 
@@ -24,8 +25,7 @@ _TEMPLATE = go.layout.Template(
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#333"},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "margin": {"l": 64, "r": 16, "t": 36, "b": 52},
-        "height": 360,
+        "margin": {"l": 64, "r": 16, "t": 36, "b": 60},
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         "hoverlabel": {"align": "left", "bgcolor": "#fff", "font": {"color": "#222"}},
         "xaxis": {"gridcolor": "#e6e8eb", "linecolor": "#888", "zeroline": False},
@@ -98,7 +98,7 @@ def add_threshold(made: go.Figure, scores: pa.Table) -> bool:
 def length_norm(scores: pa.Table, *, seed: int) -> go.Figure | None:
     """Draw response length against the gradient's norm, for the problems with a gradient."""
     norm = numbers(scores, "gradient_norm")
-    return _scatter(
+    made = _scatter(
         scores,
         x=numbers(scores, "mean_response_tokens"),
         y=norm,
@@ -107,11 +107,12 @@ def length_norm(scores: pa.Table, *, seed: int) -> go.Figure | None:
         mask=norm > 0,
         seed=seed,
     )
+    return _log_if_wide(_log_if_wide(made, "x"), "y")
 
 
 def length_score(scores: pa.Table, *, seed: int) -> go.Figure | None:
     """Draw response length against the score, for the problems with signal."""
-    return _scatter(
+    made = _scatter(
         scores,
         x=numbers(scores, "mean_response_tokens"),
         y=numbers(scores, "score"),
@@ -120,6 +121,7 @@ def length_score(scores: pa.Table, *, seed: int) -> go.Figure | None:
         mask=numbers(scores, "learnability") > 0,
         seed=seed,
     )
+    return _log_if_wide(made, "x")
 
 
 def shares(strata: list[Stratum]) -> go.Figure | None:
@@ -130,30 +132,37 @@ def shares(strata: list[Stratum]) -> go.Figure | None:
     if not strata:
         return None
     rows = _merged(strata)
-    names = [_label(row.name) for row in rows]
+    places = list(range(len(rows)))
     made = _figure("problems", "")
-    made.add_bar(
-        y=names,
-        x=[row.chosen for row in rows],
-        orientation="h",
-        name="chosen",
-        marker_color=CHOSEN,
-        hovertemplate="%{y}: %{x} chosen<extra></extra>",
+    parts = (
+        ("chosen", CHOSEN, [row.chosen for row in rows]),
+        ("not chosen", REST, [row.total - row.chosen for row in rows]),
     )
-    made.add_bar(
-        y=names,
-        x=[row.total - row.chosen for row in rows],
-        orientation="h",
-        name="not chosen",
-        marker_color=REST,
-        text=[f"{row.chosen:,} of {row.total:,} ({row.chosen / row.total:.0%})" for row in rows],
-        textposition="outside",
-        cliponaxis=False,
-        hovertemplate="%{y}: %{x} not chosen<extra></extra>",
+    for name, colour, counts in parts:
+        made.add_bar(
+            y=places,
+            x=counts,
+            orientation="h",
+            name=name,
+            marker_color=colour,
+            text=[_label(row.name) for row in rows],
+            textposition="none",
+            hovertemplate=f"%{{text}}: %{{x}} {name}<extra></extra>",
+        )
+    labels = [
+        f"{_label(row.name, 26)}<br><b>{row.chosen:,}</b> of {row.total:,}"
+        f" ({row.chosen / row.total:.0%})"
+        for row in rows
+    ]
+    made.update_layout(barmode="stack", height=120 + 44 * len(rows), legend_traceorder="normal")
+    made.update_yaxes(
+        tickvals=places,
+        ticktext=labels,
+        autorange="reversed",
+        automargin=True,
+        showgrid=False,
+        ticklabelstandoff=8,
     )
-    made.update_layout(barmode="stack", height=120 + 30 * len(rows))
-    made.update_yaxes(type="category", autorange="reversed", automargin=True, showgrid=False)
-    made.update_xaxes(range=[0, 1.3 * max(row.total for row in rows)])
     return made
 
 
@@ -164,7 +173,7 @@ def stability(scores: pa.Table, *, seed: int) -> go.Figure | None:
         x=numbers(scores, "rank"),
         y=numbers(scores, "stability"),
         x_title="rank",
-        y_title="share of resamples that choose it",
+        y_title="share of resamples choosing it",
         mask=np.ones(scores.num_rows, dtype=bool),
         seed=seed,
     )
@@ -223,9 +232,15 @@ def _scatter(
         made.add_annotation(
             text=note, showarrow=False, xref="paper", yref="paper", x=1, y=1, xanchor="right"
         )
-    for update, values in ((made.update_xaxes, x[index]), (made.update_yaxes, y[index])):
+    return made
+
+
+def _log_if_wide(made: go.Figure | None, axis: str) -> go.Figure | None:
+    """Make an axis logarithmic when its values are positive and span more than a factor of 30."""
+    if made is not None:
+        values = np.concatenate([np.asarray(trace[axis], dtype=float) for trace in made.data])
         if values.min() > 0 and values.max() / values.min() > 30:
-            update(type="log")
+            made.update_layout({f"{axis}axis": {"type": "log", "dtick": 1}})
     return made
 
 
@@ -256,12 +271,12 @@ def _merged(strata: list[Stratum]) -> list[Stratum]:
     return [*kept, others]
 
 
-def _label(text: str) -> str:
+def _label(text: str, width: int = 60) -> str:
     """Escape a text for plotly, cut to what a figure has room for."""
-    return escape(text if len(text) <= 40 else text[:39] + "…")
+    return escape(text if len(text) <= width else text[: width - 1] + "…")
 
 
 def _figure(x_title: str, y_title: str) -> go.Figure:
-    made = go.Figure(layout={"template": _TEMPLATE})
+    made = go.Figure(layout={"template": _TEMPLATE, "height": HEIGHT})
     made.update_xaxes(title_text=x_title)
     return made.update_yaxes(title_text=y_title)

@@ -23,7 +23,7 @@ def duration(seconds: float) -> str:
         >>> [duration(s) for s in (0.04, 9.26, 75, 7325)]
         ['0.0 s', '9.3 s', '1 min 15 s', '2 h 2 min']
     """
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     if seconds < 3600:
         return f"{int(seconds // 60)} min {int(seconds % 60)} s"
