@@ -58,10 +58,32 @@ def write_report(data: ReportData, path: Path) -> None:
     Args:
         data: The run's tables and figures.
         path: The file to write, ``report.html`` in the run folder. About 5 MB, nearly all of it
-            plotly.js, which stands in the file once.
+            plotly.js, which stands in the file once; 3 MB more with every scatter plot full.
 
     Raises:
         LearnAlignError: if the file cannot be written.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> from learnalign import tables
+        >>> from learnalign.config import Config
+        >>> path = Path(mkdtemp()) / "report.html"
+        >>> write_report(
+        ...     ReportData(
+        ...         title="An empty run",
+        ...         config=Config().model_dump(mode="json"),
+        ...         manifest={"stages": {}},
+        ...         problems=tables.PROBLEMS.empty_table(),
+        ...         rollouts=tables.ROLLOUTS.empty_table(),
+        ...         verdicts=tables.VERDICTS.empty_table(),
+        ...         scores=tables.SCORES.empty_table(),
+        ...         excluded=tables.EXCLUDED.empty_table(),
+        ...         summary={},
+        ...     ),
+        ...     path,
+        ... )
+        >>> "No problem was ranked." in path.read_text(encoding="utf-8")
+        True
     """
     files.write_text(path, render(data))
 

@@ -82,7 +82,7 @@ def headline(config: dict[str, Any], scores: pa.Table) -> str:
 
 
 def tiles(scores: pa.Table, summary: dict[str, Any], total: StageCost) -> list[Tile]:
-    """Make the key numbers; what was not measured reads "not measured"."""
+    """Make the key numbers; what was not measured is a dash."""
     taken = chosen(scores)
     n, k = scores.num_rows, int(taken.sum())
     signal = int((numbers(scores, "learnability") > 0).sum())
@@ -92,11 +92,9 @@ def tiles(scores: pa.Table, summary: dict[str, Any], total: StageCost) -> list[T
         Tile("chosen", f"{k:,} of {n:,}", percent(k / n) + " of the pool" if n else ""),
         Tile("with signal", f"{signal:,}", percent(signal / n) + " of the pool" if n else ""),
         Tile("mean success rate", _mean(rate[taken]), f"chosen; pool {_mean(rate)}"),
-        Tile(
-            "stability",
-            "not measured" if overlap is None else percent(overlap),
-            "expected overlap with itself on resampled rollouts",
-        ),
+        Tile("stability", "—", "not measured")
+        if overlap is None
+        else Tile("stability", percent(overlap), "expected overlap on resampled rollouts"),
         Tile("time", duration(total.seconds), "all stages"),
         Tile("tokens", f"{total.tokens:,}", "sampled and differentiated"),
     ]
@@ -104,4 +102,4 @@ def tiles(scores: pa.Table, summary: dict[str, Any], total: StageCost) -> list[T
 
 def _mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> str:
     known = values[np.isfinite(values)]
-    return f"{known.mean():.3f}" if len(known) else "not measured"
+    return f"{known.mean():.3f}" if len(known) else "—"
