@@ -1,0 +1,157 @@
+"""Loading a policy and its tokenizer: safetensors only, no code from the model's folder."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from learnalign.config import ModelConfig
+from learnalign.errors import LearnAlignError
+
+
+def load_tokenizer(config: ModelConfig) -> Any:
+    """Load the model's tokenizer, padding on the left; the end token pads if nothing else does.
+
+    Raises:
+        LearnAlignError: if the path is no model folder and no reachable hub name.
+    """
+    _check_folder(config.path)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(config.path, **_options(config))
+    except (OSError, ValueError, KeyError) as error:
+        raise _unloadable(config.path, "tokenizer", error) from error
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(config: ModelConfig, *, dtype: torch.dtype) -> Any:
+    """Load the policy in evaluation mode onto its device, with its adapter if one is given.
+
+    Args:
+        config: Which model, and where it runs.
+        dtype: Of its weights.
+
+    Raises:
+        LearnAlignError: as `load_tokenizer`, and if the weights are not in safetensors.
+    """
+    _check_folder(config.path)
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            config.path, dtype=dtype, use_safetensors=True, **_options(config)
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise _unloadable(config.path, "model", error) from error
+    if config.adapter is not None:
+        model = _with_adapter(model, config.adapter)
+    return model.to(resolve_device(config.device)).eval()
+
+
+def context_length(config: ModelConfig) -> int | None:
+    """Read how many tokens the model can see; None if it does not say."""
+    _check_folder(config.path)
+    try:
+        values = AutoConfig.from_pretrained(config.path, **_options(config)).get_text_config()
+    except (OSError, ValueError, KeyError) as error:
+        raise _unloadable(config.path, "configuration", error) from error
+    names = ("max_position_embeddings", "n_positions")
+    lengths = [int(getattr(values, name, None) or 0) for name in names]
+    return max(lengths) or None
+
+
+def resolve_device(name: str) -> torch.device:
+    """Turn ``auto`` into the best device there is.
+
+    Example:
+        >>> resolve_device("cpu")
+        device(type='cpu')
+    """
+    if name != "auto":
+        try:
+            return torch.device(name)
+        except RuntimeError as error:
+            raise LearnAlignError(
+                f"got the device '{name}'", expected="auto, cpu, cuda, cuda:1 or mps", do="name one"
+            ) from error
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def resolve_dtype(
+    name: str, device: torch.device, *, purpose: Literal["rollouts", "gradients"]
+) -> torch.dtype:
+    """Turn ``auto`` into a dtype.
+
+    Rollouts take bfloat16 on an accelerator and on a CPU with instructions for it; gradients take
+    bfloat16 on an accelerator and float32 on a CPU.
+
+    Example:
+        >>> resolve_dtype("auto", torch.device("cpu"), purpose="gradients")
+        torch.float32
+    """
+    if name != "auto":
+        dtype: torch.dtype = getattr(torch, name)
+        return dtype
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    if device.type == "cpu" and purpose == "rollouts" and _quick_bfloat16():
+        return torch.bfloat16
+    return torch.float32
+
+
+def _quick_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware."""
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def _options(config: ModelConfig) -> dict[str, Any]:
+    return {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
+
+
+def _check_folder(path: str) -> None:
+    """Tell a folder that is no model from a hub name."""
+    place = Path(path)
+    if place.is_dir() and not (place / "config.json").is_file():
+        seen = sorted(p.name for p in place.iterdir())[:8]
+        raise LearnAlignError(
+            f"the folder {path} is no model: it holds {', '.join(seen) or 'nothing'}",
+            expected="config.json, the tokenizer's files and *.safetensors",
+            do="give the folder that save_pretrained wrote",
+        )
+    looks_local = path.startswith((".", "/", "~")) or path.count("/") > 1
+    if not path or place.is_file() or (looks_local and not place.exists()):
+        raise LearnAlignError(
+            f"got the model '{path}'",
+            expected="a model folder, or a hub name such as Qwen/Qwen2.5-1.5B-Instruct",
+            do="check the path",
+        )
+
+
+def _unloadable(path: str, what: str, error: Exception) -> LearnAlignError:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return LearnAlignError(
+        f"cannot load the {what} of '{path}': {lines[0]}",
+        expected="a folder written by save_pretrained (safetensors), or a hub name in reach",
+        do="check the path and the network; code that comes with a model runs only with "
+        "--set model.trust_remote_code=true",
+    )
+
+
+def _with_adapter(model: Any, adapter: Path) -> Any:
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise LearnAlignError(
+            "model.adapter needs the package peft", do="pip install 'learnalign[lora]'"
+        ) from error
+    if not (adapter / "adapter_model.safetensors").is_file():
+        raise LearnAlignError(
+            f"the folder {adapter} is no adapter",
+            expected="adapter_config.json and adapter_model.safetensors",
+            do="give the folder that peft's save_pretrained wrote",
+        )
+    return PeftModel.from_pretrained(model, str(adapter))
