@@ -1,0 +1,79 @@
+"""Drawing one token a row by inverse transform, from a uniform number that belongs to the row.
+
+``torch.multinomial`` costs more than a small model's forward pass on a CPU and draws from one
+stream for the whole batch. Here the cumulative distribution is searched twice, first over blocks of
+256 tokens, then inside one block, with a number in [0, 1) the caller gives.
+"""
+
+import hashlib
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+_BLOCK = 256
+
+
+def uniforms(seed: int, problem_id: str, sample: int, count: int) -> NDArray[np.float64]:
+    """Give the random stream of one rollout: (count,) float64 in [0, 1).
+
+    It depends on its arguments alone, so neither batches nor restarts change it.
+
+    Example:
+        >>> bool((uniforms(0, "a", 1, 5)[:3] == uniforms(0, "a", 1, 3)).all())
+        True
+    """
+    digest = hashlib.sha256(problem_id.encode()).digest()
+    key = np.array([seed, int.from_bytes(digest[:8], "little")], dtype=np.uint64)
+    counter = np.array([0, 0, 0, sample], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter)).random(count)
+
+
+def draw(
+    logits: torch.Tensor, uniform: torch.Tensor, *, temperature: float, top_p: float = 1.0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw a token for each row.
+
+    Args:
+        logits: (B, V) of any float dtype; computed in float32.
+        uniform: (B,) float64 in [0, 1).
+        temperature: The logits are divided by it.
+        top_p: Draw among the likeliest tokens whose total probability first reaches it.
+
+    Returns:
+        (B,) int64 token ids, and (B,) float32 log-probabilities at this temperature, before top-p.
+        Where a row's logits hold NaN or +Inf its log-probability is NaN and its token means nothing.
+
+    Example:
+        >>> tokens, logprobs = draw(torch.tensor([[0.0, 0.0]]), torch.tensor([0.7]), temperature=1.0)
+        >>> tokens.tolist(), logprobs.exp().tolist()
+        ([1], [0.5])
+    """  # noqa: E501
+    logprobs = torch.log_softmax(logits.float() / temperature, dim=-1)
+    weights = logprobs.exp()
+    if top_p < 1.0:
+        weights = _nucleus(weights, top_p)
+    count, size = weights.shape
+    blocks = -(-size // _BLOCK)
+    if blocks * _BLOCK != size:
+        weights = torch.nn.functional.pad(weights, (0, blocks * _BLOCK - size))
+    blocked = weights.view(count, blocks, _BLOCK)
+    outer = blocked.sum(-1, dtype=torch.float64).cumsum(-1)
+    goal = uniform.to(outer)[:, None] * outer[:, -1:]
+    block = torch.searchsorted(outer, goal, right=True).clamp(max=blocks - 1)
+    below = torch.where(block > 0, outer.gather(1, (block - 1).clamp(min=0)), 0.0)
+    chosen = blocked[torch.arange(count, device=weights.device), block[:, 0]].double()
+    inner = chosen.cumsum(-1)
+    # Rounding can leave a goal at a block's very end; stay below it, where there is weight.
+    rest = torch.minimum((goal - below).clamp(min=0.0), inner[:, -1:] * (1.0 - 1e-12))
+    place = torch.searchsorted(inner, rest, right=True).clamp(max=_BLOCK - 1)
+    tokens = (block * _BLOCK + place)[:, 0].clamp(max=size - 1)
+    return tokens, logprobs.gather(1, tokens[:, None])[:, 0]
+
+
+def _nucleus(weights: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Set to zero what lies outside the smallest set of likeliest tokens that reaches ``top_p``."""
+    ordered, index = weights.sort(dim=-1, descending=True)
+    before = ordered.cumsum(-1, dtype=torch.float64) - ordered
+    kept = torch.where(before < top_p, ordered, 0.0)
+    return torch.zeros_like(weights).scatter(1, index, kept)

@@ -1,0 +1,241 @@
+"""The embedded engine: rollouts of any causal language model of transformers.
+
+A batch's prompts run once each; their key-value cache is then repeated for the G samples. Each
+sample draws from a random stream of its own, and leaves the batch soon after it has finished.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from learnalign.config import RolloutConfig
+from learnalign.rollouts.engine import Progress
+from learnalign.rollouts.sampling import draw, uniforms
+from learnalign.tables import ROLLOUTS
+
+#: Rows leave a batch when this share of it has finished.
+_COMPACT_SHARE = 0.25
+#: Steps between two looks at what has finished, where a look makes the processor wait for the GPU.
+_GPU_STEPS = 8
+
+
+@dataclass
+class _State:
+    """A batch while it is decoded; ``alive`` maps its present rows to all rows."""
+
+    cache: Any
+    mask: torch.Tensor  # (B, T)
+    positions: torch.Tensor  # (B,) of the next token
+    alive: torch.Tensor  # (B,)
+    done: torch.Tensor  # (B,) booleans
+
+    def keep(self, index: torch.Tensor) -> None:
+        """Drop the rows that are not in ``index``."""
+        self.cache.batch_select_indices(index)
+        self.mask, self.positions = self.mask[index], self.positions[index]
+        self.alive, self.done = self.alive[index], self.done[index]
+
+
+class TransformersEngine:
+    """Samples rollouts with a loaded model.
+
+    Args:
+        model: A causal language model of transformers, on its device.
+        tokenizer: Its tokenizer; used to decode, and for the end token's id.
+        config: G, temperature, top-p, token budget and the rest.
+        seed: Sample g of a problem depends on (seed, problem_id, g), the prompt and the model.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, config: RolloutConfig, *, seed: int) -> None:
+        self.model, self.tokenizer, self.config, self.seed = model.eval(), tokenizer, config, seed
+        self.device = next(model.parameters()).device
+        self.failures: list[tuple[str, str, str]] = []
+        text = model.config.get_text_config()
+        self.context = int(getattr(text, "max_position_embeddings", 0) or 0) or 1 << 30
+        self.end_ids = torch.tensor(_end_ids(model, tokenizer), device=self.device)
+        self.pad_id = tokenizer.pad_token_id or 0
+
+    def sample(self, problems: pa.Table, progress: Progress | None = None) -> pa.Table:
+        """Sample G rollouts of each problem.
+
+        Args:
+            problems: PROBLEMS table with ``prompt_ids`` shorter than the model's context.
+            progress: Called with the number of problems after each batch.
+
+        Returns:
+            ROLLOUTS table in the order of ``problems``. A problem with NaN or Inf in its logits is
+            left out and added to ``failures``.
+        """
+        ids = problems["problem_id"].to_pylist()
+        prompts = problems["prompt_ids"].to_pylist()
+        found: dict[str, list[dict[str, Any]]] = {}
+        for batch in self._batches(prompts):
+            rows = self._decode([ids[i] for i in batch], [prompts[i] for i in batch])
+            for i, rollouts in zip(batch, rows, strict=True):
+                found[ids[i]] = rollouts
+            if progress is not None:
+                progress(len(batch))
+        rows_in_order = [row for problem_id in ids for row in found[problem_id]]
+        return pa.Table.from_pylist(rows_in_order, schema=ROLLOUTS)
+
+    def _batches(self, prompts: list[list[int]]) -> Iterator[list[int]]:
+        """Group problems of like length, as many as the token budget holds."""
+        order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
+        while order:
+            width = len(prompts[order[0]]) + self.config.max_tokens
+            count = max(1, self.config.token_budget // (width * self.config.num_rollouts))
+            yield order[:count]
+            order = order[count:]
+
+    @torch.inference_mode()
+    def _decode(self, ids: list[str], prompts: list[list[int]]) -> list[list[dict[str, Any]]]:
+        """Run a batch of problems to its end."""
+        group, most = self.config.num_rollouts, self.config.max_tokens
+        state, logits = self._prefill(prompts)
+        total = len(prompts) * group
+        random = torch.from_numpy(
+            np.stack([uniforms(self.seed, i, g, most) for i in ids for g in range(group)])
+        ).to(self.device)
+        limits = torch.tensor(
+            [min(most, self.context - len(p)) for p in prompts for _ in range(group)],
+            device=self.device,
+        )
+        tokens = torch.full((total, most), self.pad_id, dtype=torch.long, device=self.device)
+        logprobs = torch.zeros(total, most, device=self.device)
+        lengths = limits.clone()
+        ended = torch.zeros(total, dtype=torch.bool, device=self.device)
+        look = 1 if self.device.type == "cpu" or self.config.stop else _GPU_STEPS
+        for step in range(most):
+            token, logprob = draw(
+                logits,
+                random[state.alive, step],
+                temperature=self.config.temperature,
+                top_p=self.config.top_p,
+            )
+            tokens[state.alive, step], logprobs[state.alive, step] = token, logprob
+            stopped = torch.isin(token, self.end_ids) | self._stopped(tokens, state, step)
+            new = stopped & ~state.done
+            lengths[state.alive] = torch.where(new, step + 1, lengths[state.alive])
+            ended[state.alive] |= new
+            state.done |= stopped | (step + 1 >= limits[state.alive]) | logprob.isnan()
+            if (step + 1) % look == 0 or step + 1 == most:
+                if step + 1 == most or bool(state.done.all()):
+                    break
+                if float(state.done.float().mean()) >= _COMPACT_SHARE and self._can_select(state):
+                    kept = (~state.done).nonzero()[:, 0]
+                    state.keep(kept)
+                    token = token[kept]
+            logits = self._step(state, token)
+        return self._rows(ids, tokens, logprobs, lengths, ended)
+
+    def _prefill(self, prompts: list[list[int]]) -> tuple[_State, torch.Tensor]:
+        """Run the prompts, once each, and repeat what they leave for the group's samples."""
+        group = self.config.num_rollouts
+        width = max(map(len, prompts))
+        inputs = torch.full((len(prompts), width), self.pad_id)
+        mask = torch.zeros(len(prompts), width, dtype=torch.long)
+        for row, prompt in enumerate(prompts):
+            inputs[row, width - len(prompt) :] = torch.tensor(prompt)
+            mask[row, width - len(prompt) :] = 1
+        inputs, mask = inputs.to(self.device), mask.to(self.device)
+        output = self.model(
+            input_ids=inputs,
+            attention_mask=mask,
+            position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        cache = output.past_key_values
+        cache.batch_repeat_interleave(group)
+        mask = mask.repeat_interleave(group, 0)
+        state = _State(
+            cache=cache,
+            mask=mask,
+            positions=mask.sum(-1),
+            alive=torch.arange(len(mask), device=self.device),
+            done=torch.zeros(len(mask), dtype=torch.bool, device=self.device),
+        )
+        return state, output.logits[:, -1].repeat_interleave(group, 0)
+
+    def _step(self, state: _State, token: torch.Tensor) -> torch.Tensor:
+        """Run one more token of each row; give the next (B, V) logits."""
+        state.mask = torch.nn.functional.pad(state.mask, (0, 1), value=1)
+        output = self.model(
+            input_ids=token[:, None],
+            attention_mask=state.mask,
+            position_ids=state.positions[:, None],
+            past_key_values=state.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        state.positions = state.positions + 1
+        logits: torch.Tensor = output.logits[:, -1]
+        return logits
+
+    def _can_select(self, state: _State) -> bool:
+        return hasattr(state.cache, "batch_select_indices")
+
+    def _stopped(self, tokens: torch.Tensor, state: _State, step: int) -> torch.Tensor:
+        """Find rows whose text now holds a stop string; it may span several tokens."""
+        if not self.config.stop:
+            return torch.zeros_like(state.done)
+        # A token is at least a byte: the last ones that can hold a stop string, and one character
+        # of up to four bytes before it, decide.
+        longest = max(len(stop.encode()) for stop in self.config.stop) + 4
+        tail = tokens[state.alive, max(0, step + 1 - longest) : step + 1].tolist()
+        texts = self.tokenizer.batch_decode(tail, skip_special_tokens=True)
+        found = [any(stop in text for stop in self.config.stop) for text in texts]
+        return torch.tensor(found, device=self.device)
+
+    def _rows(
+        self,
+        ids: list[str],
+        tokens: torch.Tensor,
+        logprobs: torch.Tensor,
+        lengths: torch.Tensor,
+        ended: torch.Tensor,
+    ) -> list[list[dict[str, Any]]]:
+        """Turn a finished batch into rows, problem by problem; sick problems give none."""
+        group = self.config.num_rollouts
+        counts, stops = lengths.tolist(), ended.tolist()
+        id_rows = [row[:n] for row, n in zip(tokens.tolist(), counts, strict=True)]
+        logprob_rows = [row[:n] for row, n in zip(logprobs.tolist(), counts, strict=True)]
+        texts = self.tokenizer.batch_decode(id_rows, skip_special_tokens=True)
+        result: list[list[dict[str, Any]]] = []
+        for p, problem_id in enumerate(ids):
+            places = range(p * group, (p + 1) * group)
+            if not all(np.isfinite(logprob_rows[i]).all() for i in places):
+                detail = "the model's logits hold NaN or Inf"
+                self.failures.append((problem_id, "nonfinite_logits", detail))
+                result.append([])
+                continue
+            result.append(
+                [
+                    {
+                        "problem_id": problem_id,
+                        "sample": i - p * group,
+                        "completion": self._cut(texts[i]),
+                        "token_ids": id_rows[i],
+                        "logprobs": logprob_rows[i],
+                        "finish_reason": "stop" if stops[i] else "length",
+                    }
+                    for i in places
+                ]
+            )
+        return result
+
+    def _cut(self, text: str) -> str:
+        """End a text before its first stop string."""
+        places = [text.find(stop) for stop in self.config.stop if stop in text]
+        return text[: min(places)] if places else text
+
+
+def _end_ids(model: Any, tokenizer: Any) -> list[int]:
+    """Collect the token ids that end a response."""
+    named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    several = named if isinstance(named, list) else [named]
+    return sorted({i for i in [*several, tokenizer.eos_token_id] if i is not None})
