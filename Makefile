@@ -1,0 +1,42 @@
+# Short verbs. Each makes .venv from the lock when it has to; a second call is quick.
+PYTHON ?= python3
+# A package index for torch's CPU build, where pip's own would fetch the CUDA one:
+# make test TORCH_INDEX=https://...
+TORCH_INDEX ?=
+PIP = .venv/bin/python -m pip --disable-pip-version-check
+INSTALLED = .venv/.installed
+
+.PHONY: help install model test test-slow lint format clean
+
+help: ## Say what there is.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
+
+install: $(INSTALLED) ## Make .venv from requirements.lock.
+
+$(INSTALLED): requirements.lock pyproject.toml
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	$(PIP) install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+model: $(INSTALLED) ## Make models/SmolLM2-135M-Instruct, the real model of tests and demo.
+	.venv/bin/python examples/smollm2.py
+
+test: $(INSTALLED) ## Run the tests.
+	HF_HUB_OFFLINE=1 .venv/bin/python -m pytest -m "not slow"
+
+test-slow: $(INSTALLED) ## Run all tests, those that take minutes too.
+	HF_HUB_OFFLINE=1 .venv/bin/python -m pytest
+
+lint: $(INSTALLED) ## Check style, types and the direction of imports.
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: $(INSTALLED) ## Format the code.
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+clean: ## Throw away .venv, models and caches.
+	rm -rf .venv models runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
