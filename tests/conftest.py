@@ -8,6 +8,11 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
+from hypothesis import settings
+
+# A first call that loads a library is slow; how long a case takes is no part of any property.
+settings.register_profile("learnalign", deadline=None)
+settings.load_profile("learnalign")
 
 ROOT = Path(__file__).resolve().parent.parent
 
