@@ -1,0 +1,123 @@
+"""From a problem to exactly what the model sees: text and token ids."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from learnalign.config import PromptConfig
+from learnalign.errors import LearnAlignError
+from learnalign.problems.columns import Messages
+
+
+class Prompter:
+    """Builds prompts for one model.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        config: Template, system prompt, instruction, beginning of the assistant's turn.
+
+    Raises:
+        LearnAlignError: if the model has no chat template and none is given, or a template of the
+            user is broken.
+    """
+
+    def __init__(self, tokenizer: Any, config: PromptConfig) -> None:
+        self.tokenizer, self.config = tokenizer, config
+        environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
+        self.template = _compiled(environment, _text_or_file(config.template), "--template")
+        self.instruction = _compiled(environment, config.instruction, "--instruction")
+        self.prefix = _compiled(environment, config.assistant_prefix, "--assistant-prefix")
+        if self.template is None and not tokenizer.chat_template:
+            raise LearnAlignError(
+                "the model has no chat template",
+                expected="a chat model, or a template of your own",
+                do="give --template '{{ question }}\\nAnswer:' (or a file with one)",
+            )
+
+    def __call__(self, messages: Messages, row: str) -> tuple[str, list[int]]:
+        """Build the prompt of one problem.
+
+        Args:
+            messages: The problem's chat messages; the last one is the question.
+            row: The user's row as JSON text; the templates see it as ``row``.
+
+        Returns:
+            The text, and its token ids (special tokens only where the text holds them).
+        """
+        variables = {"row": json.loads(row), "question": messages[-1]["content"]}
+        messages = [dict(message) for message in messages]
+        if self.config.system is not None:
+            messages = [m for m in messages if m["role"] != "system"]
+            messages.insert(0, {"role": "system", "content": self.config.system})
+        if self.instruction is not None:
+            messages[-1]["content"] += "\n" + _render(self.instruction, "--instruction", variables)
+            variables["question"] = messages[-1]["content"]
+        if self.template is None:
+            text = self._chat(messages)
+        else:
+            variables |= {"messages": messages, "system": self.config.system or ""}
+            variables |= {"bos_token": self.tokenizer.bos_token or ""}
+            variables |= {"eos_token": self.tokenizer.eos_token or ""}
+            text = self._with_bos(_render(self.template, "--template", variables))
+        if self.prefix is not None:
+            text += _render(self.prefix, "--assistant-prefix", variables)
+        return text, self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def _chat(self, messages: Messages) -> str:
+        try:
+            text: str = self.tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True
+            )
+        except TemplateError as error:
+            raise LearnAlignError(
+                f"the model's chat template refuses the messages: {error}",
+                expected="roles that the template knows",
+                do="give --template, or leave --system out",
+            ) from error
+        return text
+
+    def _with_bos(self, text: str) -> str:
+        """Begin with the token that this model's texts begin with, if the template left it out."""
+        bos = self.tokenizer.bos_token
+        first = self.tokenizer("")["input_ids"][:1]
+        if bos and first == [self.tokenizer.bos_token_id] and not text.startswith(bos):
+            return str(bos) + text
+        return text
+
+
+def _text_or_file(template: str | None) -> str | None:
+    if template is not None and "\n" not in template and "{" not in template:
+        path = Path(template)
+        if not path.is_file():
+            raise LearnAlignError(
+                f"got --template {template}",
+                expected="a Jinja template with {{ question }} or {{ messages }}, or a file",
+                do="check the path",
+            )
+        return path.read_text(encoding="utf-8")
+    return template
+
+
+def _compiled(
+    environment: ImmutableSandboxedEnvironment, text: str | None, flag: str
+) -> Template | None:
+    if text is None:
+        return None
+    try:
+        return environment.from_string(text)
+    except TemplateError as error:
+        raise LearnAlignError(f"{flag} is no Jinja template: {error}", do="mend it") from error
+
+
+def _render(template: Template, flag: str, variables: dict[str, Any]) -> str:
+    try:
+        return template.render(variables)
+    except (TemplateError, TypeError, ValueError) as error:
+        raise LearnAlignError(
+            f"{flag} cannot be filled in: {error}",
+            expected="variables such as question, system, messages, row.COLUMN",
+            do="correct the template",
+        ) from error

@@ -1,0 +1,151 @@
+"""The pool has stable ids, no copies and no benchmark problems, and says what went and why."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from learnalign.config import DataConfig
+from learnalign.errors import LearnAlignError
+from learnalign.problems.pool import Pool, read_pool
+from learnalign.problems.texts import Benchmarks, normal
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+def _pool(tmp_path: Path, rows: list[dict[str, Any]], **options: Any) -> Pool:
+    path = tmp_path / "pool.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return read_pool(DataConfig(paths=(str(path),), **options))
+
+
+def _reasons(pool: Pool) -> dict[int, str]:
+    return {row["source_row"]: row["reason"] for row in pool.excluded}
+
+
+def test_copies_go_and_are_listed(tmp_path: Path) -> None:
+    questions = [
+        "What is 5 - 3?",
+        "What is 5 - 3?",
+        "what is  5 - 3",
+        "What is 5 + 3?",
+        "What is 5 - 3?",
+    ]
+    answers = ["2", "2", "2", "8", "3"]
+    rows = [{"question": q, "answer": a} for q, a in zip(questions, answers, strict=True)]
+    pool = _pool(tmp_path, rows)
+    assert [p["position"] for p in pool.problems] == [0, 3]
+    assert _reasons(pool) == {1: "duplicate", 2: "near_duplicate", 4: "conflicting_answer"}
+    kept = _pool(tmp_path, rows, keep_near_duplicates=True)
+    assert [p["position"] for p in kept.problems] == [0, 2, 3]
+
+
+def test_ids_depend_on_prompt_and_answer_alone(tmp_path: Path) -> None:
+    rows = [{"question": "a?", "answer": "1"}, {"question": "b?", "answer": "2"}]
+    first = [p["problem_id"] for p in _pool(tmp_path, rows).problems]
+    turned = [p["problem_id"] for p in _pool(tmp_path, [*rows[::-1]]).problems]
+    assert first == turned[::-1]
+    changed = _pool(tmp_path, [rows[0] | {"answer": "3"}]).problems[0]["problem_id"]
+    assert changed != first[0]
+
+
+def test_the_users_ids(tmp_path: Path) -> None:
+    rows = [{"id": i, "question": f"{i}?", "answer": "1"} for i in (7, 8)]
+    assert [p["problem_id"] for p in _pool(tmp_path, rows).problems] == ["7", "8"]
+    rows[1]["id"] = 7
+    with pytest.raises(LearnAlignError, match=r"row 2: got the id '7' a second time .*row 1"):
+        _pool(tmp_path, rows, id_column="id")
+    # A column that is only called id, and is none, is passed over.
+    assert len({p["problem_id"] for p in _pool(tmp_path, rows).problems} - {"7"}) == 2
+
+
+def test_blanks_are_set_aside(tmp_path: Path) -> None:
+    rows = [
+        {"question": "", "answer": "1"},
+        {"question": "a?", "answer": None},
+        {"question": "b?", "answer": "1"},
+    ]
+    pool = _pool(tmp_path, rows)
+    assert _reasons(pool) == {0: "empty_prompt", 1: "missing_answer"}
+    assert pool.excluded_table().num_rows == 2
+    assert [p["problem_id"] for p in pool.problems]
+
+
+def test_missing_column(tmp_path: Path) -> None:
+    with pytest.raises(LearnAlignError, match="no column 'reply'"):
+        _pool(tmp_path, [{"question": "a?", "answer": "1"}], answer_column="reply")
+
+
+def test_no_data() -> None:
+    with pytest.raises(LearnAlignError, match="got no data"):
+        read_pool(DataConfig())
+
+
+def test_decontaminate(tmp_path: Path) -> None:
+    long = "A train leaves the station at noon and travels at sixty miles an hour for two hours."
+    bench = tmp_path / "bench.jsonl"
+    rows = [{"problem": "How many cats?"}, {"problem": long + " How far?"}]
+    bench.write_text("\n".join(map(json.dumps, rows)))
+    pool = _pool(
+        tmp_path,
+        [
+            {"question": "how many  cats", "answer": "1"},
+            {"question": "Solve this. " + long.upper(), "answer": "2"},
+            {"question": "How many dogs?", "answer": "3"},
+        ],
+        decontaminate=(bench,),
+    )
+    assert _reasons(pool) == {0: "contaminated", 1: "contaminated"}
+    assert "bench.jsonl:1" in pool.excluded[0]["detail"]
+    assert "bench.jsonl:2" in pool.excluded[1]["detail"]
+
+
+def test_shared_instructions_are_no_contamination() -> None:
+    wrapper = "Solve the problem step by step and put your final answer within a box: "
+    benchmarks = Benchmarks([(str(i), f"{wrapper}{i} + {i}?") for i in range(50)], ngram=13)
+    assert benchmarks.match(wrapper + "99 + 1?") is None
+    assert benchmarks.match(wrapper + "7 + 7?") == "7: the same text"
+
+
+def test_characters_without_spaces_are_words() -> None:
+    text = "已知三角形的三边长分别为三四五求它的面积是多少"
+    assert Benchmarks([("b", text)], ngram=13).match("题目: " + text[2:20]) is not None
+
+
+def test_signs_that_mean_something_stay() -> None:
+    different = ["5 - 3", "5 + 3", "5!", "5", "3.5", "35", "f'(x)", "f(x)"]
+    assert len({normal(text) for text in different}) == len(different)
+
+
+def test_real_contamination() -> None:
+    train = SHARED / "dapo17k" / "dapo17k_dedup.jsonl.gz"
+    if not train.exists():
+        pytest.skip("the shared data is not here")
+    found = {}
+    for name in ("math500", "amc23"):
+        bench = SHARED / "bench" / f"{name}.jsonl"
+        config = DataConfig(paths=(str(train),), decontaminate=(bench,))
+        found[name] = sum(r["reason"] == "contaminated" for r in read_pool(config).excluded)
+    # A count by normalised text alone had 5 and 6; runs of words find those and more.
+    assert found["math500"] >= 5
+    assert found["amc23"] >= 6
+
+
+def test_real_gsm8k() -> None:
+    train = SHARED / "gsm8k" / "train.jsonl"
+    if not train.exists():
+        pytest.skip("the shared data is not here")
+    pool = read_pool(DataConfig(paths=(str(train),)))
+    assert len(pool.problems) + len(pool.excluded) == 7473
+    assert all(float(p["answer"]) or True for p in pool.problems)
+
+
+def test_real_verl_rows() -> None:
+    train = SHARED / "history" / "dsr_sub.parquet"
+    if not train.exists():
+        pytest.skip("the shared data is not here")
+    pool = read_pool(DataConfig(paths=(str(train),)))
+    assert pool.columns[0].answer == "reward_model.ground_truth"
+    assert len(pool.problems) > 1000
+    assert pool.originals[0].num_rows == 1209

@@ -1,0 +1,81 @@
+"""The prompt is what the chat template, or the user's own, makes of a problem."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from learnalign.config import ModelConfig, PromptConfig
+from learnalign.errors import LearnAlignError
+from learnalign.models import load_tokenizer
+from learnalign.problems.prompts import Prompter
+
+MESSAGES = [{"role": "user", "content": "What is 6 + 4?"}]
+ROW = json.dumps({"metadata": {"expression": "6 + 4"}})
+
+
+@pytest.fixture(scope="module")
+def tokenizer(smollm2: Path) -> Any:
+    return load_tokenizer(ModelConfig(path=str(smollm2)))
+
+
+def test_chat_template_with_system_instruction_and_prefix(tokenizer: Any) -> None:
+    config = PromptConfig(
+        system="Be short.",
+        instruction="Digits only.",
+        assistant_prefix="{{ row.metadata.expression }} =",
+    )
+    text, ids = Prompter(tokenizer, config)(MESSAGES, ROW)
+    assert text == (
+        "<|im_start|>system\nBe short.<|im_end|>\n<|im_start|>user\nWhat is 6 + 4?\nDigits only."
+        "<|im_end|>\n<|im_start|>assistant\n6 + 4 ="
+    )
+    assert tokenizer.decode(ids) == text
+    assert ids[0] == tokenizer.convert_tokens_to_ids("<|im_start|>")
+    assert MESSAGES == [{"role": "user", "content": "What is 6 + 4?"}]
+
+
+def test_own_template_as_text_and_as_file(tokenizer: Any, tmp_path: Path) -> None:
+    text, _ = Prompter(tokenizer, PromptConfig(template="Q: {{ question }}\nA:"))(MESSAGES, ROW)
+    assert text == "Q: What is 6 + 4?\nA:"
+    path = tmp_path / "t.jinja"
+    path.write_text("{{ messages[0].content }} {{ row.metadata.expression }} =")
+    text, _ = Prompter(tokenizer, PromptConfig(template=str(path)))(MESSAGES, ROW)
+    assert text == "What is 6 + 4? 6 + 4 ="
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"template": "{{ question"}, "--template is no Jinja template"),
+        ({"template": "{{ quest }}"}, "--template cannot be filled in: 'quest' is undefined"),
+        ({"template": "no/such/file"}, "got --template no/such/file"),
+        ({"assistant_prefix": "{{ row.nothing }}"}, "--assistant-prefix cannot be filled in"),
+        ({"template": "{{ ''.__class__.__mro__ }}"}, "--template cannot be filled in"),
+    ],
+)
+def test_bad_templates(tokenizer: Any, options: dict[str, str], message: str) -> None:
+    with pytest.raises(LearnAlignError, match=message):
+        Prompter(tokenizer, PromptConfig(**options))(MESSAGES, ROW)
+
+
+def test_model_without_chat_template(smollm2: Path) -> None:
+    plain = load_tokenizer(ModelConfig(path=str(smollm2)))
+    plain.chat_template = None
+    with pytest.raises(LearnAlignError, match=r"(?s)no chat template.*--template"):
+        Prompter(plain, PromptConfig())
+    assert Prompter(plain, PromptConfig(template="{{ question }}"))(MESSAGES, ROW)[1]
+
+
+def test_own_template_begins_with_the_models_first_token(smollm2: Path) -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    base = load_tokenizer(ModelConfig(path=str(smollm2)))
+    base.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{base.bos_token} $A", special_tokens=[(base.bos_token, base.bos_token_id)]
+    )
+    for template in ("{{ question }}", "{{ bos_token }}{{ question }}"):
+        text, ids = Prompter(base, PromptConfig(template=template))(MESSAGES, ROW)
+        assert text == base.bos_token + "What is 6 + 4?"
+        assert ids.count(base.bos_token_id) == 1

@@ -1,0 +1,118 @@
+"""Every kind of source gives the same rows; what is broken is said with its place."""
+
+import csv
+import gzip
+import json
+import os
+from pathlib import Path
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from learnalign.errors import LearnAlignError
+from learnalign.problems.sources import read_source
+
+ROWS = [{"question": "1+1?", "answer": "2"}, {"question": "Größe, in cm?", "answer": "3,5"}]
+
+
+def _write(folder: Path, kind: str) -> Path:
+    path = folder / f"pool.{kind}"
+    lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS)
+    if kind == "jsonl":
+        path.write_text(lines + "\n\n", encoding="utf-8-sig")
+    elif kind == "jsonl.gz":
+        path.write_bytes(gzip.compress(lines.encode()))
+    elif kind == "json":
+        path.write_text(json.dumps({"data": ROWS, "version": 1}))
+    elif kind == "csv":
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, ["question", "answer"])
+            writer.writeheader()
+            writer.writerows(ROWS)
+    elif kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(ROWS), path)
+    elif kind == "folder":
+        path.mkdir()
+        for number, row in enumerate(ROWS):
+            pq.write_table(pa.Table.from_pylist([row]), path / f"{number}.parquet")
+    elif kind == "datasets":
+        datasets.Dataset.from_list(ROWS).save_to_disk(path)
+    elif kind == "splits":
+        parts = {name: datasets.Dataset.from_list(ROWS) for name in ("train", "test")}
+        datasets.DatasetDict(parts).save_to_disk(path)
+    return path
+
+
+KINDS = ["jsonl", "jsonl.gz", "json", "csv", "parquet", "folder", "datasets", "splits"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds_give_the_same_rows(tmp_path: Path, kind: str) -> None:
+    source = read_source(str(_write(tmp_path, kind)))
+    assert source.rows == ROWS
+    assert source.name.startswith("pool")
+    assert (source.original is not None) == (kind in {"parquet", "folder", "datasets", "splits"})
+
+
+def test_limit(tmp_path: Path) -> None:
+    assert read_source(str(_write(tmp_path, "jsonl")), limit=1).rows == ROWS[:1]
+
+
+def test_gym_is_seeded_and_takes_options() -> None:
+    spec = "reasoning-gym:chain_sum?size=5&seed=4&min_terms=3&max_terms=3"
+    rows = read_source(spec).rows
+    assert rows == read_source(spec).rows
+    assert {row["metadata"]["num_terms"] for row in rows} == {3}
+
+
+def test_pool_file(tmp_path: Path) -> None:
+    path = tmp_path / "pool.yaml"
+    path.write_text("- {dataset: gcd, size: 2}\n- {dataset: products, size: 3, source: times}\n")
+    assert [row["source"] for row in read_source(str(path)).rows] == ["gcd"] * 2 + ["times"] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.jsonl", None, "no file or folder .*missing.jsonl"),
+        ("empty.jsonl", b"", "empty.jsonl holds no rows"),
+        ("empty.json", b" ", "empty.json holds no rows"),
+        ("empty.csv", b"question,answer\n", "empty.csv holds no rows"),
+        ("x.jsonl", b'{"a": 1}\n{"a": \n', "line 2: broken JSON"),
+        ("x.jsonl", b'{"a": 1}\n[1]\n', "line 2: got a list"),
+        ("x.jsonl", b'{"a": 1}\n{"a": "\xe4"}\n', r"(?s)line 2: the byte 0xe4 is no UTF-8.*iconv"),
+        ("x.json", b'[{"a": 1},\n{]', "line 2: broken JSON"),
+        ("x.json", b'"text"', "holds a str"),
+        ("x.csv", b"a,b\n1,2\n1,2,3\n", "line 3: not the 2 fields"),
+        ("x.csv", b"a,b\n1\n", "line 2: not the 2 fields"),
+        ("x.parquet", b"nothing", "is no Parquet file"),
+        ("x.parquet", b"version https://git-lfs.github.com/spec/v1", "a git-lfs pointer"),
+        ("x.jsonl.gz", b"nothing", "is broken gzip"),
+        ("x.txt", b"hello", "a file of unknown kind"),
+        ("x.yaml", b"a: [", "broken YAML"),
+        ("x.yaml", b"a: 1", "is no pool"),
+        ("x.yaml", b"- {dataset: gdc}", "the nearest is 'gcd'"),
+        ("x.yaml", b"- {dataset: gcd, max_value: 3}", "unknown key 'max_value'"),
+        ("x.yaml", b"- {dataset: gcd, params: {max: 3}}", "refuses"),
+    ],
+)
+def test_bad_files(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(LearnAlignError, match=message) as caught:
+        read_source(str(path))
+    assert caught.value.do
+
+
+def test_split_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(LearnAlignError, match="one of train, test"):
+        read_source(str(_write(tmp_path, "splits")), split="validation")
+
+
+def test_hub_name_without_network() -> None:
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
+    with pytest.raises(LearnAlignError, match="cannot load 'openai/gsm8k' from the hub"):
+        read_source("openai/gsm8k")
