@@ -42,9 +42,9 @@ def test_usual_shapes(row: dict[str, Any], prompt: str, answer: str) -> None:
     ("row", "message"),
     [
         ({"text": "1+1?", "answer": "2"}, "the prompt: none .* text, answer"),
-        ({"question": "1+1?", "prompt": "1+1?", "answer": "2"}, "the prompt: 2 that can be it"),
+        ({"question": "1+1?", "prompt": "Add 1+1", "answer": "2"}, "the prompt: 2 that can be it"),
         ({"question": "1+1?", "y": "2"}, "the answer: none .* question, y"),
-        ({"question": "1+1?", "answer": "2", "ground_truth": "2"}, "the answer: 2 that can be it"),
+        ({"question": "1+1?", "answer": "2", "ground_truth": "3"}, "the answer: 2 that can be it"),
     ],
 )
 def test_doubt_says_what_it_saw_and_asks_for_the_flag(row: dict[str, Any], message: str) -> None:
