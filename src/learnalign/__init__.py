@@ -1,1 +1,43 @@
-"""Choose, before training, the problems worth training on."""
+"""Choose, before training, the problems worth training on.
+
+The public face: what a notebook imports. Everything is loaded when it is first used, so that the
+command line's help is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from learnalign.config import Config
+    from learnalign.errors import LearnAlignError
+    from learnalign.runs.config_files import load_config
+    from learnalign.runs.pipeline import Selection, run, select
+    from learnalign.scoring.scores import Scores, scores
+
+_HOMES = {
+    "Config": "config",
+    "LearnAlignError": "errors",
+    "Scores": "scoring.scores",
+    "Selection": "runs.pipeline",
+    "load_config": "runs.config_files",
+    "run": "runs.pipeline",
+    "scores": "scoring.scores",
+    "select": "runs.pipeline",
+}
+
+__all__ = [
+    "Config",
+    "LearnAlignError",
+    "Scores",
+    "Selection",
+    "load_config",
+    "run",
+    "scores",
+    "select",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'learnalign' has no attribute '{name}'")
+    return getattr(import_module(f"learnalign.{_HOMES[name]}"), name)

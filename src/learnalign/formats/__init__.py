@@ -1,1 +1,1 @@
-"""Placeholder first line."""
+"""Selections handed to trainers, as files in their formats."""

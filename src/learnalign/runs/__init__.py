@@ -1,1 +1,1 @@
-"""Placeholder first line."""
+"""The run folder, and the stages that fill it."""

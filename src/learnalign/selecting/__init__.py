@@ -1,1 +1,1 @@
-"""Placeholder first line."""
+"""Which problems are chosen: figures of each, methods by name, the ranking and its stability."""

@@ -72,6 +72,27 @@ def alignments(
     return Alignments(aligned, norms, statuses, mean)
 
 
+def alignment_changes(shards: Iterable[pa.Table], known: Alignments) -> Floats:
+    """Measure how much alignments move when the rollouts behind a gradient are resampled.
+
+    Args:
+        shards: The gradients table.
+        known: Its alignments.
+
+    Returns:
+        (m,) alignment of the resampled gradient less that of the first one, for the problems that
+        have a resampled sketch.
+    """
+    changes = [np.empty(0)]
+    for shard in shards:
+        ids, rows = _sketches(shard, "resampled_sketch")
+        kept = [i for i, name in enumerate(ids) if name in known.alignment]
+        before = np.array([known.alignment[ids[i]] for i in kept])
+        if kept:
+            changes.append(unit_rows(rows[kept]) @ known.mean - before)
+    return np.concatenate(changes)
+
+
 def _sketches(shard: pa.Table, column: str = "sketch") -> tuple[list[str], NDArray[np.float16]]:
     """Give the ids and the (n, d) sketches of the rows that have one."""
     shard = shard.combine_chunks()

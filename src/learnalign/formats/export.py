@@ -1,0 +1,241 @@
+"""A selection as files that trainers read, with an equal-size random control beside it."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from learnalign import files
+from learnalign.errors import LearnAlignError, nearest
+from learnalign.formats.jsonl import jsonl_lines
+from learnalign.formats.parquet import explained, parquet_table, verl_table
+from learnalign.formats.rows import Notes, Sources, blocks, gather
+
+FORMATS = ("trl", "verl", "jsonl", "parquet", "ids")
+
+Order = Literal["score", "pool"]
+
+_SUFFIXES = {"trl": "jsonl", "verl": "parquet", "jsonl": "jsonl", "parquet": "parquet"}
+
+#: What tells an export's manifest from that of a run.
+_KIND = "learnalign export"
+
+_HINTS = {
+    "trl": "GRPOConfig(shuffle_dataset=False) keeps the order of the file (TRL shuffles)",
+    "verl": "data.shuffle=False keeps the order of the file (verl shuffles)",
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and what the user should be told."""
+
+    paths: list[Path]
+    warnings: list[str]
+    hints: list[str]
+
+
+def export(
+    out: Path,
+    kind: str,
+    *,
+    problems: Callable[[], Iterable[pa.Table]],
+    scores: pa.Table,
+    sources: Sources,
+    about: dict[str, Any],
+    order: Order = "score",
+    control: bool = True,
+    seed: int = 0,
+    batch_size: int | None = None,
+    scored_with: Sequence[str] = (),
+) -> Exported:
+    r"""Write the selected problems' own rows, with our columns, in a trainer's format.
+
+    Args:
+        out: Folder; gets ``selected.*``, ``control.*`` and ``manifest.json``.
+        kind: One of ``FORMATS``.
+        problems: Gives the shards of PROBLEMS, anew at every call.
+        scores: SCORES.
+        sources: The user's own table of a source (by source_index), if it has types to keep;
+            None where PROBLEMS.row says it all.
+        about: Model, sampling, verifier and so on; goes into the manifest as it is.
+        order: "score" puts rank 1 first, "pool" keeps the order of the data.
+        control: Write the random control too.
+        seed: Seed of the control's draw.
+        batch_size: Prompts a training step takes, to check that no row is lost.
+        scored_with: Flags that changed the prompts which were scored (``--system``), for a warning:
+            the messages that go out are those of the data.
+
+    Returns:
+        The paths, warnings and hints.
+
+    Raises:
+        LearnAlignError: for an unknown kind or order, an empty selection, a folder that is not
+            an export's, or rows that do not fit the format.
+
+    Example:
+        >>> import tempfile
+        >>> from learnalign.tables import PROBLEMS, SCORES
+        >>> pool = pa.Table.from_pylist([{"problem_id": n} for n in "ab"], schema=PROBLEMS)
+        >>> ranks = [{"problem_id": "b", "rank": 1, "selected": True}, {"problem_id": "a"}]
+        >>> ranked = pa.Table.from_pylist(ranks, schema=SCORES)
+        >>> out = Path(tempfile.mkdtemp())
+        >>> done = export(out, "ids", problems=lambda: [pool], scores=ranked,
+        ...     sources=lambda index: None, about={"model": "smollm2"})
+        >>> [path.name for path in done.paths], (out / "selected.txt").read_text()
+        (['selected.txt', 'control.txt', 'manifest.json'], 'b\n')
+    """
+    _check(out, kind, order, batch_size)
+    notes = Notes()
+    lists = {"selected": _selected(scores, order)}
+    if control:
+        lists["control"] = _control(scores, len(lists["selected"]), order, seed)
+    _note_sizes(lists, scores.num_rows, batch_size, notes)
+    pool = gather(problems(), [name for names in lists.values() for name in names])
+    paths = []
+    for stem, names in lists.items():
+        path = out / f"{stem}.{_SUFFIXES.get(kind, 'txt')}"
+        _write(path, kind, names, (pool, scores, sources), notes)
+        paths.append(path)
+    if kind in _HINTS:
+        notes.hint(_HINTS[kind])
+        if scored_with:
+            notes.warn(
+                f"the model was scored with {', '.join(scored_with)}, which `prompt` does not "
+                "hold: train with the same, or the scores are of other prompts"
+            )
+    facts = {"about": about, "format": kind, "order": order, "seed": seed, "batch_size": batch_size}
+    counts = {"pool": scores.num_rows, **{stem: len(names) for stem, names in lists.items()}}
+    written = dict(zip(paths, lists.values(), strict=True))
+    manifest = _write_manifest(out, {"kind": _KIND, **facts, "counts": counts}, written, notes)
+    return Exported([*paths, manifest], notes.warnings, notes.hints)
+
+
+def ids_hash(problem_ids: Sequence[str]) -> str:
+    r"""Hash a list of ids, in order: the SHA-256 of the text with one id a line.
+
+    Example:
+        >>> ids_hash(["a"]) == hashlib.sha256(b"a\n").hexdigest()
+        True
+    """
+    return hashlib.sha256("".join(f"{name}\n" for name in problem_ids).encode()).hexdigest()
+
+
+def _write_manifest(
+    out: Path, facts: dict[str, Any], written: dict[Path, list[str]], notes: Notes
+) -> Path:
+    described = {
+        path.name: {
+            "rows": len(names),
+            "bytes": path.stat().st_size,
+            "sha256": files.sha256(path),
+            "problem_ids_sha256": ids_hash(names),
+        }
+        for path, names in written.items()
+    }
+    tree = {**facts, "files": described, "warnings": notes.warnings, "hints": notes.hints}
+    path = out / "manifest.json"
+    files.write_text(path, json.dumps(tree, indent=1, ensure_ascii=False, default=str) + "\n")
+    return path
+
+
+def _check(out: Path, kind: str, order: str, batch_size: int | None) -> None:
+    for value, known, flag in ((kind, FORMATS, "--format"), (order, get_args(Order), "--order")):
+        if value not in known:
+            raise LearnAlignError(
+                f"got {flag} {value}",
+                expected=f"one of {', '.join(known)}: {nearest(value, known)}",
+                do=f"correct {flag}",
+            )
+    if batch_size is not None and batch_size < 1:
+        raise LearnAlignError(
+            f"got a batch size of {batch_size}",
+            expected="the number of prompts a training step takes",
+            do="give --batch-size 1 or more, or leave it out",
+        )
+    manifest = out / "manifest.json"
+    if manifest.exists() and f'"kind": "{_KIND}"' not in manifest.read_text(encoding="utf-8"):
+        raise LearnAlignError(
+            f"{manifest} is there already and is not an export's",
+            expected="a new folder, or that of an earlier export",
+            do="choose another folder with --out",
+        )
+
+
+def _selected(scores: pa.Table, order: Order) -> list[str]:
+    chosen = scores.filter(pc.fill_null(scores["selected"], False))
+    if not chosen.num_rows:
+        raise LearnAlignError(
+            "got a ranking in which no problem is selected",
+            expected="at least one selected problem",
+            do="give --budget (a number of problems, or a fraction such as 0.1)",
+        )
+    chosen = chosen.sort_by("rank" if order == "score" else "position")
+    names: list[str] = chosen["problem_id"].to_pylist()
+    return names
+
+
+def _control(scores: pa.Table, count: int, order: Order, seed: int) -> list[str]:
+    """Draw ``count`` problems of the whole pool; their ids and the seed alone decide."""
+
+    def luck(name: str) -> bytes:
+        # "control" keeps the draw apart from that of the method `random`.
+        return hashlib.sha256(f"control:{seed}:{name}".encode()).digest()
+
+    place = dict(zip(scores["problem_id"].to_pylist(), scores["position"].to_pylist(), strict=True))
+    drawn = sorted(place, key=luck)[:count]
+    return drawn if order == "score" else sorted(drawn, key=place.__getitem__)
+
+
+def _note_sizes(
+    lists: dict[str, list[str]], pool: int, batch_size: int | None, notes: Notes
+) -> None:
+    count = len(lists["selected"])
+    lost = count % batch_size if batch_size else 0
+    if batch_size and lost:
+        near = [k for k in (count - lost, count - lost + batch_size) if 0 < k <= pool]
+        better = f"a --budget of {' or '.join(map(str, near))}" if near else "a smaller batch"
+        notes.warn(
+            f"{count} problems are no multiple of the batch size {batch_size}: TRL's RepeatSampler "
+            f"and verl's train loader drop the last incomplete batch, so {lost} of {count} rows "
+            f"would be lost each epoch; {better} loses none"
+        )
+    if "control" in lists and count == pool:
+        notes.warn("the whole pool is selected: the control holds the same problems")
+
+
+def _write(
+    path: Path,
+    kind: str,
+    names: list[str],
+    tables: tuple[pa.Table, pa.Table, Sources],
+    notes: Notes,
+) -> None:
+    if kind == "ids":
+        broken = [name for name in names if len(name.splitlines()) != 1]
+        if broken:
+            raise LearnAlignError(
+                f"the problem id {broken[0]!r} is not one line",
+                expected="ids of one line each",
+                do="name another id column, or give another --format",
+            )
+        _write_lines(path, names)
+        return
+    pool, scores, sources = tables
+    parts = blocks(pool, scores, names, sources)
+    if kind in ("trl", "jsonl"):
+        _write_lines(path, jsonl_lines(parts, notes, trl=kind == "trl"))
+        return
+    with explained(kind):
+        table = verl_table(parts, notes) if kind == "verl" else parquet_table(parts, notes)
+        files.write_table(path, table)
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    with files.atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(f"{line}\n" for line in lines)

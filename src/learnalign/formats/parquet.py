@@ -1,0 +1,166 @@
+"""The formats that are Parquet: the rows with our columns, and verl's."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from learnalign.errors import LearnAlignError
+from learnalign.formats.jsonl import clash
+from learnalign.formats.rows import Block, Notes, check_prompts, is_messages
+
+
+@contextmanager
+def explained(kind: str) -> Iterator[None]:
+    """Turn Arrow's refusal of mixed types into an error that says what to do."""
+    try:
+        yield
+    except (pa.ArrowException, OverflowError) as error:
+        other = "give --format jsonl, which has no types" if kind == "parquet" else "mend the rows"
+        raise LearnAlignError(
+            f"the rows do not fit into one Parquet table: {error}",
+            expected="columns that hold one type each, in all sources",
+            do=f"{other}, or export the sources apart",
+        ) from error
+
+
+def parquet_table(parts: Sequence[Block], notes: Notes) -> pa.Table:
+    """Put our columns beside the user's, in the order of the file."""
+    tables = []
+    for part in parts:
+        table = part.arrow()
+        clashes = set(table.column_names) & set(part.ours.column_names)
+        if clashes:
+            notes.warn(clash(clashes))
+        for name in part.ours.column_names:
+            if name not in clashes:
+                table = table.append_column(part.ours.schema.field(name), part.ours[name])
+        tables.append(table)
+    return _joined(tables, parts, notes)
+
+
+def verl_table(parts: Sequence[Block], notes: Notes) -> pa.Table:
+    """Give the rows in verl's form: those that have it untouched, the others built.
+
+    Our columns go into `extra_info` alone: verl picks the scorer by `data_source` and finds its
+    rows by `extra_info.index`, which stay.
+    """
+    tables, ordered = [], []
+    for part in parts:
+        for block, in_form in _by_form(part):
+            ordered.append(block)
+            tables.append(_with_ours(block, notes) if in_form else _built(block, notes))
+    return _joined(tables, ordered, notes)
+
+
+def _by_form(part: Block) -> list[tuple[Block, bool]]:
+    if part.typed is not None:
+        return [(part, _is_verl_schema(part.typed.schema))]
+    forms = [_is_verl(row) for row in part.dicts()]
+    if len(set(forms)) == 1:
+        return [(part, forms[0])]
+    split = [[i for i, form in enumerate(forms) if form is kind] for kind in (True, False)]
+    return [(part.part(split[0]), True), (part.part(split[1]), False)]
+
+
+def _is_verl(row: dict[str, Any]) -> bool:
+    reward_model = row.get("reward_model")
+    return (
+        isinstance(row.get("data_source"), str)
+        and is_messages(row.get("prompt"))
+        and isinstance(reward_model, dict)
+        and "ground_truth" in reward_model
+    )
+
+
+def _is_verl_schema(schema: pa.Schema) -> bool:
+    if not {"data_source", "prompt", "reward_model"} <= set(schema.names):
+        return False
+    prompt, reward_model = schema.field("prompt").type, schema.field("reward_model").type
+    lists = pa.types.is_list(prompt) or pa.types.is_large_list(prompt)
+    return (
+        lists
+        and pa.types.is_struct(prompt.value_type)
+        and {"role", "content"} <= {field.name for field in prompt.value_type}
+        and pa.types.is_struct(reward_model)
+        and "ground_truth" in {field.name for field in reward_model}
+    )
+
+
+def _with_ours(part: Block, notes: Notes) -> pa.Table:
+    table = part.arrow()
+    check_prompts(table["prompt"].to_pylist(), part.problems, notes)
+    place = table.schema.get_field_index("extra_info")
+    if place < 0 or pa.types.is_null(table.schema.field(place).type):
+        table = table if place < 0 else table.remove_column(place)
+        return table.append_column("extra_info", _struct(_columns(part.ours)))
+    mine = table.schema.field(place)
+    if not pa.types.is_struct(mine.type):
+        notes.warn(f"`extra_info` is {mine.type}, not a struct: our columns were left out")
+        return table
+    array = pa.concat_arrays(table[place].chunks)
+    fields = [mine.type.field(i) for i in range(mine.type.num_fields)]
+    if array.null_count:  # flatten() hands the struct's nulls down
+        fields = [field.with_nullable(True) for field in fields]
+    clashes = {field.name for field in fields} & set(part.ours.column_names)
+    if clashes:
+        notes.warn(clash({f"extra_info.{name}" for name in clashes}))
+    new = [field for field in part.ours.schema if field.name not in clashes]
+    arrays = [*array.flatten(), *(part.ours[field.name].combine_chunks() for field in new)]
+    joined = pa.StructArray.from_arrays(arrays, fields=[*fields, *new])
+    field = pa.field("extra_info", joined.type, nullable=mine.nullable, metadata=mine.metadata)
+    return table.set_column(place, field, joined)
+
+
+def _built(part: Block, notes: Notes) -> pa.Table:
+    problems, count = part.problems, part.problems.num_rows
+    notes.hint(
+        "rows were built in verl's form; your own row is JSON text in `extra_info.row`. verl picks "
+        "the scorer by `data_source`, here the source's name: set custom_reward_function.path "
+        "unless verl knows it"
+    )
+    reward_model = {"style": pa.array(["rule"] * count), "ground_truth": _one(problems["answer"])}
+    extra_info = {
+        "split": pa.array(["train"] * count),
+        "index": _one(problems["position"]),
+        "row": _one(problems["row"]),
+        **_columns(part.ours),
+    }
+    return pa.table(
+        {
+            "data_source": problems["source"],
+            "prompt": problems["messages"],
+            "ability": pa.array(["math"] * count),
+            "reward_model": _struct(reward_model),
+            "extra_info": _struct(extra_info),
+        }
+    )
+
+
+def _one(column: pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.chunks)
+
+
+def _columns(table: pa.Table) -> dict[str, pa.Array]:
+    return {name: _one(table[name]) for name in table.column_names}
+
+
+def _struct(columns: dict[str, pa.Array]) -> pa.StructArray:
+    return pa.StructArray.from_arrays(list(columns.values()), names=list(columns))
+
+
+def _joined(tables: list[pa.Table], parts: Sequence[Block], notes: Notes) -> pa.Table:
+    """Join the sources' tables and bring the rows into the order of the file."""
+    joined = tables[0]
+    if len(tables) > 1:
+        try:
+            joined = pa.concat_tables(tables, promote_options="default")
+        except pa.ArrowException:
+            joined = pa.concat_tables(tables, promote_options="permissive")
+            notes.warn("the sources' columns differ in type: they were widened to fit one table")
+        metadata = tables[0].schema.metadata
+        if any(table.schema.metadata != metadata for table in tables):
+            joined = joined.replace_schema_metadata(None)
+    return joined.take(np.argsort(np.concatenate([part.places for part in parts])))

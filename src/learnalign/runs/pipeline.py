@@ -1,0 +1,182 @@
+"""The whole way through the house: stages, ranking, report; resumed wherever it was stopped."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from learnalign import files
+from learnalign.config import Config
+from learnalign.runs import stages
+from learnalign.runs.config_files import load_config, write_config
+from learnalign.runs.fingerprints import stage_options
+from learnalign.runs.folder import STAGES, RunFolder
+from learnalign.runs.progress import Progress, ProgressKind
+from learnalign.runs.targets import target_ids
+from learnalign.selecting.methods import NEED_GRADIENTS, method_named
+from learnalign.selecting.rank import rank
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A finished selection."""
+
+    path: Path
+    """The run folder."""
+    scores: pa.Table
+    """SCORES: every ranked problem, best first; ``selected`` marks the chosen ones."""
+    excluded: pa.Table
+    """EXCLUDED: problems that left the pool, and why."""
+    summary: dict[str, Any]
+    """Counts, stability, warnings."""
+
+    @property
+    def problem_ids(self) -> list[str]:
+        """The chosen problems, best first."""
+        return list(self.scores.filter(self.scores["selected"])["problem_id"].to_pylist())
+
+
+def select(
+    model: str,
+    data: str | Sequence[str],
+    *,
+    budget: int | float | None = None,
+    out: str | Path = "runs/select",
+    options: Mapping[str, Any] | None = None,
+    progress: ProgressKind = "auto",
+) -> Selection:
+    """Choose the problems worth training on; the whole method but the warm-up.
+
+    Called again with the same arguments it goes on where it was, or gives the finished selection.
+
+    Args:
+        model: Model folder or hub name.
+        data: Files, folders, hub names or reasoning-gym specs.
+        budget: K problems (an integer) or a fraction of the pool.
+        out: Run folder.
+        options: Every other option by its dotted name, e.g. ``{"rollouts.num_rollouts": 4}``.
+        progress: ``auto`` shows bars on a terminal and lines elsewhere; ``none`` is silent.
+
+    Raises:
+        LearnAlignError: for whatever the user can mend.
+    """
+    given = {
+        **(options or {}),
+        "model.path": model,
+        "data.paths": (data,) if isinstance(data, str) else tuple(data),
+        "selection.budget": budget,
+        "run.out": str(out),
+    }
+    return run(load_config(overrides=given), progress=Progress(progress))
+
+
+def run(config: Config, *, progress: Progress, redo: str | None = None) -> Selection:
+    """Do all stages that the method needs, rank, and write the report."""
+    last = "gradients" if config.selection.method in NEED_GRADIENTS else "verdicts"
+    method_named(config.selection.method)
+    folder = RunFolder(config.run.out)
+    with folder.locked():
+        work(folder, config, last, progress=progress, redo=redo)
+        return score(folder, config)
+
+
+def work(
+    folder: RunFolder, config: Config, last: str, *, progress: Progress, redo: str | None = None
+) -> None:
+    """Do the stages up to ``last`` that are not done yet. The folder must be locked.
+
+    Raises:
+        LearnAlignError: before any work, if a table there was made with other options.
+    """
+    if redo is not None:
+        folder.redo(redo)
+    wanted = STAGES[: STAGES.index(last) + 1]
+    for stage in wanted:
+        if stage in folder.manifest.stages:
+            folder.begin(stage, stage_options(config, stage))
+    folder.manifest.learnalign = version("learnalign")
+    write_config(folder.path / "config.yaml", config)
+    shop = stages.Workshop(config)
+    for stage in wanted:
+        if not folder.begin(stage, stage_options(config, stage)).complete:
+            stages.RUN[stage](folder, config, shop, progress)
+
+
+def score(folder: RunFolder, config: Config) -> Selection:
+    """Rank the problems from the tables there are, and write scores, summary and report."""
+    needs = config.selection.method in NEED_GRADIENTS
+    columns = ["problem_id", "source", "difficulty", "position"]
+    target = target_ids(config.selection.target, folder)
+    ranking = rank(
+        stages.figures(folder),
+        pa.concat_tables(shard.select(columns) for shard in folder.shards("problems")),
+        lambda: folder.shards("verdicts"),
+        config.selection,
+        gradients=(lambda: folder.shards("gradients")) if needs else None,
+        target=target,
+        seed=config.run.seed,
+    )
+    excluded = folder.excluded()
+    summary = ranking.summary | {"num_excluded": excluded.num_rows}
+    summary["warnings"] = [*summary["warnings"], *_exclusion_warnings(excluded)]
+    files.write_table(folder.path / "scores.parquet", ranking.scores)
+    write_config(folder.path / "config.yaml", config)
+    folder.set_summary(summary)
+    report(folder, config)
+    return Selection(folder.path, ranking.scores, excluded, summary)
+
+
+def report(folder: RunFolder, config: Config) -> Path:
+    """Write ``report.html`` from the tables there are."""
+    from learnalign.reporting.examples import shown_ids
+    from learnalign.reporting.report import ReportData, write_report
+
+    scores = pq.read_table(folder.path / "scores.parquet")
+    first, last = shown_ids(scores)
+    shown = pa.array([*first, *last], pa.string())
+
+    def of_shown(stage: str) -> pa.Table:
+        return pa.concat_tables(
+            shard.filter(pc.is_in(shard["problem_id"], shown)) for shard in folder.shards(stage)
+        )
+
+    data = ReportData(
+        title=f"{folder.path.name}: {Path(config.model.path).name}",
+        config=config.model_dump(mode="json"),
+        manifest=folder.manifest_dict(),
+        problems=of_shown("problems"),
+        rollouts=of_shown("rollouts"),
+        verdicts=folder.table("verdicts"),
+        scores=scores,
+        excluded=folder.excluded(),
+        summary=folder.manifest.summary,
+    )
+    path = folder.path / "report.html"
+    write_report(data, path)
+    return path
+
+
+def _exclusion_warnings(excluded: pa.Table) -> list[str]:
+    """Say aloud what left the pool for a reason the user should look at."""
+    texts = {
+        "unparsed_gold": "problems left the pool because their gold answer cannot be read",
+        "too_few_rewards": "problems left the pool because the verifier failed on their rollouts",
+        "nonfinite_gradient": "problems left the pool because their gradient holds NaN or Inf",
+        "nonfinite_logits": "problems left the pool because the model's logits hold NaN or Inf",
+        "conflicting_answer": "problems stood in the data a second time with another answer",
+        "missing_answer": "rows have no answer",
+        "empty_prompt": "rows have no prompt",
+        "prompt_too_long": "problems are longer than the model's context",
+        "too_few_rollouts": "problems have fewer than two recorded rollouts",
+    }
+    found = excluded["reason"].to_pylist()
+    return [
+        f"{found.count(reason)} {text}; they are listed in excluded/"
+        for reason, text in texts.items()
+        if reason in found
+    ]

@@ -1,0 +1,50 @@
+"""The problems to align to: a file of ids, or a column and its value."""
+
+import json
+from pathlib import Path
+
+from learnalign.errors import LearnAlignError, nearest
+from learnalign.runs.folder import RunFolder
+
+
+def target_ids(target: str | None, folder: RunFolder) -> frozenset[str] | None:
+    """Resolve ``--target``.
+
+    Args:
+        target: None for the whole pool; a file with one problem_id a line; or ``column=value``,
+            where the column is one of the user's rows, or ``source`` or ``difficulty``.
+        folder: The run whose problems they are.
+
+    Raises:
+        LearnAlignError: if there is no such file, column, or problem.
+    """
+    if target is None:
+        return None
+    path = Path(target)
+    if path.is_file():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return frozenset(line.strip() for line in lines if line.strip())
+    column, equals, wanted = target.partition("=")
+    if not equals:
+        raise LearnAlignError(
+            f"got --target {target}",
+            expected="a file of problem ids, or column=value",
+            do="check the path",
+        )
+    found: set[str] = set()
+    columns: set[str] = set()
+    for shard in folder.shards("problems"):
+        for row in shard.select(["problem_id", "row", "source", "difficulty"]).to_pylist():
+            values = {"source": row["source"], "difficulty": row["difficulty"]}
+            values |= json.loads(row["row"])
+            columns |= set(values)
+            if str(values.get(column)) == wanted:
+                found.add(row["problem_id"])
+    if not found:
+        known = f"a column of the rows: {nearest(column, columns)}"
+        raise LearnAlignError(
+            f"got --target {target}, which is true of no problem",
+            expected=known if column not in columns else f"a value of the column '{column}'",
+            do="correct the pair",
+        )
+    return frozenset(found)

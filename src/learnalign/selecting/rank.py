@@ -1,0 +1,237 @@
+"""From the stages' tables to the ranking: every problem with its figures, its score, its rank."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from learnalign.config import SelectionConfig
+from learnalign.errors import LearnAlignError
+from learnalign.scoring.scores import learnability, reward_variance
+from learnalign.selecting.alignment import Alignments, alignment_changes, alignments
+from learnalign.selecting.figures import jeffreys_interval
+from learnalign.selecting.methods import (
+    NEED_GRADIENTS,
+    Candidates,
+    budget_count,
+    luck,
+    method_named,
+    ranking,
+)
+from learnalign.selecting.stability import DEFINITION, Stability, stability
+from learnalign.tables import SCORES
+
+Floats = NDArray[np.float64]
+Shards = Callable[[], Iterable[pa.Table]]
+
+_TRUNCATED = 0.2
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What was chosen, and what is to be said of it."""
+
+    scores: pa.Table
+    """SCORES, best first."""
+    summary: dict[str, Any]
+    """Counts, budget, stability, warnings: plain data."""
+
+
+def rank(
+    figures: pa.Table,
+    labels: pa.Table,
+    verdicts: Shards,
+    config: SelectionConfig,
+    *,
+    gradients: Shards | None,
+    target: frozenset[str] | None = None,
+    seed: int = 0,
+) -> Ranking:
+    """Rank the problems of a pool and choose the first K.
+
+    Args:
+        figures: FIGURES of the problems that may be chosen (at least two rewards each).
+        labels: ``problem_id, source, difficulty, position`` of these problems and maybe others.
+        verdicts: Gives the shards of VERDICTS, for the bootstrap over rollouts.
+        config: Method, budget, estimator and so on.
+        gradients: Gives the shards of the gradients table; None where the method needs none.
+        target: Problems to align to; None for the whole pool.
+        seed: Decides between equal scores, and of the bootstrap.
+
+    Raises:
+        LearnAlignError: for an unknown method, a budget larger than the pool, an empty pool or
+            target, and a pool without any signal (every success rate is 0 or 1).
+    """
+    method = method_named(config.method)
+    if figures.num_rows == 0:
+        raise LearnAlignError("no problem is left to choose from", do="see the excluded problems")
+    count = budget_count(config.budget, figures.num_rows)
+    ids: list[str] = figures["problem_id"].to_pylist()
+    values = _learnability(figures, config)
+    if not (values > 0).any() and config.method != "random":
+        raise _no_signal(figures)
+    aligned, changes = _aligned(ids, values, gradients, target)
+    candidates = Candidates(
+        learnability=values,
+        alignment=np.array([aligned.alignment.get(name, 0.0) for name in ids]),
+        success_rate=_column(figures, "success_rate"),
+        luck=luck(ids, seed),
+        band=config.band,
+    )
+    scores = method(candidates)
+    order = ranking(scores, candidates.luck)
+    steady = None
+    if count and config.num_bootstrap:
+        steady = stability(
+            method,
+            candidates,
+            _rewards(ids, verdicts),
+            count,
+            changes=changes if config.method in NEED_GRADIENTS else np.empty(0),
+            num_bootstrap=config.num_bootstrap,
+            seed=seed,
+        )
+    table = _table(figures, labels, aligned, candidates, scores, steady).take(pa.array(order))
+    place = pa.array(np.arange(1, len(ids) + 1))
+    table = _with(table, "rank", place)
+    table = _with(table, "selected", pa.array(np.arange(len(ids)) < count))
+    return Ranking(table.cast(SCORES), _summary(figures, config, candidates, count, scores, steady))
+
+
+def _learnability(figures: pa.Table, config: SelectionConfig) -> Floats:
+    counts = _column(figures, "num_rollouts")
+    variance = reward_variance(
+        _column(figures, "reward_variance"), estimator=config.learnability, num_rollouts=counts
+    )
+    binary = figures["binary"].to_numpy()
+    rates = np.where(binary, _column(figures, "success_rate"), 0.0)
+    share = learnability(rates, estimator=config.learnability, num_rollouts=counts)
+    return np.where(binary, share, variance)
+
+
+def _aligned(
+    ids: list[str], values: Floats, gradients: Shards | None, target: frozenset[str] | None
+) -> tuple[Alignments, Floats]:
+    if gradients is None:
+        return Alignments({}, {}, {}, np.empty(0)), np.empty(0)
+    if target is not None and not target & set(ids):
+        raise LearnAlignError(
+            "the target holds no problem of the pool",
+            expected="ids, or a column=value pair, of problems that were read and verified",
+            do="correct --target",
+        )
+    aligned = alignments(gradients, dict(zip(ids, values.tolist(), strict=True)), target)
+    return aligned, alignment_changes(gradients(), aligned)
+
+
+def _rewards(ids: list[str], verdicts: Shards) -> Floats:
+    """Give the (n, G) rewards, NaN where there is none."""
+    found: dict[str, list[float]] = {name: [] for name in ids}
+    for shard in verdicts():
+        for name, reward in zip(
+            shard["problem_id"].to_pylist(), shard["reward"].to_pylist(), strict=True
+        ):
+            if reward is not None and name in found:
+                found[name].append(reward)
+    width = max(map(len, found.values()))
+    return np.array([row + [np.nan] * (width - len(row)) for row in found.values()])
+
+
+def _table(
+    figures: pa.Table,
+    labels: pa.Table,
+    aligned: Alignments,
+    candidates: Candidates,
+    scores: Floats,
+    steady: Stability | None,
+) -> pa.Table:
+    ids = figures["problem_id"].to_pylist()
+    rows = {row["problem_id"]: row for row in labels.to_pylist()}
+    low, high = jeffreys_interval(figures["num_correct"], _column(figures, "num_rollouts"))
+    binary = figures["binary"].to_numpy()
+    columns = {
+        "score": np.where(np.isfinite(scores), scores, 0.0),
+        "learnability": candidates.learnability,
+        "alignment": candidates.alignment,
+        "success_rate_low": pa.array(low, mask=~binary),
+        "success_rate_high": pa.array(high, mask=~binary),
+        "gradient_norm": pa.array([aligned.gradient_norm.get(n) for n in ids], pa.float64()),
+        "stability": pa.array(steady.frequency) if steady else pa.nulls(len(ids), pa.float64()),
+        "rank": pa.nulls(len(ids), pa.int64()),
+        "selected": pa.nulls(len(ids), pa.bool_()),
+    }
+    for name in ("source", "difficulty", "position"):
+        columns[name] = pa.array([rows[i][name] for i in ids], SCORES.field(name).type)
+    for name in SCORES.names:
+        if name not in columns:
+            columns[name] = figures[name]
+    return pa.table({name: columns[name] for name in SCORES.names})
+
+
+def _summary(
+    figures: pa.Table,
+    config: SelectionConfig,
+    candidates: Candidates,
+    count: int,
+    scores: Floats,
+    steady: Stability | None,
+) -> dict[str, Any]:
+    signal = candidates.learnability > 0
+    num_signal = int(signal.sum())
+    warnings = []
+    if count > num_signal and config.method != "random":
+        warnings.append(
+            f"only {num_signal} of the {figures.num_rows} problems carry a signal, fewer than the "
+            f"budget of {count}: the rest is chosen by lot"
+        )
+    rollouts = _column(figures, "num_rollouts").sum()
+    truncated = _column(figures, "num_truncated").sum() / max(1.0, rollouts)
+    if truncated > _TRUNCATED:
+        warnings.append(
+            f"{truncated:.0%} of the rollouts ended at the token limit; a larger --max-tokens "
+            "would tell more"
+        )
+    finite = np.isfinite(scores) & signal
+    varied = num_signal > 2 and min(np.ptp(x[finite]) for x in (scores, candidates.learnability))
+    return {
+        "method": config.method,
+        "num_problems": figures.num_rows,
+        "budget": count,
+        "num_selected": count,
+        "num_signal": num_signal,
+        "num_all_wrong": int((~signal & (candidates.success_rate < 0.5)).sum()),
+        "num_all_right": int((~signal & (candidates.success_rate >= 0.5)).sum()),
+        "spearman_score_learnability": float(
+            spearmanr(scores[finite], candidates.learnability[finite]).statistic
+        )
+        if varied
+        else None,
+        "stability": {"expected_overlap": steady.expected_overlap, "definition": DEFINITION}
+        if steady
+        else None,
+        "warnings": warnings,
+    }
+
+
+def _no_signal(figures: pa.Table) -> LearnAlignError:
+    right = int((_column(figures, "success_rate") > 0.5).sum())
+    return LearnAlignError(
+        f"no problem carries a signal: of {figures.num_rows} problems, {right} were always right "
+        f"and {figures.num_rows - right} never",
+        expected="problems that some rollouts solve and others do not",
+        do="if all are wrong, look at a prompt and its rollouts (learnalign inspect), raise "
+        "--max-tokens, check the verifier, or take easier problems; if all are right, harder ones; "
+        "more rollouts (--num-rollouts) find rarer successes",
+    )
+
+
+def _column(table: pa.Table, name: str) -> Floats:
+    return np.asarray(table[name].to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(name), name, values)

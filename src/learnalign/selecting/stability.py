@@ -1,0 +1,86 @@
+"""Would the same problems be chosen again? The bootstrap over rollouts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learnalign.scoring.scores import reward_variance
+from learnalign.selecting.methods import Candidates, ranking
+
+Floats = NDArray[np.float64]
+
+DEFINITION = (
+    "share of the chosen problems that are chosen again when each problem's rollouts are drawn "
+    "anew from its own, with replacement; gradients' alignments change by what was measured on "
+    "resampled rollouts"
+)
+
+
+@dataclass(frozen=True)
+class Stability:
+    """How the selection holds up."""
+
+    expected_overlap: float
+    """Mean over the resamples of |chosen and chosen again| / K, from 0 to 1."""
+    frequency: Floats
+    """(n,) how often each problem is chosen."""
+
+
+def stability(
+    method: Callable[[Candidates], Floats],
+    candidates: Candidates,
+    rewards: Floats,
+    count: int,
+    *,
+    changes: Floats,
+    num_bootstrap: int,
+    seed: int,
+) -> Stability:
+    """Resample the rollouts and choose again.
+
+    Args:
+        method: Gives scores, the higher the better.
+        candidates: The problems as they were ranked.
+        rewards: (n, G) rewards, NaN where a rollout has none; at least two a row.
+        count: K, problems that are chosen.
+        changes: (m,) measured changes of alignment under resampling (`alignment_changes`); each
+            problem with signal gets one of them at random. Empty: alignments stay.
+        num_bootstrap: Resamples.
+        seed: Of the resamples.
+
+    Example:
+        >>> rewards = np.array([[0.0, 1.0], [1.0, 1.0]])
+        >>> pool = Candidates(np.array([0.25, 0]), np.zeros(2), np.array([0.5, 1]), np.zeros(2))
+        >>> found = stability(lambda c: c.learnability, pool, rewards, 1, changes=np.empty(0),
+        ...                   num_bootstrap=100, seed=0)
+        >>> found.frequency.sum()
+        np.float64(1.0)
+    """
+    rng = np.random.default_rng(seed)
+    order = np.argsort(np.isnan(rewards), axis=1, kind="stable")
+    filled = np.take_along_axis(rewards, order, axis=1)
+    totals = (~np.isnan(rewards)).sum(axis=1)
+    chosen = np.zeros(len(rewards), bool)
+    chosen[ranking(method(candidates), candidates.luck)[:count]] = True
+    frequency = np.zeros(len(rewards))
+    counted = np.arange(rewards.shape[1]) < totals[:, None]
+    for _ in range(num_bootstrap):
+        drawn = (rng.random(rewards.shape) * totals[:, None]).astype(np.intp)
+        again = np.where(counted, np.take_along_axis(filled, drawn, axis=1), 0.0)
+        means = again.sum(axis=1) / totals
+        variances = np.where(counted, (again - means[:, None]) ** 2, 0.0).sum(axis=1) / totals
+        alignment = candidates.alignment
+        if len(changes):
+            alignment = alignment + rng.choice(changes, len(alignment))
+        redrawn = Candidates(
+            learnability=reward_variance(variances),
+            alignment=np.where(variances > 0.0, alignment, 0.0),
+            success_rate=means,
+            luck=candidates.luck,
+            band=candidates.band,
+        )
+        frequency[ranking(method(redrawn), candidates.luck)[:count]] += 1.0
+    frequency /= max(1, num_bootstrap)
+    return Stability(float(frequency[chosen].mean()), frequency)
