@@ -6,7 +6,7 @@ TORCH_INDEX ?=
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 INSTALLED = .venv/.installed
 
-.PHONY: help install model test test-slow lint format clean
+.PHONY: help install model demo bench test test-slow lint format clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -21,6 +21,14 @@ $(INSTALLED): requirements.lock pyproject.toml
 
 model: $(INSTALLED) ## Make models/SmolLM2-135M-Instruct, the real model of tests and demo.
 	.venv/bin/python examples/smollm2.py
+
+demo: model ## Choose among generated problems with a real small model; about four minutes.
+	HF_HUB_OFFLINE=1 .venv/bin/learnalign select --config examples/demo.yaml
+	.venv/bin/learnalign export runs/demo --as trl --batch-size 8
+	.venv/bin/learnalign export runs/demo --as verl --batch-size 8
+
+bench: $(INSTALLED) ## Measure one thing: make bench NAME=verdicts
+	HF_HUB_OFFLINE=1 .venv/bin/python benchmarks/$(NAME).py
 
 test: $(INSTALLED) ## Run the tests.
 	HF_HUB_OFFLINE=1 .venv/bin/python -m pytest -m "not slow"

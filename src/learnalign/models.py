@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
 from learnalign.config import ModelConfig
 from learnalign.errors import LearnAlignError
@@ -38,6 +39,7 @@ def load_model(config: ModelConfig, *, dtype: torch.dtype) -> Any:
         LearnAlignError: as `load_tokenizer`, and if the weights are not in safetensors.
     """
     _check_folder(config.path)
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(
             config.path, dtype=dtype, use_safetensors=True, **_options(config)
@@ -59,6 +61,20 @@ def context_length(config: ModelConfig) -> int | None:
     names = ("max_position_embeddings", "n_positions")
     lengths = [int(getattr(values, name, None) or 0) for name in names]
     return max(lengths) or None
+
+
+def num_parameters(config: ModelConfig) -> int:
+    """Count a model's parameters without loading its weights."""
+    _check_folder(config.path)
+    try:
+        values = AutoConfig.from_pretrained(config.path, **_options(config))
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+                values, trust_remote_code=config.trust_remote_code
+            )
+    except (OSError, ValueError, KeyError) as error:
+        raise _unloadable(config.path, "configuration", error) from error
+    return int(sum(parameter.numel() for parameter in model.parameters()))
 
 
 def resolve_device(name: str) -> torch.device:

@@ -1,1 +1,1 @@
-"""Placeholder first line."""
+"""The command line: one file a verb, thin, with heavy imports inside the verb."""

@@ -1,0 +1,57 @@
+"""``learnalign export``: the selection in a trainer's format."""
+
+import json
+from pathlib import Path
+
+import click
+
+from learnalign.cli import options as o
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--as", "kind", required=True, metavar="FORMAT", help="trl, verl, jsonl, parquet, ids."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder; default: RUN/export-FORMAT.")
+@click.option("--order", default="score", show_default=True, help="score, or the pool's own order.")
+@click.option("--batch-size", type=int, help="Prompts a training step takes: warns of lost rows.")
+@click.option("--no-control", is_flag=True, help="No equal-size random control beside it.")
+@click.option("--json", "as_json", is_flag=True, help="Print paths and warnings as JSON.")
+def command(
+    run: Path,
+    kind: str,
+    out: Path | None,
+    order: str,
+    batch_size: int | None,
+    no_control: bool,
+    as_json: bool,
+) -> None:
+    """Write the chosen problems of RUN as their own rows, untouched, in the order of the score.
+
+    \b
+      learnalign export runs/x --as trl --batch-size 8
+      learnalign export runs/x --as verl --batch-size 64 --order pool
+    """  # noqa: D301
+    resolved = o.run_config(run)
+    from learnalign.runs.handover import hand_over
+
+    done = hand_over(
+        run,
+        resolved,
+        kind,
+        out=out,
+        order=order,
+        batch_size=batch_size,
+        control=not no_control,
+    )
+    if as_json:
+        plain = {"paths": [str(path) for path in done.paths]}
+        click.echo(json.dumps(plain | {"warnings": done.warnings, "hints": done.hints}))
+        return
+    for path in done.paths:
+        click.echo(str(path))
+    for warning in done.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    for hint in done.hints:
+        click.echo(f"hint: {hint}", err=True)

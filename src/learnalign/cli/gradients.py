@@ -1,0 +1,26 @@
+"""``learnalign gradients``: the policy gradients of a run that has rollouts."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from learnalign.cli import options as o
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@o.options(*o.GRADIENTS, "model.device")
+@click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Any option.")
+@click.option("--redo", metavar="STAGE", help="Make a table (and those after it) anew.")
+def command(run: Path, sets: tuple[str, ...], redo: str | None, **flags: Any) -> None:
+    """Take the policy gradient of each problem of RUN that has a signal."""
+    resolved = o.run_config(run, sets, flags)
+    from learnalign.runs.folder import RunFolder
+    from learnalign.runs.pipeline import work
+    from learnalign.runs.progress import Progress
+
+    folder = RunFolder.existing(run, needs="verdicts")
+    with folder.locked():
+        work(folder, resolved, "gradients", progress=Progress(), redo=redo)
+    click.echo(f"next: learnalign score {run} --budget K")

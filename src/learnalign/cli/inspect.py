@@ -1,0 +1,34 @@
+"""``learnalign inspect``: everything a run knows of one problem."""
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("problem_id")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def command(run: Path, problem_id: str, as_json: bool) -> None:
+    """Print one problem of RUN: its prompt, answer, rollouts, verdicts, gradient and scores."""
+    from learnalign.runs.pipeline import inspect
+
+    known = inspect(run, problem_id)
+    if as_json:
+        click.echo(json.dumps(known, ensure_ascii=False, default=str))
+        return
+    problem, scores = known["problem"], known["scores"]
+    for row in known["excluded"]:
+        click.echo(f"left out in stage {row['stage']}: {row['reason']} ({row['detail']})")
+    if problem:
+        click.echo(f"{problem['prompt']}\n\nanswer: {problem['answer']}")
+        click.echo(f"source: {problem['source']}, difficulty: {problem['difficulty']}")
+    for name, value in (scores or {}).items():
+        click.echo(f"{name}: {value:.6g}" if isinstance(value, float) else f"{name}: {value}")
+    for row in known["rollouts"]:
+        length = len(row["token_ids"])
+        click.echo(
+            f"\n--- {row['sample']}: {row['verdict']}, reward {row['reward']}, {length} tokens, "
+            f"{row['finish_reason']}, answer {row['parsed_answer']!r}\n{row['completion']}"
+        )

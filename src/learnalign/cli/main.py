@@ -1,0 +1,67 @@
+"""The command ``learnalign`` and its verbs; a user's error is printed and ends with code 2."""
+
+import importlib
+import sys
+from importlib.metadata import version
+
+import click
+
+_VERBS = {
+    "select": "Choose the problems worth training on: everything, from data to report.",
+    "rollout": "Sample and verify rollouts, nothing else.",
+    "gradients": "Take the policy gradients of a run that has rollouts.",
+    "score": "Rank the problems of a run anew: another budget, method or target.",
+    "export": "Hand the selection over to a trainer.",
+    "report": "Write a run's report.html anew.",
+    "prompt": "Print what the model will see for one problem.",
+    "inspect": "Print everything a run knows of one problem.",
+}
+
+
+class _Verbs(click.Group):
+    """Imports a verb when it is called, so that ``--help`` is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"learnalign.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(_VERBS.items()))
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("learnalign"), prog_name="learnalign")
+def cli() -> None:
+    """Choose, before training, the problems worth training on.
+
+    \b
+    A first run:
+      learnalign select Qwen/Qwen2.5-1.5B-Instruct train.jsonl --budget 1000 --out runs/x
+      learnalign export runs/x --as trl
+    """  # noqa: D301
+
+
+def main() -> None:
+    """Run the command line."""
+    from learnalign.errors import LearnAlignError
+
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("stopped; the same command goes on where it was", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except LearnAlignError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        click.echo("stopped; the same command goes on where it was", err=True)
+        sys.exit(130)

@@ -1,0 +1,126 @@
+"""The flags that verbs share; each is one option of the configuration tree, with its help."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, get_origin
+
+import click
+import yaml
+
+from learnalign.config import Config
+from learnalign.errors import LearnAlignError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+DATA = (
+    "data.split",
+    "data.prompt_column",
+    "data.answer_column",
+    "data.id_column",
+    "data.source_column",
+    "data.difficulty_column",
+    "data.limit",
+    "data.keep_near_duplicates",
+    "data.decontaminate",
+)
+PROMPT = ("prompt.template", "prompt.system", "prompt.instruction", "prompt.assistant_prefix")
+MODEL = ("model.revision", "model.adapter", "model.device")
+ROLLOUTS = (
+    "rollouts.num_rollouts",
+    "rollouts.temperature",
+    "rollouts.top_p",
+    "rollouts.max_tokens",
+    "rollouts.stop",
+    "rollouts.recorded",
+    "verifier.kind",
+)
+GRADIENTS = ("gradients.loss", "gradients.parameters", "gradients.sketch_size")
+SELECTION = (
+    "selection.budget",
+    "selection.method",
+    "selection.learnability",
+    "selection.target",
+    "selection.num_bootstrap",
+)
+RUN = ("run.out", "run.seed", "run.shard_size")
+
+_NAMES = {"verifier.kind": "verifier"}
+_SHORT = {"run.out": "-o"}
+
+
+def options(*keys: str) -> Callable[[Command], Command]:
+    """Add the flags of configuration keys to a verb; a flag that is not given is None or ()."""
+
+    def decorate(command: Command) -> Command:
+        for key in reversed(keys):
+            command = _option(key)(command)
+        return command
+
+    return decorate
+
+
+def config_options(command: Command) -> Command:
+    """Add ``--config`` and ``--set``."""
+    command = click.option(
+        "--set", "sets", multiple=True, metavar="A.B=C", help="Any option by its dotted name."
+    )(command)
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        help="YAML or TOML file of options; flags go over it. A run's config.yaml replays it.",
+    )(command)
+
+
+def config_from(
+    config: Path | None, sets: tuple[str, ...], flags: dict[str, Any], **fixed: Any
+) -> Config:
+    """Build the configuration from ``--config``, ``--set`` and a verb's flags.
+
+    Args:
+        config: File.
+        sets: Pairs.
+        flags: Values by parameter name, as click gives them.
+        fixed: Values by key with dots written as two underscores (``model__path``).
+    """
+    from learnalign.runs.config_files import load_config
+
+    given = {key.replace("__", "."): value for key, value in flags.items()}
+    given |= {key.replace("__", "."): value for key, value in fixed.items()}
+    if isinstance(given.get("selection.budget"), str):
+        given["selection.budget"] = yaml.safe_load(given["selection.budget"])
+    if given.get("rollouts.recorded"):
+        given["rollouts.engine"] = "recorded"
+    for key in [key for key in given if given[key] is False]:
+        given.pop(key)
+    return load_config(config, sets=sets, overrides=given)
+
+
+def run_config(
+    run: Path, sets: tuple[str, ...] = (), flags: dict[str, Any] | None = None
+) -> Config:
+    """Read a run folder's own configuration, with changes."""
+    file = run / "config.yaml"
+    if not file.is_file():
+        raise LearnAlignError(
+            f"{run} is no run folder: it has no config.yaml",
+            expected="the folder given to learnalign select with --out",
+            do="check the path",
+        )
+    return config_from(file, sets, flags or {}, run__out=str(run))
+
+
+def _option(key: str) -> Callable[[Command], Command]:
+    section, name = key.split(".")
+    field = getattr(Config(), section).__class__.model_fields[name]
+    text = " ".join((field.description or "").split())
+    flag = "--" + _NAMES.get(key, name).replace("_", "-")
+    parameter = key.replace(".", "__")
+    declarations = [flag, parameter, *([_SHORT[key]] if key in _SHORT else [])]
+    if field.annotation is bool:
+        return click.option(*declarations, is_flag=True, default=False, help=text)
+    default = field.default
+    if default not in (None, "", (), False):
+        text += f" [default: {default}]"
+    several = get_origin(field.annotation) is tuple
+    metavar = {"budget": "K"}.get(name, name.split("_")[-1].upper())
+    return click.option(*declarations, multiple=several, metavar=metavar, help=text)

@@ -1,0 +1,59 @@
+"""``learnalign prompt``: what the model will see for one problem."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from learnalign.cli import options as o
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.argument("data", nargs=-1)
+@click.option("--index", default=0, show_default=True, help="Which problem, from 0.")
+@click.option("--id", "problem_id", help="Which problem, by its id.")
+@o.options(*o.PROMPT, *o.DATA, "model.revision")
+@o.config_options
+@click.option("--json", "as_json", is_flag=True, help="Print text, token ids and answer as JSON.")
+def command(
+    model: str | None,
+    data: tuple[str, ...],
+    index: int,
+    problem_id: str | None,
+    config: Path | None,
+    sets: tuple[str, ...],
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Print exactly the text that MODEL sees for one problem of DATA."""
+    resolved = o.config_from(
+        config, sets, flags, model__path=model or None, data__paths=data or None
+    )
+    from learnalign.errors import LearnAlignError
+    from learnalign.models import load_tokenizer
+    from learnalign.problems.pool import read_pool
+    from learnalign.problems.prompts import Prompter
+
+    prompter = Prompter(load_tokenizer(resolved.model), resolved.prompt)
+    pool = read_pool(resolved.data)
+    wanted = [
+        p
+        for number, p in enumerate(pool.problems)
+        if (p["problem_id"] == problem_id if problem_id else number == index)
+    ]
+    if not wanted:
+        raise LearnAlignError(
+            f"got the problem {problem_id or index}",
+            expected=f"one of the {len(pool.problems)} problems that were read",
+            do="correct --index or --id",
+        )
+    text, ids = prompter(wanted[0]["messages"], wanted[0]["row"])
+    if as_json:
+        found = {"problem_id": wanted[0]["problem_id"], "prompt": text, "prompt_ids": ids}
+        click.echo(json.dumps(found | {"answer": wanted[0]["answer"]}, ensure_ascii=False))
+        return
+    click.echo(text)
+    note = f"{wanted[0]['problem_id']}: {len(ids)} tokens; answer: {wanted[0]['answer']}"
+    click.echo(f"\n[{note}; columns: {pool.columns[0]}]", err=True)

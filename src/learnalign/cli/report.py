@@ -1,0 +1,17 @@
+"""``learnalign report``: write a run's report anew."""
+
+from pathlib import Path
+
+import click
+
+from learnalign.cli import options as o
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+def command(run: Path) -> None:
+    """Write RUN/report.html from the tables there are."""
+    resolved = o.run_config(run)
+    from learnalign.runs.pipeline import report, scored
+
+    click.echo(str(report(scored(run), resolved)))

@@ -1,0 +1,59 @@
+"""``learnalign rollout``: sample and verify, nothing else."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from learnalign.cli import options as o
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.argument("data", nargs=-1)
+@o.options(*o.ROLLOUTS, *o.PROMPT, *o.DATA, *o.MODEL, *o.RUN)
+@o.config_options
+@click.option("--redo", metavar="STAGE", help="Make a table (and those after it) anew.")
+@click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
+def command(
+    model: str | None,
+    data: tuple[str, ...],
+    config: Path | None,
+    sets: tuple[str, ...],
+    redo: str | None,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Sample MODEL's rollouts of DATA and verify them, into a run folder.
+
+    `learnalign gradients` and `learnalign score` go on from there.
+    """
+    resolved = o.config_from(
+        config, sets, flags, model__path=model or None, data__paths=data or None
+    )
+    from learnalign.runs.folder import RunFolder
+    from learnalign.runs.pipeline import work
+    from learnalign.runs.progress import Progress
+    from learnalign.runs.stages import figures
+
+    folder = RunFolder(resolved.run.out)
+    with folder.locked():
+        progress = Progress("none" if as_json else "auto")
+        work(folder, resolved, "verdicts", progress=progress, redo=redo)
+        table = figures(folder)
+    rates = [rate for rate in table["success_rate"].to_pylist() if rate is not None]
+    counts = {
+        "out": str(folder.path),
+        "problems": len(rates),
+        "excluded": folder.excluded().num_rows,
+        "mean_success_rate": sum(rates) / max(1, len(rates)),
+        "between_0_and_1": sum(0 < rate < 1 for rate in rates),
+    }
+    if as_json:
+        click.echo(json.dumps(counts))
+    else:
+        click.echo(
+            "\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in counts.items())
+        )
+        click.echo(f"next: learnalign gradients {folder.path}")

@@ -1,0 +1,32 @@
+"""``learnalign score``: rank a run's problems anew."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from learnalign.cli import options as o
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@o.options(*o.SELECTION)
+@click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Any option of selection.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def command(run: Path, sets: tuple[str, ...], as_json: bool, **flags: Any) -> None:
+    """Rank the problems of RUN from its tables: another budget, method or target, in seconds."""
+    resolved = o.run_config(run, sets, flags)
+    from learnalign.cli.telling import tell
+    from learnalign.runs.folder import RunFolder
+    from learnalign.runs.pipeline import score
+    from learnalign.selecting.methods import NEED_GRADIENTS
+
+    needs = "gradients" if resolved.selection.method in NEED_GRADIENTS else "verdicts"
+    folder = RunFolder.existing(run, needs=needs)
+    with folder.locked():
+        done = score(folder, resolved)
+    if as_json:
+        click.echo(json.dumps({"out": str(run), **done.summary}))
+    else:
+        tell(done)

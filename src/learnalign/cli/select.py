@@ -1,0 +1,56 @@
+"""``learnalign select``: everything, from data to report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from learnalign.cli import options as o
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.argument("data", nargs=-1)
+@o.options(*o.SELECTION, *o.ROLLOUTS, *o.PROMPT, *o.DATA, *o.GRADIENTS, *o.MODEL, *o.RUN)
+@o.config_options
+@click.option("--dry-run", is_flag=True, help="Print the resolved options and the work to be done.")
+@click.option("--redo", metavar="STAGE", help="Make a table (and those after it) anew.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def command(
+    model: str | None,
+    data: tuple[str, ...],
+    config: Path | None,
+    sets: tuple[str, ...],
+    dry_run: bool,
+    redo: str | None,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Choose the K problems of DATA that MODEL learns most from.
+
+    MODEL is a model folder or hub name, DATA one or more files, folders, hub names or
+    reasoning-gym:NAME?size=100&seed=1 specs. The same command goes on where a run was stopped.
+
+    \b
+      learnalign select models/my-model train.jsonl --budget 1000 --out runs/x
+      learnalign select my/model owner/name --budget 0.1 --dry-run
+    """  # noqa: D301
+    resolved = o.config_from(
+        config, sets, flags, model__path=model or None, data__paths=data or None
+    )
+    if dry_run:
+        from learnalign.runs.estimates import dry_run as plan
+
+        click.echo(plan(resolved, as_json=as_json))
+        return
+    from learnalign.runs.pipeline import run
+    from learnalign.runs.progress import Progress
+
+    done = run(resolved, progress=Progress("none" if as_json else "auto"), redo=redo)
+    if as_json:
+        click.echo(json.dumps({"out": str(done.path), **done.summary}))
+        return
+    from learnalign.cli.telling import tell
+
+    tell(done)

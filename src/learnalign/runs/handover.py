@@ -1,0 +1,58 @@
+"""From a finished run to a trainer's files."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from learnalign.config import Config
+from learnalign.formats.export import Exported, export
+from learnalign.runs.pipeline import scored
+
+
+def hand_over(
+    run: Path,
+    config: Config,
+    kind: str,
+    *,
+    out: Path | None = None,
+    order: Any = "score",
+    batch_size: int | None = None,
+    control: bool = True,
+) -> Exported:
+    """Export the selection of a run; see `learnalign.formats.export.export`."""
+    folder = scored(run)
+
+    def original(index: int) -> pa.Table | None:
+        path = folder.path / "sources" / f"source-{index:02d}.parquet"
+        return pq.read_table(path) if path.is_file() else None
+
+    stages = folder.manifest.stages
+    about = {
+        "learnalign": folder.manifest.learnalign,
+        "model": config.model.model_dump(mode="json"),
+        "weights": stages["rollouts"].options.get("model.weights"),
+        "sampling": config.rollouts.model_dump(mode="json"),
+        "verifier": config.verifier.model_dump(mode="json"),
+        "gradients": config.gradients.model_dump(mode="json"),
+        "selection": config.selection.model_dump(mode="json"),
+        "seed": config.run.seed,
+        "data": {
+            "paths": list(config.data.paths),
+            "contents": stages["problems"].options.get("data.contents"),
+        },
+        "summary": folder.manifest.summary,
+    }
+    return export(
+        out or folder.path / f"export-{kind}",
+        kind,
+        problems=lambda: folder.shards("problems"),
+        scores=pq.read_table(folder.path / "scores.parquet"),
+        order=order,
+        control=control,
+        seed=config.run.seed,
+        batch_size=batch_size,
+        sources=original,
+        about=about,
+    )

@@ -1,0 +1,180 @@
+"""The command line as a user meets it: help, errors with code 2, every verb on a real run."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(sys.executable).parent / "learnalign"
+PREFIX = "{{ row.metadata.expression }} ="
+
+
+def _call(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(PROGRAM), *arguments], capture_output=True, text=True, cwd=cwd, timeout=250
+    )
+
+
+@pytest.fixture(scope="module")
+def run(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("cli") / "run"
+    data = "reasoning-gym:chain_sum?size=10&seed=1&max_terms=2&max_digits=1"
+    flags = ["--budget", "4", "--num-rollouts", "4", "--max-tokens", "5", "--stop", "\n"]
+    flags += ["--verifier", "number", "--assistant-prefix", PREFIX, "--sketch-size", "128"]
+    flags += ["--set", "gradients.num_resampled=2", "--out", str(out), "--num-bootstrap", "20"]
+    done = _call("select", str(smollm2), data, *flags)
+    assert done.returncode == 0, done.stderr
+    assert "4 of" in done.stdout
+    assert "report.html" in done.stdout
+    return out
+
+
+def test_help_is_quick_and_teaches() -> None:
+    _call("--help")
+    begin = time.perf_counter()
+    done = _call("--help")
+    assert time.perf_counter() - begin < 0.5
+    for verb in (
+        "select",
+        "rollout",
+        "gradients",
+        "score",
+        "export",
+        "report",
+        "prompt",
+        "inspect",
+    ):
+        assert verb in done.stdout
+        begin = time.perf_counter()
+        text = _call(verb, "--help").stdout
+        assert time.perf_counter() - begin < 0.5
+        assert "Usage: learnalign" in text
+    assert "learnability" in _call("select", "--help").stdout
+
+
+def test_heavy_packages_stay_out_of_the_import() -> None:
+    script = "import sys, learnalign, learnalign.cli.select; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    loaded = set(done.stdout.split())
+    assert not loaded & {"torch", "transformers", "datasets", "plotly", "scipy", "math_verify"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("select", "no/such/model", "x.jsonl"), "x.jsonl|no/such/model"),
+        (("select", "MODEL", "missing.jsonl"), "no file or folder missing.jsonl"),
+        (("select", "MODEL"), "got no data"),
+        (("select", "MODEL", "DATA", "--num-rollouts", "many"), "rollouts.num_rollouts = 'many'"),
+        (("select", "MODEL", "DATA", "--method", "lernalign"), "nearest is 'learnalign'"),
+        (("select", "MODEL", "DATA", "--set", "rollouts.temprature=1"), "'temperature'"),
+        (("select", "MODEL", "DATA", "--prompt-column", "qestion"), "nearest is 'question'"),
+        (("score", "nothing"), "nothing is no run folder"),
+        (("report", "nothing"), "nothing is no run folder"),
+        (("inspect", "nothing", "x"), "nothing holds no finished table"),
+        (("export", "nothing", "--as", "trl"), "nothing is no run folder"),
+        (("select", "--config", "missing.yaml"), "got no file missing.yaml"),
+        (("export", "nothing"), "Missing option"),
+    ],
+)
+def test_users_errors_end_with_2(
+    arguments: tuple[str, ...], message: str, smollm2: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "pool.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
+    known = {"MODEL": str(smollm2), "DATA": "pool.jsonl"}
+    done = _call(*(known.get(a, a) for a in arguments), cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert any(part in done.stderr for part in message.split("|")), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_model_folder_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "pool.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
+    done = _call("select", str(tmp_path), "pool.jsonl", cwd=tmp_path)
+    assert (done.returncode, "is no model: it holds pool.jsonl" in done.stderr) == (2, True)
+
+
+def test_unknown_option_in_the_config_file(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("rollouts: {num_rolouts: 4}\n")
+    done = _call("select", "--config", "c.yaml", cwd=tmp_path)
+    assert (done.returncode, "nearest is 'num_rollouts'" in done.stderr) == (2, True)
+
+
+def test_dry_run_does_no_work(smollm2: Path, tmp_path: Path) -> None:
+    data = "reasoning-gym:chain_sum?size=10&seed=1"
+    arguments = ["select", str(smollm2), data, "--budget", "3", "--out", str(tmp_path / "x")]
+    done = _call(*arguments, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "num_rollouts: 8" in done.stdout
+    assert "rollouts: 80" in done.stdout
+    work = json.loads(_call(*arguments, "--dry-run", "--json").stdout)["work"]
+    assert work["problems"] == 10
+    assert work["parameters"] == 134_515_008
+    assert work["gradient_minutes_at_most"] > 0
+    assert not (tmp_path / "x").exists()
+
+
+def test_prompt_prints_what_the_model_sees(smollm2: Path) -> None:
+    data = "reasoning-gym:chain_sum?size=3&seed=1"
+    done = _call(
+        "prompt", str(smollm2), data, "--assistant-prefix", PREFIX, "--system", "Be brief."
+    )
+    assert done.stdout.startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n")
+    assert "assistant\n4 - 1 - 7 =" in done.stdout
+    plain = json.loads(_call("prompt", str(smollm2), data, "--json", "--index", "1").stdout)
+    assert plain["answer"] == "6"
+
+
+def test_score_again(run: Path) -> None:
+    done = _call("score", str(run), "--budget", "0.5", "--method", "learnability", "--json")
+    summary = json.loads(done.stdout)
+    assert summary["method"] == "learnability"
+    assert summary["num_selected"] == round(summary["num_problems"] / 2)
+    assert json.loads(
+        _call("score", str(run), "--budget", "4", "--method", "learnalign", "--json").stdout
+    )
+
+
+def test_inspect_and_report(run: Path) -> None:
+    import pyarrow.parquet as pq
+
+    first = pq.read_table(run / "scores.parquet")["problem_id"][0].as_py()
+    known = json.loads(_call("inspect", str(run), first, "--json").stdout)
+    assert len(known["rollouts"]) == 4
+    assert known["scores"]["rank"] == 1
+    assert known["gradient"]["status"] == "ok"
+    assert "rank: 1" in _call("inspect", str(run), first).stdout
+    done = _call("inspect", str(run), first[:-1] + "_")
+    assert (done.returncode, f"'{first}'" in done.stderr) == (2, True)
+    (run / "report.html").unlink()
+    assert _call("report", str(run)).returncode == 0
+    assert first in (run / "report.html").read_text()
+
+
+@pytest.mark.parametrize("kind", ["trl", "verl", "jsonl", "parquet", "ids"])
+def test_export(run: Path, kind: str) -> None:
+    done = _call("export", str(run), "--as", kind, "--batch-size", "3", "--json")
+    assert done.returncode == 0, done.stderr
+    plain = json.loads(done.stdout)
+    assert [Path(path).stem for path in plain["paths"]] == ["selected", "control", "manifest"]
+    assert plain["warnings"]
+    about = json.loads(Path(plain["paths"][-1]).read_text())["about"]
+    assert about["model"]["path"]
+
+
+def test_rollout_then_gradients_then_score(smollm2: Path, tmp_path: Path) -> None:
+    out = tmp_path / "steps"
+    flags = ["--num-rollouts", "4", "--max-tokens", "5", "--stop", "\n", "--verifier", "number"]
+    flags += ["--assistant-prefix", PREFIX, "--out", str(out), "--json"]
+    data = "reasoning-gym:chain_sum?size=6&seed=1&max_terms=2&max_digits=1"
+    counts = json.loads(_call("rollout", str(smollm2), data, *flags).stdout)
+    assert counts["problems"] + counts["excluded"] == 6
+    done = _call("score", str(out), "--budget", "2")
+    assert (done.returncode, "gradients" in done.stderr) == (2, True)
+    assert _call("score", str(out), "--budget", "2", "--method", "learnability").returncode == 0
+    done = _call("gradients", str(out), "--sketch-size", "64")
+    assert done.returncode == 0, done.stderr
+    assert _call("score", str(out), "--budget", "2", "--method", "learnalign").returncode == 0
