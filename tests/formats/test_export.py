@@ -19,8 +19,8 @@ OURS = {"problem_id", "rank", "score", "learnability", "alignment", "success_rat
 PREFIXED = {f"learnalign_{name}" for name in OURS}
 
 
-def problem(position, row, *, source_index=0, source_row=None, **changed):
-    question = row.get("question", f"what is {position}?")
+def problem(position, values, *, source_index=0, source_row=None, **changed):
+    question = values.get("question", f"what is {position}?")
     return {
         "problem_id": f"p{position}",
         "position": position,
@@ -29,7 +29,7 @@ def problem(position, row, *, source_index=0, source_row=None, **changed):
         "source": "unit",
         "messages": [{"role": "user", "content": question}],
         "answer": str(position),
-        "row": json.dumps(row, default=str),
+        "row": json.dumps(values, default=str),
         "prompt": f"<user>{question}<assistant>",
         "prompt_ids": [1],
         **changed,
