@@ -1,0 +1,63 @@
+"""The one shape of a benchmark: figures with goals, rows, a printed table, a JSON beside it."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number; ``goal`` None where there is none."""
+
+    value: float
+    unit: str
+    better: Literal["lower", "higher"]
+    spread: float | None = None
+    goal: float | None = None
+
+    @property
+    def missed(self) -> bool:
+        """Whether the goal was not reached."""
+        if self.goal is None:
+            return False
+        return self.value > self.goal if self.better == "lower" else self.value < self.goal
+
+
+def publish(
+    name: str, begin: float, figures: dict[str, Figure], rows: list[dict[str, Any]]
+) -> None:
+    """Print the figures and write ``benchmarks/results/NAME.json``.
+
+    Args:
+        name: The benchmark's.
+        begin: ``time.monotonic()`` when it began.
+        figures: By name.
+        rows: What the figures were made of.
+    """
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.strip()
+    result = {
+        "command": f"make bench NAME={name}",
+        "commit": commit,
+        "machine": {"processors": os.cpu_count(), "python": platform.python_version()},
+        "seconds": round(time.monotonic() - begin, 1),
+        "figures": {key: asdict(figure) for key, figure in figures.items()},
+        "rows": rows,
+    }
+    for key, figure in figures.items():
+        spread = "" if figure.spread is None else f" +- {figure.spread:.4g}"
+        goal = "" if figure.goal is None else f"  goal {figure.goal:.4g}"
+        said = "  MISSED" if figure.missed else ""
+        sys.stdout.write(f"{key:40} {figure.value:.4g}{spread} {figure.unit}{goal}{said}\n")
+    path = ROOT / "benchmarks" / "results" / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
