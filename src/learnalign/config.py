@@ -142,7 +142,7 @@ class SelectionConfig(Section):
     band: tuple[float, float] = (0.2, 0.8)
     """Success rates that method band keeps."""
     num_bootstrap: Annotated[int, Field(ge=0)] = 200
-    """Resamples of the rollouts for the stability figure; 0 leaves it out."""
+    """Resamples of the rollouts for the stability figure; below 2 leaves it out."""
 
 
 class RunConfig(Section):

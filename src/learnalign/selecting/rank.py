@@ -85,7 +85,7 @@ def rank(
     scores = method(candidates)
     order = ranking(scores, candidates.luck)
     steady = None
-    if count and config.num_bootstrap:
+    if count and config.num_bootstrap > 1:
         steady = stability(
             method,
             candidates,
