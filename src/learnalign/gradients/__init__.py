@@ -1,1 +1,1 @@
-"""Placeholder first line."""
+"""Policy gradients: rollouts and verdicts in, one sketched row a problem out."""

@@ -13,8 +13,8 @@ Floats = NDArray[np.float64]
 
 DEFINITION = (
     "share of the chosen problems that two selections have in common when each problem's rollouts "
-    "are drawn anew from its own, with replacement, for both; gradients' alignments change by what was measured on "
-    "resampled rollouts"
+    "are drawn anew from its own, with replacement, for both; gradients' alignments change by what "
+    "was measured on resampled rollouts"
 )
 
 
