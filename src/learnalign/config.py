@@ -119,8 +119,13 @@ class GradientConfig(Section):
     """Rank of the fresh, seeded adapter that lora uses when the model has none."""
     sketch_size: Annotated[int, Field(ge=16)] = 8192
     """d, values a problem (float16 on disk)."""
-    token_budget: PositiveInt = 8_192
-    """Response tokens of a group that are differentiated at once; lower it when memory runs out."""
+    input_width: Annotated[int, Field(ge=0)] = 32
+    """Random combinations of a layer's inputs that its gradient is formed with; 0 for all inputs,
+    which is exact and slower."""
+    preconditioner: Path | None = None
+    """File of Adam's second moments to divide gradients by, as LESS does (docs/gradients.md)."""
+    token_budget: PositiveInt | None = None
+    """Tokens a batch may hold; found from the free memory if not given, halved when it runs out."""
     dtype: Dtype = "auto"
     """auto: float32 on CPU, the checkpoint's own on a GPU. Sums are float32 whatever it is."""
     num_resampled: Annotated[int, Field(ge=0)] = 64

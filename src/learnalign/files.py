@@ -3,9 +3,10 @@
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +15,9 @@ from learnalign.errors import LearnAlignError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+#: Bytes of raw numbers in a row group, and in a batch that is read.
+_GROUP_BYTES, _BATCH_BYTES = 64 * 2**20, 16 * 2**20
+_READ_BYTES = 2**20
 
 
 @contextmanager
@@ -76,9 +80,38 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_table(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file (zstd) whole or not at all."""
+    """Write a Parquet file whole or not at all.
+
+    Columns are compressed with zstd, but for those of raw numbers, whose field says what they are
+    (``dtype`` in its metadata: sketches). These are written as they are, and in row groups of
+    bounded size.
+    """
+    raw = _raw(table.schema)
+    options: dict[str, Any] = {"compression": "zstd"}
+    if raw:
+        others = [x for field in table.schema if field.name not in raw for x in _leaves(field)]
+        options = {
+            "compression": dict.fromkeys(raw, "none") | dict.fromkeys(others, "zstd"),
+            "use_dictionary": others,
+            "write_statistics": others,
+            "row_group_size": max(1, _GROUP_BYTES // sum(raw.values())),
+        }
     with atomic(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, **options)
+
+
+def read_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Read columns of a Parquet file from its beginning, a bounded piece at a time.
+
+    Yields:
+        Batches in order, whose raw numbers take 16 MiB at most (or are one row's).
+    """
+    # Not pre-buffered: that would keep each row group whole until its last batch is gone.
+    with pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BYTES) as file:
+        raw = _raw(file.schema_arrow)
+        width = sum(raw.get(name, 0) for name in columns)
+        rows = max(1, _BATCH_BYTES // max(width, 256))
+        yield from file.iter_batches(rows, columns=list(columns), use_threads=False)
 
 
 def sha256(path: Path) -> str:
@@ -96,3 +129,23 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _raw(schema: pa.Schema) -> dict[str, int]:
+    """Give the columns of raw numbers, with the bytes of a value."""
+    return {
+        field.name: field.type.byte_width
+        for field in schema
+        if pa.types.is_fixed_size_binary(field.type) and b"dtype" in (field.metadata or {})
+    }
+
+
+def _leaves(field: pa.Field) -> list[str]:
+    """Name the Parquet columns that a column of scalars, lists and structs is stored in."""
+    if pa.types.is_struct(field.type):
+        inner, path = list(field.type), field.name
+    elif pa.types.is_list(field.type):
+        inner, path = [field.type.value_field.with_name("element")], f"{field.name}.list"
+    else:
+        return [field.name]
+    return [f"{path}.{leaf}" for child in inner for leaf in _leaves(child)]

@@ -7,7 +7,9 @@ the tables before it and writes its own. Changing a column here is changing the 
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+from learnalign.sketches import sketch_field
+
+SCHEMA_VERSION = 2
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
@@ -71,8 +73,13 @@ def gradients_schema(sketch_size: int) -> pa.Schema:
     (``resampled_counts[g]`` = how often rollout g was drawn), made for a seeded subset of problems:
     it is what the stability figure learns the noise of a direction from. It is null elsewhere, and
     where the resample had no signal.
+
+    Both are fixed-size binary, ``2 * sketch_size`` bytes of little-endian float16; the fields'
+    metadata says so (``{"dtype": "<f2", "size": "8192"}``). `learnalign.sketches` turns rows into
+    such a column and back; ``numpy.frombuffer(value, "<f2")`` reads one value without it. On disk
+    they are plain and uncompressed (`files.write_table`): float16 noise does not compress, and is
+    read at the speed of the disk.
     """
-    sketch = pa.list_(pa.float16(), sketch_size)
     return pa.schema(
         [
             ("problem_id", pa.string()),
@@ -80,9 +87,9 @@ def gradients_schema(sketch_size: int) -> pa.Schema:
             ("gradient_norm", pa.float64()),  # exact; 0 without signal, null if not finite
             ("num_rollouts", pa.int32()),  # rollouts with a reward
             ("num_tokens", pa.int64()),  # response tokens of the group
-            ("sketch", sketch),
+            sketch_field("sketch", sketch_size),
             ("resampled_counts", pa.list_(pa.int32())),
-            ("resampled_sketch", sketch),
+            sketch_field("resampled_sketch", sketch_size),
         ]
     )
 

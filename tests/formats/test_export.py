@@ -175,7 +175,7 @@ def test_sources_of_two_kinds_in_one_file(run, tmp_path):
 
 def test_mixed_types_do_not_fit_parquet(run):
     pool = [problem(0, {"answer": 1}), problem(1, {"answer": "one"})]
-    with pytest.raises(LearnAlignError, match="--format jsonl"):
+    with pytest.raises(LearnAlignError, match="--as jsonl"):
         run("parquet", pool, selected=(0, 1))
 
 
@@ -433,7 +433,7 @@ def test_the_whole_pool_selected(run):
     ("options", "words"),
     [
         ({"selected": ()}, "--budget"),
-        ({"kind": "tlr"}, "the nearest is 'trl'"),
+        ({"kind": "tlr"}, "(?s)got --as tlr.*the nearest is 'trl'.*correct --as"),
         ({"order": "scores"}, "the nearest is 'score'"),
         ({"batch_size": 0}, "batch size of 0"),
         ({"scores": ranked(questions(12), (11,))}, "not in the table of problems"),

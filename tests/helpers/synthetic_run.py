@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from learnalign.config import Config
 from learnalign.reporting.report import ReportData
-from learnalign.tables import EXCLUDED, PROBLEMS, ROLLOUTS, SCORES, VERDICTS
+from learnalign.tables import EXCLUDED, PROBLEMS, ROLLOUTS, SCHEMA_VERSION, SCORES, VERDICTS
 
 SOURCES = ("addition", "product", "greatest common divisor")
 REASONS = ("duplicate", "near_duplicate", "contaminated", "unparsed_gold")
@@ -217,4 +217,9 @@ def _manifest(rollouts: list[dict[str, Any]], num_problems: int) -> dict[str, An
         }
         for name, rows, seconds, num_tokens, num_bytes in costs
     }
-    return {"schema_version": 1, "learnalign": "0.1.0", "stages": stages, "summary": {}}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "learnalign": "0.1.0",
+        "stages": stages,
+        "summary": {},
+    }

@@ -60,6 +60,20 @@ def test_the_users_ids(tmp_path: Path) -> None:
     assert len({p["problem_id"] for p in _pool(tmp_path, rows).problems} - {"7"}) == 2
 
 
+def test_ids_of_two_sources_that_are_the_same_are_no_ids(tmp_path: Path) -> None:
+    paths = []
+    for name in ("first", "second"):
+        path = tmp_path / f"{name}.jsonl"
+        rows = [{"id": i, "question": f"{name} {i}?", "answer": "1"} for i in range(2)]
+        path.write_text("\n".join(map(json.dumps, rows)))
+        paths.append(str(path))
+    names = [p["problem_id"] for p in read_pool(DataConfig(paths=tuple(paths))).problems]
+    assert names[:2] == ["0", "1"]
+    assert len(set(names)) == 4
+    with pytest.raises(LearnAlignError, match="got the id '0' a second time"):
+        read_pool(DataConfig(paths=tuple(paths), id_column="id"))
+
+
 def test_blanks_are_set_aside(tmp_path: Path) -> None:
     rows = [
         {"question": "", "answer": "1"},
@@ -138,7 +152,8 @@ def test_real_gsm8k() -> None:
         pytest.skip("the shared data is not here")
     pool = read_pool(DataConfig(paths=(str(train),)))
     assert len(pool.problems) + len(pool.excluded) == 7473
-    assert all(float(p["answer"]) or True for p in pool.problems)
+    # Every gold of GSM8K is a whole number, written without commas once it is read.
+    assert all(p["answer"].lstrip("-").isdigit() for p in pool.problems)
 
 
 def test_real_verl_rows() -> None:

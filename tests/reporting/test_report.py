@@ -60,6 +60,15 @@ def test_everything_is_there_in_its_order(page: HtmlPage) -> None:
     assert figures_of(page) == {f"{name}-data" for name in FIGURES}
 
 
+def test_axis_titles_do_not_stand_on_numbers(data: ReportData) -> None:
+    texts = re.findall(r'<script type="application/json" id="[^"]+">(.*?)</script>', render(data))
+    assert len(texts) == len(FIGURES)
+    for text in texts:
+        template = json.loads(text)["layout"]["template"]["layout"]
+        assert template["xaxis"]["automargin"]
+        assert template["yaxis"]["automargin"]
+
+
 def test_nothing_is_loaded_from_anywhere(data: ReportData, page: HtmlPage) -> None:
     for tag, attributes in page.elements:
         assert tag not in {"link", "iframe", "object", "embed", "base", "img"}

@@ -81,8 +81,14 @@ def test_unparsed_gold_has_no_reward() -> None:
     table = _verdicts("number", [({"answer": "many"}, ["3", "4"]), ({"answer": "3"}, ["3"])])
     assert table["verdict"].to_pylist() == ["unparsed_gold", "unparsed_gold", "correct"]
     assert table["reward"].to_pylist() == [None, None, 1.0]
-    hangs = _verdicts("math", [({"answer": "9^{9^{9^9}} + 1!"}, ["3"])], timeout_s=2)
-    assert hangs["reward"].to_pylist() in ([None], [0.0])
+
+
+@pytest.mark.parametrize("gold", ["9^{9^{9^9}} + 1!", "100000000!", r"\boxed{9^{9^{9^9}}}"])
+def test_gold_that_hangs_is_no_success_rate_of_zero(gold: str) -> None:
+    groups = [({"answer": gold}, ["3", "4"]), ({"answer": "4"}, ["4"])]
+    table = _verdicts("math", groups, timeout_s=2)
+    assert table["verdict"].to_pylist() == ["unparsed_gold", "unparsed_gold", "correct"]
+    assert table["reward"].to_pylist() == [None, None, 1.0]
 
 
 @pytest.mark.parametrize(

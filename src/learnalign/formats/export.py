@@ -145,7 +145,7 @@ def _write_manifest(
 
 
 def _check(out: Path, kind: str, order: str, batch_size: int | None) -> None:
-    for value, known, flag in ((kind, FORMATS, "--format"), (order, get_args(Order), "--order")):
+    for value, known, flag in ((kind, FORMATS, "--as"), (order, get_args(Order), "--order")):
         if value not in known:
             raise LearnAlignError(
                 f"got {flag} {value}",
@@ -222,7 +222,7 @@ def _write(
             raise LearnAlignError(
                 f"the problem id {broken[0]!r} is not one line",
                 expected="ids of one line each",
-                do="name another id column, or give another --format",
+                do="name another id column, or give another format with --as",
             )
         _write_lines(path, names)
         return

@@ -37,7 +37,7 @@ def jsonl_lines(parts: Sequence[Block], notes: Notes, *, trl: bool) -> list[str]
     if lossy:
         notes.warn(
             f"JSON has no type for some values of {_listed(lossy)} (dates and the like became "
-            "text, NaN became null): --format parquet keeps them"
+            "text, NaN became null): --as parquet keeps them"
         )
     if len(texts) > 1:
         notes.warn(

@@ -18,7 +18,7 @@ def explained(kind: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OverflowError) as error:
-        other = "give --format jsonl, which has no types" if kind == "parquet" else "mend the rows"
+        other = "give --as jsonl, which has no types" if kind == "parquet" else "mend the rows"
         raise LearnAlignError(
             f"the rows do not fit into one Parquet table: {error}",
             expected="columns that hold one type each, in all sources",

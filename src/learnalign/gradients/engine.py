@@ -4,6 +4,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +13,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from learnalign.config import GradientConfig
-from learnalign.gradients.backward import GroupBackward
 from learnalign.gradients.objective import rollout_weights
-from learnalign.gradients.parameters import Accumulator, select_parameters
-from learnalign.gradients.sketch import Sketch
+from learnalign.gradients.policy import PolicyGradients, Row
 from learnalign.tables import gradients_schema
 
 
@@ -35,8 +34,8 @@ class Group:
 class GradientEngine:
     """Computes policy gradients of a model, problem by problem.
 
-    A problem's row depends on nothing but the problem, its rollouts, the model and the seed:
-    neither on the other problems in the call nor on their order.
+    A problem's row depends on nothing but the problem, its rollouts, the model and the seed, up to
+    rounding: neither on the other problems in the call nor on their order.
 
     Args:
         model: A causal language model of transformers. Its ``requires_grad`` flags are set, and it
@@ -57,21 +56,7 @@ class GradientEngine:
         max_tokens: int,
     ) -> None:
         self.config, self.seed, self.max_tokens = config, seed, max_tokens
-        model.eval()
-        parameters = select_parameters(
-            model, config.parameters, lora_rank=config.lora_rank, seed=seed
-        )
-        self.sums = Accumulator(parameters)
-        self.backward = GroupBackward(
-            model, temperature=temperature, token_budget=config.token_budget
-        )
-        self.sketch = Sketch(
-            self.sums.num_values,
-            config.sketch_size,
-            seed=seed,
-            device=next(iter(parameters.values())).device,
-            dtype=self.sums.dtype,
-        )
+        self.gradients = PolicyGradients(model, config, temperature=temperature, seed=seed)
 
     def gradient(
         self, prompt_ids: list[int], group: Group, counts: NDArray[np.int64] | None = None
@@ -85,12 +70,10 @@ class GradientEngine:
 
         Returns:
             Parameter names to tensors of the parameters' shapes, to be climbed (a trainer's loss
-            has the negative). They are overwritten by the next call: clone what must stay.
+            has the negative).
         """
         weights = self._weights(group, counts)
-        self.sums.zero()
-        self.backward(prompt_ids, group.responses, weights.tolist())
-        return self.sums.tensors()
+        return self.gradients.exact(prompt_ids, group.responses, weights.tolist())
 
     def rows(
         self,
@@ -108,7 +91,7 @@ class GradientEngine:
             rollouts: ROLLOUTS table.
             verdicts: VERDICTS table, with a row for each rollout.
             resample_ids: Problems whose gradient is taken once more on resampled rollouts.
-            progress: Called with 1 after each problem.
+            progress: Called with a number of problems when they are done.
 
         Returns:
             Table of `tables.gradients_schema`, in the order of ``problems``. Status ``no_signal``
@@ -116,57 +99,36 @@ class GradientEngine:
             holds NaN or Inf.
         """
         groups = _groups(rollouts, verdicts)
-        rows = []
-        for problem_id, prompt_ids in zip(
-            problems["problem_id"].to_pylist(), problems["prompt_ids"].to_pylist(), strict=True
+        advance = progress or (lambda count: None)
+        rows: list[dict[str, Any]] = []
+        wanted: list[tuple[int, bool]] = []
+        todo = []
+        for place, (name, prompt) in enumerate(
+            zip(problems["problem_id"].to_pylist(), problems["prompt_ids"].to_pylist(), strict=True)
         ):
-            rows.append(
-                self._row(
-                    problem_id, prompt_ids, groups[problem_id], resample=problem_id in resample_ids
-                )
-            )
-            if progress is not None:
-                progress(1)
+            group = groups[name]
+            rows.append(_empty_row(name, group))
+            weights = self._weights(group, None)
+            if not weights.any():
+                advance(1)
+                continue
+            wanted.append((place, False))
+            todo.append((prompt, group.responses, weights.tolist()))
+            if name in resample_ids:
+                counts = self._resample(name, len(group.rewards))
+                rows[place]["resampled_counts"] = counts
+                weights = self._weights(group, counts)
+                if weights.any():
+                    wanted.append((place, True))
+                    todo.append((prompt, group.responses, weights.tolist()))
+
+        def done(index: int) -> None:
+            if not wanted[index][1]:
+                advance(1)
+
+        for (place, again), row in zip(wanted, self.gradients(todo, done=done), strict=True):
+            _fill(rows[place], row, again=again)
         return pa.Table.from_pylist(rows, schema=gradients_schema(self.config.sketch_size))
-
-    def _row(
-        self, problem_id: str, prompt_ids: list[int], group: Group, *, resample: bool
-    ) -> dict[str, object]:
-        row: dict[str, object] = {
-            "problem_id": problem_id,
-            "status": "no_signal",
-            "gradient_norm": 0.0,
-            "num_rollouts": len(group.rewards),
-            "num_tokens": sum(group.lengths),
-        }
-        if not self._weights(group, None).any():
-            return row
-        norm, sketch = self._sketched(prompt_ids, group, None)
-        if not np.isfinite(norm):
-            return row | {"status": "nonfinite", "gradient_norm": None}
-        if norm == 0.0:
-            return row
-        row |= {"status": "ok", "gradient_norm": norm, "sketch": sketch}
-        if resample:
-            counts = self._resample(problem_id, len(group.rewards))
-            row["resampled_counts"] = counts
-            if self._weights(group, counts).any():
-                norm, sketch = self._sketched(prompt_ids, group, counts)
-                if np.isfinite(norm) and norm > 0.0:
-                    row["resampled_sketch"] = sketch
-        return row
-
-    def _sketched(
-        self, prompt_ids: list[int], group: Group, counts: NDArray[np.int64] | None
-    ) -> tuple[float, NDArray[np.float16]]:
-        """Give the exact norm, and the sketch divided by it."""
-        gradient = self.gradient(prompt_ids, group, counts)
-        squares = torch.stack([g.double().square().sum() for g in gradient.values()])
-        norm = float(squares.sum().sqrt())
-        if not np.isfinite(norm) or norm == 0.0:
-            return norm, np.zeros(0, np.float16)
-        sketch = self.sketch(gradient.values()) / norm
-        return norm, sketch.to(torch.float16).cpu().numpy()
 
     def _weights(self, group: Group, counts: NDArray[np.int64] | None) -> NDArray[np.float64]:
         """Weigh the group's rollouts; a resampled one's copies add up."""
@@ -189,6 +151,27 @@ class GradientEngine:
         key = [self.seed, int.from_bytes(digest[:8], "little")]
         rng = np.random.Generator(np.random.Philox(key=np.array(key, dtype=np.uint64)))
         return np.bincount(rng.integers(num_rollouts, size=num_rollouts), minlength=num_rollouts)
+
+
+def _empty_row(problem_id: str, group: Group) -> dict[str, Any]:
+    return {
+        "problem_id": problem_id,
+        "status": "no_signal",
+        "gradient_norm": 0.0,
+        "num_rollouts": len(group.rewards),
+        "num_tokens": sum(group.lengths),
+    }
+
+
+def _fill(row: dict[str, Any], found: Row, *, again: bool) -> None:
+    """Put a gradient (``again``: that of the resampled group) into its problem's row."""
+    if again:
+        if row["status"] == "ok" and np.isfinite(found.norm) and found.norm > 0.0:
+            row["resampled_sketch"] = found.sketch.tobytes()
+    elif not np.isfinite(found.norm):
+        row |= {"status": "nonfinite", "gradient_norm": None, "resampled_counts": None}
+    elif found.norm > 0.0:
+        row |= {"status": "ok", "gradient_norm": found.norm, "sketch": found.sketch.tobytes()}
 
 
 def _groups(rollouts: pa.Table, verdicts: pa.Table) -> defaultdict[str, Group]:

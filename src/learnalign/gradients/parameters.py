@@ -1,17 +1,38 @@
-"""Which parameters a policy gradient is taken with respect to, and how their gradients add up."""
+"""Which weights a policy gradient is taken with respect to, and how each one's gradient is had."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from learnalign.errors import LearnAlignError
 
 
-def select_parameters(
+@dataclass(frozen=True, eq=False)
+class Weight:
+    """A weight to differentiate."""
+
+    name: str
+    parameter: nn.Parameter
+    module: nn.Module | None
+    """The linear layer it belongs to, whose inputs and output gradients are watched; None where
+    autograd has to form the gradient (experts stacked in one tensor, routers, convolutions)."""
+    transposed: bool = False
+    """Stored as (inputs, outputs), as GPT-2's Conv1D does."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(outputs, inputs); a stack of matrices is one tall matrix."""
+        inputs = self.parameter.shape[0 if self.transposed else -1]
+        return self.parameter.numel() // inputs, inputs
+
+
+def select_weights(
     model: nn.Module, kind: Literal["linear", "lora"], *, lora_rank: int = 16, seed: int = 0
-) -> dict[str, nn.Parameter]:
-    """Choose the parameters to differentiate; all others stop requiring gradients.
+) -> list[Weight]:
+    """Choose the weights to differentiate.
 
     Args:
         model: A causal language model of transformers (for ``lora``, with an adapter or without).
@@ -23,33 +44,30 @@ def select_parameters(
         seed: Seed of a fresh adapter.
 
     Returns:
-        Names to parameters, in the model's own order.
+        The weights in the model's own order, each with its layer where that is a plain linear one.
 
     Raises:
-        LearnAlignError: if nothing is left to differentiate.
+        LearnAlignError: if nothing is left to differentiate, or the layers are quantised.
     """
     if kind == "lora" and not any("lora_" in name for name, _ in model.named_parameters()):
         _add_adapter(model, rank=lora_rank, seed=seed)
-    embeddings = {
-        id(parameter)
+    if kind == "linear":
+        _refuse_quantised(model)
+    owners = {
+        id(module.weight): module
         for module in model.modules()
-        if isinstance(module, nn.Embedding)
-        for parameter in module.parameters(recurse=False)
+        if isinstance(module, nn.Linear | Conv1D)
     }
-    head = getattr(model, "get_output_embeddings", lambda: None)()
-    if head is not None:
-        embeddings |= {id(parameter) for parameter in head.parameters()}
-    chosen = {}
+    left_out = _embeddings(model)
+    chosen = []
     for name, parameter in model.named_parameters():
-        wanted = (
-            "lora_" in name
-            if kind == "lora"
-            else parameter.ndim >= 2 and id(parameter) not in embeddings and "lora_" not in name
-        )
-        wanted = wanted and parameter.is_floating_point()
-        parameter.requires_grad_(wanted)
-        if wanted:
-            chosen[name] = parameter
+        if kind == "lora":
+            wanted = "lora_" in name
+        else:
+            wanted = parameter.ndim >= 2 and id(parameter) not in left_out and "lora_" not in name
+        if wanted and parameter.is_floating_point():
+            module = owners.get(id(parameter))
+            chosen.append(Weight(name, parameter, module, isinstance(module, Conv1D)))
     if not chosen:
         raise LearnAlignError(
             f"found no {kind} parameters in a {type(model).__name__}",
@@ -57,6 +75,34 @@ def select_parameters(
             do="use an unquantised model, or --set gradients.parameters=lora",
         )
     return chosen
+
+
+def _embeddings(model: nn.Module) -> set[int]:
+    """Collect the embeddings' and the head's parameters, by identity."""
+    found = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, nn.Embedding)
+        for parameter in module.parameters(recurse=False)
+    }
+    head = getattr(model, "get_output_embeddings", lambda: None)()
+    return found if head is None else found | {id(p) for p in head.parameters()}
+
+
+def _refuse_quantised(model: nn.Module) -> None:
+    """Stop at weights that hold no numbers a gradient could be taken of."""
+    config = getattr(model, "config", None)
+    quantised = getattr(config, "quantization_config", None) is not None
+    for name, module in model.named_modules():
+        weight = getattr(module, "weight", None)
+        numbers = isinstance(weight, torch.Tensor) and not weight.is_floating_point()
+        if quantised or numbers:
+            raise LearnAlignError(
+                f"the linear layers are quantised (first seen in {name or type(model).__name__})",
+                expected="floating-point weights",
+                do="give the unquantised model, or take a LoRA adapter's gradients: "
+                "--set gradients.parameters=lora",
+            )
 
 
 def _add_adapter(model: nn.Module, *, rank: int, seed: int) -> None:
@@ -79,44 +125,3 @@ def _add_adapter(model: nn.Module, *, rank: int, seed: int) -> None:
         inject_adapter_in_model(
             LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets), model
         )
-
-
-class Accumulator:
-    """The gradients of chosen parameters, summed in float32 (float64 for a float64 model).
-
-    A parameter of 16 bits would round each partial sum; here its gradient is added to a buffer of
-    32 bits as soon as autograd has it.
-    """
-
-    def __init__(self, parameters: dict[str, nn.Parameter]) -> None:
-        self.parameters = parameters
-        self.num_values = sum(p.numel() for p in parameters.values())
-        doubles = {p.dtype for p in parameters.values()} == {torch.float64}
-        self.dtype = torch.float64 if doubles else torch.float32
-        self._buffers: dict[int, torch.Tensor] = {}
-        for parameter in parameters.values():
-            if parameter.dtype != self.dtype:
-                self._buffers[id(parameter)] = torch.zeros_like(parameter, dtype=self.dtype)
-                parameter.register_post_accumulate_grad_hook(self._move)  # type: ignore[no-untyped-call]
-
-    def zero(self) -> None:
-        """Begin a new sum."""
-        for parameter in self.parameters.values():
-            if parameter.grad is not None:
-                parameter.grad.zero_()
-        for buffer in self._buffers.values():
-            buffer.zero_()
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """Give the sums by name, each of its parameter's shape; zeros where nothing flowed."""
-        return {name: self._sum(parameter) for name, parameter in self.parameters.items()}
-
-    def _sum(self, parameter: nn.Parameter) -> torch.Tensor:
-        if id(parameter) in self._buffers:
-            return self._buffers[id(parameter)]
-        return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-
-    def _move(self, parameter: torch.Tensor) -> None:
-        assert parameter.grad is not None
-        self._buffers[id(parameter)].add_(parameter.grad)
-        parameter.grad = None

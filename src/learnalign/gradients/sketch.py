@@ -1,10 +1,10 @@
-"""A seeded random sketch of a whole gradient: an unstructured projection that costs one pass.
+"""A seeded random sketch of a long vector: an unstructured projection that costs one pass.
 
-The gradient's tensors, laid end to end, are cut into chunks of ``width`` values. Each chunk is
-shifted round by a random distance, its values get random signs, and the chunks are summed into one
-row of ``width`` values; a count sketch (random bucket, random sign) takes that row to ``size``.
-Every step is linear and keeps inner products in expectation: ``E[<S x, S y>] = <x, y>``, whatever
-the layers' shapes (Charikar, Chen, Farach-Colton 2002; Weinberger et al. 2009, feature hashing).
+The vector is cut into chunks of ``width`` values. Each chunk is shifted round by a random distance,
+its values get random signs, and the chunks are summed into one row of ``width`` values; a count
+sketch (random bucket, random sign) takes that row to ``size``. Every step is linear and keeps inner
+products in expectation: ``E[<S x, S y>] = <x, y>`` (Charikar, Chen, Farach-Colton 2002; Weinberger
+et al. 2009, feature hashing).
 """
 
 from collections.abc import Iterable
@@ -12,20 +12,21 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-#: Values of the row that chunks are folded into; larger is nearer to a full count sketch.
-WIDTH = 1 << 20
+#: Values of the row that chunks are folded into, for each value of the sketch; more of them are
+#: nearer to a count sketch of the whole vector.
+FOLD = 16
 
 
 class Sketch:
-    """The linear map from a gradient of ``num_values`` values to ``size``.
+    """The linear map from ``num_values`` values to ``size``.
 
     Args:
-        num_values: Values of the whole gradient.
+        num_values: Values of the vector.
         size: d, values of the sketch.
         seed: The map is a function of (num_values, size, seed) alone, on every device.
-        device: Where the gradients are.
+        device: Where the vectors are.
         dtype: float32, or float64 for a float64 model.
-        width: Values of the row that chunks are folded into.
+        width: Values of the row that chunks are folded into; ``FOLD * size`` if None.
 
     Example:
         >>> sketch = Sketch(10, 4, seed=0)
@@ -42,10 +43,10 @@ class Sketch:
         seed: int,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-        width: int = WIDTH,
+        width: int | None = None,
     ) -> None:
         self.num_values, self.size, self.dtype = num_values, size, dtype
-        self.width = min(width, max(num_values, 1))
+        self.width = min(width or FOLD * size, max(num_values, 1))
         num_chunks = -(-num_values // self.width)
         rng = np.random.Generator(np.random.Philox(key=[seed, num_values]))
         #: (width,) bucket and sign of each value of the folded row.
@@ -67,27 +68,51 @@ class Sketch:
         Returns:
             (size,) sketch, of the sketch's dtype.
         """
-        row = torch.zeros(self.width, dtype=self.dtype, device=self.buckets.device)
+        rows = self.empty(1)
         place = 0
         for tensor in tensors:
-            values = tensor.reshape(-1)
-            start = 0
-            while start < len(values):
-                chunk, column = divmod(place, self.width)
-                count = min(len(values) - start, self.width - column)
-                self._fold(row, values[start : start + count], chunk, column)
-                start, place = start + count, place + count
+            self.add(rows[0], tensor, place)
+            place += tensor.numel()
         assert place == self.num_values, f"{place} values for a sketch of {self.num_values}"
-        result = torch.zeros(self.size, dtype=self.dtype, device=row.device)
-        return result.index_add_(0, self.buckets, row * self.signs)
+        return self.finish(rows)[0]
 
-    def _fold(self, row: torch.Tensor, values: torch.Tensor, chunk: int, column: int) -> None:
+    def empty(self, count: int) -> torch.Tensor:
+        """Begin the sketches of ``count`` vectors: (count, width) zeros."""
+        return torch.zeros(count, self.width, dtype=self.dtype, device=self.buckets.device)
+
+    def add(
+        self, row: torch.Tensor, values: torch.Tensor, place: int, *, scale: float = 1.0
+    ) -> None:
+        """Add a piece of a vector to its row.
+
+        Args:
+            row: (width,) row begun by `empty`, changed in place.
+            values: The piece, of any shape and float dtype; products are formed in the row's.
+            place: Where in the vector the piece begins.
+            scale: The piece is multiplied by it.
+        """
+        values = values.reshape(-1)
+        start = 0
+        while start < len(values):
+            chunk, column = divmod(place + start, self.width)
+            count = min(len(values) - start, self.width - column)
+            self._fold(row, values[start : start + count], chunk, column, scale)
+            start += count
+
+    def finish(self, rows: torch.Tensor) -> torch.Tensor:
+        """Turn (count, width) rows into (count, size) sketches."""
+        result = torch.zeros(len(rows), self.size, dtype=self.dtype, device=rows.device)
+        return result.index_add_(1, self.buckets, rows * self.signs)
+
+    def _fold(
+        self, row: torch.Tensor, values: torch.Tensor, chunk: int, column: int, scale: float
+    ) -> None:
         """Add values of one chunk, from ``column`` on, to the row they are shifted into."""
         begin = self.offsets[chunk] + column
         signs = self.source_signs[begin : begin + len(values)]
         target = (column + self.shifts[chunk]) % self.width
         head = min(len(values), self.width - target)
-        sign = self.chunk_signs[chunk]
+        sign = self.chunk_signs[chunk] * scale
         row[target : target + head].addcmul_(values[:head].to(self.dtype), signs[:head], value=sign)
         if head < len(values):
             tail = len(values) - head

@@ -81,9 +81,10 @@ class _Reader:
     def add(self, index: int, source: Source, spec: str) -> None:
         columns = recognise(source.rows[0], self.config, place=spec)
         if columns.id is not None and self.config.id_column is None:
-            # A recognised id column is a guess: it counts only where it is one.
+            # A recognised id column is a guess: it counts only where it is one, over all sources.
             ids = [value(row, columns.id) for row in source.rows]
-            if None in ids or len({str(i) for i in ids}) < len(ids):
+            names = {str(i) for i in ids}
+            if None in ids or len(names) < len(ids) or names & self.user_ids.keys():
                 columns = Columns(
                     columns.prompt, columns.answer, None, columns.source, columns.difficulty
                 )

@@ -20,16 +20,18 @@ HEIGHT = 360  # pixels
 
 CHOSEN, REST, LINE = "#0072B2", "#A9B1BA", "#D55E00"
 
+#: Room is made for the axis's numbers, however long, so that its title never stands on them.
+_AXIS = {"gridcolor": "#e6e8eb", "linecolor": "#888", "zeroline": False, "automargin": True}
 _TEMPLATE = go.layout.Template(
     layout={
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#333"},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "margin": {"l": 64, "r": 16, "t": 36, "b": 60},
+        "margin": {"l": 48, "r": 16, "t": 36, "b": 40},
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         "hoverlabel": {"align": "left", "bgcolor": "#fff", "font": {"color": "#222"}},
-        "xaxis": {"gridcolor": "#e6e8eb", "linecolor": "#888", "zeroline": False},
-        "yaxis": {"gridcolor": "#e6e8eb", "linecolor": "#888", "zeroline": False},
+        "xaxis": _AXIS | {"title": {"standoff": 8}},
+        "yaxis": _AXIS | {"title": {"standoff": 12}},
     }
 )
 
@@ -151,7 +153,7 @@ def shares(strata: list[Stratum]) -> go.Figure | None:
         )
     labels = [
         f"{_label(row.name, 26)}<br><b>{row.chosen:,}</b> of {row.total:,}"
-        f" ({row.chosen / row.total:.0%})"
+        f" ({row.chosen / row.total:.0%})".replace("%", " %")
         for row in rows
     ]
     made.update_layout(barmode="stack", height=120 + 44 * len(rows), legend_traceorder="normal")

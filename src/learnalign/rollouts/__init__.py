@@ -1,1 +1,1 @@
-"""Placeholder first line."""
+"""Rollouts: engines that sample or look up, one table out."""

@@ -49,8 +49,9 @@ def draw(
         >>> tokens.tolist(), logprobs.exp().tolist()
         ([1], [0.5])
     """  # noqa: E501
-    logprobs = torch.log_softmax(logits.float() / temperature, dim=-1)
-    weights = logprobs.exp()
+    scaled = logits.float() if temperature == 1.0 else logits.float() / temperature
+    # Each pass over the vocabulary costs as much as a layer of a small model: there are two.
+    probabilities = weights = torch.softmax(scaled, dim=-1)
     if top_p < 1.0:
         weights = _nucleus(weights, top_p)
     count, size = weights.shape
@@ -58,7 +59,7 @@ def draw(
     if blocks * _BLOCK != size:
         weights = torch.nn.functional.pad(weights, (0, blocks * _BLOCK - size))
     blocked = weights.view(count, blocks, _BLOCK)
-    outer = blocked.sum(-1, dtype=torch.float64).cumsum(-1)
+    outer = blocked.sum(-1).cumsum(-1, dtype=torch.float64)
     goal = uniform.to(outer)[:, None] * outer[:, -1:]
     block = torch.searchsorted(outer, goal, right=True).clamp(max=blocks - 1)
     below = torch.where(block > 0, outer.gather(1, (block - 1).clamp(min=0)), 0.0)
@@ -68,7 +69,7 @@ def draw(
     rest = torch.minimum((goal - below).clamp(min=0.0), inner[:, -1:] * (1.0 - 1e-12))
     place = torch.searchsorted(inner, rest, right=True).clamp(max=_BLOCK - 1)
     tokens = (block * _BLOCK + place)[:, 0].clamp(max=size - 1)
-    return tokens, logprobs.gather(1, tokens[:, None])[:, 0]
+    return tokens, probabilities.gather(1, tokens[:, None])[:, 0].log()
 
 
 def _nucleus(weights: torch.Tensor, top_p: float) -> torch.Tensor:

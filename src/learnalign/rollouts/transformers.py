@@ -13,6 +13,7 @@ import pyarrow as pa
 import torch
 
 from learnalign.config import RolloutConfig
+from learnalign.rollouts.cache import repeat_with_room
 from learnalign.rollouts.engine import Progress
 from learnalign.rollouts.sampling import draw, uniforms
 from learnalign.tables import ROLLOUTS
@@ -150,7 +151,7 @@ class TransformersEngine:
             logits_to_keep=1,
         )
         cache = output.past_key_values
-        cache.batch_repeat_interleave(group)
+        repeat_with_room(cache, group)
         mask = mask.repeat_interleave(group, 0)
         state = _State(
             cache=cache,

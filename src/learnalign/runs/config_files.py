@@ -134,11 +134,17 @@ def _version(package: str) -> str | None:
 
 def _git_hash() -> str | None:
     """Name the commit of the checkout LearnAlign runs from; None for an installed package."""
-    here = Path(__file__).resolve().parent
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=5
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    here = Path(__file__).resolve()
+    found = ""
+    # An environment may lie in a repository of the user's, which does not hold this file.
+    for words in (["ls-files", "--error-unmatch", here.name], ["rev-parse", "HEAD"]):
+        try:
+            done = subprocess.run(
+                ["git", *words], cwd=here.parent, capture_output=True, text=True, timeout=5
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        if done.returncode:
+            return None
+        found = done.stdout.strip()
+    return found

@@ -11,6 +11,8 @@ from learnalign.config import Config
 
 _BLOCKS = 16
 _BLOCK_BYTES = 65_536
+#: The files of a model folder that decide what text and which token ids a prompt becomes.
+_TOKENIZER_FILES = ("tokenizer*", "chat_template*", "special_tokens_map.json", "*vocab*", "merges*")
 
 
 def fingerprint(options: Mapping[str, Any]) -> str:
@@ -51,6 +53,10 @@ def stage_options(config: Config, stage: str) -> dict[str, Any]:
     options["data.decontaminate.contents"] = [
         _contents(str(path)) for path in config.data.decontaminate
     ]
+    options["model.tokenizer"] = _tokenizer_digest(config.model.path)
+    template = config.prompt.template
+    if template is not None and "{" not in template:  # a file, not the template itself
+        options["prompt.template.contents"] = _contents(template)
     options["rollouts.max_tokens"] = config.rollouts.max_tokens
     if stage == "problems":
         return options
@@ -66,6 +72,8 @@ def stage_options(config: Config, stage: str) -> dict[str, Any]:
     options |= _flat(config, "verifier", "workers")
     if stage == "verdicts":
         return options
+    moments = config.gradients.preconditioner
+    options["gradients.preconditioner.contents"] = _contents(str(moments)) if moments else None
     return options | _flat(config, "gradients", "token_budget")
 
 
@@ -88,6 +96,16 @@ def weights_digest(path: str) -> str | None:
                 stream.seek(start)
                 digest.update(stream.read(_BLOCK_BYTES))
     return digest.hexdigest()[:16]
+
+
+def _tokenizer_digest(path: str) -> str | None:
+    """Identify a model folder's tokenizer and chat template; None for a hub name."""
+    folder = Path(path)
+    if not path or not folder.is_dir():
+        return None
+    found = {file for pattern in _TOKENIZER_FILES for file in folder.glob(pattern)}
+    parts = [f"{file.name}:{files.sha256(file)}" for file in sorted(found) if file.is_file()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def _contents(path: str) -> str | None:

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -166,20 +166,17 @@ class RunFolder:
         Raises:
             LearnAlignError: if the file is gone or is not the one that was written.
         """
-        shard = self.manifest.stages[stage].shards[index]
-        path = self.path / shard.file
-        if not path.exists() or path.stat().st_size != shard.bytes:
-            raise LearnAlignError(
-                f"{path} is not the file that was written ({shard.bytes} bytes)",
-                expected="a run folder nobody else has changed",
-                do=f"make the table anew with --redo {stage}",
-            )
-        return pq.read_table(path)
+        return pq.read_table(self._shard_path(stage, index))
 
     def shards(self, stage: str) -> Iterator[pa.Table]:
         """Read a stage's shards one after the other, in order."""
         for index in sorted(self.manifest.stages[stage].shards):
             yield self.read_shard(stage, index)
+
+    def batches(self, stage: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Read columns of a stage's table from its beginning, a few MB at a time, in order."""
+        for index in sorted(self.manifest.stages[stage].shards):
+            yield from files.read_batches(self._shard_path(stage, index), columns)
 
     def table(self, stage: str) -> pa.Table:
         """Read a stage's whole table into memory."""
@@ -200,6 +197,17 @@ class RunFolder:
         """Give the manifest as plain data."""
         plain: dict[str, Any] = json.loads(self.manifest.model_dump_json())
         return plain
+
+    def _shard_path(self, stage: str, index: int) -> Path:
+        shard = self.manifest.stages[stage].shards[index]
+        path = self.path / shard.file
+        if not path.exists() or path.stat().st_size != shard.bytes:
+            raise LearnAlignError(
+                f"{path} is not the file that was written ({shard.bytes} bytes)",
+                expected="a run folder nobody else has changed",
+                do=f"make the table anew with --redo {stage}",
+            )
+        return path
 
     def _save(self) -> None:
         write_manifest(self.path / "manifest.json", self.manifest)

@@ -55,4 +55,16 @@ def hand_over(
         batch_size=batch_size,
         sources=original,
         about=about,
+        scored_with=prompt_flags(config),
     )
+
+
+def prompt_flags(config: Config) -> list[str]:
+    """Name the flags that made the scored prompts other than the rows' own.
+
+    Example:
+        >>> prompt_flags(Config.model_validate({"prompt": {"system": "Be brief."}}))
+        ['--system']
+    """
+    given = config.prompt.model_dump(exclude_none=True)
+    return [f"--{name.replace('_', '-')}" for name in given]

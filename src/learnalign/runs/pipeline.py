@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ def score(folder: RunFolder, config: Config) -> Selection:
         pa.concat_tables(shard.select(columns) for shard in folder.shards("problems")),
         lambda: folder.shards("verdicts"),
         config.selection,
-        gradients=(lambda: folder.shards("gradients")) if needs else None,
+        gradients=partial(folder.batches, "gradients") if needs else None,
         target=target,
         seed=config.run.seed,
     )

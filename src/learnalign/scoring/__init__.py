@@ -1,1 +1,1 @@
-"""Placeholder first line."""
+"""Learnability, alignment and the score: arrays in, arrays out."""

@@ -1,82 +1,87 @@
-"""Alignments from shards of sketches, in two sequential reads and memory linear in scalars."""
+"""Alignments from a stream of sketches: two sequential reads, memory linear in scalars."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from learnalign.scoring.scores import unit_rows
+from learnalign.errors import LearnAlignError
+from learnalign.selecting.streaming import Piece, ahead, blocks
+from learnalign.sketches import from_column
 
 Floats = NDArray[np.float64]
+
+#: Reads a table from its beginning, the named columns alone, in batches of bounded size.
+Batches = Callable[[Sequence[str]], Iterable[pa.RecordBatch]]
 
 
 @dataclass(frozen=True)
 class Alignments:
-    """What the gradients table says of each problem in it, by problem_id."""
+    """What the gradients table says of each problem of the pool."""
 
-    alignment: dict[str, float]
-    """Unit gradient times the mean z; 0 without signal."""
-    gradient_norm: dict[str, float]
-    status: dict[str, str]
+    places: dict[str, int]
+    """Place of each problem_id in the arrays."""
+    alignment: Floats
+    """(n,) unit gradient times the mean z; 0 without signal."""
+    gradient_norm: Floats
+    """(n,) as in the table; NaN where it has none."""
     mean: Floats
-    """(d,) mean z of the pool or the target."""
+    """(d,) mean z of the pool or the target; (0,) if no problem has a gradient."""
 
 
 def alignments(
-    shards: Callable[[], Iterable[pa.Table]],
-    learnability: Mapping[str, float],
+    batches: Batches,
+    problem_ids: Sequence[str],
+    learnability: Floats,
     target: frozenset[str] | None = None,
 ) -> Alignments:
     """Align each problem's gradient with the mean of its pool (or of its target).
 
-    alignment_i = unit gradient_i . mean_j z_j with z_j = V_j unit gradient_j, over all problems in
-    ``learnability`` (those without a gradient add nothing to the sum, but count in the mean), or
-    over the target's (arXiv 2506.11480, the score; linear in the number of problems).
+    alignment_i = unit gradient_i . mean_j z_j with z_j = V_j unit gradient_j, over all problems of
+    the pool (those without a gradient add nothing to the sum, but count in the mean), or over the
+    target's (arXiv 2506.11480, the score; linear in the number of problems). Products are float32,
+    sums over blocks of problems float64: the error is that of float32, about 1e-7 of the mean's
+    norm, and the result does not depend on how the table is cut into shards.
 
     Args:
-        shards: Gives the shards of the gradients table; called twice.
-        learnability: V of each problem of the pool, by problem_id; others in the table are passed
-            over.
+        batches: Reads the gradients table; called twice.
+        problem_ids: The n problems of the pool; others in the table are passed over.
+        learnability: (n,) V of each of them.
         target: Problems to align to; None for the whole pool.
 
-    Returns:
-        The alignments, and the table's norms and statuses beside them.
+    Raises:
+        LearnAlignError: for a sketch that holds Inf or NaN.
     """
-    pool = frozenset(learnability)
-    reference = pool if target is None else target & pool
-    total: Floats | None = None
-    for shard in shards():
-        ids, rows = _sketches(shard)
-        weights = np.array([learnability[i] if i in reference else 0.0 for i in ids])
-        part = weights @ unit_rows(rows) if len(ids) else np.zeros(rows.shape[1])
-        total = part if total is None else total + part
-    mean = np.zeros(0) if total is None else total / max(1, len(reference))
-    found: dict[str, float] = {}
-    norms: dict[str, float] = {}
-    statuses: dict[str, str] = {}
-    for shard in shards():
-        ids, rows = _sketches(shard)
-        found.update(zip(ids, (unit_rows(rows) @ mean).tolist(), strict=True))
-        for name, status, norm in zip(
-            *(shard[column].to_pylist() for column in ("problem_id", "status", "gradient_norm")),
-            strict=True,
-        ):
-            statuses[name], norms[name] = status, norm
-    aligned = {
-        name: found.get(name, 0.0) if learnability[name] > 0.0 else 0.0
-        for name in statuses
-        if name in pool
-    }
-    return Alignments(aligned, norms, statuses, mean)
+    places = {name: place for place, name in enumerate(problem_ids)}
+    count = len(places)
+    weights = np.array(learnability, dtype=np.float64)
+    num_reference = count
+    if target is not None:
+        chosen = np.fromiter((name in target for name in problem_ids), bool, count)
+        weights, num_reference = weights * chosen, int(chosen.sum())
+    sketch_norms, gradient_norm = np.zeros(count), np.full(count, np.nan)
+    total: Floats = np.zeros(0)
+    for rows, at in blocks(ahead(_pieces(batches, "sketch", places, gradient_norm))):
+        norms = _norms(rows, at, problem_ids)
+        sketch_norms[at] = norms
+        part = _divide(weights[at], norms).astype(np.float32) @ rows
+        total = total + part if len(total) else part.astype(np.float64)
+    mean = total / max(1, num_reference)
+    narrow = mean.astype(np.float32)
+    alignment = np.zeros(count)
+    for rows, at in blocks(ahead(_pieces(batches, "sketch", places))):
+        alignment[at] = _divide(rows @ narrow, sketch_norms[at])
+    alignment[np.asarray(learnability) <= 0.0] = 0.0
+    return Alignments(places, alignment, gradient_norm, mean)
 
 
-def alignment_changes(shards: Iterable[pa.Table], known: Alignments) -> Floats:
+def alignment_changes(batches: Batches, known: Alignments) -> Floats:
     """Measure how much alignments move when the rollouts behind a gradient are resampled.
 
     Args:
-        shards: The gradients table.
+        batches: Reads the gradients table; called once.
         known: Its alignments.
 
     Returns:
@@ -84,23 +89,48 @@ def alignment_changes(shards: Iterable[pa.Table], known: Alignments) -> Floats:
         have a resampled sketch.
     """
     changes = [np.empty(0)]
-    for shard in shards:
-        ids, rows = _sketches(shard, "resampled_sketch")
-        kept = [i for i, name in enumerate(ids) if name in known.alignment]
-        before = np.array([known.alignment[ids[i]] for i in kept])
-        if kept:
-            changes.append(unit_rows(rows[kept]) @ known.mean - before)
+    ids, narrow = list(known.places), known.mean.astype(np.float32)
+    for rows, at in blocks(ahead(_pieces(batches, "resampled_sketch", known.places))):
+        if not len(narrow):
+            narrow = np.zeros(rows.shape[1], np.float32)
+        again = _divide(rows @ narrow, _norms(rows, at, ids))
+        changes.append(again - known.alignment[at])
     return np.concatenate(changes)
 
 
-def _sketches(shard: pa.Table, column: str = "sketch") -> tuple[list[str], NDArray[np.float16]]:
-    """Give the ids and the (n, d) sketches of the rows that have one."""
-    shard = shard.combine_chunks()
-    size = shard.schema.field(column).type.list_size
-    kept = shard.filter(shard[column].is_valid())
-    if kept.num_rows == 0:
-        return [], np.zeros((0, size), np.float16)
-    values = kept[column].combine_chunks()
-    flat = values.flatten() if isinstance(values, pa.Array) else values.chunk(0).flatten()
-    rows: NDArray[np.float16] = flat.to_numpy(zero_copy_only=False).reshape(-1, size)
-    return kept["problem_id"].to_pylist(), rows
+def _pieces(
+    batches: Batches, column: str, places: dict[str, int], gradient_norm: Floats | None = None
+) -> Iterator[Piece]:
+    """Give each batch's sketches and their places in the pool, -1 for those that do not count.
+
+    Fills in ``gradient_norm`` on the way, if it is given.
+    """
+    names = ["problem_id", column] + ([] if gradient_norm is None else ["gradient_norm"])
+    for batch in batches(names):
+        ids = batch.column("problem_id").to_pylist()
+        at = np.fromiter((places.get(name, -1) for name in ids), np.int64, len(ids))
+        if gradient_norm is not None:
+            norms = batch.column("gradient_norm").to_numpy(zero_copy_only=False)
+            gradient_norm[at[at >= 0]] = norms[at >= 0]
+        rows, valid = from_column(batch.column(column))
+        yield rows, np.where(valid, at, -1)
+
+
+def _norms(rows: NDArray[np.float32], at: NDArray[np.int64], ids: Sequence[str]) -> Floats:
+    """Give the (r,) norms of rows that came from float16."""
+    norms: Floats = np.sqrt(np.vecdot(rows, rows).astype(np.float64))
+    if not (norms < 2.0**16).all():
+        sick = np.abs(rows).max(axis=1) >= 2.0**16
+        if sick.any():
+            raise LearnAlignError(
+                f"the sketch of problem '{ids[at[np.argmax(sick)]]}' holds Inf or NaN",
+                expected="finite numbers; a gradient that is not finite has no sketch",
+                do="make the gradients anew with --redo gradients",
+            )
+    return norms
+
+
+def _divide(values: NDArray[np.floating], norms: Floats) -> Floats:
+    """Divide by norms, (r,) each; 0 where the norm is 0."""
+    quotient: Floats = np.divide(values, norms, out=np.zeros(len(norms)), where=norms > 0.0)
+    return quotient

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from learnalign.config import SelectionConfig
 from learnalign.errors import LearnAlignError
 from learnalign.scoring.scores import learnability, reward_variance
-from learnalign.selecting.alignment import Alignments, alignment_changes, alignments
+from learnalign.selecting.alignment import Alignments, Batches, alignment_changes, alignments
 from learnalign.selecting.figures import jeffreys_interval
 from learnalign.selecting.methods import (
     NEED_GRADIENTS,
@@ -47,7 +48,7 @@ def rank(
     verdicts: Shards,
     config: SelectionConfig,
     *,
-    gradients: Shards | None,
+    gradients: Batches | None,
     target: frozenset[str] | None = None,
     seed: int = 0,
 ) -> Ranking:
@@ -58,7 +59,7 @@ def rank(
         labels: ``problem_id, source, difficulty, position`` of these problems and maybe others.
         verdicts: Gives the shards of VERDICTS, for the bootstrap over rollouts.
         config: Method, budget, estimator and so on.
-        gradients: Gives the shards of the gradients table; None where the method needs none.
+        gradients: Reads the gradients table in batches; None where the method needs none.
         target: Problems to align to; None for the whole pool.
         seed: Decides between equal scores, and of the bootstrap.
 
@@ -77,7 +78,7 @@ def rank(
     aligned, changes = _aligned(ids, values, gradients, target)
     candidates = Candidates(
         learnability=values,
-        alignment=np.array([aligned.alignment.get(name, 0.0) for name in ids]),
+        alignment=aligned.alignment,
         success_rate=_column(figures, "success_rate"),
         luck=luck(ids, seed),
         band=config.band,
@@ -114,18 +115,19 @@ def _learnability(figures: pa.Table, config: SelectionConfig) -> Floats:
 
 
 def _aligned(
-    ids: list[str], values: Floats, gradients: Shards | None, target: frozenset[str] | None
+    ids: list[str], values: Floats, gradients: Batches | None, target: frozenset[str] | None
 ) -> tuple[Alignments, Floats]:
     if gradients is None:
-        return Alignments({}, {}, {}, np.empty(0)), np.empty(0)
+        nothing = np.full(len(ids), np.nan)
+        return Alignments({}, np.zeros(len(ids)), nothing, np.empty(0)), np.empty(0)
     if target is not None and not target & set(ids):
         raise LearnAlignError(
             "the target holds no problem of the pool",
             expected="ids, or a column=value pair, of problems that were read and verified",
             do="correct --target",
         )
-    aligned = alignments(gradients, dict(zip(ids, values.tolist(), strict=True)), target)
-    return aligned, alignment_changes(gradients(), aligned)
+    aligned = alignments(gradients, ids, values, target)
+    return aligned, alignment_changes(gradients, aligned)
 
 
 def _rewards(ids: list[str], verdicts: Shards) -> Floats:
@@ -149,8 +151,8 @@ def _table(
     scores: Floats,
     steady: Stability | None,
 ) -> pa.Table:
-    ids = figures["problem_id"].to_pylist()
-    rows = {row["problem_id"]: row for row in labels.to_pylist()}
+    ids = figures["problem_id"]
+    labelled = labels.take(pc.index_in(ids, labels["problem_id"].combine_chunks()))
     low, high = jeffreys_interval(figures["num_correct"], _column(figures, "num_rollouts"))
     binary = figures["binary"].to_numpy()
     columns = {
@@ -159,13 +161,13 @@ def _table(
         "alignment": candidates.alignment,
         "success_rate_low": pa.array(low, mask=~binary),
         "success_rate_high": pa.array(high, mask=~binary),
-        "gradient_norm": pa.array([aligned.gradient_norm.get(n) for n in ids], pa.float64()),
+        "gradient_norm": pa.array(aligned.gradient_norm, from_pandas=True),
         "stability": pa.array(steady.frequency) if steady else pa.nulls(len(ids), pa.float64()),
         "rank": pa.nulls(len(ids), pa.int64()),
         "selected": pa.nulls(len(ids), pa.bool_()),
     }
     for name in ("source", "difficulty", "position"):
-        columns[name] = pa.array([rows[i][name] for i in ids], SCORES.field(name).type)
+        columns[name] = labelled[name]
     for name in SCORES.names:
         if name not in columns:
             columns[name] = figures[name]

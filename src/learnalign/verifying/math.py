@@ -12,13 +12,17 @@ _KINDS = [LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()]
 def parse_gold(gold: str) -> Any:
     """Parse a gold answer: text with a box or dollars as it stands, a bare one as LaTeX.
 
+    A gold that no number can be compared with in time (``9^{9^{9^9}}``) hangs here, where it counts
+    as one that cannot be read, and not in each completion, where it would look like wrong answers.
+
     Returns:
         math-verify's parsed forms; None if there are none.
     """
-    if "\\boxed" in gold or "$" in gold:
-        return _parse(gold) or None
-    # A text after the expression keeps math-verify from taking words for products of letters.
-    return _parse(f"\\boxed{{{gold}}}") or _parse(gold) or None
+    parsed = _parse(gold) if "\\boxed" in gold or "$" in gold else _parse(f"\\boxed{{{gold}}}")
+    parsed = parsed or _parse(gold) or None
+    if parsed is not None:
+        verify(parsed, _parse("17"), timeout_seconds=None)
+    return parsed
 
 
 def judge(gold: Any, completion: str) -> Judgement:

@@ -1,0 +1,291 @@
+"""How quick a gradient row is: against its arithmetic, a training step, and the peers.
+
+Each contender runs in a process of its own, one after the other, on the same token ids; ratios are
+taken within one run and their median over repetitions is the figure. Peers live in their own
+environment (benchmarks/peers/install.sh); one that is not there is left out and said to be.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from harness import ROOT, Figure, publish
+from learnalign.gradients.objective import rollout_weights
+from pool import MODEL, demo_pool
+
+HERE = Path(__file__).resolve().parent
+PEERS = ROOT / ".venv-peers" / "bin" / "python"
+WORK = ROOT / "runs" / "bench-gradients"
+#: Prompt tokens, response tokens, groups of eight.
+SHAPES = {"short": (60, 16, 8), "gsm8k-like": (100, 150, 2), "long": (100, 600, 1)}
+
+REPETITIONS = 3
+Group = dict[str, Any]
+
+
+def make_groups(prompt: int, response: int, count: int) -> list[Group]:
+    """Make groups of random tokens, half of the rollouts right."""
+    rng = np.random.default_rng(prompt * response)
+    groups = []
+    for _ in range(count):
+        rewards = rng.permutation([1.0] * 4 + [0.0] * 4)
+        weights = rollout_weights(rewards, [response] * 8, max_tokens=response)
+        groups.append(
+            {
+                "prompt_ids": rng.integers(20, 49000, prompt).tolist(),
+                "responses": rng.integers(20, 49000, (8, response)).tolist(),
+                "weights": weights.tolist(),
+            }
+        )
+    return groups
+
+
+def demo_groups() -> list[Group]:
+    """Take a third of the demo's real pool, groups without signal among them."""
+    found = []
+    for problem in demo_pool()[::3]:
+        lengths = [len(ids) for ids in problem.group.responses]
+        weights = rollout_weights(problem.group.rewards, lengths, max_tokens=8)
+        found.append(
+            {
+                "prompt_ids": problem.prompt,
+                "responses": problem.group.responses,
+                "weights": weights.tolist(),
+            }
+        )
+    return found
+
+
+def ours(options: argparse.Namespace) -> None:
+    """Run the product's own engine on a file of groups, and print a line as the peers do."""
+    from learnalign.config import GradientConfig, ModelConfig
+    from learnalign.gradients.policy import PolicyGradients
+    from learnalign.models import load_model
+
+    torch.set_num_threads(options.threads)
+    groups = json.loads(options.groups.read_text())
+    todo = [
+        (group["prompt_ids"], group["responses"], group["weights"])
+        for group in groups
+        if any(group["weights"])
+    ]
+    model = load_model(ModelConfig(path=options.model), dtype=getattr(torch, options.dtype))
+    config = GradientConfig(input_width=options.input_width)
+    policy = PolicyGradients(model, config, temperature=1.0, seed=0)
+    small = [([5, 6, 7], [[8, 9], [10]], [1.0, -1.0])]
+    policy(small)
+    held = _resident()
+    begin, used = time.perf_counter(), time.process_time()
+    policy(todo)
+    seconds, processor = time.perf_counter() - begin, time.process_time() - used
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    line = {"seconds": seconds, "processor_seconds": processor, "peak_bytes": peak}
+    line |= {"model_bytes": held, "rows": len(todo)}
+    if options.count:
+        from torch.utils.flop_counter import FlopCounterMode
+
+        with FlopCounterMode(display=False) as counter:
+            policy(todo)
+        line["operations"] = counter.get_total_flops()
+    print(json.dumps(line))
+
+
+def _resident() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def arithmetic(groups: list[Group], *, shared: bool, width: int) -> float:
+    """Count the operations of matrix products and attention that a pass cannot do without.
+
+    Two a weight and token forward; two more for activation gradients; for a training step
+    (``shared`` False) two more for weight gradients, and every rollout with its own prompt. The
+    embedding's gradient is no product. ``width`` adds the products of the sketch: inputs with the
+    projection, output gradients with what that gives; 0 the whole weight gradient.
+    """
+    layers, hidden, inner, keys, heads, vocabulary = 30, 576, 1536, 192, 576, 49152
+    shapes = [(hidden, hidden)] * 2 + [(keys, hidden)] * 2 + [(inner, hidden)] * 2
+    shapes += [(hidden, inner)]
+    linear = layers * sum(out * inputs for out, inputs in shapes)
+    head = hidden * vocabulary
+    total = 0.0
+    for group in groups:
+        prompt = len(group["prompt_ids"])
+        responses = group["responses"]
+        if shared:
+            if not any(group["weights"]):
+                continue
+            responses = list(map(list, {tuple(response) for response in responses}))
+            tokens = prompt + sum(len(r) - 1 for r in responses)
+            places = 1 + sum(len(r) - 1 for r in responses)
+            attention = prompt**2 / 2 + sum(
+                (len(r) - 1) * prompt + (len(r) - 1) ** 2 / 2 for r in responses
+            )
+            total += 4 * linear * tokens + 4 * head * places
+            # Forward: scores and mixture; backward: scores again and four products.
+            total += layers * 14 * heads * attention
+            if width:
+                total += 2 * layers * tokens * width * sum(o + i for o, i in shapes)
+            else:
+                total += 2 * linear * tokens
+        else:
+            tokens = sum(prompt + len(r) - 1 for r in responses)
+            places = sum(len(r) for r in responses)
+            attention = sum((prompt + len(r) - 1) ** 2 / 2 for r in responses)
+            total += 6 * linear * tokens + 6 * head * places + layers * 14 * heads * attention
+    return total
+
+
+def contenders(dtypes: list[str]) -> dict[str, list[str]]:
+    """Give each contender's command, but for the groups."""
+    mine = [sys.executable, str(HERE / "gradients.py"), "--one"]
+    found = {}
+    for dtype in dtypes:
+        found[f"ours, {dtype}"] = [*mine, "--dtype", dtype]
+    found["ours, float32, whole gradients"] = [*mine, "--dtype", "float32", "--input-width", "0"]
+    plain = str(HERE / "peers" / "plain_step.py")
+    found["plain step, float32"] = [sys.executable, plain, "--dtype", "float32"]
+    found["plain step, bfloat16"] = [sys.executable, plain, "--dtype", "bfloat16"]
+    if PEERS.exists():
+        for peer in ("bergson", "less", "dattri"):
+            script = str(HERE / "peers" / f"{peer}_rows.py")
+            found[f"{peer}, float32"] = [str(PEERS), script, "--dtype", "float32"]
+    return found
+
+
+def measure(command: list[str], path: Path, *, count: bool = False) -> dict[str, Any]:
+    """Run one contender once."""
+    done = subprocess.run(
+        [*command, "--model", str(MODEL), "--groups", str(path), "--threads", "2"]
+        + (["--count"] if count else []),
+        capture_output=True,
+        text=True,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+    )
+    if done.returncode:
+        return {"seconds": None, "note": done.stderr.strip().splitlines()[-1:]}
+    line: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return line
+
+
+def run_shape(name: str, groups: list[Group], repetitions: int) -> list[dict[str, Any]]:
+    """Measure all contenders on one shape, in turn; resumes from the lines that are there."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    path = WORK / f"{name}.json"
+    path.write_text(json.dumps(groups))
+    log = WORK / f"{name}.lines.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    known = {(line["contender"], line["repetition"]) for line in lines}
+    for repetition in range(repetitions):
+        for contender, command in contenders(["float32", "bfloat16"]).items():
+            slow = contender.startswith(("less", "dattri")) and repetition > 0
+            if (contender, repetition) in known or slow:
+                continue
+            count = repetition == 0 and contender.startswith("ours")
+            line = measure(command, path, count=count)
+            line |= {"contender": contender, "repetition": repetition, "shape": name}
+            with log.open("a") as out:
+                out.write(json.dumps(line) + "\n")
+            lines.append(line)
+            print(name, contender, line["seconds"], flush=True)
+    return lines
+
+
+def summary(name: str, groups: list[Group], lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Turn one shape's lines into a row a contender, with ratios to the plain step of its run."""
+    plain = {
+        line["repetition"]: line for line in lines if line["contender"] == "plain step, float32"
+    }
+    step = arithmetic(groups, shared=False, width=0)
+    rows = []
+    for contender in dict.fromkeys(line["contender"] for line in lines):
+        own = [x for x in lines if x["contender"] == contender]
+        timed = [x for x in own if x["seconds"] is not None]
+        row: dict[str, Any] = {"shape": name, "contender": contender}
+        if not timed:
+            rows.append(row | {"ratio": None, "note": own[0].get("note")})
+            continue
+        ratios = [x["seconds"] / plain[x["repetition"]]["seconds"] for x in timed]
+        row |= {
+            "ratio": statistics.median(ratios),
+            "spread": (max(ratios) - min(ratios)) / 2,
+            "seconds": statistics.median(x["seconds"] for x in timed),
+            "peak_ratio": statistics.median(
+                x["peak_bytes"] / plain[x["repetition"]]["peak_bytes"] for x in timed
+            ),
+            "operations": next((x["operations"] for x in own if "operations" in x), None),
+        }
+        if contender.startswith("ours"):
+            width = 0 if "whole" in contender else 32
+            row["limit"] = arithmetic(groups, shared=True, width=width) / step
+            row["over_limit"] = row["ratio"] / row["limit"]
+        rows.append(row)
+    return rows
+
+
+def figures_of(rows: list[dict[str, Any]]) -> dict[str, Figure]:
+    """Choose what has a goal."""
+    found = {}
+    by = {(row["shape"], row["contender"]): row for row in rows}
+    for shape in [*SHAPES, "demo pool"]:
+        row = by[shape, "ours, float32"]
+        found[f"{shape}: ours / plain step"] = Figure(row["ratio"], "x", "lower", row["spread"])
+        if shape in SHAPES:
+            found[f"{shape}: ours / arithmetic limit"] = Figure(
+                row["over_limit"], "x", "lower", row["spread"] / row["limit"], 1.2
+            )
+            found[f"{shape}: peak memory / plain step"] = Figure(
+                row["peak_ratio"], "x", "lower", goal=0.5
+            )
+        for peer in ("bergson", "less", "dattri"):
+            other = by.get((shape, f"{peer}, float32"))
+            if other and other["ratio"]:
+                goal = {("bergson", "gsm8k-like"): 1.5, ("bergson", "demo pool"): 3.0}
+                found[f"{shape}: {peer} / ours"] = Figure(
+                    other["ratio"] / row["ratio"], "x", "higher", goal=goal.get((peer, shape), 1.0)
+                )
+        half = by[shape, "ours, bfloat16"]
+        found[f"{shape}: ours in bfloat16 / plain step"] = Figure(
+            half["ratio"], "x", "lower", half["spread"]
+        )
+    return found
+
+
+def main() -> None:
+    """Measure all shapes, or one contender on one file (``--one``)."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--one", action="store_true", help="run our engine once on --groups")
+    parser.add_argument("--model", default=str(MODEL))
+    parser.add_argument("--groups", type=Path)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--input-width", type=int, default=32)
+    parser.add_argument("--count", action="store_true", help="count operations too")
+    parser.add_argument("--repetitions", type=int, default=REPETITIONS)
+    options = parser.parse_args()
+    if options.one:
+        ours(options)
+        return
+    begin = time.monotonic()
+    rows = []
+    shapes = {name: make_groups(*shape) for name, shape in SHAPES.items()}
+    shapes["demo pool"] = demo_groups()
+    for name, groups in shapes.items():
+        rows += summary(name, groups, run_shape(name, groups, options.repetitions))
+    for row in rows:
+        print({key: round(v, 3) if isinstance(v, float) else v for key, v in row.items()})
+    publish("gradients", begin, figures_of(rows), rows)
+
+
+if __name__ == "__main__":
+    main()

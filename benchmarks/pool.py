@@ -1,0 +1,85 @@
+"""The real pool that benchmarks share: generated problems, SmolLM2's rollouts of them, verdicts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from harness import ROOT
+from learnalign.config import Config
+from learnalign.gradients.engine import Group, _groups
+from learnalign.runs.config_files import load_config
+from learnalign.runs.folder import RunFolder
+from learnalign.runs.pipeline import work
+from learnalign.runs.progress import Progress
+
+MODEL = ROOT / "models" / "SmolLM2-135M-Instruct"
+#: Generator, source, difficulty, size, seed, options: the kinds of the demo, more of each.
+_POOL = """
+- [chain_sum, sums, 1 digit, 60, 11, {min_terms: 2, max_terms: 2, min_digits: 1, max_digits: 1}]
+- [chain_sum, sums, 2 digits, 260, 12, {min_terms: 2, max_terms: 2, min_digits: 2, max_digits: 2}]
+- [chain_sum, sums, 3 terms, 260, 13, {min_terms: 3, max_terms: 3, min_digits: 1, max_digits: 1}]
+- [products, products, 1 digit, 60, 14, {min_digits: 1, max_digits: 1}]
+- [gcd, gcd, below 30, 260, 15, {min_value: 2, max_value: 30}]
+"""
+_FIELDS = ("dataset", "source", "difficulty", "size", "seed", "params")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem with its verified rollouts."""
+
+    problem_id: str
+    prompt: list[int]
+    group: Group
+
+    @property
+    def learnability(self) -> float:
+        """p(1-p)."""
+        return float(np.var(self.group.rewards))
+
+
+def verified_run(folder: Path, config: Config) -> RunFolder:
+    """Sample and verify into a run folder; one that is whole already is taken as it is."""
+    run = RunFolder(folder)
+    record = run.manifest.stages.get("verdicts")
+    if record is None or not record.complete:
+        with run.locked():
+            work(run, config, "verdicts", progress=Progress())
+    return run
+
+
+def problems_of(run: RunFolder) -> list[Problem]:
+    """Read a run's problems and groups, those without signal too."""
+    groups = _groups(run.table("rollouts"), run.table("verdicts"))
+    table = run.table("problems")
+    return [
+        Problem(name, prompt, groups[name])
+        for name, prompt in zip(
+            table["problem_id"].to_pylist(), table["prompt_ids"].to_pylist(), strict=True
+        )
+    ]
+
+
+def large_pool() -> list[Problem]:
+    """Give about 850 problems, some 300 of them with signal; sampled once, kept in ``runs/``."""
+    folder = ROOT / "runs" / "bench-pool"
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = [dict(zip(_FIELDS, row, strict=True)) for row in yaml.safe_load(_POOL)]
+    (folder / "pool.yaml").write_text(yaml.safe_dump(entries))
+    overrides = {"model.path": str(MODEL), "data.paths": [str(folder / "pool.yaml")]}
+    config = load_config(
+        ROOT / "examples" / "demo.yaml", overrides=overrides | {"run.out": str(folder)}
+    )
+    return problems_of(verified_run(folder, config))
+
+
+def demo_pool() -> list[Problem]:
+    """Give the demo's own pool, as `make demo` samples it."""
+    overrides = {"model.path": str(MODEL), "data.paths": [str(ROOT / "examples" / "pool.yaml")]}
+    folder = ROOT / "runs" / "bench-demo"
+    config = load_config(
+        ROOT / "examples" / "demo.yaml", overrides=overrides | {"run.out": str(folder)}
+    )
+    return problems_of(verified_run(folder, config))

@@ -1,0 +1,195 @@
+"""Attention among packed problems: each response sees its own prompt and itself, nothing else.
+
+transformers hands queries, keys and values of the packed row to the function registered here. It
+sorts them into sequences (prompt and response, one a row), attends causally, and sorts the results
+back; a prompt's tokens, which stand in each of its sequences, are taken from one of them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface
+
+from learnalign.gradients.layout import Pack
+
+NAME = "learnalign_packed"
+_pack: Pack | None = None
+
+
+@contextmanager
+def attending(pack: Pack) -> Iterator[None]:
+    """Let the registered function attend by this pack's layout."""
+    global _pack
+    before, _pack = _pack, pack
+    try:
+        yield
+    finally:
+        _pack = before
+
+
+def attend(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None = None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: torch.Tensor | None = None,
+    **_ignored: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend among the tokens of the current pack.
+
+    Args:
+        module: The attention layer; unused, transformers passes it.
+        query: (1, H, T, D) queries of the packed tokens.
+        key: (1, K, T, D) keys; H is a multiple of K.
+        value: (1, K, T, E) values.
+        attention_mask: Unused: the pack's layout says what sees what.
+        dropout: Unused: gradients are taken in evaluation mode.
+        scaling: Of the scores; 1/sqrt(D) if None.
+        sliding_window: Tokens that a token sees, itself included; None for all before it.
+        softcap: Scores are bent to stay within it (Gemma 2).
+        s_aux: (H,) logits of attention sinks (gpt-oss).
+
+    Returns:
+        (1, T, H, E) outputs, and None in place of the attention weights.
+    """
+    pack = _pack
+    assert pack is not None, "the packed attention was called outside of a pack"
+    assert pack.sequences is not None
+    core = _Core(scaling, sliding_window, softcap, s_aux)
+    if pack.apart is None:
+        q, k, v = (_sorted(tensor, pack.sequences) for tensor in (query, key, value))
+        out = core(q, k, v, pack, "sequences", None).transpose(1, 2).flatten(0, 1)
+        return out[pack.home][None], None
+    apart = pack.apart
+    q, k, v = (_sorted(tensor, apart.prompts) for tensor in (query, key, value))
+    first = core(q, k, v, pack, "prompts", None)
+    q, own_k, own_v = (_sorted(tensor, apart.responses) for tensor in (query, key, value))
+    k, v = torch.cat([k[apart.owners], own_k], dim=2), torch.cat([v[apart.owners], own_v], dim=2)
+    second = core(q, k, v, pack, "responses", apart.visible)
+    out = torch.cat([part.transpose(1, 2).flatten(0, 1) for part in (first, second)])
+    return out[apart.home][None], None
+
+
+def _sorted(tensor: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Bring (1, H, T, D) into rows (M, H, S, D)."""
+    heads, size = tensor.shape[1], tensor.shape[3]
+    rows = tensor[0].index_select(1, index.reshape(-1))
+    return rows.view(heads, *index.shape, size).transpose(0, 1)
+
+
+class _Core:
+    """Causal attention over rows, in the variant a model asks for."""
+
+    def __init__(
+        self,
+        scaling: float | None,
+        window: int | None,
+        softcap: float | None,
+        sinks: torch.Tensor | None,
+    ) -> None:
+        self.scaling, self.window, self.softcap, self.sinks = scaling, window, softcap, sinks
+
+    def __call__(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        pack: Pack,
+        name: str,
+        visible: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Attend: (M, H, R, D) queries at the end of (M, K, S, D) keys; ``visible`` or causal."""
+        plain = self.softcap is None and self.sinks is None
+        narrow = self.window is not None and self.window < key.shape[2]
+        if visible is None and plain and not narrow:
+            if query.device.type == "cuda":
+                grouped = query.shape[1] != key.shape[1]
+                return scaled_dot_product_attention(
+                    query, key, value, is_causal=True, scale=self.scaling, enable_gqa=grouped
+                )
+            key, value = (_repeated(t, query.shape[1]) for t in (key, value))
+            return scaled_dot_product_attention(
+                query, key, value, is_causal=True, scale=self.scaling
+            )
+        key, value = (_repeated(t, query.shape[1]) for t in (key, value))
+        mask = self._mask(pack, name, visible, query, key)
+        if plain:
+            return scaled_dot_product_attention(
+                query, key, value, attn_mask=mask, scale=self.scaling
+            )
+        return self._explicit(query, key, value, mask)
+
+    def _mask(
+        self,
+        pack: Pack,
+        name: str,
+        visible: torch.Tensor | None,
+        query: torch.Tensor,
+        key: torch.Tensor,
+    ) -> torch.Tensor:
+        """Make the boolean mask of this pack and window, once for all layers."""
+        known = pack.masks.get((name, self.window))
+        if known is not None:
+            return known
+        width, length = query.shape[2], key.shape[2]
+        if visible is None:
+            visible = torch.ones(1, 1, width, length, dtype=torch.bool, device=key.device).tril()
+        if self.window is not None:
+            visible = visible & self._near(pack, name, width, length, key.device)
+        pack.masks[name, self.window] = visible
+        return visible
+
+    def _near(
+        self, pack: Pack, name: str, width: int, length: int, device: torch.device
+    ) -> torch.Tensor:
+        """Say which keys lie within the window, by the tokens' own positions."""
+        assert self.window is not None
+        if name != "responses":
+            place = torch.arange(length, device=device)
+            return place[:, None] - place < self.window
+        apart, positions = pack.apart, pack.position_ids[0]
+        assert apart is not None
+        queries = positions[apart.responses]
+        keys = torch.cat([positions[apart.prompts][apart.owners], queries], dim=1)
+        return (queries[:, :, None] - keys[:, None, :] < self.window)[:, None]
+
+    def _explicit(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
+        """Attend by the formula, for scores that are bent or share with a sink."""
+        scale = query.shape[-1] ** -0.5 if self.scaling is None else self.scaling
+        scores = query @ key.transpose(2, 3) * scale
+        if self.softcap is not None:
+            scores = torch.tanh(scores / self.softcap) * self.softcap
+        wide = torch.float64 if scores.dtype == torch.float64 else torch.float32
+        scores = scores.to(wide).masked_fill(~mask, float("-inf"))
+        if self.sinks is not None:
+            sinks = self.sinks.to(wide)[None, :, None, None].expand(*scores.shape[:3], 1)
+            weights = torch.cat([scores, sinks], dim=-1).softmax(-1)[..., :-1]
+        else:
+            weights = scores.softmax(-1)
+        return weights.to(value.dtype) @ value
+
+
+def _repeated(tensor: torch.Tensor, heads: int) -> torch.Tensor:
+    """Repeat (M, K, S, D) keys or values for the query heads that share them."""
+    if tensor.shape[1] == heads:
+        return tensor
+    return tensor.repeat_interleave(heads // tensor.shape[1], dim=1)
+
+
+def _no_mask(*_arguments: Any, **_named: Any) -> None:
+    """Tell transformers that no mask is needed."""
+
+
+AttentionInterface.register(NAME, attend)
+AttentionMaskInterface.register(NAME, _no_mask)

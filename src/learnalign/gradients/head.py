@@ -1,0 +1,92 @@
+"""From the last hidden states to the objective, a chunk of tokens at a time.
+
+The gradient with respect to the hidden states is all the layers need, so a chunk's logits are
+thrown away before the next chunk's are made: (tokens x vocabulary) values never exist at once.
+"""
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+
+from learnalign.gradients.layout import Pack
+
+#: Values of logits that exist at once: 64 MB in float32.
+CHUNK_VALUES = 1 << 24
+
+
+class Head:
+    """What a causal language model does behind its last hidden states: head, scaling, capping.
+
+    The model's own ``forward`` does it, with the layers below replaced by hidden states that are
+    there already; so whatever a family does to its logits is done here too.
+
+    Args:
+        model: A causal language model of transformers.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model, self.base = model, base_model(model)
+        self.vocabulary = int(model.get_output_embeddings().weight.shape[0])  # type: ignore[operator]
+
+    def logits(self, output: Any, hidden: torch.Tensor) -> torch.Tensor:
+        """Give the (U, V) logits of (U, H) hidden states.
+
+        Args:
+            output: What the layers returned for any input; its hidden states are replaced.
+            hidden: The hidden states.
+        """
+        output = copy.copy(output)
+        output["last_hidden_state"] = hidden[None]
+        own = self.base.__dict__.get("forward")
+        self.base.forward = lambda *_arguments, **_named: output
+        try:
+            token = torch.zeros(1, 1, dtype=torch.long, device=hidden.device)
+            logits: torch.Tensor = self.model(input_ids=token, use_cache=False).logits[0]
+        finally:
+            if own is None:
+                del self.base.forward
+            else:
+                self.base.forward = own
+        return logits
+
+    def gradient(self, output: Any, pack: Pack, *, temperature: float) -> torch.Tensor:
+        """Differentiate ``sum_pairs w log pi(target | place)`` by the hidden states at the places.
+
+        Args:
+            output: What the layers returned for the pack.
+            pack: Says which places predict which tokens, with what weights.
+            temperature: The logits are divided by it.
+
+        Returns:
+            (U, H) gradients, of the hidden states' dtype.
+        """
+        hidden = output.last_hidden_state.detach().flatten(0, 1)[pack.places]
+        step = max(1, CHUNK_VALUES // self.vocabulary)
+        pieces = []
+        for start in range(0, len(hidden), step):
+            end = min(start + step, len(hidden))
+            chunk = hidden[start:end].requires_grad_()
+            pairs = slice(pack.pair_bounds[start], pack.pair_bounds[end])
+            with torch.enable_grad():
+                logits = self.logits(output, chunk)
+            # Of the log-probabilities by the logits: the chosen ones' weights, less the softmax.
+            wide = torch.float64 if logits.dtype == torch.float64 else torch.float32
+            slope = (logits.detach().to(wide) / temperature).softmax(-1)
+            slope.mul_(-pack.place_weights[start:end, None])
+            places, targets = pack.pair_places[pairs] - start, pack.pair_targets[pairs]
+            slope.index_put_((places, targets), pack.pair_weights[pairs], accumulate=True)
+            slope = slope.div_(temperature).to(logits.dtype)
+            (gradient,) = torch.autograd.grad(logits, chunk, slope)
+            pieces.append(gradient)
+        return torch.cat(pieces)
+
+
+def base_model(model: Any) -> nn.Module:
+    """Give the part of a causal language model that ends in the last hidden states."""
+    decoder = model.get_decoder()
+    if isinstance(decoder, nn.Module) and decoder is not model:
+        return decoder
+    base: nn.Module = getattr(model, model.base_model_prefix)
+    return base

@@ -1,0 +1,110 @@
+"""The gradients to take, and how they are grouped into batches under a token budget."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Item:
+    """One gradient to take: ``sum_r weight_r sum_t grad log pi(response_{r,t} | prompt, ...)``."""
+
+    key: int
+    """Which row it belongs to; the parts of a split item share it."""
+    prompt: tuple[int, ...]
+    responses: tuple[tuple[int, ...], ...]
+    weights: tuple[float, ...]
+    last: bool = True
+    """Whether the row is whole after this part."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of the packed item: the prompt once, each response without its last token."""
+        return len(self.prompt) + sum(len(response) - 1 for response in self.responses)
+
+    @property
+    def num_padded(self) -> int:
+        """Tokens where the prompt cannot be shared: one padded row a response."""
+        return len(self.responses) * self.longest
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence, prompt included."""
+        return len(self.prompt) + max(len(response) for response in self.responses) - 1
+
+
+def make_item(
+    key: int,
+    prompt: Sequence[int],
+    responses: Sequence[Sequence[int]],
+    weights: Sequence[float],
+) -> Item:
+    """Merge equal responses, and leave out empty ones and those without weight.
+
+    Example:
+        >>> make_item(0, [5], [[7, 8], [9], [7, 8]], [0.5, -1.0, 0.5]).weights
+        (1.0, -1.0)
+    """
+    merged: dict[tuple[int, ...], float] = {}
+    for response, weight in zip(responses, weights, strict=True):
+        merged[tuple(response)] = merged.get(tuple(response), 0.0) + weight
+    rows = sorted((r, w) for r, w in merged.items() if r and w != 0.0)
+    rows.sort(key=lambda row: -len(row[0]))
+    return Item(key, tuple(prompt), tuple(r for r, _ in rows), tuple(w for _, w in rows))
+
+
+def split_item(item: Item, budget: int, *, shared: bool = True) -> Iterator[Item]:
+    """Cut an item that is larger than the budget into parts, each the prompt and some responses.
+
+    A part holds at least one response, however long it is.
+
+    Example:
+        >>> item = make_item(0, [1, 2], [[3, 4, 5], [6, 7, 8], [9]], [1.0, 2.0, 3.0])
+        >>> [(part.weights, part.last) for part in split_item(item, 5)]
+        [((1.0,), False), ((2.0, 3.0), True)]
+    """
+    start, count = 0, len(item.responses)
+    while start < count:
+        end = start + 1
+        while end < count and _size(_part(item, start, end + 1), shared) <= budget:
+            end += 1
+        yield _part(item, start, end)
+        start = end
+
+
+def group_items(
+    items: Sequence[Item], budget: int, *, shared: bool = True, alone: bool = False
+) -> list[list[Item]]:
+    """Group items of like length into packs of at most ``budget`` tokens.
+
+    An item larger than the budget is split; its parts are packs of their own, one after the other.
+
+    Args:
+        items: In any order, but the parts of a split item together and in theirs.
+        budget: Tokens a pack.
+        shared: Whether prompts are shared; it decides how many tokens an item has.
+        alone: One item a pack (for parameters whose gradients autograd sums over the whole pack).
+    """
+    packs: list[list[Item]] = []
+    room = 0
+    for item in sorted(items, key=lambda item: -len(item.prompt) - len(item.responses[0])):
+        size = _size(item, shared)
+        if size > budget or not item.last:
+            packs += [[part] for part in split_item(item, budget, shared=shared)]
+            room = 0
+        elif size <= room and not alone:
+            packs[-1].append(item)
+            room -= size
+        else:
+            packs.append([item])
+            room = budget - size
+    return packs
+
+
+def _part(item: Item, start: int, end: int) -> Item:
+    part = slice(start, end)
+    last = item.last and end == len(item.responses)
+    return Item(item.key, item.prompt, item.responses[part], item.weights[part], last)
+
+
+def _size(item: Item, shared: bool) -> int:
+    return item.num_tokens if shared else item.num_padded

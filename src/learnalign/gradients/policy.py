@@ -1,0 +1,185 @@
+"""Sketched policy gradients of many problems: packed, run back, read off, folded."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from learnalign.config import GradientConfig
+from learnalign.gradients.backward import Backward
+from learnalign.gradients.collecting import Collector
+from learnalign.gradients.items import Item, group_items, make_item
+from learnalign.gradients.layout import lay_out
+from learnalign.gradients.memory import find_budget, is_out_of_memory, too_large
+from learnalign.gradients.parameters import select_weights
+from learnalign.gradients.preconditioning import read_factors
+from learnalign.gradients.probe import probe
+from learnalign.gradients.sketch import Sketch
+
+#: A problem's prompt, its responses, and the weight of each response's tokens.
+Problem = tuple[Sequence[int], Sequence[Sequence[int]], Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One problem's gradient."""
+
+    norm: float
+    """Its Euclidean norm: exact where inputs are not projected, else estimated without bias."""
+    sketch: NDArray[np.float16]
+    """(d,) sketch of the gradient divided by its norm; meaningless unless the norm is positive."""
+
+
+class PolicyGradients:
+    """Computes ``sum_r w_r sum_t grad log pi(o_{r,t})`` of problems, one sketched row each.
+
+    Args:
+        model: A causal language model of transformers, or a PEFT model around one.
+        config: Which weights, how wide, how stored.
+        temperature: The logits are divided by it.
+        seed: Of the projections, the sketch and a fresh LoRA adapter.
+    """
+
+    def __init__(self, model: Any, config: GradientConfig, *, temperature: float, seed: int):
+        model = model.get_base_model() if hasattr(model, "get_base_model") else model
+        weights = select_weights(model, config.parameters, lora_rank=config.lora_rank, seed=seed)
+        first = weights[0].parameter
+        self.device = first.device
+        self.dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
+        self.backward = Backward(model, temperature=temperature)
+        found = probe(self.backward, weights)
+        self.shared = found.shared
+        moments = config.preconditioner
+        self.collector = Collector(
+            found.weights,
+            model,
+            input_width=config.input_width,
+            seed=seed,
+            dtype=self.dtype,
+            factors=None if moments is None else read_factors(moments, found.weights),
+        )
+        sizes = self.collector.sizes
+        self.offsets = [0, *accumulate(sizes)][:-1]
+        self.sketch = Sketch(
+            sum(sizes), config.sketch_size, seed=seed, device=self.device, dtype=self.dtype
+        )
+        self.budget = config.token_budget or find_budget(self.device, found.bytes_per_token)
+        self.checkpointed = False
+
+    def __call__(
+        self, problems: Sequence[Problem], *, done: Callable[[int], None] | None = None
+    ) -> list[Row]:
+        """Compute the problems' rows.
+
+        Args:
+            problems: In any order; each needs a response with a weight.
+            done: Called with a problem's place when its row is there.
+
+        Returns:
+            Their rows, in their order.
+
+        Raises:
+            LearnAlignError: if memory runs out on a single response.
+        """
+        items = [make_item(place, *problem) for place, problem in enumerate(problems)]
+        rows: dict[int, Row] = {}
+        for pack, values, squares in self._packs(items):
+            norms = squares.sqrt()
+            sketches = self.sketch.finish(values) / norms[:, None]
+            plain = sketches.to(torch.float16).cpu().numpy()
+            for item, norm, sketch in zip(pack, norms.tolist(), plain, strict=True):
+                rows[item.key] = Row(norm, sketch)
+                if done is not None:
+                    done(item.key)
+        nothing = Row(0.0, np.zeros(self.sketch.size, np.float16))
+        return [rows.get(place, nothing) for place in range(len(items))]
+
+    def exact(
+        self,
+        prompt: Sequence[int],
+        responses: Sequence[Sequence[int]],
+        weights: Sequence[float],
+    ) -> dict[str, torch.Tensor]:
+        """Compute one problem's whole gradient, nothing projected, by parameter name."""
+        found = {
+            w.name: torch.zeros(w.parameter.shape, dtype=self.dtype, device=self.device)
+            for w in self.collector.weights
+        }
+
+        def sink(index: int, _item: int, values: torch.Tensor) -> None:
+            weight = self.collector.weights[index]
+            values = values.T if weight.transposed else values
+            found[weight.name] += values.reshape(weight.parameter.shape)
+
+        self.collector.exact = True
+        try:
+            item = make_item(0, prompt, responses, weights)
+            for pack in self._grouped([item]):
+                self._run(pack, sink)
+        finally:
+            self.collector.exact = False
+        return found
+
+    def _packs(self, items: list[Item]) -> Any:
+        """Run packs until all are done; give (items, folded rows, squared norms) of whole items."""
+        self._fit(items)
+        queue = self._grouped(items)
+        while queue:
+            pack = queue[0]
+            values = self.sketch.empty(len(pack))
+            squares = torch.zeros(len(pack), dtype=self.dtype, device=self.device)
+            try:
+                self._run(pack, self._folding(values, squares))
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._shrink(pack)
+                queue = [pack for old in queue for pack in self._grouped(old)]
+                continue
+            queue.pop(0)
+            if pack[-1].last:
+                yield pack, values, squares
+
+    def _grouped(self, items: list[Item]) -> list[list[Item]]:
+        return group_items(
+            [item for item in items if item.responses],
+            self.budget,
+            shared=self.shared,
+            alone=self.collector.num_formed > 0,
+        )
+
+    def _folding(self, rows: torch.Tensor, squares: torch.Tensor) -> Any:
+        scales = self.collector.scales
+
+        def sink(index: int, item: int, values: torch.Tensor) -> None:
+            values = values.to(self.dtype)
+            self.sketch.add(rows[item], values, self.offsets[index], scale=scales[index])
+            squares[item] += values.square().sum() * scales[index] ** 2
+
+        return sink
+
+    def _run(self, items: list[Item], sink: Any) -> None:
+        pack = lay_out(items, shared=self.shared, device=self.device, dtype=self.dtype)
+        with self.collector.collecting(pack, sink):
+            self.backward(pack)
+
+    def _fit(self, items: list[Item]) -> None:
+        """Keep less of each layer where a single response is longer than the budget."""
+        if max((item.longest for item in items if item.responses), default=0) > self.budget:
+            self.checkpointed = self.checkpointed or self.backward.checkpoint()
+
+    def _shrink(self, pack: list[Item]) -> None:
+        """Make the next packs smaller after one that did not fit."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        tokens = sum(item.num_tokens for item in pack)
+        if len(pack) > 1 or len(pack[0].responses) > 1:
+            self.budget = max(1, min(self.budget, tokens) // 2)
+        elif not self.checkpointed and self.backward.checkpoint():
+            self.checkpointed = True
+        else:
+            raise too_large(tokens)

@@ -1,0 +1,118 @@
+"""A tiny batch before the real ones: can prompts be shared, which layers does the model call?"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from learnalign.gradients.backward import Backward
+from learnalign.gradients.items import Item, make_item
+from learnalign.gradients.layout import Pack, lay_out
+from learnalign.gradients.parameters import Weight
+
+#: Largest relative difference that rounding may make between a packed and a plain pass.
+_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.05, torch.float16: 0.02}
+#: Kinds of attention whose packed form is known; of others no short probe can tell the difference.
+_KNOWN = {"full_attention", "sliding_attention"}
+_REFUSALS = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, AssertionError)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a model was found to do."""
+
+    shared: bool
+    """Packed problems give the hidden states that their sequences give one by one."""
+    weights: list[Weight]
+    """The chosen weights; those whose module was not called are left to autograd."""
+    bytes_per_token: int
+    """What the graph keeps of a token until the way back."""
+
+
+def probe(backward: Backward, weights: list[Weight]) -> Probe:
+    """Run two small problems packed and plain, and compare.
+
+    Args:
+        backward: Of the model.
+        weights: The chosen weights; their modules must not be watched yet.
+    """
+    model = backward.model
+    device = next(model.parameters()).device
+    items = _items(int(model.get_input_embeddings().weight.shape[0]))
+    plain = lay_out(items, shared=False, device=device)
+    called: set[int] = set()
+    hooks = [
+        weight.module.register_forward_hook(lambda module, *_: called.add(id(module)))
+        for weight in weights
+        if weight.module is not None
+    ]
+    try:
+        saved = _Saved()
+        with torch.autograd.graph.saved_tensors_hooks(saved.keep, lambda tensor: tensor):
+            truth = backward.hidden(plain).last_hidden_state.detach().flatten(0, 1)[plain.places]
+        shared = _can_share(backward, items, plain, truth)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    left = [w if id(w.module) in called else Weight(w.name, w.parameter, None) for w in weights]
+    return Probe(shared, left, max(1, saved.bytes // plain.num_tokens))
+
+
+def _can_share(backward: Backward, items: list[Item], plain: Pack, truth: torch.Tensor) -> bool:
+    config = backward.model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if not kinds <= _KNOWN or not backward.model._can_set_attn_implementation():
+        return False
+    packed = lay_out(items, shared=True, device=truth.device)
+    try:
+        with torch.no_grad():
+            ours = backward.hidden(packed).last_hidden_state.flatten(0, 1)
+    except _REFUSALS:
+        return False
+    # A packed place predicts for several sequences; compare each of them with its own row.
+    theirs = _by_token(plain, truth)
+    rows = _by_token(packed, ours[packed.places])
+    error = torch.stack([(rows[key] - theirs[key]).norm() for key in theirs]).double()
+    size = torch.stack([theirs[key].norm() for key in theirs]).double()
+    return bool(error.median() <= _TOLERANCE[truth.dtype] * size.median())
+
+
+def _by_token(pack: Pack, hidden: torch.Tensor) -> dict[tuple[int, float], torch.Tensor]:
+    """Name the hidden state behind each prediction by its token and its (distinct) weight."""
+    return {
+        (target, weight): hidden[place]
+        for place, target, weight in zip(
+            pack.pair_places.tolist(),
+            pack.pair_targets.tolist(),
+            pack.pair_weights.tolist(),
+            strict=True,
+        )
+    }
+
+
+def _items(vocabulary: int) -> list[Item]:
+    """Make two problems of distinct tokens, as far as the vocabulary goes."""
+    tokens = iter([(7 * i + 3) % vocabulary for i in range(64)])
+
+    def take(count: int) -> list[int]:
+        return [next(tokens) for _ in range(count)]
+
+    return [
+        make_item(0, take(9), [take(5), take(3), take(1)], [1.0, 2.0, 3.0]),
+        make_item(1, take(4), [take(6), take(2)], [4.0, 5.0]),
+    ]
+
+
+class _Saved:
+    """Counts the bytes a graph keeps, each storage once."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._seen: set[int] = set()
+
+    def keep(self, tensor: torch.Tensor) -> Any:
+        storage = tensor.untyped_storage()
+        if not isinstance(tensor, torch.nn.Parameter) and storage.data_ptr() not in self._seen:
+            self._seen.add(storage.data_ptr())
+            self.bytes += tensor.numel() * tensor.element_size()
+        return tensor

@@ -1,0 +1,104 @@
+"""What README and docs say is so: examples run, commands parse, tables name the real columns."""
+
+import doctest
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from learnalign import tables
+from learnalign.cli.main import cli
+from learnalign.runs.config_files import load_config
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+NAMES = [page.name for page in PAGES]
+
+
+def _commands(text: str) -> list[list[str]]:
+    """Every command line of LearnAlign in the indented blocks and fences of a page."""
+    found = []
+    lines = iter(text.splitlines())
+    for line in lines:
+        if re.match(r"(    )?learnalign ", line):
+            # An open quote goes on in the next line.
+            while line.count("'") % 2:
+                line += "\n" + next(lines).strip()
+            found.append(shlex.split(line, comments=True)[1:])
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_examples_run(page: Path) -> None:
+    failed, _ = doctest.testfile(str(page), module_relative=False)
+    assert failed == 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_commands_are_understood(page: Path) -> None:
+    for verb, *arguments in _commands(page.read_text()):
+        command = cli.get_command(click.Context(cli), verb)
+        assert command is not None, verb
+        # Parses as the command line does, and calls nothing.
+        context = command.make_context(verb, arguments)
+        for pair in context.params.get("sets") or ():
+            load_config(sets=[pair])
+
+
+def test_there_are_commands_to_check() -> None:
+    verbs = {words[0] for page in PAGES for words in _commands(page.read_text())}
+    assert verbs >= {"select", "prompt", "score", "export", "inspect"}
+    with pytest.raises(click.NoSuchOption):
+        importlib.import_module("learnalign.cli.select").command.make_context("select", ["--n"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+def test_make_verbs_of_the_readme() -> None:
+    verbs = re.findall(r"make ([a-z-]+)", (ROOT / "README.md").read_text())
+    known = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {"demo", "test"} <= set(verbs) <= set(known)
+
+
+def test_configurations_load(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    found = re.findall(r"```(yaml|toml)\n(.*?)```", text, re.DOTALL)
+    assert {kind for kind, _ in found} == {"yaml", "toml"}
+    for kind, block in found:
+        (tmp_path / f"c.{kind}").write_text(block)
+        assert load_config(tmp_path / f"c.{kind}").model.path == "my/model"
+
+
+@pytest.mark.parametrize(
+    ("title", "schemas"),
+    [
+        ("`scores.parquet`", [tables.SCORES]),
+        ("`rollouts/` and `verdicts/`", [tables.ROLLOUTS, tables.VERDICTS]),
+        ("`problems/` and `excluded/`", [tables.PROBLEMS, tables.EXCLUDED]),
+    ],
+)
+def test_columns_are_those_of_the_tables(title: str, schemas: list[tables.pa.Schema]) -> None:
+    text = (ROOT / "docs" / "run-folder.md").read_text()
+    (section,) = re.findall(rf"## {re.escape(title)}\n(.*?)(?=\n## |\Z)", text, re.DOTALL)
+    first = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    named = {name for cell in first for name in re.findall(r"`([a-z_]+)`", cell)}
+    assert named == {name for schema in schemas for name in schema.names}
+
+
+def test_reasons_are_those_of_the_code() -> None:
+    text = (ROOT / "docs" / "problems.md").read_text().split("## What leaves the pool")[1]
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    named = {name for cell in rows for name in re.findall(r"`([a-z]+_?[a-z_]*)`", cell)}
+    code = "".join(p.read_text() for p in (ROOT / "src" / "learnalign").rglob("*.py"))
+    for reason in named:
+        assert f'"{reason}"' in code, reason
+    written = set(re.findall(r'"reason": "([a-z_]+)"|"([a-z_]+)", detail\)', code))
+    assert {a or b for a, b in written} <= named
