@@ -27,9 +27,10 @@ HERE = Path(__file__).resolve().parent
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
 WORK = ROOT / "runs" / "bench-gradients"
 #: Prompt tokens, response tokens, groups of eight.
-SHAPES = {"short": (60, 16, 8), "gsm8k-like": (100, 150, 2), "long": (100, 600, 1)}
+SHAPES = {"short": (60, 16, 6), "gsm8k-like": (100, 150, 1), "long": (100, 600, 1)}
 
-REPETITIONS = 3
+REPETITIONS = 2
+PEER_NAMES = ("bergson", "dattri-llm", "less")
 Group = dict[str, Any]
 
 
@@ -157,8 +158,8 @@ def contenders(dtypes: list[str]) -> dict[str, list[str]]:
     found["plain step, float32"] = [sys.executable, plain, "--dtype", "float32"]
     found["plain step, bfloat16"] = [sys.executable, plain, "--dtype", "bfloat16"]
     if PEERS.exists():
-        for peer in ("bergson", "less", "dattri"):
-            script = str(HERE / "peers" / f"{peer}_rows.py")
+        for peer in PEER_NAMES:
+            script = str(HERE / "peers" / f"{peer.replace('-', '_')}_rows.py")
             found[f"{peer}, float32"] = [str(PEERS), script, "--dtype", "float32"]
     return found
 
@@ -188,7 +189,7 @@ def run_shape(name: str, groups: list[Group], repetitions: int) -> list[dict[str
     known = {(line["contender"], line["repetition"]) for line in lines}
     for repetition in range(repetitions):
         for contender, command in contenders(["float32", "bfloat16"]).items():
-            slow = contender.startswith(("less", "dattri")) and repetition > 0
+            slow = contender.startswith("less") and repetition > 0
             if (contender, repetition) in known or slow:
                 continue
             count = repetition == 0 and contender.startswith("ours")
@@ -226,7 +227,7 @@ def summary(name: str, groups: list[Group], lines: list[dict[str, Any]]) -> list
             "operations": next((x["operations"] for x in own if "operations" in x), None),
         }
         if contender.startswith("ours"):
-            width = 0 if "whole" in contender else 32
+            width = 0 if "whole" in contender else 16
             row["limit"] = arithmetic(groups, shared=True, width=width) / step
             row["over_limit"] = row["ratio"] / row["limit"]
         rows.append(row)
@@ -247,7 +248,7 @@ def figures_of(rows: list[dict[str, Any]]) -> dict[str, Figure]:
             found[f"{shape}: peak memory / plain step"] = Figure(
                 row["peak_ratio"], "x", "lower", goal=0.5
             )
-        for peer in ("bergson", "less", "dattri"):
+        for peer in PEER_NAMES:
             other = by.get((shape, f"{peer}, float32"))
             if other and other["ratio"]:
                 goal = {("bergson", "gsm8k-like"): 1.5, ("bergson", "demo pool"): 3.0}
@@ -269,7 +270,7 @@ def main() -> None:
     parser.add_argument("--groups", type=Path)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--input-width", type=int, default=32)
+    parser.add_argument("--input-width", type=int, default=16)
     parser.add_argument("--count", action="store_true", help="count operations too")
     parser.add_argument("--repetitions", type=int, default=REPETITIONS)
     options = parser.parse_args()

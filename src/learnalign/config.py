@@ -119,7 +119,7 @@ class GradientConfig(Section):
     """Rank of the fresh, seeded adapter that lora uses when the model has none."""
     sketch_size: Annotated[int, Field(ge=16)] = 8192
     """d, values a problem (float16 on disk)."""
-    input_width: Annotated[int, Field(ge=0)] = 32
+    input_width: Annotated[int, Field(ge=0)] = 16
     """Random combinations of a layer's inputs that its gradient is formed with; 0 for all inputs,
     which is exact and slower."""
     preconditioner: Path | None = None

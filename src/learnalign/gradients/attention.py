@@ -68,15 +68,16 @@ def attend(
     if pack.apart is None:
         q, k, v = (_sorted(tensor, pack.sequences) for tensor in (query, key, value))
         out = core(q, k, v, pack, "sequences", None).transpose(1, 2).flatten(0, 1)
-        return out[pack.home][None], None
+        return out.index_select(0, pack.home)[None], None
     apart = pack.apart
     q, k, v = (_sorted(tensor, apart.prompts) for tensor in (query, key, value))
     first = core(q, k, v, pack, "prompts", None)
     q, own_k, own_v = (_sorted(tensor, apart.responses) for tensor in (query, key, value))
-    k, v = torch.cat([k[apart.owners], own_k], dim=2), torch.cat([v[apart.owners], own_v], dim=2)
+    k = torch.cat([k.index_select(0, apart.owners), own_k], dim=2)
+    v = torch.cat([v.index_select(0, apart.owners), own_v], dim=2)
     second = core(q, k, v, pack, "responses", apart.visible)
     out = torch.cat([part.transpose(1, 2).flatten(0, 1) for part in (first, second)])
-    return out[apart.home][None], None
+    return out.index_select(0, apart.home)[None], None
 
 
 def _sorted(tensor: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
@@ -110,22 +111,20 @@ class _Core:
         """Attend: (M, H, R, D) queries at the end of (M, K, S, D) keys; ``visible`` or causal."""
         plain = self.softcap is None and self.sinks is None
         narrow = self.window is not None and self.window < key.shape[2]
-        if visible is None and plain and not narrow:
-            if query.device.type == "cuda":
-                grouped = query.shape[1] != key.shape[1]
-                return scaled_dot_product_attention(
-                    query, key, value, is_causal=True, scale=self.scaling, enable_gqa=grouped
-                )
-            key, value = (_repeated(t, query.shape[1]) for t in (key, value))
-            return scaled_dot_product_attention(
-                query, key, value, is_causal=True, scale=self.scaling
-            )
-        key, value = (_repeated(t, query.shape[1]) for t in (key, value))
-        mask = self._mask(pack, name, visible, query, key)
+        causal = visible is None and plain and not narrow
+        mask = None if causal else self._mask(pack, name, visible, query, key)
         if plain:
             return scaled_dot_product_attention(
-                query, key, value, attn_mask=mask, scale=self.scaling
+                query,
+                key,
+                value,
+                attn_mask=mask,
+                is_causal=causal,
+                scale=self.scaling,
+                enable_gqa=query.shape[1] != key.shape[1],
             )
+        assert mask is not None
+        key, value = (_repeated(t, query.shape[1]) for t in (key, value))
         return self._explicit(query, key, value, mask)
 
     def _mask(

@@ -76,7 +76,9 @@ class Head:
             slope = (logits.detach().to(wide) / temperature).softmax(-1)
             slope.mul_(-pack.place_weights[start:end, None])
             places, targets = pack.pair_places[pairs] - start, pack.pair_targets[pairs]
-            slope.index_put_((places, targets), pack.pair_weights[pairs], accumulate=True)
+            # index_add_ adds in one order on a CPU; an accumulating index_put_ does not.
+            flat = places * slope.shape[1] + targets
+            slope.view(-1).index_add_(0, flat, pack.pair_weights[pairs])
             slope = slope.div_(temperature).to(logits.dtype)
             (gradient,) = torch.autograd.grad(logits, chunk, slope)
             pieces.append(gradient)

@@ -156,9 +156,9 @@ class PolicyGradients:
         scales = self.collector.scales
 
         def sink(index: int, item: int, values: torch.Tensor) -> None:
-            values = values.to(self.dtype)
+            values = values.to(self.dtype).reshape(-1)
             self.sketch.add(rows[item], values, self.offsets[index], scale=scales[index])
-            squares[item] += values.square().sum() * scales[index] ** 2
+            squares[item] += values.dot(values) * scales[index] ** 2
 
         return sink
 

@@ -47,7 +47,7 @@ def probe(backward: Backward, weights: list[Weight]) -> Probe:
         if weight.module is not None
     ]
     try:
-        saved = _Saved()
+        saved = _Saved(model)
         with torch.autograd.graph.saved_tensors_hooks(saved.keep, lambda tensor: tensor):
             truth = backward.hidden(plain).last_hidden_state.detach().flatten(0, 1)[plain.places]
         shared = _can_share(backward, items, plain, truth)
@@ -104,15 +104,15 @@ def _items(vocabulary: int) -> list[Item]:
 
 
 class _Saved:
-    """Counts the bytes a graph keeps, each storage once."""
+    """Counts the bytes a graph keeps, each storage once, the model's own weights left out."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: torch.nn.Module) -> None:
         self.bytes = 0
-        self._seen: set[int] = set()
+        self._seen = {p.untyped_storage().data_ptr() for p in model.parameters()}
 
     def keep(self, tensor: torch.Tensor) -> Any:
         storage = tensor.untyped_storage()
-        if not isinstance(tensor, torch.nn.Parameter) and storage.data_ptr() not in self._seen:
+        if storage.data_ptr() not in self._seen:
             self._seen.add(storage.data_ptr())
-            self.bytes += tensor.numel() * tensor.element_size()
+            self.bytes += storage.nbytes()
         return tensor

@@ -59,7 +59,8 @@ def draw(
     if blocks * _BLOCK != size:
         weights = torch.nn.functional.pad(weights, (0, blocks * _BLOCK - size))
     blocked = weights.view(count, blocks, _BLOCK)
-    outer = blocked.sum(-1).cumsum(-1, dtype=torch.float64)
+    # In float64, so that a batch's rounding moves no boundary between tokens by more than it must.
+    outer = blocked.sum(-1, dtype=torch.float64).cumsum(-1)
     goal = uniform.to(outer)[:, None] * outer[:, -1:]
     block = torch.searchsorted(outer, goal, right=True).clamp(max=blocks - 1)
     below = torch.where(block > 0, outer.gather(1, (block - 1).clamp(min=0)), 0.0)
