@@ -127,7 +127,7 @@ class GradientConfig(Section):
     token_budget: PositiveInt | None = None
     """Tokens a batch may hold; found from the free memory if not given, halved when it runs out."""
     dtype: Dtype = "auto"
-    """auto: float32 on CPU, the checkpoint's own on a GPU. Sums are float32 whatever it is."""
+    """auto: bfloat16 where this device is quick at it, else float32. Sums are float32 anyway."""
     num_resampled: Annotated[int, Field(ge=0)] = 64
     """Problems whose gradient is taken a second time on resampled rollouts, for the stability."""
 

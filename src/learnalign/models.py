@@ -1,7 +1,7 @@
 """Loading a policy and its tokenizer: safetensors only, no code from the model's folder."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -96,26 +96,21 @@ def resolve_device(name: str) -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def resolve_dtype(
-    name: str, device: torch.device, *, purpose: Literal["rollouts", "gradients"]
-) -> torch.dtype:
-    """Turn ``auto`` into a dtype.
+def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Turn ``auto`` into a dtype: bfloat16 where the device is quick at it, else float32.
 
-    Rollouts take bfloat16 on an accelerator and on a CPU with instructions for it; gradients take
-    bfloat16 on an accelerator and float32 on a CPU.
+    What bfloat16 costs a gradient's row in fidelity is far below what eight rollouts leave open
+    (docs/gradients.md).
 
     Example:
-        >>> resolve_dtype("auto", torch.device("cpu"), purpose="gradients")
+        >>> resolve_dtype("float32", torch.device("cpu"))
         torch.float32
     """
     if name != "auto":
         dtype: torch.dtype = getattr(torch, name)
         return dtype
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    if device.type == "cpu" and purpose == "rollouts" and _quick_bfloat16():
-        return torch.bfloat16
-    return torch.float32
+    quick = {"cuda": torch.cuda.is_bf16_supported, "cpu": _quick_bfloat16}.get(device.type)
+    return torch.bfloat16 if quick is not None and quick() else torch.float32
 
 
 def _quick_bfloat16() -> bool:

@@ -64,6 +64,7 @@ def attend(
     pack = _pack
     assert pack is not None, "the packed attention was called outside of a pack"
     assert pack.sequences is not None
+    assert pack.home is not None
     core = _Core(scaling, sliding_window, softcap, s_aux)
     if pack.apart is None:
         q, k, v = (_sorted(tensor, pack.sequences) for tensor in (query, key, value))

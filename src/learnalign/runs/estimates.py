@@ -73,14 +73,14 @@ def _minutes(operations: float, speed: float) -> float:
     return round(operations / speed / 60.0, 1)
 
 
-def _speed(config: Config, purpose: Any) -> float:
+def _speed(config: Config, purpose: str) -> float:
     """Measure this device's matrix products, in operations a second."""
     import torch
 
     from learnalign.models import resolve_device, resolve_dtype
 
     device = resolve_device(config.model.device)
-    dtype = resolve_dtype(getattr(config, purpose).dtype, device, purpose=purpose)
+    dtype = resolve_dtype(getattr(config, purpose).dtype, device)
     matrix = torch.ones(_SIDE, _SIDE, device=device, dtype=dtype)
     best = float("inf")
     for _ in range(4):

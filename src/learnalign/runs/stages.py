@@ -33,12 +33,12 @@ class Workshop:
         return load_tokenizer(self.config.model)
 
     def model(self, purpose: str) -> Any:
-        """Load the policy for rollouts or gradients, in the dtype that purpose wants."""
+        """Load the policy for rollouts or gradients, in the dtype asked for."""
         from learnalign.models import load_model, resolve_device, resolve_dtype
 
         section = getattr(self.config, purpose)
         device = resolve_device(self.config.model.device)
-        dtype = resolve_dtype(section.dtype, device, purpose=purpose)  # type: ignore[arg-type]
+        dtype = resolve_dtype(section.dtype, device)
         return load_model(self.config.model, dtype=dtype)
 
 
