@@ -260,6 +260,9 @@ def figures_of(rows: list[dict[str, Any]]) -> dict[str, Figure]:
         found[f"{shape}: ours in bfloat16 / plain step"] = Figure(
             half["ratio"], "x", "lower", half["spread"]
         )
+        found[f"{shape}: peak memory in bfloat16 / plain step"] = Figure(
+            half["peak_ratio"], "x", "lower", goal=0.5
+        )
     return found
 
 
