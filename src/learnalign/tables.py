@@ -67,8 +67,9 @@ GRADIENT_STATUSES = ("ok", "no_signal", "nonfinite")
 def gradients_schema(sketch_size: int) -> pa.Schema:
     """Schema of the gradients table, for sketches of ``sketch_size`` float16 values.
 
-    ``sketch`` is the sketch of the gradient divided by ``gradient_norm``, the exact Euclidean norm
-    of the unsketched gradient, so that float16 neither under- nor overflows; null unless status is
+    ``sketch`` is the sketch of the gradient divided by ``gradient_norm``, its Euclidean norm (exact
+    with ``gradients.input_width`` 0, else estimated without bias from projected inputs), so that
+    float16 neither under- nor overflows; null unless status is
     "ok". ``resampled_sketch`` is the same for one bootstrap resample of the problem's rollouts
     (``resampled_counts[g]`` = how often rollout g was drawn), made for a seeded subset of problems:
     it is what the stability figure learns the noise of a direction from. It is null elsewhere, and
@@ -84,7 +85,7 @@ def gradients_schema(sketch_size: int) -> pa.Schema:
         [
             ("problem_id", pa.string()),
             ("status", pa.string()),  # one of GRADIENT_STATUSES
-            ("gradient_norm", pa.float64()),  # exact; 0 without signal, null if not finite
+            ("gradient_norm", pa.float64()),  # 0 without signal, null if not finite
             ("num_rollouts", pa.int32()),  # rollouts with a reward
             ("num_tokens", pa.int64()),  # response tokens of the group
             sketch_field("sketch", sketch_size),
