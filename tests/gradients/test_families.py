@@ -8,21 +8,10 @@ import transformers
 from transformers import AutoModelForCausalLM
 
 from gradients.test_engine import slow_gradient
+from helpers.tiny_models import COMMON
 from learnalign.config import GradientConfig
 from learnalign.gradients.engine import GradientEngine, Group
 
-COMMON = dict(
-    vocab_size=67,
-    hidden_size=16,
-    intermediate_size=24,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    max_position_embeddings=64,
-    bos_token_id=1,
-    eos_token_id=2,
-    pad_token_id=0,
-)
 SPARSE = dict(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=8)
 BOTH = ["sliding_attention", "full_attention"]
 #: Family, its own options, and whether its prompts can be shared.

@@ -12,7 +12,7 @@ from transformers import (
 )
 
 VOCABULARY = 61
-_COMMON = dict(
+COMMON = dict(
     vocab_size=VOCABULARY,
     hidden_size=16,
     intermediate_size=24,
@@ -26,8 +26,8 @@ _COMMON = dict(
 )
 
 CONFIGS = {
-    "llama": lambda: LlamaConfig(**_COMMON),
-    "qwen2": lambda: Qwen2Config(**_COMMON),  # linear layers with bias
+    "llama": lambda: LlamaConfig(**COMMON),
+    "qwen2": lambda: Qwen2Config(**COMMON),  # linear layers with bias
     "gpt2": lambda: GPT2Config(  # Conv1D, learned positions
         vocab_size=VOCABULARY,
         n_embd=16,
@@ -40,14 +40,14 @@ CONFIGS = {
         embd_pdrop=0.0,
         attn_pdrop=0.0,
     ),
-    "gemma": lambda: GemmaConfig(**_COMMON, head_dim=8),  # tied embeddings
+    "gemma": lambda: GemmaConfig(**COMMON, head_dim=8),  # tied embeddings
     "mixtral": lambda: MixtralConfig(  # mixture of experts
-        **_COMMON, num_local_experts=4, num_experts_per_tok=2, sliding_window=None
+        **COMMON, num_local_experts=4, num_experts_per_tok=2, sliding_window=None
     ),
 }
 
 #: A model whose prompt cannot be shared as plain keys and values.
-SLIDING = lambda: MistralConfig(**_COMMON, sliding_window=4)  # noqa: E731
+SLIDING = lambda: MistralConfig(**COMMON, sliding_window=4)  # noqa: E731
 
 
 def tiny_model(name: str, dtype: torch.dtype = torch.float64, seed: int = 0) -> torch.nn.Module:

@@ -106,10 +106,6 @@ class Collector:
             self._pack = self._sink = None
             self._next = {}
 
-    def forget(self) -> None:
-        """Let go of what is held of a split item."""
-        self._held = {}
-
     def _forward(self, index: int, _module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
         if self._pack is None or not output.requires_grad:
             return
