@@ -8,7 +8,7 @@ import yaml
 
 from harness import ROOT
 from learnalign.config import Config
-from learnalign.gradients.engine import Group, _groups
+from learnalign.gradients.engine import Group, group_rollouts
 from learnalign.runs.config_files import load_config
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.pipeline import work
@@ -52,7 +52,7 @@ def verified_run(folder: Path, config: Config) -> RunFolder:
 
 def problems_of(run: RunFolder) -> list[Problem]:
     """Read a run's problems and groups, those without signal too."""
-    groups = _groups(run.table("rollouts"), run.table("verdicts"))
+    groups = group_rollouts(run.table("rollouts"), run.table("verdicts"))
     table = run.table("problems")
     return [
         Problem(name, prompt, groups[name])

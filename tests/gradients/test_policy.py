@@ -136,6 +136,12 @@ def test_items_are_grouped_under_the_budget():
     items = [make_item(i, p, r, w) for i, (p, r, w) in enumerate(problems(count=9))]
     packs = group_items(items, 30)
     assert all(sum(item.num_tokens for item in pack) <= 30 or len(pack) == 1 for pack in packs)
+    # Several items stay below what is enough; a single one stays whole up to the budget.
+    few = group_items(items, 30, enough=20)
+    sizes = [sum(item.num_tokens for item in pack) for pack in few]
+    assert all(size <= 20 or len(pack) == 1 for size, pack in zip(sizes, few, strict=True))
+    assert max(sizes) > 20
+    assert [i.key for pack in few for i in pack] == [i.key for pack in packs for i in pack]
     weights = {}
     for pack in packs:
         for item in pack:

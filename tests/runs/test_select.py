@@ -145,6 +145,21 @@ def test_budget_larger_than_the_pool(undisturbed: learnalign.Selection, smollm2:
         _run(smollm2, undisturbed.path, selection__budget=500)
 
 
+def _aligned_to(selection: learnalign.Selection, target: list[str], budget: int = 5) -> list[str]:
+    """Rank by V times the unit sketch on the target's mean z, problem by problem."""
+    gradients = _tables(selection.path, ("gradients",))["gradients"].to_pylist()
+    units = {
+        row["problem_id"]: (values := from_bytes(row["sketch"]).astype(float))
+        / np.linalg.norm(values)
+        for row in gradients
+        if row["sketch"] is not None
+    }
+    rows = {row["problem_id"]: row for row in selection.scores.to_pylist()}
+    mean = sum(rows[name]["learnability"] * units[name] for name in target) / len(target)
+    scores = {name: rows[name]["learnability"] * (units[name] @ mean) for name in units}
+    return sorted(scores, key=scores.__getitem__, reverse=True)[:budget]
+
+
 def test_methods_and_targets_from_the_same_tables(
     undisturbed: learnalign.Selection, smollm2: Path, tmp_path: Path
 ) -> None:
@@ -159,7 +174,10 @@ def test_methods_and_targets_from_the_same_tables(
     assert chosen(selection__method="random") == chosen(selection__method="random")
     ids = tmp_path / "ids.txt"
     ids.write_text("\n".join(undisturbed.problem_ids[:2]))
-    assert chosen(selection__target=str(ids))
+    # The same sketches, averaged over the two named problems alone: the ranking by hand.
+    assert chosen(selection__target=str(ids)) == _aligned_to(
+        undisturbed, undisturbed.problem_ids[:2]
+    )
     with pytest.raises(LearnAlignError, match="true of no problem"):
         chosen(selection__target="source=nowhere")
     _run(smollm2, undisturbed.path)

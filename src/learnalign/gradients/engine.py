@@ -98,7 +98,7 @@ class GradientEngine:
             where all rewards are equal (no forward pass is run), ``nonfinite`` where the gradient
             holds NaN or Inf.
         """
-        groups = _groups(rollouts, verdicts)
+        groups = group_rollouts(rollouts, verdicts)
         advance = progress or (lambda count: None)
         rows: list[dict[str, Any]] = []
         wanted: list[tuple[int, bool]] = []
@@ -174,8 +174,13 @@ def _fill(row: dict[str, Any], found: Row, *, again: bool) -> None:
         row |= {"status": "ok", "gradient_norm": found.norm, "sketch": found.sketch.tobytes()}
 
 
-def _groups(rollouts: pa.Table, verdicts: pa.Table) -> defaultdict[str, Group]:
-    """Join rollouts with their rewards; those without a reward do not count."""
+def group_rollouts(rollouts: pa.Table, verdicts: pa.Table) -> defaultdict[str, Group]:
+    """Join rollouts with their rewards, by problem_id; those without a reward do not count.
+
+    Args:
+        rollouts: ROLLOUTS table.
+        verdicts: VERDICTS table, in any order.
+    """
     rewards = {
         (problem_id, sample): reward
         for problem_id, sample, reward in zip(

@@ -5,6 +5,7 @@ thrown away before the next chunk's are made: (tokens x vocabulary) values never
 """
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -54,6 +55,9 @@ class Head:
     def gradient(self, output: Any, pack: Pack, *, temperature: float) -> torch.Tensor:
         """Differentiate ``sum_pairs w log pi(target | place)`` by the hidden states at the places.
 
+        Where a reference pulls, w is the pair's weight and ``pull (pi_ref / pi - 1)`` more. If the
+        head's own parameters require gradients, theirs are added to ``.grad``.
+
         Args:
             output: What the layers returned for the pack.
             pack: Says which places predict which tokens, with what weights.
@@ -62,27 +66,53 @@ class Head:
         Returns:
             (U, H) gradients, of the hidden states' dtype.
         """
-        hidden = output.last_hidden_state.detach().flatten(0, 1)[pack.places]
-        step = max(1, CHUNK_VALUES // self.vocabulary)
         pieces = []
-        for start in range(0, len(hidden), step):
-            end = min(start + step, len(hidden))
-            chunk = hidden[start:end].requires_grad_()
-            pairs = slice(pack.pair_bounds[start], pack.pair_bounds[end])
+        for chunk, start, pairs in self._chunks(output, pack):
+            chunk.requires_grad_()
             with torch.enable_grad():
                 logits = self.logits(output, chunk)
             # Of the log-probabilities by the logits: the chosen ones' weights, less the softmax.
-            wide = torch.float64 if logits.dtype == torch.float64 else torch.float32
-            slope = (logits.detach().to(wide) / temperature).softmax(-1)
-            slope.mul_(-pack.place_weights[start:end, None])
+            scaled = _scaled(logits, temperature)
             places, targets = pack.pair_places[pairs] - start, pack.pair_targets[pairs]
             # index_add_ adds in one order on a CPU; an accumulating index_put_ does not.
-            flat = places * slope.shape[1] + targets
-            slope.view(-1).index_add_(0, flat, pack.pair_weights[pairs])
+            flat = places * scaled.shape[1] + targets
+            weights = pack.pair_weights[pairs]
+            if pack.pair_pulls is not None and pack.pair_references is not None:
+                logprobs = scaled.view(-1)[flat] - scaled.logsumexp(-1)[places]
+                ratio = (pack.pair_references[pairs] - logprobs).exp()
+                weights = weights + pack.pair_pulls[pairs] * (ratio - 1.0)
+            sums = weights.new_zeros(len(chunk)).index_add_(0, places, weights)
+            slope = scaled.softmax(-1).mul_(-sums[:, None])
+            slope.view(-1).index_add_(0, flat, weights)
             slope = slope.div_(temperature).to(logits.dtype)
-            (gradient,) = torch.autograd.grad(logits, chunk, slope)
-            pieces.append(gradient)
+            torch.autograd.backward(logits, slope)
+            assert chunk.grad is not None
+            pieces.append(chunk.grad)
         return torch.cat(pieces)
+
+    @torch.no_grad()
+    def logprobs(self, output: Any, pack: Pack, *, temperature: float) -> torch.Tensor:
+        """Give log pi(target | place) of each pair, (L,), in the pack's order."""
+        pieces = []
+        for chunk, start, pairs in self._chunks(output, pack):
+            scaled = _scaled(self.logits(output, chunk), temperature)
+            places, targets = pack.pair_places[pairs] - start, pack.pair_targets[pairs]
+            pieces.append(scaled[places, targets] - scaled.logsumexp(-1)[places])
+        return torch.cat(pieces)
+
+    def _chunks(self, output: Any, pack: Pack) -> Iterator[tuple[torch.Tensor, int, slice]]:
+        """Cut the hidden states at the places; give (hidden states, first place, pairs) of each."""
+        hidden = output.last_hidden_state.detach().flatten(0, 1)[pack.places]
+        step = max(1, CHUNK_VALUES // self.vocabulary)
+        for start in range(0, len(hidden), step):
+            end = min(start + step, len(hidden))
+            yield hidden[start:end], start, slice(pack.pair_bounds[start], pack.pair_bounds[end])
+
+
+def _scaled(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Give the logits at a temperature, in float32 at least."""
+    wide = torch.float64 if logits.dtype == torch.float64 else torch.float32
+    return logits.detach().to(wide) / temperature
 
 
 def base_model(model: Any) -> nn.Module:

@@ -5,6 +5,20 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Pull:
+    """The KL term: each token of response r weighs ``weights_r (pi_ref / pi - 1)`` more.
+
+    That is the gradient of TRL's estimate of the divergence, ``pi_ref/pi - log(pi_ref/pi) - 1``
+    (arXiv 2506.11480, the GRPO gradient; weights_r = beta / (G |o_r|) there).
+    """
+
+    weights: Sequence[float]
+    """(G,) one a response."""
+    logprobs: Sequence[Sequence[float]]
+    """(G, |o_r|) log-probabilities of the tokens under the reference, at their temperature."""
+
+
+@dataclass(frozen=True)
 class Item:
     """One gradient to take: ``sum_r weight_r sum_t grad log pi(response_{r,t} | prompt, ...)``."""
 
@@ -13,6 +27,7 @@ class Item:
     prompt: tuple[int, ...]
     responses: tuple[tuple[int, ...], ...]
     weights: tuple[float, ...]
+    pull: Pull | None = None
     last: bool = True
     """Whether the row is whole after this part."""
 
@@ -37,19 +52,29 @@ def make_item(
     prompt: Sequence[int],
     responses: Sequence[Sequence[int]],
     weights: Sequence[float],
+    pull: Pull | None = None,
 ) -> Item:
     """Merge equal responses, and leave out empty ones and those without weight.
+
+    A response without weight stays if a reference pulls at it.
 
     Example:
         >>> make_item(0, [5], [[7, 8], [9], [7, 8]], [0.5, -1.0, 0.5]).weights
         (1.0, -1.0)
     """
-    merged: dict[tuple[int, ...], float] = {}
-    for response, weight in zip(responses, weights, strict=True):
-        merged[tuple(response)] = merged.get(tuple(response), 0.0) + weight
-    rows = sorted((r, w) for r, w in merged.items() if r and w != 0.0)
+    merged: dict[tuple[int, ...], tuple[float, float]] = {}
+    pulls = [0.0] * len(responses) if pull is None else pull.weights
+    for response, weight, strength in zip(responses, weights, pulls, strict=True):
+        before = merged.get(tuple(response), (0.0, 0.0))
+        merged[tuple(response)] = (before[0] + weight, before[1] + strength)
+    rows = sorted((r, w, s) for r, (w, s) in merged.items() if r and (w != 0.0 or s != 0.0))
     rows.sort(key=lambda row: -len(row[0]))
-    return Item(key, tuple(prompt), tuple(r for r, _ in rows), tuple(w for _, w in rows))
+    if pull is not None:
+        known = dict(zip(map(tuple, responses), pull.logprobs, strict=True))
+        pull = Pull([s for _, _, s in rows], [known[r] for r, _, _ in rows])
+    return Item(
+        key, tuple(prompt), tuple(r for r, _, _ in rows), tuple(w for _, w, _ in rows), pull
+    )
 
 
 def split_item(item: Item, budget: int, *, shared: bool = True) -> Iterator[Item]:
@@ -72,15 +97,22 @@ def split_item(item: Item, budget: int, *, shared: bool = True) -> Iterator[Item
 
 
 def group_items(
-    items: Sequence[Item], budget: int, *, shared: bool = True, alone: bool = False
+    items: Sequence[Item],
+    budget: int,
+    *,
+    enough: int | None = None,
+    shared: bool = True,
+    alone: bool = False,
 ) -> list[list[Item]]:
-    """Group items of like length into packs of at most ``budget`` tokens.
+    """Group items of like length into packs of at most ``enough`` tokens.
 
-    An item larger than the budget is split; its parts are packs of their own, one after the other.
+    An item larger than that is a pack of its own; one larger than ``budget`` is split, and its
+    parts are packs of their own, one after the other.
 
     Args:
         items: In any order, but the parts of a split item together and in theirs.
-        budget: Tokens a pack.
+        budget: Tokens an item may have in one piece.
+        enough: Tokens a pack of several items may have; as many as ``budget`` if None.
         shared: Whether prompts are shared; it decides how many tokens an item has.
         alone: One item a pack (for parameters whose gradients autograd sums over the whole pack).
     """
@@ -96,14 +128,15 @@ def group_items(
             room -= size
         else:
             packs.append([item])
-            room = budget - size
+            room = (budget if enough is None else enough) - size
     return packs
 
 
 def _part(item: Item, start: int, end: int) -> Item:
     part = slice(start, end)
     last = item.last and end == len(item.responses)
-    return Item(item.key, item.prompt, item.responses[part], item.weights[part], last)
+    pull = item.pull and Pull(item.pull.weights[part], item.pull.logprobs[part])
+    return Item(item.key, item.prompt, item.responses[part], item.weights[part], pull, last)
 
 
 def _size(item: Item, shared: bool) -> int:

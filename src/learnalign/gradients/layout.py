@@ -14,6 +14,7 @@ All but attention works token by token and never sees a prompt twice, nor any pa
 prompts cannot be shared gets the sequences themselves as a batch.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,6 +24,8 @@ from numpy.typing import NDArray
 from learnalign.gradients.items import Item
 
 Ints = NDArray[np.int64]
+#: Place, target, weight, weight of the KL term, log-probability under the reference.
+Prediction = tuple[int, int, float, float, float]
 
 
 @dataclass
@@ -34,10 +37,12 @@ class Pack:
     position_ids: torch.Tensor  # as input_ids
     bounds: list[tuple[int, int]]  # of each item in the flattened tokens
     places: torch.Tensor  # (U,) flattened tokens from which something is predicted
-    place_weights: torch.Tensor  # (U,) sum of the weights of what is predicted from there
     pair_places: torch.Tensor  # (L,) index into places, ascending
     pair_targets: torch.Tensor  # (L,) token id that is predicted
     pair_weights: torch.Tensor  # (L,)
+    pair_pulls: torch.Tensor | None  # (L,) weights of the KL term
+    pair_references: torch.Tensor | None  # (L,) log-probabilities under the reference
+    pair_order: Ints  # (L,) the pair's number, counted item by item, response by response
     pair_bounds: list[int]  # (U + 1) pairs of place u are [pair_bounds[u], pair_bounds[u + 1])
     sequences: torch.Tensor | None = None  # (M, S) packed tokens of each sequence; 0 as padding
     home: torch.Tensor | None = None  # (T,) each packed token's first place in the sequences
@@ -86,21 +91,21 @@ def _packed(items: list[Item], device: torch.device, dtype: torch.dtype) -> Pack
     bounds: list[tuple[int, int]] = []
     sequences: list[list[int]] = []
     owners: list[int] = []
-    predicted: list[tuple[int, int, float]] = []  # place, target, weight
-    for number, item in enumerate(items):
+    predicted: list[Prediction] = []
+    for owner, item in enumerate(items):
         start = len(tokens)
         prompt = list(range(start, start + len(item.prompt)))
         tokens += item.prompt
         positions += range(len(item.prompt))
         before = len(sequences)
-        for response, weight in zip(item.responses, item.weights, strict=True):
+        for number, response in enumerate(item.responses):
             own = list(range(len(tokens), len(tokens) + len(response) - 1))
             tokens += response[:-1]
             positions += range(len(item.prompt), len(item.prompt) + len(own))
-            predicted += zip([prompt[-1], *own], response, [weight] * len(response), strict=True)
+            predicted += _predictions(item, number, [prompt[-1], *own])
             if own or len(sequences) == before:
                 sequences.append(prompt + own)
-                owners.append(number)
+                owners.append(owner)
         bounds.append((start, len(tokens)))
     ints: dict[str, Ints] = {
         "input_ids": np.array([tokens]),
@@ -113,18 +118,14 @@ def _packed(items: list[Item], device: torch.device, dtype: torch.dtype) -> Pack
 
 
 def _padded(items: list[Item], device: torch.device, dtype: torch.dtype) -> Pack:
-    rows = [
-        (item.prompt + response[:-1], len(item.prompt), response, weight)
-        for item in items
-        for response, weight in zip(item.responses, item.weights, strict=True)
-    ]
-    tokens = _right_padded([list(row[0]) for row in rows])
+    rows = [(item, number) for item in items for number in range(len(item.responses))]
+    tokens = _right_padded([list(i.prompt + i.responses[number][:-1]) for i, number in rows])
     width = tokens.shape[1]
-    predicted = [
-        (r * width + first - 1 + t, target, weight)
-        for r, (_, first, response, weight) in enumerate(rows)
-        for t, target in enumerate(response)
-    ]
+    predicted: list[Prediction] = []
+    for r, (item, number) in enumerate(rows):
+        first = r * width + len(item.prompt) - 1
+        places = range(first, first + len(item.responses[number]))
+        predicted += _predictions(item, number, places)
     counts = np.cumsum([0, *(len(item.responses) for item in items)]) * width
     bounds = list(zip(counts[:-1].tolist(), counts[1:].tolist(), strict=True))
     positions = np.broadcast_to(np.arange(width), tokens.shape)
@@ -132,28 +133,40 @@ def _padded(items: list[Item], device: torch.device, dtype: torch.dtype) -> Pack
     return _to_device(items, ints, predicted, bounds, device, dtype)
 
 
+def _predictions(item: Item, number: int, places: Sequence[int]) -> Iterator[Prediction]:
+    """Say what one response's tokens are predicted from, and what they weigh."""
+    response, weight = item.responses[number], item.weights[number]
+    if item.pull is None:
+        pull, references = 0.0, [0.0] * len(response)
+    else:
+        pull, references = item.pull.weights[number], list(item.pull.logprobs[number])
+    for place, target, reference in zip(places, response, references, strict=True):
+        yield place, target, weight, pull, reference
+
+
 def _to_device(
     items: list[Item],
     ints: dict[str, Ints],
-    predicted: list[tuple[int, int, float]],
+    predicted: list[Prediction],
     bounds: list[tuple[int, int]],
     device: torch.device,
     dtype: torch.dtype,
 ) -> Pack:
     """Send all index arrays as one buffer and all weights as another."""
-    predicted.sort(key=lambda pair: pair[0])
+    order = np.argsort([row[0] for row in predicted], kind="stable")
+    predicted = [predicted[i] for i in order]
     places, pair_places, counts = np.unique(
-        np.array([place for place, _, _ in predicted]), return_inverse=True, return_counts=True
+        np.array([row[0] for row in predicted]), return_inverse=True, return_counts=True
     )
-    pair_weights = np.array([weight for _, _, weight in predicted])
+    pulled = any(item.pull is not None for item in items)
+    floats = np.array([row[2:] if pulled else row[2:3] for row in predicted]).T
     ints = ints | {
         "places": places,
         "pair_places": pair_places,
-        "pair_targets": np.array([target for _, target, _ in predicted]),
+        "pair_targets": np.array([row[1] for row in predicted]),
     }
     flat = torch.from_numpy(np.concatenate([a.reshape(-1) for a in ints.values()]).astype(np.int64))
-    weights = np.concatenate([pair_weights, np.bincount(pair_places, weights=pair_weights)])
-    scales = torch.from_numpy(weights).to(dtype)
+    scales = torch.from_numpy(floats).to(dtype)
     if device.type == "cuda":
         flat, scales = flat.pin_memory(), scales.pin_memory()
     flat, scales = flat.to(device, non_blocking=True), scales.to(device, non_blocking=True)
@@ -162,8 +175,10 @@ def _to_device(
     pack = Pack(
         items=items,
         bounds=bounds,
-        pair_weights=scales[: len(pair_weights)],
-        place_weights=scales[len(pair_weights) :],
+        pair_order=order,
+        pair_weights=scales[0],
+        pair_pulls=scales[1] if pulled else None,
+        pair_references=scales[2] if pulled else None,
         pair_bounds=[0, *np.cumsum(counts).tolist()],
         **{name: tensor for name, tensor in named.items() if not name.startswith(_APART)},
     )

@@ -6,8 +6,10 @@ import torch
 
 from learnalign.errors import LearnAlignError
 
-#: Beyond these a larger batch gains nothing.
+#: A single group may hold so many tokens in one piece; a larger one is split.
 _MOST = {"cpu": 2048, "cuda": 32_768, "mps": 8192}
+#: Groups are put together up to so many tokens: beyond, a batch costs memory and gains nothing.
+_ENOUGH = {"cpu": 768}
 _LEAST = 256
 _SHARE = 0.4
 _UNKNOWN_FREE = 4 << 30
@@ -26,6 +28,16 @@ def find_budget(device: torch.device, bytes_per_token: int) -> int:
     """
     most = _MOST.get(device.type, 8192)
     return int(max(_LEAST, min(most, _SHARE * free_bytes(device) / bytes_per_token)))
+
+
+def enough(device: torch.device) -> int:
+    """Give the tokens up to which it pays to put several groups into one batch.
+
+    Example:
+        >>> enough(torch.device("cpu"))
+        768
+    """
+    return _ENOUGH.get(device.type, _MOST.get(device.type, 8192))
 
 
 def free_bytes(device: torch.device) -> int:

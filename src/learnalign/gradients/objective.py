@@ -1,8 +1,9 @@
 """The GRPO objective of one problem: advantages of its rollouts, weights of their tokens.
 
-The policy gradient is ``sum_g w_g sum_t grad log pi(o_{g,t})``, so a rollout needs one number
-``w_g``. Rollouts come from the policy itself: the importance ratio is 1, clipping is inactive, and
-the KL term's gradient vanishes (arXiv 2506.11480, the GRPO gradient, with pi_ref = pi_theta).
+The policy gradient is ``sum_g sum_t [w_g + k_g (pi_ref/pi - 1)] grad log pi(o_{g,t})``, so a
+rollout needs two numbers: ``w_g`` from its advantage, ``k_g`` from the KL term's beta. Rollouts are
+the policy's own: the importance ratio is 1 and clipping is inactive. Where the reference is the
+policy, the KL term's gradient vanishes (arXiv 2506.11480, the GRPO gradient).
 """
 
 from typing import Literal
@@ -72,6 +73,23 @@ def rollout_weights(
         [0.083, -0.083]
     """  # noqa: E501
     values = advantages(rewards, scale_rewards=scale_rewards)
+    return values * token_shares(lengths, loss=loss, max_tokens=max_tokens)
+
+
+def token_shares(
+    lengths: ArrayLike, *, loss: Loss = "grpo", max_tokens: int
+) -> NDArray[np.float64]:
+    """Say what one token of each rollout counts in the problem's objective.
+
+    Times the advantage it is the rollout's weight; times beta, that of its KL term.
+
+    Returns:
+        (G,) shares; 0 for an empty response.
+
+    Example:
+        >>> token_shares([2, 4, 0], max_tokens=8).round(3).tolist()
+        [0.167, 0.083, 0.0]
+    """
     tokens = np.asarray(lengths, dtype=np.float64)
     match loss:
         case "grpo":
@@ -80,5 +98,5 @@ def rollout_weights(
             denominators = np.full_like(tokens, len(tokens) * max_tokens)
         case "dapo":
             denominators = np.full_like(tokens, max(tokens.sum(), 1.0))
-    weights: NDArray[np.float64] = np.where(tokens > 0, values / denominators, 0.0)
-    return weights
+    shares: NDArray[np.float64] = np.where(tokens > 0, 1.0 / denominators, 0.0)
+    return shares

@@ -12,16 +12,19 @@ from numpy.typing import NDArray
 from learnalign.config import GradientConfig
 from learnalign.gradients.backward import Backward
 from learnalign.gradients.collecting import Collector
-from learnalign.gradients.items import Item, group_items, make_item
+from learnalign.gradients.items import Item, Pull, group_items, make_item
 from learnalign.gradients.layout import lay_out
-from learnalign.gradients.memory import find_budget, is_out_of_memory, too_large
+from learnalign.gradients.memory import enough, find_budget, is_out_of_memory, too_large
 from learnalign.gradients.parameters import select_weights
 from learnalign.gradients.preconditioning import read_factors
 from learnalign.gradients.probe import probe
 from learnalign.gradients.sketch import Sketch
 
-#: A problem's prompt, its responses, and the weight of each response's tokens.
-Problem = tuple[Sequence[int], Sequence[Sequence[int]], Sequence[float]]
+#: A problem's prompt, its responses, the weight of each response's tokens, and the KL term if any.
+Problem = (
+    tuple[Sequence[int], Sequence[Sequence[int]], Sequence[float]]
+    | tuple[Sequence[int], Sequence[Sequence[int]], Sequence[float], Pull | None]
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class PolicyGradients:
             sum(sizes), config.sketch_size, seed=seed, device=self.device, dtype=self.dtype
         )
         self.budget = config.token_budget or find_budget(self.device, found.bytes_per_token)
+        self.enough = config.token_budget or enough(self.device)
         self.checkpointed = False
 
     def __call__(
@@ -103,6 +107,7 @@ class PolicyGradients:
         prompt: Sequence[int],
         responses: Sequence[Sequence[int]],
         weights: Sequence[float],
+        pull: Pull | None = None,
     ) -> dict[str, torch.Tensor]:
         """Compute one problem's whole gradient, nothing projected, by parameter name."""
         found = {
@@ -117,7 +122,7 @@ class PolicyGradients:
 
         self.collector.exact = True
         try:
-            item = make_item(0, prompt, responses, weights)
+            item = make_item(0, prompt, responses, weights, pull)
             for pack in self._grouped([item]):
                 self._run(pack, sink)
         finally:
@@ -148,6 +153,7 @@ class PolicyGradients:
         return group_items(
             [item for item in items if item.responses],
             self.budget,
+            enough=min(self.budget, self.enough),
             shared=self.shared,
             alone=self.collector.num_formed > 0,
         )

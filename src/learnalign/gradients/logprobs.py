@@ -1,0 +1,66 @@
+"""Log-probabilities of responses under a model: what a KL term needs of its reference."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from learnalign.gradients.backward import Backward
+from learnalign.gradients.items import group_items, make_item
+from learnalign.gradients.layout import lay_out
+from learnalign.gradients.memory import enough
+from learnalign.gradients.probe import probe
+
+Floats = NDArray[np.float64]
+
+
+class LogProbs:
+    """Computes log pi(o_{r,t} | prompt, o_{r,<t}) of many problems' responses, packed.
+
+    Args:
+        model: A causal language model of transformers.
+        temperature: The logits are divided by it.
+        token_budget: Tokens a batch may hold; as many as pay on this device if None.
+    """
+
+    def __init__(self, model: Any, *, temperature: float, token_budget: int | None = None) -> None:
+        self.backward = Backward(model, temperature=temperature)
+        self.device = next(model.parameters()).device
+        self.shared = probe(self.backward, []).shared
+        self.budget = token_budget or enough(self.device)
+
+    @torch.no_grad()
+    def __call__(
+        self, problems: Sequence[tuple[Sequence[int], Sequence[Sequence[int]]]]
+    ) -> list[list[Floats]]:
+        """Compute the log-probabilities of each problem's responses.
+
+        Args:
+            problems: Prompts and their responses, as token ids; a response may be empty.
+
+        Returns:
+            For each problem, (|o_r|,) values of each response.
+        """
+        items = [make_item(i, p, rs, [1.0] * len(rs)) for i, (p, rs) in enumerate(problems)]
+        found: dict[tuple[int, tuple[int, ...]], Floats] = {}
+        usable = [item for item in items if item.responses]
+        for batch in group_items(usable, self.budget, shared=self.shared):
+            pack = lay_out(batch, shared=self.shared, device=self.device)
+            output = self.backward.hidden(pack)
+            values = self.backward.head.logprobs(
+                output, pack, temperature=self.backward.temperature
+            )
+            flat = np.empty(len(values))
+            flat[pack.pair_order] = values.cpu().numpy()
+            start = 0
+            for item in batch:
+                for response in item.responses:
+                    found[item.key, response] = flat[start : start + len(response)]
+                    start += len(response)
+        nothing = np.empty(0)
+        return [
+            [found.get((i, tuple(response)), nothing) for response in responses]
+            for i, (_, responses) in enumerate(problems)
+        ]
