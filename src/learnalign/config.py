@@ -1,7 +1,7 @@
 """Every option there is, as one tree of models; a field's description is its ``--help``."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
@@ -78,10 +78,11 @@ class RolloutConfig(Section):
     """transformers samples here; recorded reads rollouts that exist already."""
     recorded: tuple[Path, ...] = ()
     """Files of rollouts (JSONL or Parquet with completions, and rewards if there are any)."""
-    num_rollouts: Annotated[int, Field(ge=2)] = 8
-    """G, rollouts a problem."""
-    temperature: Annotated[float, Field(gt=0.0)] = 1.0
-    """Sampling temperature; the policy gradient is taken at the same one."""
+    num_rollouts: PositiveInt = 8
+    """G, rollouts a problem; a group needs two."""
+    temperature: Annotated[float, Field(ge=0.0)] = 1.0
+    """Sampling temperature; the policy gradient is taken at the same one. 0 is greedy, and only
+    for evaluating."""
     top_p: Fraction = 1.0
     """Nucleus sampling: keep the likeliest tokens of this total probability."""
     max_tokens: PositiveInt = 1024
@@ -119,6 +120,11 @@ class GradientConfig(Section):
     """Rank of the fresh, seeded adapter that lora uses when the model has none."""
     sketch_size: Annotated[int, Field(ge=16)] = 8192
     """d, values a problem (float16 on disk)."""
+    kl_beta: Annotated[float, Field(ge=0.0)] = 0.0
+    """Weight of the KL term towards gradients.reference; the paper has 0.04, TRL 0."""
+    reference: str | None = None
+    """Model that the KL term pulls towards, where the policy has been trained: folder or hub name.
+    If not given, the model without its adapter, or the one that was warmed up."""
     input_width: Annotated[int, Field(ge=0)] = 16
     """Random combinations of a layer's inputs that its gradient is formed with; 0 for all inputs,
     which is exact and slower."""
@@ -146,8 +152,55 @@ class SelectionConfig(Section):
     of problem ids (one a line)."""
     band: tuple[float, float] = (0.2, 0.8)
     """Success rates that method band keeps."""
+    warmup: PositiveInt | None = None
+    """Problems of a short GRPO run before all else, drawn by lot; its policy is what rollouts and
+    gradients are taken of. The training section says how it is done."""
     num_bootstrap: Annotated[int, Field(ge=0)] = 200
     """Resamples of the rollouts for the stability figure; below 2 leaves it out."""
+
+
+class TrainingConfig(Section):
+    """GRPO on the chosen problems; the objective is that of the gradients' section."""
+
+    trainer: Literal["native", "trl"] = "native"
+    """native: a small loop on this project's own engines; trl: TRL's GRPOTrainer."""
+    subset: str = "selected"
+    """Of a run's problems: selected, random (as many, by lot), all, or a file of ids."""
+    num_problems: PositiveInt | None = None
+    """Train on so many of the problems only, drawn by lot."""
+    problems_per_step: PositiveInt = 48
+    """Problems a step; each has rollouts.num_rollouts rollouts."""
+    epochs: Annotated[float, Field(gt=0.0)] = 1.0
+    """Passes over the problems."""
+    steps: PositiveInt | None = None
+    """Steps to train, whatever the epochs."""
+    shuffled: bool = True
+    """Each pass in an order of its own; else in the order of the score, or of the file."""
+    parameters: Literal["full", "lora"] = "full"
+    """Train all weights, or a LoRA adapter on every linear layer."""
+    lora_rank: PositiveInt = 16
+    """Rank of the adapter; its alpha is twice that."""
+    learning_rate: Annotated[float, Field(gt=0.0)] = 1e-6
+    """AdamW's; the paper's for full weights. An adapter wants a hundred times as much."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """What the learning rate does until the last step."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps in which the learning rate rises from 0."""
+    kl_beta: Annotated[float, Field(ge=0.0)] = 0.04
+    """Weight of the KL term that holds the policy near the model it began as; 0 leaves it out."""
+    clip: Annotated[float, Field(gt=0.0)] = 0.2
+    """Bound of the importance ratio. It acts where rollouts are trained on more than once
+    (training.trl.num_iterations); on a policy's own fresh rollouts the ratio is 1."""
+    max_grad_norm: Annotated[float, Field(ge=0.0)] = 1.0
+    """Longer gradients are cut to this norm; 0 leaves them."""
+    save_every: PositiveInt = 50
+    """Steps between two checkpoints; what a kill can cost at most."""
+    dtype: Dtype = "auto"
+    """auto: bfloat16 (with float32 master weights) where this device is quick at it, or float32."""
+    sampling: Literal["learnalign", "trl"] = "learnalign"
+    """Who samples for TRL's trainer: this project's engine, or TRL's own (vLLM among them)."""
+    trl: dict[str, Any] = {}
+    """Any option of TRL's GRPOConfig, over those above: --set training.trl.num_iterations=2."""
 
 
 class RunConfig(Section):
@@ -171,4 +224,5 @@ class Config(Section):
     verifier: VerifierConfig = VerifierConfig()
     gradients: GradientConfig = GradientConfig()
     selection: SelectionConfig = SelectionConfig()
+    training: TrainingConfig = TrainingConfig()
     run: RunConfig = RunConfig()

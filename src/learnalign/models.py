@@ -1,7 +1,7 @@
 """Loading a policy and its tokenizer: safetensors only, no code from the model's folder."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -49,6 +49,47 @@ def load_model(config: ModelConfig, *, dtype: torch.dtype) -> Any:
     if config.adapter is not None:
         model = _with_adapter(model, config.adapter)
     return model.to(resolve_device(config.device)).eval()
+
+
+def load_trainable(
+    config: ModelConfig,
+    *,
+    parameters: Literal["full", "lora"],
+    lora_rank: int,
+    seed: int,
+    dtype: torch.dtype,
+) -> Any:
+    """Load the policy to be trained: all weights, or a LoRA adapter in float32 on frozen ones.
+
+    Args:
+        config: Which model. An adapter it has is merged into the weights (full), or goes on being
+            trained (lora).
+        parameters: What is trained.
+        lora_rank: Rank of a new adapter; its alpha is twice that.
+        seed: Of a new adapter.
+        dtype: Of the weights.
+
+    Raises:
+        LearnAlignError: as `load_model`, and without the package peft where it is needed.
+    """
+    model = load_model(config, dtype=dtype)
+    if parameters == "full":
+        model = model if config.adapter is None else model.merge_and_unload()
+        return model.requires_grad_(True)
+    if config.adapter is None:
+        LoraConfig, get_peft_model = _peft("LoraConfig", "get_peft_model")
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            adapter = LoraConfig(
+                r=lora_rank,
+                lora_alpha=2 * lora_rank,
+                target_modules="all-linear",
+                task_type="CAUSAL_LM",
+            )
+            return get_peft_model(model, adapter)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("lora_" in name)
+    return model
 
 
 def context_length(config: ModelConfig) -> int | None:
@@ -152,13 +193,19 @@ def _unloadable(path: str, what: str, error: Exception) -> LearnAlignError:
     )
 
 
-def _with_adapter(model: Any, adapter: Path) -> Any:
+def _peft(*names: str) -> list[Any]:
+    """Give names of the package peft."""
     try:
-        from peft import PeftModel
+        import peft
     except ImportError as error:
         raise LearnAlignError(
-            "model.adapter needs the package peft", do="pip install 'learnalign[lora]'"
+            "an adapter needs the package peft", do="pip install 'learnalign[lora]'"
         ) from error
+    return [getattr(peft, name) for name in names]
+
+
+def _with_adapter(model: Any, adapter: Path) -> Any:
+    (PeftModel,) = _peft("PeftModel")
     if not (adapter / "adapter_model.safetensors").is_file():
         raise LearnAlignError(
             f"the folder {adapter} is no adapter",

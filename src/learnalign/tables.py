@@ -60,6 +60,15 @@ VERDICTS = pa.schema(
 #: its rollout does not count.
 VERDICT_KINDS = ("correct", "wrong", "unparsed_answer", "unparsed_gold", "timed_out", "error")
 
+#: One row a rollout: what the KL term's reference thinks of it.
+REFERENCES = pa.schema(
+    [
+        ("problem_id", pa.string()),
+        ("sample", pa.int32()),
+        ("logprobs", pa.list_(pa.float32())),  # as in ROLLOUTS, under the reference
+    ]
+)
+
 #: One row a problem: its policy gradient, sketched.
 GRADIENT_STATUSES = ("ok", "no_signal", "nonfinite")
 
@@ -95,6 +104,34 @@ def gradients_schema(sketch_size: int) -> pa.Schema:
     )
 
 
+#: One row a rollout of a training, in the order of the steps.
+HISTORY = pa.schema(
+    [
+        ("step", pa.int64()),  # 0-based; the rollout was sampled before this step was made
+        *(field for field in ROLLOUTS if field.name != "recorded_reward"),
+        ("verdict", pa.string()),  # as in VERDICTS
+        ("reward", pa.float64()),  # null where there is none
+    ]
+)
+
+#: One row a step of a training.
+STEPS = pa.schema(
+    [
+        ("step", pa.int64()),
+        ("num_problems", pa.int64()),
+        ("num_signal", pa.int64()),  # groups whose rewards differ
+        ("mean_reward", pa.float64()),
+        ("mean_tokens", pa.float64()),  # response tokens a rollout
+        ("share_truncated", pa.float64()),
+        ("kl", pa.float64()),  # mean over tokens, to the reference; null without one
+        ("gradient_norm", pa.float64()),  # before clipping
+        ("learning_rate", pa.float64()),
+        ("sampling_s", pa.float64()),
+        ("verifying_s", pa.float64()),
+        ("learning_s", pa.float64()),
+    ]
+)
+
 #: One row a problem, in the order of the ranking (rank 1 first).
 SCORES = pa.schema(
     [
@@ -116,6 +153,18 @@ SCORES = pa.schema(
         ("source", pa.string()),
         ("difficulty", pa.string()),
         ("position", pa.int64()),
+    ]
+)
+
+#: One row a problem of a benchmark and way of sampling.
+EVALUATION = pa.schema(
+    [
+        ("benchmark", pa.string()),
+        ("mode", pa.string()),  # "pass@1" (greedy) or "mean@k"
+        ("problem_id", pa.string()),
+        ("score", pa.float64()),  # mean reward of its rollouts
+        ("num_rollouts", pa.int64()),
+        ("num_truncated", pa.int64()),
     ]
 )
 

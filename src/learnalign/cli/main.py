@@ -11,6 +11,8 @@ _VERBS = {
     "rollout": "Sample and verify rollouts, nothing else.",
     "gradients": "Take the policy gradients of a run that has rollouts.",
     "score": "Rank the problems of a run anew: another budget, method or target.",
+    "train": "Train a model by GRPO on the chosen problems.",
+    "evaluate": "Measure a model's accuracy on benchmarks.",
     "export": "Hand the selection over to a trainer.",
     "report": "Write a run's report.html anew.",
     "prompt": "Print what the model will see for one problem.",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 import yaml
@@ -35,6 +35,17 @@ ROLLOUTS = (
     "verifier.kind",
 )
 GRADIENTS = ("gradients.loss", "gradients.parameters", "gradients.sketch_size")
+OBJECTIVE = ("gradients.loss", "gradients.scale_rewards")
+TRAINING = (
+    "training.trainer",
+    "training.problems_per_step",
+    "training.epochs",
+    "training.steps",
+    "training.parameters",
+    "training.learning_rate",
+    "training.kl_beta",
+    "training.save_every",
+)
 SELECTION = (
     "selection.budget",
     "selection.method",
@@ -72,7 +83,11 @@ def config_options(command: Command) -> Command:
 
 
 def config_from(
-    config: Path | None, sets: tuple[str, ...], flags: dict[str, Any], **fixed: Any
+    config: Path | None,
+    sets: tuple[str, ...],
+    flags: dict[str, Any],
+    base: dict[str, Any] | None = None,
+    **fixed: Any,
 ) -> Config:
     """Build the configuration from ``--config``, ``--set`` and a verb's flags.
 
@@ -80,6 +95,7 @@ def config_from(
         config: File.
         sets: Pairs.
         flags: Values by parameter name, as click gives them.
+        base: Tree that all others go over.
         fixed: Values by key with dots written as two underscores (``model__path``).
     """
     from learnalign.runs.config_files import load_config
@@ -92,7 +108,7 @@ def config_from(
         given["rollouts.engine"] = "recorded"
     for key in [key for key in given if given[key] is False]:
         given.pop(key)
-    return load_config(config, sets=sets, overrides=given)
+    return load_config(config, sets=sets, overrides=given, base=base)
 
 
 def run_config(
@@ -109,6 +125,32 @@ def run_config(
     return config_from(file, sets, flags or {}, run__out=str(run))
 
 
+def training_config(
+    model: str | None,
+    selection: tuple[str, ...],
+    config: Path | None,
+    sets: tuple[str, ...],
+    flags: dict[str, Any],
+) -> Config:
+    """Build a training's configuration: on a selection's, if that is what it trains on.
+
+    The model, the data and the run's own section are not taken over.
+    """
+    base: dict[str, Any] = {}
+    if len(selection) == 1 and (Path(selection[0]) / "config.yaml").is_file():
+        source = run_config(Path(selection[0])).model_dump(mode="json")
+        base = {name: source[name] for name in ("prompt", "rollouts", "verifier", "gradients")}
+        base["rollouts"] |= {"engine": "transformers", "recorded": []}
+    return config_from(
+        config,
+        sets,
+        {"run__out": "runs/train"} | {k: v for k, v in flags.items() if v is not None},
+        base=base,
+        model__path=model or None,
+        data__paths=selection or None,
+    )
+
+
 def _option(key: str) -> Callable[[Command], Command]:
     section, name = key.split(".")
     field = getattr(Config(), section).__class__.model_fields[name]
@@ -116,6 +158,8 @@ def _option(key: str) -> Callable[[Command], Command]:
     flag = "--" + _NAMES.get(key, name).replace("_", "-")
     parameter = key.replace(".", "__")
     declarations = [flag, parameter, *([_SHORT[key]] if key in _SHORT else [])]
+    if get_origin(field.annotation) is Literal:
+        text += f" ({', '.join(get_args(field.annotation))})"
     if field.annotation is bool:
         return click.option(*declarations, is_flag=True, default=False, help=text)
     default = field.default

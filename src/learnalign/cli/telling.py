@@ -7,7 +7,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from learnalign.runs.evaluation import Evaluation
 from learnalign.runs.pipeline import Selection
+from learnalign.runs.training import Training
 
 
 def tell(selection: Selection) -> None:
@@ -39,6 +41,103 @@ def tell(selection: Selection) -> None:
         if count
         else f"\nscores    {out}/scores.parquet\nreport    {out}/report.html\n"
         f"choose    learnalign score {out} --budget K",
+        soft_wrap=True,
+    )
+
+
+def training_summary(training: Training) -> dict[str, Any]:
+    """Sum up a training: the first and the last tenth of its steps, and what it cost."""
+    rows = training.steps.to_pylist()
+    tenth = max(1, len(rows) // 10)
+
+    def mean(part: list[dict[str, Any]], name: str) -> float | None:
+        values = [row[name] for row in part if row[name] is not None]
+        return sum(values) / len(values) if values else None
+
+    return {
+        "out": str(training.path),
+        "model": str(training.model),
+        "steps": len(rows),
+        "first_reward": mean(rows[:tenth], "mean_reward"),
+        "last_reward": mean(rows[-tenth:], "mean_reward"),
+        "last_kl": mean(rows[-tenth:], "kl"),
+        **{
+            f"{name}_s": round(sum(row[f"{name}_s"] for row in rows), 1)
+            for name in ("sampling", "verifying", "learning")
+        },
+    }
+
+
+def tell_training(training: Training) -> None:
+    """Print what a training did."""
+    console = Console(highlight=False)
+    table = Table(title="How it went", title_justify="left")
+    for name in (
+        "steps",
+        "reward",
+        "with signal",
+        "tokens",
+        "cut off",
+        "KL",
+        "gradient",
+        "s a step",
+    ):
+        table.add_column(name, justify="right")
+    rows = training.steps.to_pylist()
+    size = -(-len(rows) // 10)
+    for begin in range(0, len(rows), size):
+        part = rows[begin : begin + size]
+
+        def mean(name: str, digits: int, part: list[dict[str, Any]] = part) -> str:
+            values = [row[name] for row in part if row[name] is not None]
+            return f"{sum(values) / len(values):.{digits}f}" if values else ""
+
+        seconds = sum(r["sampling_s"] + r["verifying_s"] + r["learning_s"] for r in part)
+        table.add_row(
+            f"{begin + 1} to {begin + len(part)}",
+            mean("mean_reward", 3),
+            f"{sum(r['num_signal'] for r in part) / sum(r['num_problems'] for r in part):.0%}",
+            mean("mean_tokens", 1),
+            mean("share_truncated", 2),
+            mean("kl", 5),
+            mean("gradient_norm", 3),
+            f"{seconds / len(part):.1f}",
+        )
+    console.print(table)
+    console.print(
+        f"\nmodel     {training.model}\nhistory   {training.path}/history, {training.path}/steps\n"
+        f"evaluate  learnalign evaluate {training.model} BENCHMARK",
+        soft_wrap=True,
+    )
+
+
+def tell_evaluation(evaluation: Evaluation) -> None:
+    """Print accuracies with their 95 % intervals, and differences where there are any."""
+    console = Console(highlight=False)
+    table = Table(title="Accuracy, 95 % intervals", title_justify="left")
+    for name in ("benchmark", "mode"):
+        table.add_column(name)
+    for name in ("problems", "accuracy", "cut off", "difference", "better / worse", "p"):
+        table.add_column(name, justify="right")
+    for result in evaluation.results:
+        found, change = result.accuracy, result.against
+        table.add_row(
+            escape(result.benchmark),
+            result.mode,
+            str(found.num_problems),
+            f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f})",
+            f"{result.share_truncated:.2f}",
+            f"{change.mean:+.3f} ({change.low:+.3f} to {change.high:+.3f})" if change else "",
+            f"{change.better} / {change.worse}" if change else "",
+            f"{change.p_value:.2g}" if change else "",
+        )
+    console.print(table)
+    left_out = sum(result.num_excluded for result in evaluation.results)
+    if left_out:
+        console.print(f"{left_out} problems were left out; they are listed in the runs' excluded/")
+    console.print(
+        f"\nresults   {evaluation.path}/results.json\n"
+        f"scores    {evaluation.path}/evaluation.parquet",
         soft_wrap=True,
     )
 

@@ -94,7 +94,7 @@ def export(
     notes = Notes()
     lists = {"selected": _selected(scores, order)}
     if control:
-        lists["control"] = _control(scores, len(lists["selected"]), order, seed)
+        lists["control"] = draw_control(scores, len(lists["selected"]), seed, order)
     _note_sizes(lists, scores.num_rows, batch_size, notes)
     pool = gather(problems(), [name for names in lists.values() for name in names])
     paths = []
@@ -180,8 +180,15 @@ def _selected(scores: pa.Table, order: Order) -> list[str]:
     return names
 
 
-def _control(scores: pa.Table, count: int, order: Order, seed: int) -> list[str]:
-    """Draw ``count`` problems of the whole pool; their ids and the seed alone decide."""
+def draw_control(scores: pa.Table, count: int, seed: int, order: Order = "score") -> list[str]:
+    """Draw ``count`` problems of the whole pool; their ids and the seed alone decide.
+
+    Args:
+        scores: SCORES.
+        count: How many.
+        seed: Of the draw.
+        order: "pool" keeps the order of the data, "score" that of the draw.
+    """
 
     def luck(name: str) -> bytes:
         # "control" keeps the draw apart from that of the method `random`.

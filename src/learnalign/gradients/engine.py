@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from learnalign.config import GradientConfig
-from learnalign.gradients.objective import rollout_weights
-from learnalign.gradients.policy import PolicyGradients, Row
+from learnalign.gradients.items import Pull
+from learnalign.gradients.objective import rollout_weights, token_shares
+from learnalign.gradients.policy import PolicyGradients, Problem, Row
 from learnalign.tables import gradients_schema
 
 
@@ -24,6 +25,8 @@ class Group:
 
     responses: list[list[int]] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
+    references: list[list[float]] = field(default_factory=list)
+    """Log-probabilities under the KL term's reference, rollout by rollout; empty without one."""
 
     @property
     def lengths(self) -> list[int]:
@@ -72,8 +75,8 @@ class GradientEngine:
             Parameter names to tensors of the parameters' shapes, to be climbed (a trainer's loss
             has the negative).
         """
-        weights = self._weights(group, counts)
-        return self.gradients.exact(prompt_ids, group.responses, weights.tolist())
+        weights = self._weights(group, counts).tolist()
+        return self.gradients.exact(prompt_ids, group.responses, weights, self._pull(group, counts))
 
     def rows(
         self,
@@ -81,6 +84,7 @@ class GradientEngine:
         rollouts: pa.Table,
         verdicts: pa.Table,
         *,
+        references: pa.Table | None = None,
         resample_ids: frozenset[str] = frozenset(),
         progress: Callable[[int], None] | None = None,
     ) -> pa.Table:
@@ -90,6 +94,7 @@ class GradientEngine:
             problems: PROBLEMS table; rollouts of other problems are passed over.
             rollouts: ROLLOUTS table.
             verdicts: VERDICTS table, with a row for each rollout.
+            references: REFERENCES table, row for row that of ``rollouts``; needed for a KL term.
             resample_ids: Problems whose gradient is taken once more on resampled rollouts.
             progress: Called with a number of problems when they are done.
 
@@ -98,11 +103,11 @@ class GradientEngine:
             where all rewards are equal (no forward pass is run), ``nonfinite`` where the gradient
             holds NaN or Inf.
         """
-        groups = group_rollouts(rollouts, verdicts)
+        groups = group_rollouts(rollouts, verdicts, references)
         advance = progress or (lambda count: None)
         rows: list[dict[str, Any]] = []
         wanted: list[tuple[int, bool]] = []
-        todo = []
+        todo: list[Problem] = []
         for place, (name, prompt) in enumerate(
             zip(problems["problem_id"].to_pylist(), problems["prompt_ids"].to_pylist(), strict=True)
         ):
@@ -113,14 +118,15 @@ class GradientEngine:
                 advance(1)
                 continue
             wanted.append((place, False))
-            todo.append((prompt, group.responses, weights.tolist()))
+            todo.append((prompt, group.responses, weights.tolist(), self._pull(group, None)))
             if name in resample_ids:
                 counts = self._resample(name, len(group.rewards))
                 rows[place]["resampled_counts"] = counts
                 weights = self._weights(group, counts)
                 if weights.any():
                     wanted.append((place, True))
-                    todo.append((prompt, group.responses, weights.tolist()))
+                    pull = self._pull(group, counts)
+                    todo.append((prompt, group.responses, weights.tolist(), pull))
 
         def done(index: int) -> None:
             if not wanted[index][1]:
@@ -144,6 +150,18 @@ class GradientEngine:
         )
         sums = np.bincount(index, weights=weights, minlength=len(group.rewards))
         return sums.astype(np.float64)
+
+    def _pull(self, group: Group, counts: NDArray[np.int64] | None) -> Pull | None:
+        """Weigh the KL term of the group's rollouts; None without one."""
+        if not self.config.kl_beta:
+            return None
+        times = np.ones(len(group.rewards), np.int64) if counts is None else counts
+        index = np.repeat(np.arange(len(times)), times)
+        shares = token_shares(
+            np.asarray(group.lengths)[index], loss=self.config.loss, max_tokens=self.max_tokens
+        )
+        sums = np.bincount(index, weights=shares, minlength=len(times))
+        return Pull((self.config.kl_beta * sums).tolist(), group.references)
 
     def _resample(self, problem_id: str, num_rollouts: int) -> NDArray[np.int64]:
         """Draw how often each rollout counts in a bootstrap resample; seeded by the problem."""
@@ -174,12 +192,15 @@ def _fill(row: dict[str, Any], found: Row, *, again: bool) -> None:
         row |= {"status": "ok", "gradient_norm": found.norm, "sketch": found.sketch.tobytes()}
 
 
-def group_rollouts(rollouts: pa.Table, verdicts: pa.Table) -> defaultdict[str, Group]:
+def group_rollouts(
+    rollouts: pa.Table, verdicts: pa.Table, references: pa.Table | None = None
+) -> defaultdict[str, Group]:
     """Join rollouts with their rewards, by problem_id; those without a reward do not count.
 
     Args:
         rollouts: ROLLOUTS table.
         verdicts: VERDICTS table, in any order.
+        references: REFERENCES table, row for row that of ``rollouts``.
     """
     rewards = {
         (problem_id, sample): reward
@@ -191,14 +212,18 @@ def group_rollouts(rollouts: pa.Table, verdicts: pa.Table) -> defaultdict[str, G
         )
     }
     groups: defaultdict[str, Group] = defaultdict(Group)
-    for problem_id, sample, token_ids in zip(
+    pulls = [None] * rollouts.num_rows if references is None else references["logprobs"].to_pylist()
+    for problem_id, sample, token_ids, pull in zip(
         rollouts["problem_id"].to_pylist(),
         rollouts["sample"].to_pylist(),
         rollouts["token_ids"].to_pylist(),
+        pulls,
         strict=True,
     ):
         reward = rewards.get((problem_id, sample))
         if reward is not None:
             groups[problem_id].responses.append(token_ids)
             groups[problem_id].rewards.append(reward)
+            if pull is not None:
+                groups[problem_id].references.append(pull)
     return groups

@@ -66,7 +66,7 @@ class Head:
         Returns:
             (U, H) gradients, of the hidden states' dtype.
         """
-        pieces = []
+        pieces, ratios = [], []
         for chunk, start, pairs in self._chunks(output, pack):
             chunk.requires_grad_()
             with torch.enable_grad():
@@ -80,6 +80,7 @@ class Head:
             if pack.pair_pulls is not None and pack.pair_references is not None:
                 logprobs = scaled.view(-1)[flat] - scaled.logsumexp(-1)[places]
                 ratio = (pack.pair_references[pairs] - logprobs).exp()
+                ratios.append(ratio)
                 weights = weights + pack.pair_pulls[pairs] * (ratio - 1.0)
             sums = weights.new_zeros(len(chunk)).index_add_(0, places, weights)
             slope = scaled.softmax(-1).mul_(-sums[:, None])
@@ -88,6 +89,7 @@ class Head:
             torch.autograd.backward(logits, slope)
             assert chunk.grad is not None
             pieces.append(chunk.grad)
+        pack.ratios = torch.cat(ratios) if ratios else None
         return torch.cat(pieces)
 
     @torch.no_grad()

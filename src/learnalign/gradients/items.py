@@ -3,6 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 @dataclass(frozen=True)
 class Pull:
@@ -14,7 +17,7 @@ class Pull:
 
     weights: Sequence[float]
     """(G,) one a response."""
-    logprobs: Sequence[Sequence[float]]
+    logprobs: Sequence[Sequence[float] | NDArray[np.float64]]
     """(G, |o_r|) log-probabilities of the tokens under the reference, at their temperature."""
 
 

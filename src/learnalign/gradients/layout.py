@@ -47,6 +47,7 @@ class Pack:
     sequences: torch.Tensor | None = None  # (M, S) packed tokens of each sequence; 0 as padding
     home: torch.Tensor | None = None  # (T,) each packed token's first place in the sequences
     apart: "Apart | None" = None
+    ratios: torch.Tensor | None = None  # (L,) pi_ref / pi, once the pack has run backward
     masks: dict[object, torch.Tensor] = field(default_factory=dict)
     """Attention masks made for this pack, kept for its other layers."""
 

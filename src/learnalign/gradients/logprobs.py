@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
@@ -12,6 +13,7 @@ from learnalign.gradients.items import group_items, make_item
 from learnalign.gradients.layout import lay_out
 from learnalign.gradients.memory import enough
 from learnalign.gradients.probe import probe
+from learnalign.tables import REFERENCES
 
 Floats = NDArray[np.float64]
 
@@ -64,3 +66,26 @@ class LogProbs:
             [found.get((i, tuple(response)), nothing) for response in responses]
             for i, (_, responses) in enumerate(problems)
         ]
+
+    def table(self, problems: pa.Table, rollouts: pa.Table) -> pa.Table:
+        """Compute REFERENCES: a row a rollout, in the order of ``rollouts``.
+
+        Args:
+            problems: PROBLEMS table.
+            rollouts: ROLLOUTS table of some of these problems, each problem's in one run.
+        """
+        prompts = dict(
+            zip(problems["problem_id"].to_pylist(), problems["prompt_ids"].to_pylist(), strict=True)
+        )
+        groups: dict[str, list[list[int]]] = {}
+        names, tokens = rollouts["problem_id"].to_pylist(), rollouts["token_ids"].to_pylist()
+        for name, ids in zip(names, tokens, strict=True):
+            groups.setdefault(name, []).append(ids)
+        found = self([(prompts[name], responses) for name, responses in groups.items()])
+        flat = [values for group in found for values in group]
+        columns = {
+            "problem_id": rollouts["problem_id"],
+            "sample": rollouts["sample"],
+            "logprobs": pa.array(flat, REFERENCES.field("logprobs").type),
+        }
+        return pa.table(columns, schema=REFERENCES)

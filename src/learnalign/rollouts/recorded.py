@@ -58,8 +58,9 @@ class RecordedEngine:
             keys = (name, problem["prompt"], problem["messages"][-1]["content"])
             found = next((self.found[key] for key in keys if key in self.found), [])
             found = found[: self.config.num_rollouts]
-            if len(found) < 2:
-                detail = f"{len(found)} recorded rollouts; a group needs two"
+            needed = min(2, self.config.num_rollouts)
+            if len(found) < needed:
+                detail = f"{len(found)} recorded rollouts; a group needs {needed}"
                 self.failures.append((name, "too_few_rollouts", detail))
             else:
                 made = [self._rollout(rollout) for rollout in found]

@@ -37,7 +37,8 @@ def draw(
     Args:
         logits: (B, V) of any float dtype; computed in float32.
         uniform: (B,) float64 in [0, 1).
-        temperature: The logits are divided by it.
+        temperature: The logits are divided by it; 0 takes the likeliest token, and its
+            log-probability is that at 1.
         top_p: Draw among the likeliest tokens whose total probability first reaches it.
 
     Returns:
@@ -49,6 +50,9 @@ def draw(
         >>> tokens.tolist(), logprobs.exp().tolist()
         ([1], [0.5])
     """  # noqa: E501
+    if temperature == 0.0:
+        best = logits.float().log_softmax(-1).max(-1)
+        return best.indices, best.values
     scaled = logits.float() if temperature == 1.0 else logits.float() / temperature
     # Each pass over the vocabulary costs as much as a layer of a small model: there are two.
     probabilities = weights = torch.softmax(scaled, dim=-1)

@@ -23,6 +23,7 @@ def load_config(
     *,
     sets: Iterable[str] = (),
     overrides: Mapping[str, Any] | None = None,
+    base: Mapping[str, Any] | None = None,
 ) -> Config:
     """Build the configuration: the file first, then ``--set a.b=c``, then flags.
 
@@ -30,6 +31,7 @@ def load_config(
         file: YAML or TOML; the ``config.yaml`` of a run folder can be replayed.
         sets: Texts such as ``rollouts.temperature=0.8``; the value is read as YAML.
         overrides: Dotted keys to values; None means "not given".
+        base: Sections and their options, below all others.
 
     Raises:
         LearnAlignError: for a missing or broken file, an unknown key (the nearest is named), and a
@@ -44,7 +46,7 @@ def load_config(
           expected: an option of 'rollouts': the nearest is 'temperature'
           to do: correct the name; `learnalign select --help` lists the options
     """
-    tree: dict[str, Any] = _read(file) if file else {}
+    tree = _merged(dict(base or {}), _read(file) if file else {})
     tree.pop("made_by", None)
     for text in sets:
         key, equals, value = text.partition("=")
@@ -89,6 +91,15 @@ def _read(file: Path) -> dict[str, Any]:
             expected="sections such as 'rollouts:' with options below them",
             do="see a run folder's config.yaml for a whole one",
         )
+    return tree
+
+
+def _merged(below: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Lay one tree's sections over another's, option by option."""
+    tree = dict(below)
+    for name, section in over.items():
+        both = isinstance(section, dict) and isinstance(tree.get(name), dict)
+        tree[name] = {**tree[name], **section} if both else section
     return tree
 
 

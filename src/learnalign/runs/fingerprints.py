@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from learnalign import files
-from learnalign.config import Config
+from learnalign.config import Config, ModelConfig
+from learnalign.errors import LearnAlignError
 
 _BLOCKS = 16
 _BLOCK_BYTES = 65_536
@@ -72,9 +73,47 @@ def stage_options(config: Config, stage: str) -> dict[str, Any]:
     options |= _flat(config, "verifier", "workers")
     if stage == "verdicts":
         return options
+    if config.gradients.kl_beta:
+        reference = reference_model(config)
+        options["gradients.reference"] = reference.path
+        options["gradients.reference.weights"] = weights_digest(reference.path)
+    if stage == "references":
+        return options
     moments = config.gradients.preconditioner
     options["gradients.preconditioner.contents"] = _contents(str(moments)) if moments else None
-    return options | _flat(config, "gradients", "token_budget")
+    return options | _flat(config, "gradients", "token_budget", "reference")
+
+
+def reference_model(config: Config) -> ModelConfig:
+    """Say which model the gradients' KL term pulls towards.
+
+    Raises:
+        LearnAlignError: if that would be the policy itself.
+    """
+    if config.gradients.reference is None and config.model.adapter is None:
+        raise LearnAlignError(
+            f"got --kl-beta {config.gradients.kl_beta} and no reference: the policy does not pull "
+            "at itself",
+            expected="the model that the policy was trained from",
+            do="give --reference MODEL, or leave --kl-beta out",
+        )
+    changes = {"path": config.gradients.reference or config.model.path, "adapter": None}
+    return config.model.model_copy(update=changes)
+
+
+def training_options(config: Config) -> dict[str, Any]:
+    """Collect the options a training's steps depend on, but for its problems."""
+    options = _flat(config, "training", "save_every", "subset") | _flat(config, "model")
+    options |= _flat(config, "rollouts", "token_budget") | _flat(config, "verifier", "workers")
+    options |= {
+        "gradients.loss": config.gradients.loss,
+        "gradients.scale_rewards": config.gradients.scale_rewards,
+        "run.seed": config.run.seed,
+        "model.weights": weights_digest(config.model.path),
+    }
+    if config.model.adapter is not None:
+        options["model.adapter.weights"] = weights_digest(str(config.model.adapter))
+    return options
 
 
 def weights_digest(path: str) -> str | None:

@@ -20,7 +20,7 @@ from learnalign.runs.manifest import Manifest, Shard, StageRecord, read_manifest
 from learnalign.tables import EXCLUDED
 
 #: The stages that keep shards, in the order in which the data flows.
-STAGES = ("problems", "rollouts", "verdicts", "gradients")
+STAGES = ("problems", "rollouts", "verdicts", "references", "gradients")
 
 
 class RunFolder:
@@ -106,13 +106,17 @@ class RunFolder:
             raise LearnAlignError(
                 f"got --redo {stage}", expected="one of " + ", ".join(STAGES), do="name a stage"
             )
-        for later in STAGES[STAGES.index(stage) :]:
-            self.manifest.stages.pop(later, None)
+        self.forget(*STAGES[STAGES.index(stage) :])
+
+    def forget(self, *stages: str) -> None:
+        """Throw away tables."""
+        for stage in stages:
+            self.manifest.stages.pop(stage, None)
         self.manifest.summary = {}
         self._save()
-        for later in STAGES[STAGES.index(stage) :]:
-            shutil.rmtree(self.path / later, ignore_errors=True)
-            for excluded in (self.path / "excluded").glob(f"{later}-*.parquet"):
+        for stage in stages:
+            shutil.rmtree(self.path / stage, ignore_errors=True)
+            for excluded in (self.path / "excluded").glob(f"{stage}-*.parquet"):
                 excluded.unlink()
 
     def write_shard(

@@ -80,12 +80,24 @@ def select(
 
 def run(config: Config, *, progress: Progress, redo: str | None = None) -> Selection:
     """Do all stages that the method needs, rank, and write the report."""
+    _check_groups(config)
     last = "gradients" if config.selection.method in NEED_GRADIENTS else "verdicts"
     method_named(config.selection.method)
     folder = RunFolder(config.run.out)
     with folder.locked():
         work(folder, config, last, progress=progress, redo=redo)
         return score(folder, config)
+
+
+def _check_groups(config: Config) -> None:
+    """Stop what is good for evaluating only."""
+    count, temperature = config.rollouts.num_rollouts, config.rollouts.temperature
+    if count < 2 or temperature == 0.0:
+        raise LearnAlignError(
+            f"got {count} rollouts a problem at temperature {temperature}",
+            expected="at least 2 rollouts, at a temperature above 0: rollouts that can differ",
+            do="give --num-rollouts 8 --temperature 1",
+        )
 
 
 def work(
@@ -100,7 +112,7 @@ def work(
         pass  # its name is right, and its processes are not started yet
     if redo is not None:
         folder.redo(redo)
-    wanted = STAGES[: STAGES.index(last) + 1]
+    wanted = [s for s in STAGES[: STAGES.index(last) + 1] if _is_wanted(s, config)]
     for stage in wanted:
         if stage in folder.manifest.stages:
             folder.begin(stage, stage_options(config, stage))
@@ -113,6 +125,10 @@ def work(
         if stage == "problems":
             rows = sum(shard.rows for shard in folder.manifest.stages[stage].shards.values())
             budget_count(config.selection.budget, rows)
+
+
+def _is_wanted(stage: str, config: Config) -> bool:
+    return stage != "references" or config.gradients.kl_beta > 0.0
 
 
 def score(folder: RunFolder, config: Config) -> Selection:

@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from learnalign.config import Config
+from learnalign.config import Config, ModelConfig
+from learnalign.runs.fingerprints import reference_model
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.progress import Advance, Progress
 from learnalign.selecting.figures import group_figures
@@ -32,14 +33,14 @@ class Workshop:
 
         return load_tokenizer(self.config.model)
 
-    def model(self, purpose: str) -> Any:
-        """Load the policy for rollouts or gradients, in the dtype asked for."""
+    def model(self, purpose: str, which: ModelConfig | None = None) -> Any:
+        """Load the policy (or another model) for rollouts or gradients, in the dtype asked for."""
         from learnalign.models import load_model, resolve_device, resolve_dtype
 
         section = getattr(self.config, purpose)
         device = resolve_device(self.config.model.device)
         dtype = resolve_dtype(section.dtype, device)
-        return load_model(self.config.model, dtype=dtype)
+        return load_model(which or self.config.model, dtype=dtype)
 
 
 def problems(folder: RunFolder, config: Config, shop: Workshop, progress: Progress) -> None:
@@ -126,7 +127,7 @@ def verdicts(folder: RunFolder, config: Config, shop: Workshop, progress: Progre
                 name, count = row["problem_id"], row["num_rollouts"]
                 if row["unparsed_gold"]:
                     reasons.append((name, "unparsed_gold", _detail(table, name)))
-                elif count < 2:
+                elif count < min(2, config.rollouts.num_rollouts):
                     reasons.append((name, "too_few_rewards", f"{count}; {_detail(table, name)}"))
             excluded = _excluded(pool, "verdicts", reasons)
             seconds = time.monotonic() - begin
@@ -134,10 +135,32 @@ def verdicts(folder: RunFolder, config: Config, shop: Workshop, progress: Progre
     folder.finish("verdicts")
 
 
+def references(folder: RunFolder, config: Config, shop: Workshop, progress: Progress) -> None:
+    """Take the log-probabilities of the rollouts under the KL term's reference."""
+    engine: Any = None
+    with _each_shard(folder, "references", progress) as (indices, advance):
+        for index in indices:
+            if engine is None:
+                from learnalign.gradients.logprobs import LogProbs
+
+                engine = LogProbs(
+                    shop.model("gradients", reference_model(config)),
+                    temperature=config.rollouts.temperature,
+                    token_budget=config.gradients.token_budget,
+                )
+            begin = time.monotonic()
+            pool, made = folder.read_shard("problems", index), folder.read_shard("rollouts", index)
+            table = engine.table(pool, made)
+            advance(pool.num_rows)
+            seconds = time.monotonic() - begin
+            folder.write_shard("references", index, table, seconds=seconds)
+    folder.finish("references")
+
+
 def gradients(folder: RunFolder, config: Config, shop: Workshop, progress: Progress) -> None:
     """Take the policy gradient of each problem that has a signal."""
     engine: Any = None
-    resampled = _resampled(folder, config)
+    resampled, pulled = _resampled(folder, config), config.gradients.kl_beta > 0.0
     with _each_shard(folder, "gradients", progress) as (indices, advance):
         for index in indices:
             if engine is None:
@@ -153,7 +176,14 @@ def gradients(folder: RunFolder, config: Config, shop: Workshop, progress: Progr
             begin = time.monotonic()
             pool = folder.read_shard("problems", index)
             made, said = folder.read_shard("rollouts", index), folder.read_shard("verdicts", index)
-            table = engine.rows(pool, made, said, resample_ids=resampled, progress=advance)
+            table = engine.rows(
+                pool,
+                made,
+                said,
+                references=folder.read_shard("references", index) if pulled else None,
+                resample_ids=resampled,
+                progress=advance,
+            )
             sick = table.filter(pc.equal(table["status"], "nonfinite"))["problem_id"].to_pylist()
             detail = "the gradient holds NaN or Inf"
             worked = table.filter(pc.equal(table["status"], "ok"))
@@ -243,5 +273,6 @@ RUN: dict[str, Callable[[RunFolder, Config, Workshop, Progress], None]] = {
     "problems": problems,
     "rollouts": rollouts,
     "verdicts": verdicts,
+    "references": references,
     "gradients": gradients,
 }

@@ -1,0 +1,66 @@
+"""``learnalign evaluate``: accuracy on benchmarks, with its interval."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from learnalign.cli import options as o
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.argument("benchmarks", nargs=-1, metavar="BENCHMARK...")
+@click.option("--samples", type=int, default=0, metavar="K", help="Measure mean@K too.")
+@click.option("--no-greedy", is_flag=True, help="Leave out pass@1.")
+@click.option(
+    "--against", type=click.Path(path_type=Path), help="Folder of an evaluation to compare with."
+)
+@o.options("rollouts.temperature", "rollouts.top_p", "rollouts.max_tokens", "rollouts.stop")
+@o.options("rollouts.recorded", "verifier.kind", *o.PROMPT, "data.prompt_column")
+@o.options("data.answer_column", "data.limit", *o.MODEL, *o.RUN)
+@o.config_options
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+def command(
+    model: str | None,
+    benchmarks: tuple[str, ...],
+    samples: int,
+    no_greedy: bool,
+    against: Path | None,
+    config: Path | None,
+    sets: tuple[str, ...],
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Measure MODEL's accuracy on benchmarks: greedy pass@1, and mean@K by samples.
+
+    A BENCHMARK is gsm8k, math500, amc23, aime24 or aime25 (from the hub, or from a copy:
+    gsm8k=test.jsonl), any data that `select` reads, or a reasoning-gym spec. The same command goes
+    on where an evaluation was stopped.
+
+    \b
+      learnalign evaluate my/model gsm8k math500 --out runs/before
+      learnalign evaluate runs/trained/model gsm8k math500 --out runs/after --against runs/before
+    """  # noqa: D301
+    given = {"run__out": "runs/evaluate"} | {k: v for k, v in flags.items() if v is not None}
+    resolved = o.config_from(config, sets, given, model__path=model or None)
+    from learnalign.runs.evaluation import evaluate
+    from learnalign.runs.progress import Progress
+
+    done = evaluate(
+        resolved,
+        list(benchmarks) or list(resolved.data.paths),
+        samples=samples,
+        greedy=not no_greedy,
+        against=against,
+        progress=Progress("none" if as_json else "auto"),
+    )
+    if as_json:
+        results = [asdict(result) for result in done.results]
+        click.echo(json.dumps({"out": str(done.path), "results": results}))
+        return
+    from learnalign.cli.telling import tell_evaluation
+
+    tell_evaluation(done)

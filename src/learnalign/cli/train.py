@@ -1,0 +1,51 @@
+"""``learnalign train``: GRPO on chosen problems."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from learnalign.cli import options as o
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.argument("selection", nargs=-1)
+@o.options(*o.TRAINING, "training.subset", *o.ROLLOUTS, *o.PROMPT, *o.DATA, *o.OBJECTIVE, *o.MODEL)
+@o.options("run.out", "run.seed")
+@o.config_options
+@click.option("--redo", is_flag=True, help="Throw away the steps that are there.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def command(
+    model: str | None,
+    selection: tuple[str, ...],
+    config: Path | None,
+    sets: tuple[str, ...],
+    redo: bool,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Train MODEL by GRPO on the chosen problems of SELECTION.
+
+    SELECTION is the folder of a finished `learnalign select` (its problems keep the prompts they
+    were scored with, and its options for sampling and verifying hold unless you give others), or
+    data as `select` takes it. The same command goes on where a training was stopped.
+
+    \b
+      learnalign train models/my-model runs/x --out runs/trained
+      learnalign train models/my-model runs/x --subset random --out runs/control
+      learnalign train my/model runs/x --trainer trl --set training.trl.use_vllm=true \\
+        --set training.sampling=trl
+    """  # noqa: D301
+    resolved = o.training_config(model, selection, config, sets, flags)
+    from learnalign.runs.progress import Progress
+    from learnalign.runs.training import train
+
+    done = train(resolved, progress=Progress("none" if as_json else "auto"), redo=redo)
+    from learnalign.cli.telling import tell_training, training_summary
+
+    if as_json:
+        click.echo(json.dumps(training_summary(done)))
+        return
+    tell_training(done)

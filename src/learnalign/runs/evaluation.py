@@ -1,0 +1,178 @@
+"""Evaluating a model: benchmarks one after the other, greedily and by samples."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from learnalign import files
+from learnalign.config import Config
+from learnalign.errors import LearnAlignError
+from learnalign.evaluating.accuracy import Accuracy, Difference, accuracy, difference
+from learnalign.evaluating.benchmarks import Benchmark, benchmark_named
+from learnalign.runs.folder import RunFolder
+from learnalign.runs.pipeline import work
+from learnalign.runs.progress import Progress
+from learnalign.runs.stages import figures
+from learnalign.tables import EVALUATION
+
+
+@dataclass(frozen=True)
+class Result:
+    """One benchmark in one mode."""
+
+    benchmark: str
+    mode: str
+    """``pass@1`` (greedy) or ``mean@k``."""
+    accuracy: Accuracy
+    num_excluded: int
+    """Problems left out: copies, and gold answers that cannot be read."""
+    share_truncated: float
+    against: Difference | None = None
+    """To the evaluation it was compared with."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A finished evaluation."""
+
+    path: Path
+    results: list[Result]
+    scores: pa.Table
+    """EVALUATION: a row a problem and mode."""
+
+
+def evaluate(
+    config: Config,
+    benchmarks: list[str],
+    *,
+    samples: int = 0,
+    greedy: bool = True,
+    against: Path | None = None,
+    progress: Progress,
+) -> Evaluation:
+    """Measure a model's accuracy.
+
+    Args:
+        config: The model, prompt, rollouts (``temperature`` is that of the samples) and verifier;
+            ``run.out`` is the evaluation's folder.
+        benchmarks: Names, files or specs; see `benchmark_named`.
+        samples: k of mean@k; 0 leaves it out.
+        greedy: Whether pass@1 is measured.
+        against: Folder of another evaluation to compare with, problem by problem.
+        progress: Shows the stages.
+
+    Raises:
+        LearnAlignError: for whatever the user can mend.
+    """
+    wanted = [benchmark_named(spec) for spec in benchmarks]
+    names = [benchmark.name for benchmark in wanted]
+    if len(set(names)) < len(names) or not wanted:
+        raise LearnAlignError(
+            f"got the benchmarks {', '.join(names) or 'none'}",
+            expected="at least one, each once",
+            do="name them",
+        )
+    modes = ([("pass@1", 1, 0.0)] if greedy else []) + (
+        [(f"mean@{samples}", samples, config.rollouts.temperature)] if samples else []
+    )
+    others = None if against is None else _read_scores(against)
+    results, tables = [], []
+    for benchmark in wanted:
+        for mode, count, temperature in modes:
+            folder = RunFolder(config.run.out / benchmark.name / mode.replace("@", "-"))
+            with folder.locked():
+                made = _config(config, benchmark, folder.path, count, temperature)
+                work(folder, made, "verdicts", progress=progress)
+                table = _scores(folder, benchmark.name, mode)
+            tables.append(table)
+            scores = table["score"].to_numpy()
+            excluded = folder.excluded().num_rows
+            truncated = sum(table["num_truncated"].to_pylist()) / sum(
+                table["num_rollouts"].to_pylist()
+            )
+            compared = None if others is None else _compare(table, others, config.run.seed)
+            results.append(
+                Result(benchmark.name, mode, accuracy(scores), excluded, truncated, compared)
+            )
+    whole = pa.concat_tables(tables)
+    path = config.run.out
+    files.write_table(path / "evaluation.parquet", whole)
+    tree = {
+        "model": config.model.model_dump(mode="json"),
+        "against": against and str(against),
+        "results": [asdict(result) for result in results],
+    }
+    files.write_text(path / "results.json", json.dumps(tree, indent=1) + "\n")
+    return Evaluation(path, results, whole)
+
+
+def _config(
+    config: Config, benchmark: Benchmark, out: Path, count: int, temperature: float
+) -> Config:
+    """Turn an evaluation's configuration into that of one benchmark's run."""
+    data: dict[str, Any] = {
+        "paths": (benchmark.source,),
+        "split": benchmark.split,
+        "keep_near_duplicates": True,
+        "prompt_column": config.data.prompt_column or benchmark.prompt_column,
+        "answer_column": config.data.answer_column or benchmark.answer_column,
+    }
+    prompt = {"instruction": config.prompt.instruction or benchmark.instruction}
+    kind = config.verifier.kind
+    verifier = {"kind": benchmark.verifier or kind if kind == "auto" else kind}
+    rollouts = {"num_rollouts": count, "temperature": temperature}
+    if temperature == 0.0:
+        rollouts["top_p"] = 1.0
+    return config.model_copy(
+        update={
+            "data": config.data.model_copy(update=data),
+            "prompt": config.prompt.model_copy(update=prompt),
+            "verifier": config.verifier.model_copy(update=verifier),
+            "rollouts": config.rollouts.model_copy(update=rollouts),
+            "run": config.run.model_copy(update={"out": out}),
+        }
+    )
+
+
+def _scores(folder: RunFolder, benchmark: str, mode: str) -> pa.Table:
+    table = figures(folder)
+    count = table.num_rows
+    return pa.table(
+        {
+            "benchmark": pa.array([benchmark] * count, pa.string()),
+            "mode": pa.array([mode] * count, pa.string()),
+            "problem_id": table["problem_id"],
+            "score": table["success_rate"],
+            "num_rollouts": table["num_rollouts"],
+            "num_truncated": table["num_truncated"],
+        }
+    ).cast(EVALUATION)
+
+
+def _read_scores(path: Path) -> dict[tuple[str, str, str], float]:
+    file = path / "evaluation.parquet"
+    if not file.is_file():
+        raise LearnAlignError(
+            f"{path} is no evaluation",
+            expected="the folder of a finished `learnalign evaluate`",
+            do="check --against",
+        )
+    table = pq.read_table(file)
+    keys = zip(*(table[c].to_pylist() for c in ("benchmark", "mode", "problem_id")), strict=True)
+    return dict(zip(keys, table["score"].to_pylist(), strict=True))
+
+
+def _compare(
+    table: pa.Table, others: dict[tuple[str, str, str], float], seed: int
+) -> Difference | None:
+    """Compare with the other evaluation on the problems both have; None if it has none of them."""
+    pairs = [
+        (row["score"], others[row["benchmark"], row["mode"], row["problem_id"]])
+        for row in table.to_pylist()
+        if (row["benchmark"], row["mode"], row["problem_id"]) in others
+    ]
+    return difference(*zip(*pairs, strict=True), seed=seed) if pairs else None

@@ -1,0 +1,1 @@
+"""GRPO on chosen problems: what people call the trainer, behind two implementations."""

@@ -1,0 +1,61 @@
+"""What training leaves behind: each rollout with its step and reward, and each step's figures."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from learnalign.tables import HISTORY, STEPS
+
+
+@dataclass
+class History:
+    """Rows of HISTORY and STEPS that are not on disk yet."""
+
+    rollouts: list[pa.Table] = field(default_factory=list)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+
+    def add_rollouts(self, step: int, rollouts: pa.Table, verdicts: pa.Table) -> None:
+        """Keep a step's rollouts with what the verifier said, row for row."""
+        table = pa.table(
+            {
+                "step": pa.array([step] * rollouts.num_rows, pa.int64()),
+                **{name: rollouts[name] for name in rollouts.column_names if name in HISTORY.names},
+                "verdict": verdicts["verdict"],
+                "reward": verdicts["reward"],
+            }
+        )
+        self.rollouts.append(table.select(HISTORY.names).cast(HISTORY))
+
+    def add_step(self, step: int, **figures: Any) -> None:
+        """Keep a step's figures; see STEPS."""
+        self.steps.append({"step": step, **figures})
+
+    def take(self) -> tuple[pa.Table, pa.Table]:
+        """Give what has come together as (HISTORY, STEPS), and begin anew."""
+        rollouts = pa.concat_tables(self.rollouts) if self.rollouts else HISTORY.empty_table()
+        steps = pa.Table.from_pylist(self.steps, schema=STEPS)
+        self.rollouts, self.steps = [], []
+        return rollouts, steps
+
+
+def success_history(history: pa.Table) -> pa.Table:
+    """Sum up HISTORY as one row a problem and step.
+
+    Returns:
+        Columns ``problem_id``, ``step``, ``success_rate`` (mean reward), ``num_rollouts``; sorted by
+        problem and step. Rollouts without a reward do not count.
+
+    Example:
+        >>> rows = [{"step": 3, "problem_id": "a", "sample": g, "reward": r} for g, r in enumerate([1.0, 0.0])]
+        >>> success_history(pa.Table.from_pylist(rows, schema=HISTORY)).to_pylist()
+        [{'problem_id': 'a', 'step': 3, 'success_rate': 0.5, 'num_rollouts': 2}]
+    """  # noqa: E501
+    known = history.filter(history["reward"].is_valid())
+    grouped = known.group_by(["problem_id", "step"]).aggregate(
+        [("reward", "mean"), ("reward", "count")]
+    )
+    named = grouped.rename_columns(
+        {"reward_mean": "success_rate", "reward_count": "num_rollouts"}
+    ).select(["problem_id", "step", "success_rate", "num_rollouts"])
+    return named.sort_by([("problem_id", "ascending"), ("step", "ascending")])

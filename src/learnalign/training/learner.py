@@ -1,0 +1,190 @@
+"""One AdamW step up the GRPO objective of some groups of rollouts: packed, accumulated, clipped."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import get_scheduler
+
+from learnalign.config import GradientConfig, TrainingConfig
+from learnalign.gradients.backward import Backward
+from learnalign.gradients.engine import Group
+from learnalign.gradients.items import Item, Pull, group_items, make_item
+from learnalign.gradients.layout import lay_out
+from learnalign.gradients.logprobs import Floats, LogProbs
+from learnalign.gradients.memory import enough, find_budget, is_out_of_memory, too_large
+from learnalign.gradients.objective import rollout_weights, token_shares
+from learnalign.gradients.probe import probe
+from learnalign.training.masters import Masters
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step did."""
+
+    gradient_norm: float
+    """Before it was clipped."""
+    learning_rate: float
+    kl: float | None
+    """Mean over tokens of ``pi_ref/pi - log(pi_ref/pi) - 1``; None if no reference pulls."""
+
+
+class Learner:
+    """Trains a model on groups of its own rollouts; each batch of them once, so nothing is clipped.
+
+    The step is that of TRL's GRPOTrainer on the same rollouts: its losses, its AdamW, its clipping
+    of the norm (tested). Prompts are shared, groups without a gradient left out. Parameters in
+    less than float32 have a float32 master copy, which AdamW moves and gradients are added up in.
+
+    Args:
+        model: A causal language model of transformers, or a PEFT model around one; parameters that
+            require gradients are trained.
+        training: Learning rate, clipping, KL term and the rest.
+        objective: Loss and scaling of the rewards.
+        temperature: Of the rollouts.
+        max_tokens: Longest response that could be sampled (``dr_grpo`` divides by it).
+        num_steps: Of the whole training; the learning rate's schedule ends there.
+        reference: Model towards which the KL term pulls; None for the model without its adapter.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        training: TrainingConfig,
+        objective: GradientConfig,
+        *,
+        temperature: float,
+        max_tokens: int,
+        num_steps: int,
+        reference: nn.Module | None = None,
+    ) -> None:
+        self.model, self.training, self.objective = model, training, objective
+        self.max_tokens = max_tokens
+        plain = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self.device = next(plain.parameters()).device
+        self.backward = Backward(plain, temperature=temperature)
+        found = probe(self.backward, [])
+        model.zero_grad()
+        self.shared = found.shared
+        self.budget = objective.token_budget or find_budget(self.device, found.bytes_per_token)
+        self.enough = objective.token_budget or enough(self.device)
+        self.masters = Masters(model)
+        self.optimizer = torch.optim.AdamW(
+            list(self.masters.named.values()), lr=training.learning_rate, weight_decay=0.0
+        )
+        schedule = get_scheduler(
+            training.schedule,
+            self.optimizer,
+            num_warmup_steps=training.warmup_steps,
+            num_training_steps=num_steps,
+        )
+        self.factor = schedule.lr_lambdas[0]
+        self.done, self.checkpointed = 0, False
+        self.reference: LogProbs | None = None
+        if training.kl_beta:
+            self.reference = LogProbs(
+                plain if reference is None else reference,
+                temperature=temperature,
+                token_budget=objective.token_budget,
+            )
+        self.without_adapter = model.disable_adapter if reference is None else nullcontext
+
+    def step(self, prompts: Sequence[Sequence[int]], groups: Sequence[Group]) -> Step:
+        """Learn from the rollouts of some problems.
+
+        Args:
+            prompts: Token ids, one prompt a problem.
+            groups: Their rollouts and rewards.
+
+        Raises:
+            LearnAlignError: if memory runs out on a single response.
+        """
+        items = self._items(prompts, groups)
+        kl = self._add_up(items)
+        self.masters.fill_gradients()
+        limit = self.training.max_grad_norm or float("inf")
+        norm = torch.nn.utils.clip_grad_norm_(list(self.masters.named.values()), limit)
+        rate = self.training.learning_rate * self.factor(self.done)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.masters.write_back()
+        self.masters.clear_gradients()
+        self.done += 1
+        return Step(float(norm), rate, kl)
+
+    def _items(self, prompts: Sequence[Sequence[int]], groups: Sequence[Group]) -> list[Item]:
+        """Weigh each rollout in the batch's loss; leave out groups without a gradient.
+
+        The objective is to be climbed and AdamW descends: weights are the objective's negatives.
+        """
+        pulling = self._reference_logprobs(prompts, groups)
+        total = sum(sum(group.lengths) for group in groups)
+        items = []
+        for place, (prompt, group) in enumerate(zip(prompts, groups, strict=True)):
+            # The mean over all rollouts; for dapo over all tokens, where a group's is over its own.
+            share = 1.0 / len(groups)
+            if self.objective.loss == "dapo":
+                share = sum(group.lengths) / max(1, total)
+            loss, most = self.objective.loss, self.max_tokens
+            weights = -share * rollout_weights(
+                group.rewards,
+                group.lengths,
+                loss=loss,
+                scale_rewards=self.objective.scale_rewards,
+                max_tokens=most,
+            )
+            pull = None
+            if pulling is not None:
+                strength = -share * self.training.kl_beta
+                shares = strength * token_shares(group.lengths, loss=loss, max_tokens=most)
+                pull = Pull(shares.tolist(), pulling[place])
+            items.append(make_item(place, prompt, group.responses, weights.tolist(), pull))
+        return [item for item in items if item.responses]
+
+    def _reference_logprobs(
+        self, prompts: Sequence[Sequence[int]], groups: Sequence[Group]
+    ) -> list[list[Floats]] | None:
+        if self.reference is None:
+            return None
+        with self.without_adapter():
+            return self.reference(
+                [(p, group.responses) for p, group in zip(prompts, groups, strict=True)]
+            )
+
+    def _add_up(self, items: list[Item]) -> float | None:
+        """Add up the loss's gradients, packs first to last; begin anew where memory runs out."""
+        while True:
+            packs = group_items(
+                items, self.budget, enough=min(self.budget, self.enough), shared=self.shared
+            )
+            ratios = []
+            try:
+                for batch in packs:
+                    pack = lay_out(batch, shared=self.shared, device=self.device)
+                    self.backward(pack)
+                    ratios += [] if pack.ratios is None else [pack.ratios]
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._shrink(packs)
+                continue
+            if not ratios:
+                return None
+            ratio = torch.cat(ratios)
+            return float((ratio - ratio.log() - 1.0).mean())
+
+    def _shrink(self, packs: list[list[Item]]) -> None:
+        self.masters.clear_gradients()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        largest = max(sum(item.num_tokens for item in pack) for pack in packs)
+        if any(len(pack) > 1 or len(pack[0].responses) > 1 for pack in packs):
+            self.budget = max(1, min(self.budget, largest) // 2)
+        elif not self.checkpointed and self.backward.checkpoint():
+            self.checkpointed = True
+        else:
+            raise too_large(largest)

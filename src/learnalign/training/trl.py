@@ -1,0 +1,284 @@
+"""TRL's GRPOTrainer on the same problems, order, rollouts and rewards."""
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from learnalign.config import Config
+from learnalign.errors import LearnAlignError, nearest
+from learnalign.tables import ROLLOUTS
+from learnalign.training.history import History
+from learnalign.training.native import SEED_STEP, rollout_figures
+from learnalign.training.order import Places
+
+#: TRL's options that have a name here: one way to give them is enough.
+_OURS = {
+    "output_dir": "run.out",
+    "num_generations": "rollouts.num_rollouts",
+    "max_completion_length": "rollouts.max_tokens",
+    "temperature": "rollouts.temperature",
+    "top_p": "rollouts.top_p",
+    "loss_type": "gradients.loss",
+    "scale_rewards": "gradients.scale_rewards",
+    "beta": "training.kl_beta",
+    "epsilon": "training.clip",
+    "learning_rate": "training.learning_rate",
+    "lr_scheduler_type": "training.schedule",
+    "warmup_steps": "training.warmup_steps",
+    "max_grad_norm": "training.max_grad_norm",
+    "max_steps": "training.steps",
+    "num_train_epochs": "training.epochs",
+    "shuffle_dataset": "training.shuffled",
+    "save_steps": "training.save_every",
+    "seed": "run.seed",
+}
+
+
+def train(
+    model: Any,
+    engine: Any,
+    verifier: Any,
+    problems: pa.Table,
+    order: Places,
+    history: History,
+    config: Config,
+    *,
+    folder: Path,
+    first: int,
+    save: Callable[[], None],
+    progress: Callable[[int], None],
+) -> None:
+    """Make the steps that are left; TRL's own checkpoints lie in ``folder``.
+
+    The data set is the order itself, row after row, so that TRL's sampler has nothing to shuffle
+    and nothing to drop.
+
+    Args:
+        model: A causal language model of transformers, or a PEFT model, in float32.
+        engine: `TransformersEngine` of that model, for ``training.sampling=learnalign``.
+        verifier: `Verifier`.
+        problems: PROBLEMS table.
+        order: (steps, per_step) places of problems.
+        history: Gets each step's rollouts and figures.
+        config: The options; ``training.trl`` goes to GRPOConfig.
+        folder: For TRL's checkpoints.
+        first: Steps made already; their checkpoint is in the folder.
+        save: Called after each of TRL's checkpoints.
+        progress: Called with 1 after each step.
+
+    Raises:
+        LearnAlignError: without the package trl, for an option it does not know, and for one that
+            has a name of its own here.
+    """
+    trl, datasets = _packages()
+    bridge = _Bridge(engine, verifier, problems, history, config)
+    rows = problems.take(order.reshape(-1)).select(["problem_id", "prompt"])
+    trainer = trl.GRPOTrainer(
+        model=model,
+        reward_funcs=bridge.reward,
+        args=trl.GRPOConfig(**grpo_options(config, order.shape[1], folder)),
+        train_dataset=datasets.Dataset.from_dict(rows.to_pydict()),
+        processing_class=engine.tokenizer,
+        callbacks=[_recorder(bridge, history, save, progress)],
+        **({"rollout_func": bridge.sample} if config.training.sampling == "learnalign" else {}),
+    )
+    trainer.train(resume_from_checkpoint=str(folder / f"checkpoint-{first}") if first else None)
+
+
+def grpo_options(config: Config, per_step: int, folder: Path) -> dict[str, Any]:
+    """Give the arguments of TRL's GRPOConfig.
+
+    Raises:
+        LearnAlignError: see `train`.
+    """
+    trl, _ = _packages()
+    training, rollouts = config.training, config.rollouts
+    known = {field.name for field in fields(trl.GRPOConfig)}
+    for name in training.trl:
+        if name in _OURS:
+            raise LearnAlignError(
+                f"got training.trl.{name}",
+                expected=f"{_OURS[name]}, which TRL's {name} is made from",
+                do=f"give --set {_OURS[name]}=...",
+            )
+        if name not in known:
+            raise LearnAlignError(
+                f"got training.trl.{name}, which the installed TRL's GRPOConfig does not know",
+                expected=f"one of its options: {nearest(name, known)}",
+                do="correct the name",
+            )
+    from learnalign.models import resolve_device, resolve_dtype
+
+    device = resolve_device(config.model.device)
+    return {
+        "output_dir": str(folder),
+        "num_generations": rollouts.num_rollouts,
+        "per_device_train_batch_size": rollouts.num_rollouts,
+        "gradient_accumulation_steps": per_step,
+        "max_completion_length": rollouts.max_tokens,
+        "temperature": rollouts.temperature,
+        "top_p": rollouts.top_p,
+        "loss_type": config.gradients.loss,
+        "scale_rewards": config.gradients.scale_rewards,
+        "beta": training.kl_beta,
+        "epsilon": training.clip,
+        # The paper's KL term; TRL's own default multiplies it by the importance ratio.
+        "use_bias_correction_kl": False,
+        "learning_rate": training.learning_rate,
+        "lr_scheduler_type": training.schedule,
+        "warmup_steps": training.warmup_steps,
+        "max_grad_norm": training.max_grad_norm,
+        "weight_decay": 0.0,
+        "num_train_epochs": 1,
+        "shuffle_dataset": False,
+        "save_strategy": "steps",
+        "save_steps": training.save_every,
+        "save_total_limit": 2,
+        "logging_steps": 1,
+        "report_to": [],
+        "disable_tqdm": True,
+        "use_cpu": device.type == "cpu",
+        "bf16": resolve_dtype(training.dtype, device) == torch.bfloat16,
+        "gradient_checkpointing": False,
+        "seed": config.run.seed,
+        **training.trl,
+    }
+
+
+class _Bridge:
+    """What TRL calls: our engine for rollouts, our verifier for rewards; each call is recorded."""
+
+    def __init__(
+        self, engine: Any, verifier: Any, problems: pa.Table, history: History, config: Config
+    ) -> None:
+        self.engine, self.verifier, self.history, self.config = engine, verifier, history, config
+        self.problems = problems
+        self.by_prompt = {
+            p: i for i, p in reversed(list(enumerate(problems["prompt"].to_pylist())))
+        }
+        self.by_id = {name: i for i, name in enumerate(problems["problem_id"].to_pylist())}
+        self.sampling_s = self.verifying_s = 0.0
+        self.figures: dict[str, float | None] = {}
+        self.rollouts: pa.Table | None = None
+
+    def sample(self, prompts: list[str], trainer: Any) -> dict[str, Any]:
+        """Sample as TRL's ``rollout_func``: each prompt stands there once a generation."""
+        begin = time.monotonic()
+        group = self.config.rollouts.num_rollouts
+        places = [self.by_prompt[prompt] for prompt in prompts[::group]]
+        some = self.problems.take(places)
+        self.engine.seed = self.config.run.seed + SEED_STEP * (trainer.state.global_step + 1)
+        device = self.engine.device.type
+        cast = torch.autocast(device, torch.bfloat16) if trainer.args.bf16 else nullcontext()
+        self.engine.model.eval()
+        with cast:
+            self.rollouts = self.engine.sample(some)
+        self.engine.model.train()
+        self.sampling_s += time.monotonic() - begin
+        prompt_ids = some["prompt_ids"].to_pylist()
+        return {
+            "prompt_ids": [ids for ids in prompt_ids for _ in range(group)],
+            "completion_ids": self.rollouts["token_ids"].to_pylist(),
+            "logprobs": self.rollouts["logprobs"].to_pylist(),
+        }
+
+    def reward(
+        self,
+        completions: list[str],
+        completion_ids: list[list[int]],
+        problem_id: list[str],
+        trainer_state: Any,
+        **_others: Any,
+    ) -> list[float | None]:
+        """Verify as TRL's reward function."""
+        begin = time.monotonic()
+        group = self.config.rollouts.num_rollouts
+        names = problem_id[::group]
+        some = self.problems.take([self.by_id[name] for name in names])
+        if self.config.training.sampling == "trl":
+            self.rollouts = self._as_rollouts(completions, completion_ids, problem_id)
+        assert self.rollouts is not None
+        # The engine knows a prompt, TRL the row: two problems may share one text.
+        place = self.rollouts.schema.get_field_index("problem_id")
+        rollouts = self.rollouts.set_column(place, "problem_id", pa.array(problem_id))
+        verdicts = self.verifier.verify(some, rollouts)
+        self.history.add_rollouts(trainer_state.global_step, rollouts, verdicts)
+        self.figures = rollout_figures(rollouts, verdicts)
+        self.verifying_s += time.monotonic() - begin
+        rewards: list[float | None] = verdicts["reward"].to_pylist()
+        return rewards
+
+    def _as_rollouts(
+        self, completions: list[str], completion_ids: list[list[int]], problem_id: list[str]
+    ) -> pa.Table:
+        """Put what TRL sampled into the form of ours."""
+        group = self.config.rollouts.num_rollouts
+        ends = set(self.engine.end_ids.tolist())
+        rows = [
+            {
+                "problem_id": name,
+                "sample": place % group,
+                "completion": text,
+                "token_ids": ids,
+                "finish_reason": "stop" if ids and ids[-1] in ends else "length",
+            }
+            for place, (name, text, ids) in enumerate(
+                zip(problem_id, completions, completion_ids, strict=True)
+            )
+        ]
+        return pa.Table.from_pylist(rows, schema=ROLLOUTS)
+
+
+def _recorder(
+    bridge: _Bridge,
+    history: History,
+    save: Callable[[], None],
+    progress: Callable[[int], None],
+) -> Any:
+    """Make the callback that turns TRL's log into rows of STEPS."""
+    from transformers import TrainerCallback
+
+    class Recorder(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.begin = time.monotonic()
+            bridge.sampling_s = bridge.verifying_s = 0.0
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if "grad_norm" not in logs:
+                return
+            whole = time.monotonic() - self.begin
+            history.add_step(
+                state.global_step - 1,
+                num_problems=args.gradient_accumulation_steps,
+                kl=logs.get("kl"),
+                gradient_norm=logs["grad_norm"],
+                learning_rate=logs["learning_rate"],
+                sampling_s=bridge.sampling_s,
+                verifying_s=bridge.verifying_s,
+                learning_s=whole - bridge.sampling_s - bridge.verifying_s,
+                **bridge.figures,
+            )
+            progress(1)
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            save()
+
+    return Recorder()
+
+
+def _packages() -> tuple[Any, Any]:
+    try:
+        import datasets
+        import trl
+    except ImportError as error:
+        raise LearnAlignError(
+            f"training.trainer=trl needs the package {error.name}",
+            do="pip install 'learnalign[train]', or give --trainer native",
+        ) from error
+    return trl, datasets
