@@ -89,6 +89,11 @@ class RolloutConfig(Section):
     """Longest response, in tokens."""
     stop: tuple[str, ...] = ()
     """Strings at which a response ends (the string itself is left out of the completion)."""
+    reuse: Path | None = None
+    """Folder of the training that made the policy: rollouts of its last steps stand in for new
+    ones."""
+    reuse_steps: PositiveInt = 4
+    """How many of its last steps are recent enough (docs/training.md)."""
     token_budget: PositiveInt = 16_384
     """Tokens (prompt and response, padding included) a batch may hold."""
     dtype: Dtype = "auto"
@@ -203,6 +208,17 @@ class TrainingConfig(Section):
     """Any option of TRL's GRPOConfig, over those above: --set training.trl.num_iterations=2."""
 
 
+class StagesConfig(Section):
+    """Staged RL: select, train, select again with the policy that came out."""
+
+    count: PositiveInt = 3
+    """Stages; each chooses selection.budget problems and trains on them."""
+    easy_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    """Share of a stage's problems that are solved ones, so that they are not forgotten."""
+    reuse_steps: Annotated[int, Field(ge=0)] = 4
+    """Rollouts of a training's last steps that the next selection takes over; 0 samples anew."""
+
+
 class RunConfig(Section):
     """Where and how the work is done."""
 
@@ -225,4 +241,5 @@ class Config(Section):
     gradients: GradientConfig = GradientConfig()
     selection: SelectionConfig = SelectionConfig()
     training: TrainingConfig = TrainingConfig()
+    stages: StagesConfig = StagesConfig()
     run: RunConfig = RunConfig()

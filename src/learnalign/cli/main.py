@@ -8,6 +8,8 @@ import click
 
 _VERBS = {
     "select": "Choose the problems worth training on: everything, from data to report.",
+    "warmup": "Train briefly on a few problems, to select with the policy that comes out.",
+    "stages": "Select and train, and select again with the policy that came out.",
     "rollout": "Sample and verify rollouts, nothing else.",
     "gradients": "Take the policy gradients of a run that has rollouts.",
     "score": "Rank the problems of a run anew: another budget, method or target.",

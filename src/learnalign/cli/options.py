@@ -34,7 +34,13 @@ ROLLOUTS = (
     "rollouts.recorded",
     "verifier.kind",
 )
-GRADIENTS = ("gradients.loss", "gradients.parameters", "gradients.sketch_size")
+GRADIENTS = (
+    "gradients.loss",
+    "gradients.parameters",
+    "gradients.sketch_size",
+    "gradients.kl_beta",
+    "gradients.reference",
+)
 OBJECTIVE = ("gradients.loss", "gradients.scale_rewards")
 TRAINING = (
     "training.trainer",
@@ -52,10 +58,11 @@ SELECTION = (
     "selection.learnability",
     "selection.target",
     "selection.num_bootstrap",
+    "selection.warmup",
 )
 RUN = ("run.out", "run.seed", "run.shard_size")
 
-_NAMES = {"verifier.kind": "verifier"}
+_NAMES = {"verifier.kind": "verifier", "stages.count": "stages"}
 _SHORT = {"run.out": "-o"}
 
 
@@ -131,6 +138,8 @@ def training_config(
     config: Path | None,
     sets: tuple[str, ...],
     flags: dict[str, Any],
+    *,
+    out: str = "runs/train",
 ) -> Config:
     """Build a training's configuration: on a selection's, if that is what it trains on.
 
@@ -144,7 +153,7 @@ def training_config(
     return config_from(
         config,
         sets,
-        {"run__out": "runs/train"} | {k: v for k, v in flags.items() if v is not None},
+        {"run__out": out} | {k: v for k, v in flags.items() if v is not None},
         base=base,
         model__path=model or None,
         data__paths=selection or None,

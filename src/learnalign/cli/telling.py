@@ -1,6 +1,7 @@
 """What a finished selection says on the terminal: what was chosen, why, where it lies."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -9,6 +10,7 @@ from rich.table import Table
 
 from learnalign.runs.evaluation import Evaluation
 from learnalign.runs.pipeline import Selection
+from learnalign.runs.staging import Stage
 from learnalign.runs.training import Training
 
 
@@ -68,8 +70,8 @@ def training_summary(training: Training) -> dict[str, Any]:
     }
 
 
-def tell_training(training: Training) -> None:
-    """Print what a training did."""
+def tell_training(training: Training, *, after: str | None = None) -> None:
+    """Print what a training did, and what comes ``after`` it."""
     console = Console(highlight=False)
     table = Table(title="How it went", title_justify="left")
     for name in (
@@ -106,7 +108,29 @@ def tell_training(training: Training) -> None:
     console.print(table)
     console.print(
         f"\nmodel     {training.model}\nhistory   {training.path}/history, {training.path}/steps\n"
-        f"evaluate  learnalign evaluate {training.model} BENCHMARK",
+        + (after or f"evaluate  learnalign evaluate {training.model} BENCHMARK"),
+        soft_wrap=True,
+    )
+
+
+def tell_stages(stages: list[Stage], out: Path) -> None:
+    """Print what each stage chose and from what."""
+    console = Console(highlight=False)
+    table = Table(title="Stage by stage", title_justify="left")
+    for name in ("stage", "success rate of the pool", "chosen", "of them before", "easy", "reused"):
+        table.add_column(name, justify="right")
+    for stage in stages:
+        table.add_row(
+            str(stage.number),
+            f"{stage.mean_success_rate:.3f}",
+            str(stage.num_chosen),
+            "" if stage.num_kept is None else str(stage.num_kept),
+            str(stage.num_easy),
+            str(stage.num_reused),
+        )
+    console.print(table)
+    console.print(
+        f"\nmodel     {stages[-1].model}\npicture   {out}/stages.html\nfigures   {out}/stages.json",
         soft_wrap=True,
     )
 

@@ -66,6 +66,10 @@ def stage_options(config: Config, stage: str) -> dict[str, Any]:
     options["rollouts.recorded.contents"] = [
         _contents(str(path)) for path in config.rollouts.recorded
     ]
+    if config.rollouts.reuse is None:
+        options.pop("rollouts.reuse_steps")
+    else:
+        options["rollouts.reuse.contents"] = _contents(str(config.rollouts.reuse / "history"))
     if config.model.adapter is not None:
         options["model.adapter.weights"] = weights_digest(str(config.model.adapter))
     if stage == "rollouts":
@@ -104,7 +108,8 @@ def reference_model(config: Config) -> ModelConfig:
 def training_options(config: Config) -> dict[str, Any]:
     """Collect the options a training's steps depend on, but for its problems."""
     options = _flat(config, "training", "save_every", "subset") | _flat(config, "model")
-    options |= _flat(config, "rollouts", "token_budget") | _flat(config, "verifier", "workers")
+    options |= _flat(config, "rollouts", "token_budget", "reuse", "reuse_steps")
+    options |= _flat(config, "verifier", "workers")
     options |= {
         "gradients.loss": config.gradients.loss,
         "gradients.scale_rewards": config.gradients.scale_rewards,

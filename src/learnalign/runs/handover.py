@@ -1,14 +1,20 @@
 """From a finished run to a trainer's files."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from learnalign.config import Config
 from learnalign.formats.export import Exported, export
+from learnalign.formats.recipes import write_recipe
+from learnalign.runs.folder import RunFolder
 from learnalign.runs.pipeline import scored
+from learnalign.verifying.gym import is_gym_row
 
 
 def hand_over(
@@ -21,7 +27,10 @@ def hand_over(
     batch_size: int | None = None,
     control: bool = True,
 ) -> Exported:
-    """Export the selection of a run; see `learnalign.formats.export.export`."""
+    """Export the selection of a run, with a recipe for trainers that have one.
+
+    See `learnalign.formats.export.export` and `learnalign.formats.recipes`.
+    """
     folder = scored(run)
 
     def original(index: int) -> pa.Table | None:
@@ -44,8 +53,9 @@ def hand_over(
         },
         "summary": folder.manifest.summary,
     }
-    return export(
-        out or folder.path / f"export-{kind}",
+    where = out or folder.path / f"export-{kind}"
+    done = export(
+        where,
         kind,
         problems=lambda: folder.shards("problems"),
         scores=pq.read_table(folder.path / "scores.parquet"),
@@ -57,6 +67,27 @@ def hand_over(
         about=about,
         scored_with=prompt_flags(config),
     )
+    lengths = [
+        pc.max(pc.list_value_length(shard["prompt_ids"])).as_py()
+        for shard in folder.shards("problems")
+    ]
+    recipe = write_recipe(
+        where,
+        kind,
+        config,
+        reward=_reward(folder, config),
+        longest=max(lengths),
+        batch_size=batch_size,
+    )
+    return done if recipe is None else replace(done, paths=[*done.paths, recipe])
+
+
+def _reward(folder: RunFolder, config: Config) -> str:
+    """Say which verifier judged the run's problems."""
+    if config.verifier.kind != "auto":
+        return config.verifier.kind
+    row = json.loads(folder.read_shard("problems", 0)["row"][0].as_py())
+    return "reasoning_gym" if is_gym_row(row) else "math"
 
 
 def prompt_flags(config: Config) -> list[str]:

@@ -20,6 +20,7 @@ from learnalign.runs.fingerprints import stage_options
 from learnalign.runs.folder import STAGES, RunFolder
 from learnalign.runs.progress import Progress, ProgressKind
 from learnalign.runs.targets import target_ids
+from learnalign.runs.warmup import warmed_up
 from learnalign.selecting.methods import NEED_GRADIENTS, budget_count, method_named
 from learnalign.selecting.rank import rank
 from learnalign.verifying.verifier import open_verifier
@@ -85,7 +86,15 @@ def run(config: Config, *, progress: Progress, redo: str | None = None) -> Selec
     method_named(config.selection.method)
     folder = RunFolder(config.run.out)
     with folder.locked():
-        work(folder, config, last, progress=progress, redo=redo)
+        # The folder replays what was asked for, warm-up included.
+        work(
+            folder,
+            warmed_up(config, progress=progress),
+            last,
+            progress=progress,
+            redo=redo,
+            asked=config,
+        )
         return score(folder, config)
 
 
@@ -101,9 +110,23 @@ def _check_groups(config: Config) -> None:
 
 
 def work(
-    folder: RunFolder, config: Config, last: str, *, progress: Progress, redo: str | None = None
+    folder: RunFolder,
+    config: Config,
+    last: str,
+    *,
+    progress: Progress,
+    redo: str | None = None,
+    asked: Config | None = None,
 ) -> None:
     """Do the stages up to ``last`` that are not done yet. The folder must be locked.
+
+    Args:
+        folder: Where the tables lie.
+        config: The options.
+        last: The last stage.
+        progress: Shows each stage.
+        redo: Stage to throw away first, with those after it.
+        asked: What to keep as ``config.yaml``, if it is not ``config``.
 
     Raises:
         LearnAlignError: before any work, if a table there was made with other options.
@@ -117,7 +140,7 @@ def work(
         if stage in folder.manifest.stages:
             folder.begin(stage, stage_options(config, stage))
     folder.manifest.learnalign = version("learnalign")
-    write_config(folder.path / "config.yaml", config)
+    write_config(folder.path / "config.yaml", asked or config)
     shop = stages.Workshop(config)
     for stage in wanted:
         if not folder.begin(stage, stage_options(config, stage)).complete:

@@ -234,9 +234,19 @@ def _engine(config: Config, shop: Workshop) -> Any:
         return RecordedEngine(config.rollouts, shop.tokenizer)
     from learnalign.rollouts.transformers import TransformersEngine
 
-    return TransformersEngine(
+    engine = TransformersEngine(
         shop.model("rollouts"), shop.tokenizer, config.rollouts, seed=config.run.seed
     )
+    if config.rollouts.reuse is None:
+        return engine
+    from learnalign.rollouts.reused import ReusedEngine, recent_groups
+
+    groups = recent_groups(
+        config.rollouts.reuse,
+        steps=config.rollouts.reuse_steps,
+        num_rollouts=config.rollouts.num_rollouts,
+    )
+    return ReusedEngine(groups, engine)
 
 
 def _resampled(folder: RunFolder, config: Config) -> frozenset[str]:

@@ -17,6 +17,7 @@ from learnalign.runs.config_files import write_config
 from learnalign.runs.fingerprints import fingerprint, stage_options, training_options
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.progress import Advance, Progress
+from learnalign.selecting.methods import luck
 from learnalign.training.history import History
 from learnalign.training.order import Places, step_problems
 from learnalign.verifying.verifier import open_verifier
@@ -86,11 +87,14 @@ def _problems(
 ) -> pa.Table:
     """Read the problems from data, or take the chosen ones of a selection."""
     source = selection_folder(config.data.paths)
+    count = config.training.num_problems
     if source is None:
         if not folder.begin("problems", stage_options(config, "problems")).complete:
             stages.problems(folder, config, shop, progress)
-        return folder.table("problems")
+        table = folder.table("problems")
+        return table.take(_drawn(table["problem_id"].to_pylist(), count, config.run.seed))
     chosen = chosen_ids(source, config.training.subset, seed=config.run.seed)
+    chosen = [chosen[i] for i in _drawn(chosen, count, config.run.seed)]
     options = {"training.source": str(source.path), "training.chosen": fingerprint({"ids": chosen})}
     if not folder.begin("problems", options).complete:
         place = {name: i for i, name in enumerate(chosen)}
@@ -103,6 +107,14 @@ def _problems(
         folder.write_shard("problems", 0, table, seconds=0.0)
         folder.finish("problems")
     return folder.table("problems")
+
+
+def _drawn(names: list[str], count: int | None, seed: int) -> list[int]:
+    """Give the places of ``count`` problems drawn by lot, in their order; of all, if None."""
+    if count is None or count >= len(names):
+        return list(range(len(names)))
+    lots = luck(names, seed + 2)
+    return sorted(sorted(range(len(names)), key=lots.__getitem__)[:count])
 
 
 def selection_folder(paths: tuple[str, ...]) -> RunFolder | None:

@@ -1,0 +1,50 @@
+"""``learnalign stages``: select and train, stage after stage."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from learnalign.cli import options as o
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.argument("data", nargs=-1)
+@o.options("stages.count", "selection.budget", "stages.easy_share", "stages.reuse_steps")
+@o.options("selection.method", "selection.warmup", *o.TRAINING, *o.ROLLOUTS, *o.PROMPT, *o.DATA)
+@o.options(*o.OBJECTIVE, "gradients.sketch_size", *o.MODEL, *o.RUN)
+@o.config_options
+@click.option("--json", "as_json", is_flag=True, help="Print the stages as JSON.")
+def command(
+    model: str | None,
+    data: tuple[str, ...],
+    config: Path | None,
+    sets: tuple[str, ...],
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Train MODEL on DATA in stages; each chooses anew with the policy that came out.
+
+    The same command goes on where it was stopped, within a stage as between two. The folder gets a
+    picture of how the selection moves, stages.html.
+
+    \b
+      learnalign stages my/model train.jsonl --stages 3 --budget 500 --out runs/staged
+    """  # noqa: D301
+    given = {"run__out": "runs/stages"} | {k: v for k, v in flags.items() if v is not None}
+    resolved = o.config_from(
+        config, sets, given, model__path=model or None, data__paths=data or None
+    )
+    from learnalign.runs.progress import Progress
+    from learnalign.runs.staging import run_stages
+
+    done = run_stages(resolved, progress=Progress("none" if as_json else "auto"))
+    if as_json:
+        click.echo(json.dumps([asdict(stage) for stage in done], default=str))
+        return
+    from learnalign.cli.telling import tell_stages
+
+    tell_stages(done, resolved.run.out)

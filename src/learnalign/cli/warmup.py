@@ -1,0 +1,54 @@
+"""``learnalign warmup``: a short GRPO run before selecting."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from learnalign.cli import options as o
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.argument("data", nargs=-1)
+@click.option(
+    "--problems", type=int, default=300, show_default=True, help="Problems, drawn by lot."
+)
+@o.options(*o.TRAINING, *o.ROLLOUTS, *o.PROMPT, *o.DATA, *o.OBJECTIVE, *o.MODEL)
+@o.options("run.out", "run.seed")
+@o.config_options
+@click.option("--redo", is_flag=True, help="Throw away the steps that are there.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def command(
+    model: str | None,
+    data: tuple[str, ...],
+    problems: int,
+    config: Path | None,
+    sets: tuple[str, ...],
+    redo: bool,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Train MODEL briefly on a few problems of DATA; the policy is for selecting with.
+
+    Gradients of a policy that has begun to learn say more about what it will learn. The final
+    training begins from MODEL again. `learnalign select --warmup 300` does both in one.
+
+    \b
+      learnalign warmup my/model train.jsonl --problems 300 --out runs/warm
+      learnalign select runs/warm/model train.jsonl --budget 1000 --out runs/x
+    """  # noqa: D301
+    resolved = o.training_config(model, data, config, sets, flags, out="runs/warmup")
+    from learnalign.cli.telling import tell_training, training_summary
+    from learnalign.runs.progress import Progress
+    from learnalign.runs.warmup import warm_up
+
+    progress = Progress("none" if as_json else "auto")
+    done = warm_up(resolved, problems, progress=progress, redo=redo)
+    if as_json:
+        click.echo(json.dumps(training_summary(done)))
+        return
+    lora = resolved.training.parameters == "lora"
+    policy = f"{resolved.model.path} --adapter {done.model}" if lora else str(done.model)
+    tell_training(done, after=f"select    learnalign select {policy} DATA --budget K")

@@ -1,0 +1,91 @@
+"""Rollouts that a training made in its last steps, in place of fresh ones.
+
+A problem's group counts as recent if it was sampled in one of the last steps of the training that
+made the policy: it is then the work of a policy only that many updates old. docs/training.md says
+what such groups are worth beside fresh ones.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from learnalign.errors import LearnAlignError
+from learnalign.rollouts.engine import Engine, Progress
+from learnalign.tables import ROLLOUTS
+
+Group = list[dict[str, Any]]
+
+
+def recent_groups(training: Path, *, steps: int, num_rollouts: int) -> dict[str, Group]:
+    """Find each problem's last group among a training's last steps.
+
+    Args:
+        training: Its run folder.
+        steps: How many of the last steps count.
+        num_rollouts: G; smaller groups do not count.
+
+    Returns:
+        Rows of ROLLOUTS by problem_id, samples 0 to G-1.
+
+    Raises:
+        LearnAlignError: if there is no history.
+    """
+    paths = sorted((training / "history").glob("part-*.parquet"))
+    if not paths:
+        raise LearnAlignError(
+            f"{training} holds no training's history",
+            expected="the folder of a finished `learnalign train`",
+            do="check --reuse",
+        )
+    last = max(pc.max(pq.read_table(path, columns=["step"])["step"]).as_py() for path in paths)
+    found: dict[str, dict[int, Group]] = {}
+    for path in paths:
+        table = pq.read_table(path, filters=[("step", ">", last - steps)])
+        for row in table.drop(["verdict", "reward"]).to_pylist():
+            step = row.pop("step")
+            found.setdefault(row["problem_id"], {}).setdefault(step, []).append(row)
+    groups = {name: by_step[max(by_step)] for name, by_step in found.items()}
+    return {
+        name: sorted(group, key=lambda row: row["sample"])[:num_rollouts]
+        for name, group in groups.items()
+        if len(group) >= num_rollouts
+    }
+
+
+class ReusedEngine:
+    """Gives recent groups where there are some, and samples the rest.
+
+    Args:
+        groups: See `recent_groups`.
+        engine: Samples the other problems.
+    """
+
+    def __init__(self, groups: dict[str, Group], engine: Engine) -> None:
+        self.groups, self.engine = groups, engine
+
+    @property
+    def failures(self) -> list[tuple[str, str, str]]:
+        """Problems that were set aside while sampling."""
+        return self.engine.failures
+
+    def sample(self, problems: pa.Table, progress: Progress | None = None) -> pa.Table:
+        """Give the ROLLOUTS table of a PROBLEMS table, in its order."""
+        ids = problems["problem_id"].to_pylist()
+        known = [row for name in ids for row in self.groups.get(name, ())]
+        left = problems.filter(pa.array([name not in self.groups for name in ids], pa.bool_()))
+        if progress is not None:
+            progress(len(ids) - left.num_rows)
+        tables = [pa.Table.from_pylist(known, schema=ROLLOUTS)]
+        if left.num_rows:
+            tables.append(self.engine.sample(left, progress))
+        whole = pa.concat_tables(tables)
+        place = {name: i for i, name in enumerate(ids)}
+        rank = pa.array([place[name] for name in whole["problem_id"].to_pylist()], pa.int64())
+        order = pc.sort_indices(
+            pa.table({"rank": rank, "sample": whole["sample"]}),
+            sort_keys=[("rank", "ascending"), ("sample", "ascending")],
+        )
+        return whole.take(order)

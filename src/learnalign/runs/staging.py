@@ -1,0 +1,161 @@
+"""Staged RL: select, train, and select again with the policy that came out."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from learnalign import files
+from learnalign.config import Config
+from learnalign.rollouts.reused import recent_groups
+from learnalign.runs import pipeline
+from learnalign.runs.config_files import write_config
+from learnalign.runs.progress import Progress
+from learnalign.runs.training import train
+from learnalign.selecting.methods import luck
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: what was chosen, from what, and what training made of it."""
+
+    number: int
+    """1-based."""
+    selection: Path
+    training: Path
+    model: Path
+    """The policy that came out: a model, or an adapter."""
+    num_chosen: int
+    num_easy: int
+    """Of the chosen, solved problems that are kept so that they are not forgotten."""
+    num_reused: int
+    """Problems whose rollouts the training before had made."""
+    num_kept: int | None
+    """Of the chosen, those that were chosen in the stage before; None in the first."""
+    mean_success_rate: float
+    """Of the whole pool, under the policy that the stage began with."""
+
+
+def run_stages(config: Config, *, progress: Progress) -> list[Stage]:
+    """Select and train, stage after stage; called again, it goes on where it was.
+
+    Args:
+        config: ``model`` is what the first stage begins with, ``stages`` says how many there are.
+        progress: Shows each stage's parts.
+
+    Raises:
+        LearnAlignError: for whatever the user can mend.
+    """
+    out = config.run.out
+    write_config(out / "config.yaml", config)
+    found: list[Stage] = []
+    tables: list[pa.Table] = []
+    chosen: list[str] = []
+    for number in range(1, config.stages.count + 1):
+        progress.say(f"stage {number} of {config.stages.count}")
+        stage, scores, names = _stage(config, number, found, chosen, progress)
+        found.append(stage)
+        tables.append(scores)
+        chosen = names
+        _write_summary(out, found, tables)
+    return found
+
+
+def _stage(
+    config: Config, number: int, before: list[Stage], previous: list[str], progress: Progress
+) -> tuple[Stage, pa.Table, list[str]]:
+    place = config.run.out / f"stage-{number}"
+    model, reuse = config.model, None
+    if before:
+        name = "adapter" if config.training.parameters == "lora" else "path"
+        came_out = before[-1].model
+        model = model.model_copy(update={name: came_out if name == "adapter" else str(came_out)})
+        reuse = before[-1].training if config.stages.reuse_steps else None
+    selecting = _changed(
+        config,
+        model=model,
+        rollouts={"reuse": reuse, "reuse_steps": config.stages.reuse_steps},
+        selection={"warmup": None if before else config.selection.warmup},
+        run={"out": place / "selection"},
+    )
+    selection = pipeline.run(selecting, progress=progress)
+    share = config.stages.easy_share
+    names, easy = stage_problems(selection.scores, share, seed=config.run.seed + number)
+    files.write_text(place / "problems.txt", "".join(f"{name}\n" for name in names))
+    training = train(
+        _changed(
+            config,
+            model=model,
+            data={"paths": (str(selection.path),)},
+            training={"subset": str(place / "problems.txt")},
+            run={"out": place / "training"},
+        ),
+        progress=progress,
+    )
+    reused = 0
+    if reuse is not None:
+        groups = recent_groups(
+            reuse, steps=config.stages.reuse_steps, num_rollouts=config.rollouts.num_rollouts
+        )
+        reused = len(set(groups) & set(selection.scores["problem_id"].to_pylist()))
+    stage = Stage(
+        number=number,
+        selection=selection.path,
+        training=training.path,
+        model=training.model,
+        num_chosen=len(names),
+        num_easy=easy,
+        num_reused=reused,
+        num_kept=len(set(names) & set(previous)) if before else None,
+        mean_success_rate=float(pc.mean(selection.scores["success_rate"]).as_py()),
+    )
+    return stage, selection.scores, names
+
+
+def stage_problems(scores: pa.Table, easy_share: float, *, seed: int) -> tuple[list[str], int]:
+    """Name a stage's problems: the best by score, and a share of solved ones drawn by lot.
+
+    Args:
+        scores: SCORES with K selected problems.
+        easy_share: Share of the K that solved problems (all rollouts right) take, as far as there
+            are some; the selected with the lowest scores make room.
+        seed: Of the draw.
+
+    Returns:
+        K names, the best first, the easy ones last; and how many are easy.
+    """
+    selected = scores.filter(pc.fill_null(scores["selected"], False))["problem_id"].to_pylist()
+    solved = scores.filter(
+        pc.and_(
+            pc.equal(scores["num_correct"], scores["num_rollouts"]),
+            pc.invert(pc.fill_null(scores["selected"], False)),
+        )
+    )["problem_id"].to_pylist()
+    lots = dict(zip(solved, luck(solved, seed).tolist(), strict=True))
+    easy = sorted(solved, key=lots.__getitem__)[: round(easy_share * len(selected))]
+    return [*selected[: len(selected) - len(easy)], *easy], len(easy)
+
+
+def _changed(config: Config, **sections: Any) -> Config:
+    """Copy a configuration with other values in some sections."""
+    update = {}
+    for name, values in sections.items():
+        section = getattr(config, name)
+        update[name] = section.model_copy(update=values) if isinstance(values, dict) else values
+    return config.model_copy(update=update)
+
+
+def _write_summary(out: Path, stages: list[Stage], scores: list[pa.Table]) -> None:
+    """Write the figures and the picture of the stages so far."""
+    from learnalign.reporting.stages import write_picture
+
+    rows = [asdict(stage) for stage in stages]
+    files.write_text(out / "stages.json", json.dumps(rows, indent=1, default=str) + "\n")
+    lists = [
+        (out / f"stage-{stage.number}" / "problems.txt").read_text(encoding="utf-8").splitlines()
+        for stage in stages
+    ]
+    write_picture(out / "stages.html", scores, lists)

@@ -1,0 +1,42 @@
+"""The warm-up: a short GRPO run on problems drawn by lot, whose policy the selection sees with."""
+
+from learnalign.config import Config
+from learnalign.runs.progress import Progress
+from learnalign.runs.training import Training, train
+
+
+def warm_up(
+    config: Config, num_problems: int, *, progress: Progress, redo: bool = False
+) -> Training:
+    """Train on a random subset of the pool (arXiv 2506.11480, step 1).
+
+    Args:
+        config: The training section says how; ``data.paths`` are the whole pool.
+        num_problems: How many problems are drawn.
+        progress: Shows the steps.
+        redo: Throw away the steps that are there.
+    """
+    training = config.training.model_copy(update={"num_problems": num_problems})
+    return train(config.model_copy(update={"training": training}), progress=progress, redo=redo)
+
+
+def warmed_up(config: Config, *, progress: Progress) -> Config:
+    """Do a selection's warm-up in ``warmup/`` of its folder; give the configuration to go on with.
+
+    There the policy is the warm one, and the gradients' KL term, if any, pulls towards the model
+    that the warm-up began with.
+    """
+    if config.selection.warmup is None:
+        return config
+    run = config.run.model_copy(update={"out": config.run.out / "warmup"})
+    done = warm_up(
+        config.model_copy(update={"run": run}), config.selection.warmup, progress=progress
+    )
+    gradients = config.gradients
+    if config.training.parameters == "lora":
+        model = config.model.model_copy(update={"adapter": done.model})
+    else:
+        model = config.model.model_copy(update={"path": str(done.model), "adapter": None})
+        if gradients.reference is None:
+            gradients = gradients.model_copy(update={"reference": config.model.path})
+    return config.model_copy(update={"model": model, "gradients": gradients})
