@@ -6,7 +6,7 @@ TORCH_INDEX ?=
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 INSTALLED = .venv/.installed
 
-.PHONY: help install model demo bench test test-slow lint format clean
+.PHONY: help install model demo train-demo bench test test-slow lint format clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -26,6 +26,16 @@ demo: model ## Choose among generated problems with a real small model; about fo
 	HF_HUB_OFFLINE=1 .venv/bin/learnalign select --config examples/demo.yaml
 	.venv/bin/learnalign export runs/demo --as trl --batch-size 8
 	.venv/bin/learnalign export runs/demo --as verl --batch-size 8
+
+TRAIN_DEMO = --config examples/train-demo.yaml
+SMOLLM2 = models/SmolLM2-135M-Instruct
+
+train-demo: model ## Warm-up, selection, training, evaluation before and after; about ten minutes.
+	HF_HUB_OFFLINE=1 .venv/bin/learnalign evaluate $(SMOLLM2) examples/held-out.yaml $(TRAIN_DEMO) --out runs/train-demo/before
+	HF_HUB_OFFLINE=1 .venv/bin/learnalign select $(TRAIN_DEMO)
+	HF_HUB_OFFLINE=1 .venv/bin/learnalign train $(SMOLLM2) runs/train-demo/selection $(TRAIN_DEMO) --out runs/train-demo/trained
+	HF_HUB_OFFLINE=1 .venv/bin/learnalign evaluate runs/train-demo/trained/model examples/held-out.yaml $(TRAIN_DEMO) \
+		--out runs/train-demo/after --against runs/train-demo/before
 
 bench: $(INSTALLED) ## Measure one thing: make bench NAME=verdicts
 	HF_HUB_OFFLINE=1 .venv/bin/python benchmarks/$(NAME).py

@@ -67,12 +67,12 @@ def load_trainable(
         parameters: What is trained.
         lora_rank: Rank of a new adapter; its alpha is twice that.
         seed: Of a new adapter.
-        dtype: Of the weights.
+        dtype: Of the frozen weights; those that are trained come in float32.
 
     Raises:
         LearnAlignError: as `load_model`, and without the package peft where it is needed.
     """
-    model = load_model(config, dtype=dtype)
+    model = load_model(config, dtype=torch.float32 if parameters == "full" else dtype)
     if parameters == "full":
         model = model if config.adapter is None else model.merge_and_unload()
         return model.requires_grad_(True)

@@ -49,8 +49,9 @@ def accuracy(scores: ArrayLike) -> Accuracy:
         LearnAlignError: for no scores.
 
     Example:
-        >>> accuracy([1, 0, 1, 1])
-        Accuracy(mean=0.75, low=0.2786..., high=0.9723..., num_problems=4)
+        >>> found = accuracy([1, 0, 1, 1])
+        >>> found.mean, round(found.low, 3), round(found.high, 3), found.num_problems
+        (0.75, 0.284, 0.972, 4)
     """
     values = np.asarray(scores, dtype=np.float64)
     count = len(values)

@@ -3,7 +3,7 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +21,9 @@ from learnalign.selecting.methods import luck
 from learnalign.training.history import History
 from learnalign.training.order import Places, step_problems
 from learnalign.verifying.verifier import open_verifier
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -229,14 +232,17 @@ def _train(
         progress.stage("training", len(order), first, unit="steps") as advance,
     ):
         job = _Job(folder, config, model, engine, verifier, problems, order, advance, History())
-        (_natively if native else _with_trl)(job, first)
+        if native:
+            _natively(job, first, dtype)
+        else:
+            _with_trl(job, first)
     _write_model(folder, config, model, shop.tokenizer)
     shutil.rmtree(job.checkpoints, ignore_errors=True)
     folder.finish("history")
     folder.finish("steps")
 
 
-def _natively(job: _Job, first: int) -> None:
+def _natively(job: _Job, first: int, dtype: "torch.dtype") -> None:
     from learnalign.models import load_model
     from learnalign.training.checkpoint import (
         forget_checkpoints,
@@ -249,7 +255,7 @@ def _natively(job: _Job, first: int) -> None:
     config, training = job.config, job.config.training
     reference = None
     if training.kl_beta and training.parameters == "full":
-        reference = load_model(config.model, dtype=next(job.model.parameters()).dtype)
+        reference = load_model(config.model, dtype=dtype)
     learner = Learner(
         job.model,
         training,
@@ -258,6 +264,7 @@ def _natively(job: _Job, first: int) -> None:
         max_tokens=config.rollouts.max_tokens,
         num_steps=len(job.order),
         reference=reference,
+        dtype=dtype if training.parameters == "full" else None,
     )
     if first:
         load_checkpoint(job.checkpoints, first, learner)

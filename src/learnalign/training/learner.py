@@ -10,6 +10,7 @@ from torch import nn
 from transformers import get_scheduler
 
 from learnalign.config import GradientConfig, TrainingConfig
+from learnalign.errors import LearnAlignError
 from learnalign.gradients.backward import Backward
 from learnalign.gradients.engine import Group
 from learnalign.gradients.items import Item, Pull, group_items, make_item
@@ -36,8 +37,7 @@ class Learner:
     """Trains a model on groups of its own rollouts; each batch of them once, so nothing is clipped.
 
     The step is that of TRL's GRPOTrainer on the same rollouts: its losses, its AdamW, its clipping
-    of the norm (tested). Prompts are shared, groups without a gradient left out. Parameters in
-    less than float32 have a float32 master copy, which AdamW moves and gradients are added up in.
+    of the norm (tested). Prompts are shared, groups without a gradient left out.
 
     Args:
         model: A causal language model of transformers, or a PEFT model around one; parameters that
@@ -48,6 +48,7 @@ class Learner:
         max_tokens: Longest response that could be sampled (``dr_grpo`` divides by it).
         num_steps: Of the whole training; the learning rate's schedule ends there.
         reference: Model towards which the KL term pulls; None for the model without its adapter.
+        dtype: What the model works in; see `Masters`. None leaves it as it is.
     """
 
     def __init__(
@@ -60,18 +61,21 @@ class Learner:
         max_tokens: int,
         num_steps: int,
         reference: nn.Module | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
+        self.masters = Masters(model, dtype)
         self.model, self.training, self.objective = model, training, objective
         self.max_tokens = max_tokens
         plain = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self.device = next(plain.parameters()).device
+        first = next(plain.parameters())
+        self.device = first.device
+        self.dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
         self.backward = Backward(plain, temperature=temperature)
         found = probe(self.backward, [])
         model.zero_grad()
         self.shared = found.shared
         self.budget = objective.token_budget or find_budget(self.device, found.bytes_per_token)
         self.enough = objective.token_budget or enough(self.device)
-        self.masters = Masters(model)
         self.optimizer = torch.optim.AdamW(
             list(self.masters.named.values()), lr=training.learning_rate, weight_decay=0.0
         )
@@ -84,13 +88,15 @@ class Learner:
         self.factor = schedule.lr_lambdas[0]
         self.done, self.checkpointed = 0, False
         self.reference: LogProbs | None = None
+        self.without_adapter: Any = nullcontext
         if training.kl_beta:
+            if reference is None:
+                self.without_adapter = model.disable_adapter
             self.reference = LogProbs(
                 plain if reference is None else reference,
                 temperature=temperature,
                 token_budget=objective.token_budget,
             )
-        self.without_adapter = model.disable_adapter if reference is None else nullcontext
 
     def step(self, prompts: Sequence[Sequence[int]], groups: Sequence[Group]) -> Step:
         """Learn from the rollouts of some problems.
@@ -100,13 +106,19 @@ class Learner:
             groups: Their rollouts and rewards.
 
         Raises:
-            LearnAlignError: if memory runs out on a single response.
+            LearnAlignError: if memory runs out on a single response, or a gradient is not finite.
         """
         items = self._items(prompts, groups)
         kl = self._add_up(items)
         self.masters.fill_gradients()
         limit = self.training.max_grad_norm or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(list(self.masters.named.values()), limit)
+        if not bool(norm.isfinite()):
+            raise LearnAlignError(
+                f"the gradient of step {self.done} holds NaN or Inf",
+                expected="a training that stays finite",
+                do="lower --learning-rate, or raise --kl-beta; the last checkpoint stands",
+            )
         rate = self.training.learning_rate * self.factor(self.done)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -164,7 +176,7 @@ class Learner:
             ratios = []
             try:
                 for batch in packs:
-                    pack = lay_out(batch, shared=self.shared, device=self.device)
+                    pack = lay_out(batch, shared=self.shared, device=self.device, dtype=self.dtype)
                     self.backward(pack)
                     ratios += [] if pack.ratios is None else [pack.ratios]
             except Exception as error:

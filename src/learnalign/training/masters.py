@@ -9,32 +9,35 @@ from torch import nn
 class Masters:
     """The trained parameters of a model, in float32 at least.
 
-    A parameter in bfloat16 or float16 is too coarse for small steps and for adding gradients up. It
-    gets a float32 copy; each gradient that autograd forms moves there at once, so that it exists in
-    one place only.
+    bfloat16 and float16 are too coarse for small steps and for adding gradients up. Where the model
+    works in one of them its trained parameters keep a float32 copy, as exact as they came; each
+    gradient that autograd forms moves there at once, so that it exists in one place only.
 
     Args:
         model: Its parameters that require gradients are trained.
+        dtype: What the trained parameters become in the model itself; None leaves them.
 
     Example:
-        >>> layer = nn.Linear(2, 1, bias=False, dtype=torch.bfloat16)
-        >>> masters = Masters(layer)
+        >>> layer = nn.Linear(2, 1, bias=False)
+        >>> masters = Masters(layer, torch.bfloat16)
         >>> for _ in range(2):
         ...     layer(torch.ones(1, 2, dtype=torch.bfloat16)).sum().backward()
         >>> masters.named["weight"].grad.tolist(), layer.weight.grad
         ([[2.0, 2.0]], None)
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, dtype: torch.dtype | None = None) -> None:
         self.named: dict[str, nn.Parameter] = {}
         self._pairs: list[tuple[nn.Parameter, nn.Parameter]] = []
         for name, parameter in model.named_parameters():
             if not parameter.requires_grad:
                 continue
-            if parameter.dtype in (torch.float32, torch.float64):
+            narrow = parameter.dtype if dtype is None else dtype
+            if narrow in (torch.float32, torch.float64):
                 self.named[name] = parameter
                 continue
             master = nn.Parameter(parameter.detach().float())
+            parameter.data = parameter.data.to(narrow)
             parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
                 _adding_to(master)
             )

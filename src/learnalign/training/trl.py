@@ -113,6 +113,12 @@ def grpo_options(config: Config, per_step: int, folder: Path) -> dict[str, Any]:
                 expected=f"one of its options: {nearest(name, known)}",
                 do="correct the name",
             )
+    if rollouts.stop and training.sampling == "trl":
+        raise LearnAlignError(
+            "got stop strings for TRL's own sampling, which knows none",
+            expected="stop strings with this project's sampling",
+            do="give --set training.sampling=learnalign, or leave --stop out",
+        )
     from learnalign.models import resolve_device, resolve_dtype
 
     device = resolve_device(config.model.device)

@@ -1,0 +1,145 @@
+"""Evaluating: greedy by hand on the real model, and verdicts that others recorded."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from learnalign import load_config
+from learnalign.config import ModelConfig
+from learnalign.errors import LearnAlignError
+from learnalign.models import load_model, load_tokenizer
+from learnalign.runs.evaluation import evaluate
+from learnalign.runs.progress import Progress
+from runs.test_training import OPTIONS, QUIET
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the recorded data is not here")
+BENCHMARK = "reasoning-gym:chain_sum?size=12&seed=9&max_terms=2&max_digits=1"
+
+
+def configure(smollm2, out, **more):
+    kept = {
+        k: v
+        for k, v in OPTIONS.items()
+        if k.split(".")[0] in ("model", "prompt", "rollouts", "verifier")
+    }
+    given = {key.replace("__", "."): value for key, value in more.items()}
+    return load_config(overrides={**kept, "model.path": str(smollm2), "run.out": str(out), **given})
+
+
+def test_greedy_is_the_models_own_argmax(smollm2, tmp_path):
+    config = configure(smollm2, tmp_path / "e", rollouts__dtype="float32")
+    done = evaluate(config, [BENCHMARK], samples=3, progress=QUIET)
+    greedy, sampled = done.results
+    assert (greedy.mode, sampled.mode) == ("pass@1", "mean@3")
+    assert greedy.accuracy.num_problems == 12
+    import pyarrow.parquet as pq
+
+    place = tmp_path / "e" / "chain_sum" / "pass-1"
+    problems = pq.read_table(place / "problems").to_pylist()
+    made = {row["problem_id"]: row for row in pq.read_table(place / "rollouts").to_pylist()}
+    assert len(made) == 12
+    model_config = ModelConfig(path=str(smollm2), device="cpu")
+    model, tokenizer = load_model(model_config, dtype=torch.float32), load_tokenizer(model_config)
+    right = 0
+    for problem in problems:
+        ids = torch.tensor([problem["prompt_ids"]])
+        for token in made[problem["problem_id"]]["token_ids"]:
+            assert int(model(input_ids=ids).logits[0, -1].argmax()) == token
+            ids = torch.cat([ids, torch.tensor([[token]])], 1)
+        text = tokenizer.decode(made[problem["problem_id"]]["token_ids"]).split("\n")[0]
+        numbers = [word.strip(".,") for word in text.split()]
+        right += problem["answer"] in numbers
+    assert greedy.accuracy.mean == pytest.approx(right / 12, abs=1e-9)
+    tree = json.loads((tmp_path / "e" / "results.json").read_text())
+    assert tree["results"][0]["accuracy"]["mean"] == greedy.accuracy.mean
+    # Against itself nothing differs; and nothing is sampled again.
+    again = evaluate(config, [BENCHMARK], samples=3, against=tmp_path / "e", progress=QUIET)
+    assert [r.against.p_value for r in again.results] == [1.0, 1.0]
+    assert again.scores.equals(done.scores)
+
+
+def test_what_cannot_be_evaluated_says_so(smollm2, tmp_path):
+    config = configure(smollm2, tmp_path / "e")
+    with pytest.raises(LearnAlignError, match="each once"):
+        evaluate(config, [BENCHMARK, BENCHMARK], progress=QUIET)
+    with pytest.raises(LearnAlignError, match="is no evaluation"):
+        evaluate(config, [BENCHMARK], against=tmp_path, progress=QUIET)
+
+
+@needs_shared
+def test_agrees_with_recorded_verdicts_on_math(smollm2, tmp_path):
+    """Qwen2.5-Math's own completions of 100 MATH problems, with its authors' verdicts."""
+    rows = [json.loads(line) for line in (SHARED / "rollouts" / "qwen_math_cot_100.jsonl").open()]
+    keys = rows[0].keys()
+    question = "question" if "question" in keys else "problem"
+    answer = "gt" if "gt" in keys else "answer"
+    texts = "code" if "code" in keys else "completions"
+    pool, made = tmp_path / "pool.jsonl", tmp_path / "made.jsonl"
+    pool.write_text(
+        "".join(
+            json.dumps({"id": str(i), "problem": r[question], "answer": str(r[answer])}) + "\n"
+            for i, r in enumerate(rows)
+        )
+    )
+    made.write_text(
+        "".join(
+            json.dumps({"id": str(i), "completions": r[texts]}) + "\n" for i, r in enumerate(rows)
+        )
+    )
+    config = configure(
+        smollm2, tmp_path / "e", rollouts__engine="recorded", rollouts__recorded=(made,),
+        verifier__kind="math", data__id_column="id", rollouts__stop=(),
+    )  # fmt: skip
+    done = evaluate(config, [str(pool)], samples=8, greedy=False, progress=QUIET)
+    (result,) = done.results
+    theirs = [sum(r["score"]) / len(r["score"]) for r in rows]
+    ours = {row["problem_id"]: row["score"] for row in done.scores.to_pylist()}
+    assert result.accuracy.num_problems >= 95
+    different = [i for i, mean in enumerate(theirs) if str(i) in ours and ours[str(i)] != mean]
+    assert len(different) <= 1
+    assert result.accuracy.mean == pytest.approx(sum(theirs) / len(theirs), abs=0.02)
+
+
+@needs_shared
+@pytest.mark.parametrize(
+    ("preset", "file"),
+    [
+        ("gsm8k", "gsm8k/test.jsonl"),
+        ("math500", "bench/math500.jsonl"),
+        ("amc23", "bench/amc23.jsonl"),
+        ("aime24", "bench/aime24.jsonl"),
+        ("aime25", "bench/aime25.jsonl"),
+    ],
+)
+def test_presets_read_real_copies(smollm2, tmp_path, preset, file):
+    """Each benchmark's rows are recognised and its gold answers can be read."""
+    path = SHARED / file
+    if not path.exists():
+        found = sorted(path.parent.glob(f"{path.stem}*"))
+        path = found[0]
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt") as lines:
+        count = min(40, sum(1 for _ in lines))
+    made = tmp_path / "made.jsonl"
+    from learnalign.config import DataConfig
+    from learnalign.problems.pool import read_pool
+
+    pool = read_pool(DataConfig(paths=(str(path),), limit=count, keep_near_duplicates=True))
+    made.write_text(
+        "".join(
+            json.dumps({"id": p["problem_id"], "completion": f"\\boxed{{{p['answer']}}}"}) + "\n"
+            for p in pool.problems
+        )
+    )
+    config = configure(
+        smollm2, tmp_path / "e", rollouts__engine="recorded", rollouts__recorded=(made,),
+        verifier__kind="auto", data__limit=count, rollouts__stop=(), prompt__assistant_prefix=None,
+    )  # fmt: skip
+    done = evaluate(config, [f"{preset}={path}"], progress=Progress("none"))
+    (result,) = done.results
+    assert (result.benchmark, result.accuracy.num_problems) == (preset, len(pool.problems))
+    assert result.accuracy.mean == 1.0

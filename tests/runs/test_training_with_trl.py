@@ -1,0 +1,99 @@
+"""TRL's trainer behind the same verb: the same rollouts, options that the installed TRL knows."""
+
+from dataclasses import fields
+
+import pyarrow.compute as pc
+import pytest
+
+from learnalign.config import TrainingConfig
+from learnalign.errors import LearnAlignError
+from learnalign.runs.training import train
+from learnalign.training.trl import grpo_options
+from runs.test_training import QUIET, assert_same_history, configure
+
+trl = pytest.importorskip("trl")
+
+
+def options(smollm2, out, **more):
+    return configure(
+        smollm2, out, training__trainer="trl", training__dtype="float32", training__epochs=1.0,
+        training__save_every=1, **more,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def undisturbed(smollm2, tmp_path_factory):
+    return train(options(smollm2, tmp_path_factory.mktemp("trl") / "t"), progress=QUIET)
+
+
+def test_both_trainers_see_the_same_rollouts(undisturbed, smollm2, tmp_path):
+    config = options(smollm2, tmp_path / "native")
+    native = config.training.model_copy(update={"trainer": "native"})
+    ours = train(config.model_copy(update={"training": native}), progress=QUIET)
+    first = [
+        done.history().filter(pc.equal(done.history()["step"], 0)) for done in (ours, undisturbed)
+    ]
+    assert first[0].drop(["logprobs"]).equals(first[1].drop(["logprobs"]))
+    steps = [done.steps.to_pylist() for done in (ours, undisturbed)]
+    assert len(steps[0]) == len(steps[1]) == 3
+    names = ("num_problems", "num_signal", "mean_reward", "mean_tokens", "share_truncated")
+    assert [steps[0][0][n] for n in names] == [steps[1][0][n] for n in names]
+    for one, other in zip(*steps, strict=True):
+        assert one["gradient_norm"] == pytest.approx(other["gradient_norm"], rel=2e-2)
+
+
+def test_resumed_equals_undisturbed(undisturbed, smollm2, tmp_path, monkeypatch):
+    from learnalign.verifying.verifier import Verifier
+
+    calls, verify = [], Verifier.verify
+
+    def failing(self, *arguments):
+        calls.append(0)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return verify(self, *arguments)
+
+    monkeypatch.setattr(Verifier, "verify", failing)
+    out = tmp_path / "resumed"
+    with pytest.raises(KeyboardInterrupt):
+        train(options(smollm2, out), progress=QUIET)
+    assert (out / "checkpoints" / "checkpoint-2").is_dir()
+    train(options(smollm2, out), progress=QUIET)
+    assert len(calls) == 4
+    assert_same_history(out, undisturbed.path)
+
+
+def test_every_option_is_one_of_the_installed_trls(smollm2, tmp_path):
+    known = {field.name for field in fields(trl.GRPOConfig)}
+    given = options(smollm2, tmp_path, training__trl={"top_entropy_quantile": 0.5})
+    made = grpo_options(given, 3, tmp_path)
+    assert set(made) <= known
+    assert made["top_entropy_quantile"] == 0.5
+    config = trl.GRPOConfig(**made)
+    assert config.generation_batch_size == 3 * 4
+    assert (config.beta, config.epsilon, config.loss_type) == (0.0, 0.2, "grpo")
+    # The recipe is the paper's (arXiv 2506.11480), whatever TRL's own defaults become.
+    ours = TrainingConfig()
+    assert (ours.learning_rate, ours.kl_beta, ours.clip) == (1e-6, 0.04, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"num_iteration": 2}, "num_iterations"),
+        ({"beta": 0.1}, "training.kl_beta"),
+    ],
+)
+def test_wrong_options_are_refused(smollm2, tmp_path, wrong, message):
+    with pytest.raises(LearnAlignError, match=message):
+        grpo_options(options(smollm2, tmp_path, training__trl=wrong), 3, tmp_path)
+
+
+@pytest.mark.slow
+def test_trls_own_sampling(smollm2, tmp_path):
+    config = options(
+        smollm2, tmp_path / "t", training__sampling="trl", rollouts__stop=(), training__steps=1
+    )
+    done = train(config, progress=QUIET)
+    assert done.history().num_rows == 3 * 4
+    assert set(done.history()["finish_reason"].to_pylist()) <= {"stop", "length"}
