@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -50,9 +51,9 @@ def test_greedy_is_the_models_own_argmax(smollm2, tmp_path):
         for token in made[problem["problem_id"]]["token_ids"]:
             assert int(model(input_ids=ids).logits[0, -1].argmax()) == token
             ids = torch.cat([ids, torch.tensor([[token]])], 1)
-        text = tokenizer.decode(made[problem["problem_id"]]["token_ids"]).split("\n")[0]
-        numbers = [word.strip(".,") for word in text.split()]
-        right += problem["answer"] in numbers
+        text = tokenizer.decode(made[problem["problem_id"]]["token_ids"])
+        found = re.findall(r"-?\d+", text.split("\n")[0])
+        right += found[-1:] == [problem["answer"]]
     assert greedy.accuracy.mean == pytest.approx(right / 12, abs=1e-9)
     tree = json.loads((tmp_path / "e" / "results.json").read_text())
     assert tree["results"][0]["accuracy"]["mean"] == greedy.accuracy.mean
@@ -93,6 +94,7 @@ def test_agrees_with_recorded_verdicts_on_math(smollm2, tmp_path):
     config = configure(
         smollm2, tmp_path / "e", rollouts__engine="recorded", rollouts__recorded=(made,),
         verifier__kind="math", data__id_column="id", rollouts__stop=(),
+        prompt__assistant_prefix=None,
     )  # fmt: skip
     done = evaluate(config, [str(pool)], samples=8, greedy=False, progress=QUIET)
     (result,) = done.results

@@ -243,12 +243,23 @@ def test_a_kl_term_needs_a_reference(smollm2, tmp_path) -> None:
         run(configure(smollm2, tmp_path / "x", gradients__kl_beta=0.04), progress=QUIET)
 
 
-def test_training_that_comes_apart_says_so(smollm2, tmp_path) -> None:
-    config = configure(
-        smollm2, tmp_path / "x", training__learning_rate=1e37, training__max_grad_norm=0
-    )
-    with pytest.raises(LearnAlignError, match="the policy came apart before step"):
-        train(config, progress=QUIET)
+def test_training_that_comes_apart_says_so(smollm2, tmp_path, monkeypatch) -> None:
+    """Weights that hold NaN are seen before the next step, and what was saved stands."""
+    from learnalign.training.learner import Learner
+
+    step = Learner.step
+
+    def poisoned(self, *arguments):
+        done = step(self, *arguments)
+        if self.done == 3:
+            self.masters.named["model.embed_tokens.weight"].data.fill_(float("nan"))
+            self.masters.write_back()
+        return done
+
+    monkeypatch.setattr(Learner, "step", poisoned)
+    with pytest.raises(LearnAlignError, match="the policy came apart before step 3"):
+        train(configure(smollm2, tmp_path / "x"), progress=QUIET)
+    assert (tmp_path / "x" / "checkpoints" / "step-2").is_dir()
 
 
 def test_from_the_command_line(selection, smollm2, tmp_path) -> None:
