@@ -26,7 +26,7 @@ from pool import MODEL
 
 WORK = ROOT / "runs" / "bench-training"
 SKETCH = ROOT.parent / "shared" / "prototypes"
-TURNS, STEPS = 3, 5
+TURNS, STEPS = 2, 3
 TEMPLATE = (
     "<|im_start|>user\nWhat is {{ row.question }}?<|im_end|>\n"
     "<|im_start|>assistant\n{{ row.question }} ="
@@ -111,10 +111,12 @@ def sketch(folder: Path) -> dict[str, Any]:
             [sys.executable, "grpo_loop.py", *options],
             cwd=name, capture_output=True, text=True, check=True, env=_environment(),
         ).stdout  # fmt: skip
-    found = re.findall(r"step \d+ .* gen ([\d.]+)s train ([\d.]+)s load ([\d.]+)s", text)[1:]
+    pattern = r"step \d+ .* mixed (\d+)/.* gen ([\d.]+)s train ([\d.]+)s load ([\d.]+)s"
+    found = [[float(value) for value in values] for values in re.findall(pattern, text)][1:]
     return {
-        "sampling_s": [float(sampled) + float(loaded) for sampled, _, loaded in found],
-        "learning_s": [float(learned) for _, learned, _ in found],
+        "num_signal": [mixed for mixed, *_ in found],
+        "sampling_s": [sampled + loaded for _, sampled, _, loaded in found],
+        "learning_s": [learned for _, _, learned, _ in found],
         "verifying_s": [0.0] * len(found),
     }
 

@@ -32,7 +32,10 @@ def run(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-VERBS = ("select", "rollout", "gradients", "score", "export", "report", "prompt", "inspect")
+VERBS = (
+    "select", "warmup", "stages", "rollout", "gradients", "score", "train", "evaluate", "export",
+    "report", "prompt", "inspect",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("verb", ["", *VERBS])

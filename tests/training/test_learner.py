@@ -1,14 +1,16 @@
 """The learner's step: gradients added up to the loss's own, master copies, memory that runs out."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from helpers.tiny_models import tiny_model
-from learnalign.config import GradientConfig, TrainingConfig
+from learnalign.config import GradientConfig, RolloutConfig, TrainingConfig
 from learnalign.errors import LearnAlignError
 from learnalign.gradients.engine import Group
 from learnalign.gradients.objective import advantages
+from learnalign.rollouts.transformers import TransformersEngine
 from learnalign.training.checkpoint import forget_checkpoints, load_checkpoint, save_checkpoint
 from learnalign.training.learner import Learner
 from learnalign.training.masters import Masters
@@ -103,6 +105,36 @@ def test_memory_that_runs_out_changes_nothing():
     )()
     with pytest.raises(ZeroDivisionError):
         small.step(*batch())
+
+
+def test_checkpointed_layers_learn_the_same_and_sample_with_a_cache():
+    """A response longer than the budget makes layers run again; sampling must not notice."""
+    expected, subject = (tiny_model("llama").requires_grad_(True) for _ in range(2))
+    plain, short = learner(expected), learner(subject)
+    short.budget = 4
+    for _ in range(2):
+        plain.step(*batch())
+        short.step(*batch())
+        assert short.checkpointed
+        engine, other = (
+            TransformersEngine(
+                m, FakeTokenizer(), RolloutConfig(num_rollouts=2, max_tokens=6), seed=0
+            )
+            for m in (subject, expected)
+        )
+        pool = pa.Table.from_pylist([{"problem_id": "a", "prompt_ids": [5, 6, 7]}])
+        assert engine.sample(pool)["token_ids"] == other.sample(pool)["token_ids"]
+    for a, b in zip(subject.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+class FakeTokenizer:
+    """Enough of a tokenizer to sample without text."""
+
+    eos_token_id, pad_token_id = 2, 0
+
+    def batch_decode(self, rows, **_):
+        return ["" for _ in rows]
 
 
 def test_a_response_that_never_fits_says_so():

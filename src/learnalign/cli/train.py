@@ -15,6 +15,7 @@ from learnalign.cli import options as o
 @o.options(*o.TRAINING, "training.subset", *o.ROLLOUTS, *o.PROMPT, *o.DATA, *o.OBJECTIVE, *o.MODEL)
 @o.options("run.out", "run.seed")
 @o.config_options
+@click.option("--dry-run", is_flag=True, help="Print the resolved options and the work to be done.")
 @click.option("--redo", is_flag=True, help="Throw away the steps that are there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
@@ -22,6 +23,7 @@ def command(
     selection: tuple[str, ...],
     config: Path | None,
     sets: tuple[str, ...],
+    dry_run: bool,
     redo: bool,
     as_json: bool,
     **flags: Any,
@@ -39,6 +41,11 @@ def command(
         --set training.sampling=trl
     """  # noqa: D301
     resolved = o.training_config(model, selection, config, sets, flags)
+    if dry_run:
+        from learnalign.runs.estimates import dry_run_training as plan
+
+        click.echo(plan(resolved, as_json=as_json))
+        return
     from learnalign.runs.progress import Progress
     from learnalign.runs.training import train
 

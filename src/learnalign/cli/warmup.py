@@ -18,6 +18,7 @@ from learnalign.cli import options as o
 @o.options(*o.TRAINING, *o.ROLLOUTS, *o.PROMPT, *o.DATA, *o.OBJECTIVE, *o.MODEL)
 @o.options("run.out", "run.seed")
 @o.config_options
+@click.option("--dry-run", is_flag=True, help="Print the resolved options and the work to be done.")
 @click.option("--redo", is_flag=True, help="Throw away the steps that are there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
@@ -26,6 +27,7 @@ def command(
     problems: int,
     config: Path | None,
     sets: tuple[str, ...],
+    dry_run: bool,
     redo: bool,
     as_json: bool,
     **flags: Any,
@@ -40,6 +42,13 @@ def command(
       learnalign select runs/warm/model train.jsonl --budget 1000 --out runs/x
     """  # noqa: D301
     resolved = o.training_config(model, data, config, sets, flags, out="runs/warmup")
+    if dry_run:
+        from learnalign.runs.estimates import dry_run_training as plan
+
+        training = resolved.training.model_copy(update={"num_problems": problems})
+        resolved = resolved.model_copy(update={"training": training})
+        click.echo(plan(resolved, as_json=as_json))
+        return
     from learnalign.cli.telling import tell_training, training_summary
     from learnalign.runs.progress import Progress
     from learnalign.runs.warmup import warm_up

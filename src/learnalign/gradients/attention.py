@@ -17,6 +17,9 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from learnalign.gradients.layout import Pack
 
 NAME = "learnalign_packed"
+#: Below this length torch's way back through bfloat16 attention on a CPU takes up to three times as
+#: long as through float32's.
+_LONG = 128
 _pack: Pack | None = None
 
 
@@ -115,6 +118,9 @@ class _Core:
         causal = visible is None and plain and not narrow
         mask = None if causal else self._mask(pack, name, visible, query, key)
         if plain:
+            dtype = query.dtype
+            if query.device.type == "cpu" and dtype == torch.bfloat16 and key.shape[2] < _LONG:
+                query, key, value = query.float(), key.float(), value.float()
             return scaled_dot_product_attention(
                 query,
                 key,
@@ -123,7 +129,7 @@ class _Core:
                 is_causal=causal,
                 scale=self.scaling,
                 enable_gqa=query.shape[1] != key.shape[1],
-            )
+            ).to(dtype)
         assert mask is not None
         key, value = (_repeated(t, query.shape[1]) for t in (key, value))
         return self._explicit(query, key, value, mask)

@@ -71,6 +71,7 @@ class TransformersEngine:
             ROLLOUTS table in the order of ``problems``. A problem with NaN or Inf in its logits is
             left out and added to ``failures``.
         """
+        self.model.eval()  # a trainer may have left layers in another mode
         ids = problems["problem_id"].to_pylist()
         prompts = problems["prompt_ids"].to_pylist()
         found: dict[str, list[dict[str, Any]]] = {}

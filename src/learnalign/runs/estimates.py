@@ -21,7 +21,19 @@ def dry_run(config: Config, *, as_json: bool = False) -> str:
     Raises:
         LearnAlignError: for everything that would stop the run before its first rollout.
     """
-    work = estimate(config)
+    return _told(config, estimate(config), as_json)
+
+
+def dry_run_training(config: Config, *, as_json: bool = False) -> str:
+    """Count the problems and steps of a training, and say what it would do.
+
+    Raises:
+        LearnAlignError: for everything that would stop the training before its first step.
+    """
+    return _told(config, estimate_training(config), as_json)
+
+
+def _told(config: Config, work: dict[str, Any], as_json: bool) -> str:
     if as_json:
         return json.dumps({"config": config.model_dump(mode="json"), "work": work})
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
@@ -67,6 +79,40 @@ def estimate(config: Config) -> dict[str, Any]:
         )
         work["gradient_megabytes"] = round(count * config.gradients.sketch_size * 2 / 1e6, 1)
     return work
+
+
+def estimate_training(config: Config) -> dict[str, Any]:
+    """Count the steps, rollouts, tokens and minutes of a training; the last two at most."""
+    from learnalign.models import num_parameters
+    from learnalign.problems.pool import read_pool
+    from learnalign.runs.training import chosen_ids, selection_folder
+    from learnalign.training.order import step_problems
+
+    training, group = config.training, config.rollouts.num_rollouts
+    source = selection_folder(config.data.paths)
+    if source is None:
+        count = len(read_pool(config.data).problems)
+    else:
+        count = len(chosen_ids(source, training.subset, seed=config.run.seed))
+    count = min(count, training.num_problems or count)
+    order = step_problems(
+        count, training.problems_per_step, epochs=training.epochs, steps=training.steps
+    )
+    rollouts = order.size * group
+    tokens = rollouts * config.rollouts.max_tokens
+    weights = num_parameters(config.model)
+    speed = _speed(config, "training")
+    passes = 6.0 if training.kl_beta == 0.0 else 8.0  # the reference's pass is one forward
+    return {
+        "problems": count,
+        "steps": len(order),
+        "problems_a_step": order.shape[1],
+        "parameters": weights,
+        "rollouts": rollouts,
+        "response_tokens_at_most": tokens,
+        "sampling_minutes_at_most": _minutes(2.0 * weights * tokens, speed * _DECODING),
+        "learning_minutes_at_most": _minutes(passes * weights * tokens, speed * _LEARNING),
+    }
 
 
 def _minutes(operations: float, speed: float) -> float:

@@ -54,7 +54,7 @@ def load_checkpoint(folder: Path, step: int, learner: Learner) -> None:
         for name, parameter in named.items():
             parameter.copy_(weights[name])
             learner.optimizer.state[parameter] = {
-                "step": torch.tensor(float(step)),
+                "step": torch.tensor(float(step), device=parameter.device),
                 **{key: moments[f"{key}.{name}"].to(parameter.device) for key in _MOMENTS},
             }
     learner.masters.write_back()

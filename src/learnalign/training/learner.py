@@ -77,7 +77,10 @@ class Learner:
         self.budget = objective.token_budget or find_budget(self.device, found.bytes_per_token)
         self.enough = objective.token_budget or enough(self.device)
         self.optimizer = torch.optim.AdamW(
-            list(self.masters.named.values()), lr=training.learning_rate, weight_decay=0.0
+            list(self.masters.named.values()),
+            lr=training.learning_rate,
+            weight_decay=0.0,
+            fused=self.device.type in ("cpu", "cuda"),  # a fifth of the time on a CPU
         )
         schedule = get_scheduler(
             training.schedule,
@@ -169,6 +172,10 @@ class Learner:
 
     def _add_up(self, items: list[Item]) -> float | None:
         """Add up the loss's gradients, packs first to last; begin anew where memory runs out."""
+        longest = max((item.longest for item in items), default=0)
+        if self.checkpointed or longest > self.budget:
+            # Sampling has put the layers back into evaluation mode.
+            self.checkpointed = self.backward.checkpoint()
         while True:
             packs = group_items(
                 items, self.budget, enough=min(self.budget, self.enough), shared=self.shared

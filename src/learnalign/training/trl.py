@@ -182,7 +182,6 @@ class _Bridge:
         self.engine.seed = self.config.run.seed + SEED_STEP * (trainer.state.global_step + 1)
         device = self.engine.device.type
         cast = torch.autocast(device, torch.bfloat16) if trainer.args.bf16 else nullcontext()
-        self.engine.model.eval()
         with cast:
             self.rollouts = self.engine.sample(some)
         self.engine.model.train()
