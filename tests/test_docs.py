@@ -102,3 +102,19 @@ def test_reasons_are_those_of_the_code() -> None:
         assert f'"{reason}"' in code, reason
     written = set(re.findall(r'"reason": "([a-z_]+)"|"([a-z_]+)", detail\)', code))
     assert {a or b for a, b in written} <= named
+
+
+@pytest.mark.parametrize(
+    ("page", "file", "schema"),
+    [
+        ("training.md", "history/", tables.HISTORY),
+        ("training.md", "steps/", tables.STEPS),
+        ("evaluating.md", "evaluation.parquet", tables.EVALUATION),
+    ],
+)
+def test_columns_of_a_row_are_those_of_the_table(
+    page: str, file: str, schema: tables.pa.Schema
+) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    (line,) = [row for row in text.splitlines() if row.startswith(f"| `{file}` |")]
+    assert re.findall(r"`([a-z_]+)`", line.split("|")[2]) == schema.names

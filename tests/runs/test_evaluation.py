@@ -3,6 +3,8 @@
 import gzip
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -145,3 +147,28 @@ def test_presets_read_real_copies(smollm2, tmp_path, preset, file):
     (result,) = done.results
     assert (result.benchmark, result.accuracy.num_problems) == (preset, len(pool.problems))
     assert result.accuracy.mean == 1.0
+
+
+def test_from_the_command_line(smollm2, tmp_path):
+    program = Path(sys.executable).parent / "learnalign"
+    flags = ["--assistant-prefix", OPTIONS["prompt.assistant_prefix"], "--stop", "\n"]
+    flags += ["--verifier", "number", "--max-tokens", "5", "--limit", "6", "--device", "cpu"]
+    command = [
+        str(program),
+        "evaluate",
+        str(smollm2),
+        BENCHMARK,
+        *flags,
+        "--out",
+        str(tmp_path / "e"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert "Accuracy, 95 % intervals" in done.stdout
+    again = subprocess.run(
+        [*command, "--against", str(tmp_path / "e"), "--json"],
+        capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    (result,) = json.loads(again.stdout)["results"]
+    assert result["accuracy"]["num_problems"] == 6
+    assert result["against"]["better"] == result["against"]["worse"] == 0

@@ -275,3 +275,22 @@ def test_from_the_command_line(selection, smollm2, tmp_path) -> None:
     table = pq.read_table(tmp_path / "t" / "history" / "part-00000.parquet")
     assert table.num_rows == 2 * 4
     assert max(map(len, table["token_ids"].to_pylist())) <= 5
+
+
+def test_warm_up_from_the_command_line(smollm2, tmp_path) -> None:
+    program = Path(sys.executable).parent / "learnalign"
+    command = [str(program), "warmup", str(smollm2), DATA, "--problems", "4", "--steps", "2"]
+    command += ["--parameters", "lora", "--learning-rate", "1e-4", "--problems-per-step", "2"]
+    command += ["--assistant-prefix", OPTIONS["prompt.assistant_prefix"], "--verifier", "number"]
+    command += ["--max-tokens", "5", "--num-rollouts", "4", "--device", "cpu"]
+    command += ["--out", str(tmp_path / "w")]
+    plan = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, timeout=200)
+    assert plan.returncode == 0, plan.stderr
+    assert "steps: 2" in plan.stdout
+    assert not (tmp_path / "w").exists()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    # The line to go on with names the policy that came out.
+    assert f"learnalign select {smollm2} --adapter {tmp_path / 'w' / 'adapter'}" in done.stdout
+    history = pq.read_table(tmp_path / "w" / "history" / "part-00000.parquet")
+    assert len(set(history["problem_id"].to_pylist())) == 4
