@@ -108,6 +108,7 @@ def tell_training(training: Training, *, after: str | None = None) -> None:
     console.print(table)
     console.print(
         f"\nmodel     {training.model}\nhistory   {training.path}/history, {training.path}/steps\n"
+        f"picture   {training.path}/training.html\n"
         + (after or f"evaluate  learnalign evaluate {training.model} BENCHMARK"),
         soft_wrap=True,
     )

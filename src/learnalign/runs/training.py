@@ -238,6 +238,9 @@ def _train(
             _with_trl(job, first)
     _write_model(folder, config, model, shop.tokenizer)
     shutil.rmtree(job.checkpoints, ignore_errors=True)
+    from learnalign.reporting.training import write_picture
+
+    write_picture(folder.path / "training.html", folder.table("steps"), folder.table("history"))
     folder.finish("history")
     folder.finish("steps")
 
