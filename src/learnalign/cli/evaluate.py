@@ -22,6 +22,7 @@ from learnalign.cli import options as o
 @o.options("rollouts.recorded", "verifier.kind", *o.PROMPT, "data.prompt_column")
 @o.options("data.answer_column", "data.limit", *o.MODEL, *o.RUN)
 @o.config_options
+@click.option("--redo", metavar="STAGE", help="Make a table (and those after it) anew.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def command(
     model: str | None,
@@ -31,6 +32,7 @@ def command(
     against: Path | None,
     config: Path | None,
     sets: tuple[str, ...],
+    redo: str | None,
     as_json: bool,
     **flags: Any,
 ) -> None:
@@ -55,6 +57,7 @@ def command(
         samples=samples,
         greedy=not no_greedy,
         against=against,
+        redo=redo,
         progress=Progress("none" if as_json else "auto"),
     )
     if as_json:

@@ -139,24 +139,22 @@ def tell_stages(stages: list[Stage], out: Path) -> None:
 def tell_evaluation(evaluation: Evaluation) -> None:
     """Print accuracies with their 95 % intervals, and differences where there are any."""
     console = Console(highlight=False)
-    table = Table(title="Accuracy, 95 % intervals", title_justify="left")
-    for name in ("benchmark", "mode"):
-        table.add_column(name)
-    for name in ("problems", "accuracy", "cut off", "difference", "better / worse", "p"):
-        table.add_column(name, justify="right")
+    console.print("\n[bold]Accuracy, 95 % intervals[/bold]")
     for result in evaluation.results:
         found, change = result.accuracy, result.against
-        table.add_row(
-            escape(result.benchmark),
-            result.mode,
-            str(found.num_problems),
-            f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f})",
-            f"{result.share_truncated:.2f}",
-            f"{change.mean:+.3f} ({change.low:+.3f} to {change.high:+.3f})" if change else "",
-            f"{change.better} / {change.worse}" if change else "",
-            f"{change.p_value:.2g}" if change else "",
+        console.print(
+            f"{escape(result.benchmark)}, {result.mode}: [bold]{found.mean:.3f}[/bold] "
+            f"({found.low:.3f} to {found.high:.3f}) on {found.num_problems} problems, "
+            f"{result.share_truncated:.0%} of the responses cut off",
+            soft_wrap=True,
         )
-    console.print(table)
+        if change is not None:
+            console.print(
+                f"  [bold]{change.mean:+.3f}[/bold] ({change.low:+.3f} to {change.high:+.3f}) "
+                f"to the other: better on {change.better}, worse on {change.worse}, "
+                f"p = {change.p_value:.2g}",
+                soft_wrap=True,
+            )
     left_out = sum(result.num_excluded for result in evaluation.results)
     if left_out:
         console.print(f"{left_out} problems were left out; they are listed in the runs' excluded/")

@@ -52,6 +52,7 @@ def evaluate(
     samples: int = 0,
     greedy: bool = True,
     against: Path | None = None,
+    redo: str | None = None,
     progress: Progress,
 ) -> Evaluation:
     """Measure a model's accuracy.
@@ -63,6 +64,7 @@ def evaluate(
         samples: k of mean@k; 0 leaves it out.
         greedy: Whether pass@1 is measured.
         against: Folder of another evaluation to compare with, problem by problem.
+        redo: Table to make anew in each benchmark's run, with those after it.
         progress: Shows the stages.
 
     Raises:
@@ -86,7 +88,7 @@ def evaluate(
             folder = RunFolder(config.run.out / benchmark.name / mode.replace("@", "-"))
             with folder.locked():
                 made = _config(config, benchmark, folder.path, count, temperature)
-                work(folder, made, "verdicts", progress=progress)
+                work(folder, made, "verdicts", progress=progress, redo=redo)
                 table = _scores(folder, benchmark.name, mode)
             tables.append(table)
             scores = table["score"].to_numpy()
@@ -118,6 +120,7 @@ def _config(
         "paths": (benchmark.source,),
         "split": benchmark.split,
         "keep_near_duplicates": True,
+        "decontaminate": (),  # what the pool is cleaned of may be this very benchmark
         "prompt_column": config.data.prompt_column or benchmark.prompt_column,
         "answer_column": config.data.answer_column or benchmark.answer_column,
     }
