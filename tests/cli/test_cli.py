@@ -170,12 +170,14 @@ def test_export(run: Path, kind: str) -> None:
     done = _call("export", str(run), "--as", kind, "--batch-size", "3", "--json")
     assert done.returncode == 0, done.stderr
     plain = json.loads(done.stdout)
-    assert [Path(path).stem for path in plain["paths"]] == ["selected", "control", "manifest"]
+    recipe = [kind] if kind in ("trl", "verl") else []
+    stems = [Path(path).stem for path in plain["paths"]]
+    assert stems == ["selected", "control", "manifest", *recipe]
     # 4 problems are no multiple of 3; and rows that a trainer prompts with hold no prefix.
     assert any("batch size 3" in warning for warning in plain["warnings"])
     told = any("--assistant-prefix" in warning for warning in plain["warnings"])
     assert told == (kind in {"trl", "verl"})
-    about = json.loads(Path(plain["paths"][-1]).read_text())["about"]
+    about = json.loads(Path(plain["paths"][2]).read_text())["about"]
     assert about["model"]["path"]
 
 

@@ -66,7 +66,7 @@ def test_the_recipes_rows_and_reward_work_in_trl(tmp_path):
 
 def test_rewards_by_kind():
     assert rewards.math(["\\boxed{0.5}", "2"], ["\\frac{1}{2}", "3"]) == [1.0, 0.0]
-    assert rewards.text([" Yes", "no"], ["yes", "yes"]) == [1.0, 0.0]
+    assert rewards.text([" yes", "no"], ["yes", "yes"]) == [1.0, 0.0]
     assert rewards.choice(["The answer is (B).", "A"], ["B", "B"]) == [1.0, 0.0]
     gym = pytest.importorskip("reasoning_gym")
     entry = gym.create_dataset("chain_sum", size=1, seed=3)[0]

@@ -5,8 +5,14 @@ from typing import Any
 
 import pytest
 
-from learnalign.config import Config
-from learnalign.runs.fingerprints import differences, fingerprint, stage_options, weights_digest
+from learnalign.config import Config, TrainingConfig
+from learnalign.runs.fingerprints import (
+    differences,
+    fingerprint,
+    stage_options,
+    training_options,
+    weights_digest,
+)
 from learnalign.runs.folder import STAGES
 
 #: Options that change when and where the work is done, or what is done after the tables.
@@ -21,8 +27,15 @@ FIELDS = [
     (section, name)
     for section, part in Config()
     for name in type(part).model_fields
-    if section != "selection"
+    if section not in ("selection", "training", "stages")
 ]
+#: Some options only count beside others.
+PLAIN = Config.model_validate(
+    {
+        "rollouts": {"reuse": "a-training"},
+        "gradients": {"kl_beta": 0.1, "reference": "owner/base"},
+    }
+)
 
 
 def _other(value: Any) -> Any:
@@ -33,21 +46,35 @@ def _other(value: Any) -> Any:
         return value + 1
     if isinstance(value, tuple):
         return (*value, "another")
+    if isinstance(value, dict):
+        return {**value, "another": 1}
+    if isinstance(value, Path):
+        return Path("another")
     return "another"
 
 
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 @pytest.mark.parametrize(("section", "name"), FIELDS, ids=[".".join(f) for f in FIELDS])
 def test_every_option_counts_unless_it_is_harmless(section: str, name: str) -> None:
-    plain = Config()
-    part = getattr(plain, section)
+    part = getattr(PLAIN, section)
     changed = part.model_copy(update={name: _other(getattr(part, name))})
-    config = plain.model_copy(update={section: changed})
-    before, after = stage_options(plain, "gradients"), stage_options(config, "gradients")
+    config = PLAIN.model_copy(update={section: changed})
+    before, after = stage_options(PLAIN, "gradients"), stage_options(config, "gradients")
     same = fingerprint(before) == fingerprint(after)
     assert same == (f"{section}.{name}" in HARMLESS)
     if not same:
         assert any(text.startswith(f"{section}.{name} ") for text in differences(before, after))
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+@pytest.mark.parametrize("name", TrainingConfig.model_fields)
+def test_every_option_of_a_training_counts(name: str) -> None:
+    part = Config().training
+    changed = part.model_copy(update={name: _other(getattr(part, name))})
+    before = training_options(Config())
+    after = training_options(Config().model_copy(update={"training": changed}))
+    # Which problems are trained on is told by their ids; how often it is saved does not matter.
+    assert (before == after) == (name in ("save_every", "subset"))
 
 
 def test_ranking_options_need_no_new_table() -> None:
@@ -59,7 +86,7 @@ def test_ranking_options_need_no_new_table() -> None:
 def test_a_later_option_leaves_the_earlier_tables() -> None:
     config = Config.model_validate({"rollouts": {"temperature": 0.5}})
     changed = [stage_options(config, s) != stage_options(Config(), s) for s in STAGES]
-    assert changed == [False, True, True, True]
+    assert changed == [False, True, True, True, True]
 
 
 def test_the_same_path_with_other_bytes(tmp_path: Path) -> None:
