@@ -151,6 +151,9 @@ def test_a_finished_training_stands_and_other_options_are_refused(
     assert (out / "model" / "model.safetensors").stat().st_mtime_ns == stamp
     with pytest.raises(LearnAlignError, match=r"training\.learning_rate was 1e-05, is now 0\.001"):
         train(configure(smollm2, out, training__learning_rate=1e-3), progress=QUIET)
+    assert yaml.safe_load((out / "config.yaml").read_text())["training"]["learning_rate"] == 1e-5
+    with pytest.raises(LearnAlignError, match="got --redo rollouts"):
+        train(configure(smollm2, out), progress=QUIET, redo="rollouts")
 
 
 @pytest.fixture(scope="module")

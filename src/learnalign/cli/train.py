@@ -16,7 +16,9 @@ from learnalign.cli import options as o
 @o.options("run.out", "run.seed")
 @o.config_options
 @click.option("--dry-run", is_flag=True, help="Print the resolved options and the work to be done.")
-@click.option("--redo", is_flag=True, help="Throw away the steps that are there.")
+@click.option(
+    "--redo", metavar="TABLE", help="Throw away problems or history, and what came of it."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
     model: str | None,
@@ -24,7 +26,7 @@ def command(
     config: Path | None,
     sets: tuple[str, ...],
     dry_run: bool,
-    redo: bool,
+    redo: str | None,
     as_json: bool,
     **flags: Any,
 ) -> None:

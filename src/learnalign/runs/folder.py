@@ -28,13 +28,14 @@ class RunFolder:
 
     Args:
         path: The folder; made when first written to.
+        stages: Its tables, in the order in which the data flows.
 
     Raises:
         LearnAlignError: if the manifest that lies there cannot be read by this version.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path, stages: tuple[str, ...] = STAGES) -> None:
+        self.path, self.stages = Path(path), stages
         self.manifest: Manifest = read_manifest(self.path / "manifest.json")
 
     @classmethod
@@ -102,21 +103,18 @@ class RunFolder:
 
     def redo(self, stage: str) -> None:
         """Throw away a stage's table and those that were made from it."""
-        if stage not in STAGES:
+        if stage not in self.stages:
             raise LearnAlignError(
-                f"got --redo {stage}", expected="one of " + ", ".join(STAGES), do="name a stage"
+                f"got --redo {stage}", expected="one of " + ", ".join(self.stages), do="name one"
             )
-        self.forget(*STAGES[STAGES.index(stage) :])
-
-    def forget(self, *stages: str) -> None:
-        """Throw away tables."""
-        for stage in stages:
-            self.manifest.stages.pop(stage, None)
+        gone = self.stages[self.stages.index(stage) :]
+        for later in gone:
+            self.manifest.stages.pop(later, None)
         self.manifest.summary = {}
         self._save()
-        for stage in stages:
-            shutil.rmtree(self.path / stage, ignore_errors=True)
-            for excluded in (self.path / "excluded").glob(f"{stage}-*.parquet"):
+        for later in gone:
+            shutil.rmtree(self.path / later, ignore_errors=True)
+            for excluded in (self.path / "excluded").glob(f"{later}-*.parquet"):
                 excluded.unlink()
 
     def write_shard(
@@ -190,7 +188,7 @@ class RunFolder:
         """Read the problems that have left the pool so far, in the order of the stages."""
         tables = [
             pq.read_table(self.path / "excluded" / f"{stage}-{index:05d}.parquet")
-            for stage in STAGES
+            for stage in self.stages
             if stage in self.manifest.stages
             for index, shard in sorted(self.manifest.stages[stage].shards.items())
             if shard.excluded

@@ -50,7 +50,6 @@ def run_stages(config: Config, *, progress: Progress) -> list[Stage]:
         LearnAlignError: for whatever the user can mend.
     """
     out = config.run.out
-    write_config(out / "config.yaml", config)
     found: list[Stage] = []
     tables: list[pa.Table] = []
     chosen: list[str] = []
@@ -60,6 +59,7 @@ def run_stages(config: Config, *, progress: Progress) -> list[Stage]:
         found.append(stage)
         tables.append(scores)
         chosen = names
+        write_config(out / "config.yaml", config)
         _write_summary(out, found, tables)
     return found
 

@@ -42,7 +42,11 @@ class Training:
         return RunFolder(self.path).table("history")
 
 
-def train(config: Config, *, progress: Progress, redo: bool = False) -> Training:
+#: The tables of a training.
+TABLES = ("problems", "history", "steps")
+
+
+def train(config: Config, *, progress: Progress, redo: str | None = None) -> Training:
     """Train a model by GRPO on problems; called again, it goes on where it was.
 
     Args:
@@ -50,14 +54,17 @@ def train(config: Config, *, progress: Progress, redo: bool = False) -> Training
             or the folder of one finished selection, whose chosen problems (``training.subset``)
             keep the prompts they were scored with.
         progress: Shows the steps.
-        redo: Throw away the steps that are there.
+        redo: Table to throw away first (``problems``, ``history``), with all that came of it.
 
     Raises:
         LearnAlignError: for whatever the user can mend.
     """
-    folder = RunFolder(config.run.out)
+    folder = RunFolder(config.run.out, TABLES)
     with folder.locked():
-        write_config(folder.path / "config.yaml", config)
+        if redo is not None:
+            folder.redo(redo)
+            for name in ("checkpoints", "model", "adapter"):
+                shutil.rmtree(folder.path / name, ignore_errors=True)
         shop = stages.Workshop(config)
         problems = _problems(folder, config, shop, progress)
         order = step_problems(
@@ -68,10 +75,6 @@ def train(config: Config, *, progress: Progress, redo: bool = False) -> Training
             shuffled=config.training.shuffled,
             seed=config.run.seed,
         )
-        if redo:
-            folder.forget("steps", "history")
-            for name in ("checkpoints", "model", "adapter"):
-                shutil.rmtree(folder.path / name, ignore_errors=True)
         ids = fingerprint({"ids": problems["problem_id"].to_pylist()})
         options = training_options(config) | {
             "training.problems": ids,
@@ -79,6 +82,7 @@ def train(config: Config, *, progress: Progress, redo: bool = False) -> Training
         }
         folder.begin("history", options)
         done = folder.begin("steps", options).complete
+        write_config(folder.path / "config.yaml", config)
         if not done:
             _train(folder, config, shop, problems, order, progress)
         model = folder.path / ("adapter" if config.training.parameters == "lora" else "model")

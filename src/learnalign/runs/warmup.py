@@ -6,7 +6,7 @@ from learnalign.runs.training import Training, train
 
 
 def warm_up(
-    config: Config, num_problems: int, *, progress: Progress, redo: bool = False
+    config: Config, num_problems: int, *, progress: Progress, redo: str | None = None
 ) -> Training:
     """Train on a random subset of the pool (arXiv 2506.11480, step 1).
 
@@ -14,7 +14,7 @@ def warm_up(
         config: The training section says how; ``data.paths`` are the whole pool.
         num_problems: How many problems are drawn.
         progress: Shows the steps.
-        redo: Throw away the steps that are there.
+        redo: Table to throw away first; see `train`.
     """
     training = config.training.model_copy(update={"num_problems": num_problems})
     return train(config.model_copy(update={"training": training}), progress=progress, redo=redo)

@@ -72,5 +72,5 @@ def _broken(path: Path, why: str) -> LearnAlignError:
     return LearnAlignError(
         f"cannot go on from {path}: {why}",
         expected="the checkpoint that the training wrote",
-        do="train anew: --redo steps, or another folder with --out",
+        do="train anew: --redo history, or another folder with --out",
     )
