@@ -29,9 +29,10 @@ class LogProbs:
 
     def __init__(self, model: Any, *, temperature: float, token_budget: int | None = None) -> None:
         self.backward = Backward(model, temperature=temperature)
-        self.device = next(model.parameters()).device
+        first = next(model.parameters())
+        self.device = first.device
         self.shared = probe(self.backward, []).shared
-        self.budget = token_budget or enough(self.device)
+        self.budget = token_budget or enough(self.device, first.dtype)
 
     @torch.no_grad()
     def __call__(

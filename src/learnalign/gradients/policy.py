@@ -71,7 +71,7 @@ class PolicyGradients:
             sum(sizes), config.sketch_size, seed=seed, device=self.device, dtype=self.dtype
         )
         self.budget = config.token_budget or find_budget(self.device, found.bytes_per_token)
-        self.enough = config.token_budget or enough(self.device)
+        self.enough = config.token_budget or enough(self.device, first.dtype)
         self.checkpointed = False
 
     def __call__(

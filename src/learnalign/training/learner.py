@@ -75,7 +75,7 @@ class Learner:
         model.zero_grad()
         self.shared = found.shared
         self.budget = objective.token_budget or find_budget(self.device, found.bytes_per_token)
-        self.enough = objective.token_budget or enough(self.device)
+        self.enough = objective.token_budget or enough(self.device, first.dtype)
         self.optimizer = torch.optim.AdamW(
             list(self.masters.named.values()),
             lr=training.learning_rate,
