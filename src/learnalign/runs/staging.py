@@ -69,14 +69,21 @@ def _stage(
 ) -> tuple[Stage, pa.Table, list[str]]:
     place = config.run.out / f"stage-{number}"
     model, reuse = config.model, None
+    gradients: dict[str, Any] = {}
     if before:
-        name = "adapter" if config.training.parameters == "lora" else "path"
-        came_out = before[-1].model
-        model = model.model_copy(update={name: came_out if name == "adapter" else str(came_out)})
+        lora, came_out = config.training.parameters == "lora", before[-1].model
+        came = {"adapter": came_out} if lora else {"path": str(came_out), "adapter": None}
+        model = model.model_copy(update=came)
         reuse = before[-1].training if config.stages.reuse_steps else None
+        if config.gradients.reference is None:
+            gradients = {"reference": config.model.path}
+    elif not (config.selection.warmup or config.gradients.reference or config.model.adapter):
+        # The first policy is its own reference, which pulls at nothing.
+        gradients = {"kl_beta": 0.0}
     selecting = _changed(
         config,
         model=model,
+        gradients=gradients,
         rollouts={"reuse": reuse, "reuse_steps": config.stages.reuse_steps},
         selection={"warmup": None if before else config.selection.warmup},
         run={"out": place / "selection"},
