@@ -16,7 +16,7 @@ from learnalign.config import Config
 from learnalign.errors import LearnAlignError, nearest
 from learnalign.runs import stages
 from learnalign.runs.config_files import load_config, write_config
-from learnalign.runs.fingerprints import stage_options
+from learnalign.runs.fingerprints import reference_model, stage_options
 from learnalign.runs.folder import STAGES, RunFolder
 from learnalign.runs.progress import Progress, ProgressKind
 from learnalign.runs.targets import target_ids
@@ -133,9 +133,11 @@ def work(
     """
     with open_verifier(config.verifier):
         pass  # its name is right, and its processes are not started yet
+    wanted = [s for s in STAGES[: STAGES.index(last) + 1] if _is_wanted(s, config)]
+    if "references" in wanted:
+        reference_model(config)  # there is one, and it is not the policy itself
     if redo is not None:
         folder.redo(redo)
-    wanted = [s for s in STAGES[: STAGES.index(last) + 1] if _is_wanted(s, config)]
     for stage in wanted:
         if stage in folder.manifest.stages:
             folder.begin(stage, stage_options(config, stage))
