@@ -69,6 +69,7 @@ def trl_recipe(config: Config, data: Path, *, reward: str, batch_size: int) -> d
         "loss_type": config.gradients.loss,
         "scale_rewards": config.gradients.scale_rewards,
         "beta": training.kl_beta,
+        "use_bias_correction_kl": False,  # the paper's KL term, not times the importance ratio
         "epsilon": training.clip,
         "learning_rate": training.learning_rate,
         "lr_scheduler_type": training.schedule,
