@@ -30,7 +30,7 @@ demo: model ## Choose among generated problems with a real small model; about fo
 TRAIN_DEMO = --config examples/train-demo.yaml
 SMOLLM2 = models/SmolLM2-135M-Instruct
 
-train-demo: model ## Warm-up, selection, training, evaluation before and after; about ten minutes.
+train-demo: model ## Warm-up, selection, training, evaluation before and after; about five minutes.
 	HF_HUB_OFFLINE=1 .venv/bin/learnalign evaluate $(SMOLLM2) examples/held-out.yaml $(TRAIN_DEMO) --out runs/train-demo/before
 	HF_HUB_OFFLINE=1 .venv/bin/learnalign select $(TRAIN_DEMO)
 	HF_HUB_OFFLINE=1 .venv/bin/learnalign train $(SMOLLM2) runs/train-demo/selection $(TRAIN_DEMO) --out runs/train-demo/trained
