@@ -34,7 +34,7 @@ def policy(*, compiled: bool) -> PolicyGradients:
 def main() -> None:
     """Measure both in turn."""
     begin = time.monotonic()
-    todo = [
+    jobs = [
         (g["prompt_ids"], g["responses"], g["weights"])
         for lengths in LENGTHS
         for g in make_groups(*lengths, 1)
@@ -44,7 +44,7 @@ def main() -> None:
     for turn in range(TURNS + 1):
         for way, run in ways.items():
             start = time.perf_counter()
-            found = run(todo)
+            found = run(jobs)
             seconds = time.perf_counter() - start
             rows.append({"way": way, "turn": turn, "seconds": seconds, "norm": found[0].norm})
             if turn:

@@ -183,12 +183,12 @@ def engine_rows(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Give the product's own rows, float16 as stored, on the first rollouts of each group."""
     engine = make_engine(dtype, seed=seed, **options)
-    todo = []
+    jobs = []
     for problem in problems:
         group = Group(problem.group.responses[:first], problem.group.rewards[:first])
         weights = engine._weights(group, None)
-        todo.append((problem.prompt, group.responses, weights.tolist()))
-    found = engine.gradients(todo)
+        jobs.append((problem.prompt, group.responses, weights.tolist()))
+    found = engine.gradients(jobs)
     return np.stack([row.sketch for row in found]), np.array([row.norm for row in found])
 
 

@@ -75,7 +75,7 @@ def ours(options: argparse.Namespace) -> None:
 
     torch.set_num_threads(options.threads)
     groups = json.loads(options.groups.read_text())
-    todo = [
+    jobs = [
         (group["prompt_ids"], group["responses"], group["weights"])
         for group in groups
         if any(group["weights"])
@@ -87,16 +87,16 @@ def ours(options: argparse.Namespace) -> None:
     policy(small)
     held = _resident()
     begin, used = time.perf_counter(), time.process_time()
-    policy(todo)
+    policy(jobs)
     seconds, processor = time.perf_counter() - begin, time.process_time() - used
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     line = {"seconds": seconds, "processor_seconds": processor, "peak_bytes": peak}
-    line |= {"model_bytes": held, "rows": len(todo)}
+    line |= {"model_bytes": held, "rows": len(jobs)}
     if options.count:
         from torch.utils.flop_counter import FlopCounterMode
 
         with FlopCounterMode(display=False) as counter:
-            policy(todo)
+            policy(jobs)
         line["operations"] = counter.get_total_flops()
     print(json.dumps(line))
 

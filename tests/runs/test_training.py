@@ -21,7 +21,8 @@ from learnalign import load_config
 from learnalign.errors import LearnAlignError
 from learnalign.runs.pipeline import run
 from learnalign.runs.progress import Progress
-from learnalign.runs.training import chosen_ids, train
+from learnalign.runs.subsets import chosen_ids
+from learnalign.runs.training import train
 from learnalign.training.history import success_history
 
 QUIET = Progress("none")
@@ -183,7 +184,7 @@ def test_training_on_a_selection_takes_its_problems_as_they_were_scored(
 
 
 def test_subsets_of_a_selection(selection, tmp_path) -> None:
-    from learnalign.runs.training import selection_folder
+    from learnalign.runs.subsets import selection_folder
 
     folder = selection_folder((str(selection.path),))
     everything = chosen_ids(folder, "all", seed=0)

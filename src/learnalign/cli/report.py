@@ -12,6 +12,7 @@ from learnalign.cli import options as o
 def command(run: Path) -> None:
     """Write RUN/report.html from the tables there are."""
     resolved = o.run_config(run)
-    from learnalign.runs.pipeline import report, scored
+    from learnalign.runs.folder import scored
+    from learnalign.runs.pipeline import report
 
     click.echo(str(report(scored(run), resolved)))

@@ -52,7 +52,7 @@ def write_recipe(
 
 def trl_recipe(config: Config, data: Path, *, reward: str, batch_size: int) -> dict[str, Any]:
     """Give the options of ``trl grpo`` (GRPOConfig, ModelConfig and its own)."""
-    training, rollouts = config.training, config.rollouts
+    training = config.training
     function = reward.replace(":", ".") if ":" in reward else f"{_REWARDS}.{reward}"
     recipe: dict[str, Any] = {
         "model_name_or_path": config.model.path,
@@ -60,6 +60,23 @@ def trl_recipe(config: Config, data: Path, *, reward: str, batch_size: int) -> d
         "datasets": [{"path": "json", "data_files": str(data), "split": "train"}],
         "reward_funcs": [function],
         "output_dir": f"{data.parent}/trained",
+        **grpo_settings(config, batch_size),
+        "num_train_epochs": training.epochs,
+        "shuffle_dataset": training.shuffled,
+    }
+    if training.parameters == "lora":
+        recipe |= {"use_peft": True, "lora_r": training.lora_rank}
+        recipe |= {"lora_alpha": 2 * training.lora_rank, "lora_target_modules": ["all-linear"]}
+    return recipe
+
+
+def grpo_settings(config: Config, batch_size: int) -> dict[str, Any]:
+    """Give the options of TRL's GRPOConfig that sampling, objective and optimiser are made of.
+
+    A group is a micro-batch, and ``batch_size`` groups are a step.
+    """
+    training, rollouts = config.training, config.rollouts
+    return {
         "num_generations": rollouts.num_rollouts,
         "per_device_train_batch_size": rollouts.num_rollouts,
         "gradient_accumulation_steps": batch_size,
@@ -73,16 +90,12 @@ def trl_recipe(config: Config, data: Path, *, reward: str, batch_size: int) -> d
         "epsilon": training.clip,
         "learning_rate": training.learning_rate,
         "lr_scheduler_type": training.schedule,
+        "warmup_steps": training.warmup_steps,
         "max_grad_norm": training.max_grad_norm,
-        "num_train_epochs": training.epochs,
-        "shuffle_dataset": training.shuffled,
+        "weight_decay": 0.0,
         "logging_steps": 1,
         "seed": config.run.seed,
     }
-    if training.parameters == "lora":
-        recipe |= {"use_peft": True, "lora_r": training.lora_rank}
-        recipe |= {"lora_alpha": 2 * training.lora_rank, "lora_target_modules": ["all-linear"]}
-    return recipe
 
 
 def verl_recipe(config: Config, data: Path, *, reward: str, longest: int, batch_size: int) -> str:

@@ -107,7 +107,7 @@ class GradientEngine:
         advance = progress or (lambda count: None)
         rows: list[dict[str, Any]] = []
         wanted: list[tuple[int, bool]] = []
-        todo: list[Problem] = []
+        jobs: list[Problem] = []
         for place, (name, prompt) in enumerate(
             zip(problems["problem_id"].to_pylist(), problems["prompt_ids"].to_pylist(), strict=True)
         ):
@@ -118,7 +118,7 @@ class GradientEngine:
                 advance(1)
                 continue
             wanted.append((place, False))
-            todo.append((prompt, group.responses, weights.tolist(), self._pull(group, None)))
+            jobs.append((prompt, group.responses, weights.tolist(), self._pull(group, None)))
             if name in resample_ids:
                 counts = self._resample(name, len(group.rewards))
                 rows[place]["resampled_counts"] = counts
@@ -126,13 +126,13 @@ class GradientEngine:
                 if weights.any():
                     wanted.append((place, True))
                     pull = self._pull(group, counts)
-                    todo.append((prompt, group.responses, weights.tolist(), pull))
+                    jobs.append((prompt, group.responses, weights.tolist(), pull))
 
         def done(index: int) -> None:
             if not wanted[index][1]:
                 advance(1)
 
-        for (place, again), row in zip(wanted, self.gradients(todo, done=done), strict=True):
+        for (place, again), row in zip(wanted, self.gradients(jobs, done=done), strict=True):
             _fill(rows[place], row, again=again)
         return pa.Table.from_pylist(rows, schema=gradients_schema(self.config.sketch_size))
 

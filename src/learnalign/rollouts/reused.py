@@ -38,7 +38,7 @@ def recent_groups(training: Path, *, steps: int, num_rollouts: int) -> dict[str,
         raise LearnAlignError(
             f"{training} holds no training's history",
             expected="the folder of a finished `learnalign train`",
-            do="check --reuse",
+            do="check rollouts.reuse",
         )
     last = max(pc.max(pq.read_table(path, columns=["step"])["step"]).as_py() for path in paths)
     found: dict[str, dict[int, Group]] = {}

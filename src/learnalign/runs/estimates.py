@@ -85,7 +85,7 @@ def estimate_training(config: Config) -> dict[str, Any]:
     """Count the steps, rollouts, tokens and minutes of a training; the last two at most."""
     from learnalign.models import num_parameters
     from learnalign.problems.pool import read_pool
-    from learnalign.runs.training import chosen_ids, selection_folder
+    from learnalign.runs.subsets import chosen_ids, selection_folder
     from learnalign.training.order import step_problems
 
     training, group = config.training, config.rollouts.num_rollouts

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from learnalign import files
@@ -91,15 +92,8 @@ def evaluate(
                 work(folder, made, "verdicts", progress=progress, redo=redo)
                 table = _scores(folder, benchmark.name, mode)
             tables.append(table)
-            scores = table["score"].to_numpy()
-            excluded = folder.excluded().num_rows
-            truncated = sum(table["num_truncated"].to_pylist()) / sum(
-                table["num_rollouts"].to_pylist()
-            )
             compared = None if others is None else _compare(table, others, config.run.seed)
-            results.append(
-                Result(benchmark.name, mode, accuracy(scores), excluded, truncated, compared)
-            )
+            results.append(_result(benchmark.name, mode, table, folder, compared))
     whole = pa.concat_tables(tables)
     path = config.run.out
     files.write_table(path / "evaluation.parquet", whole)
@@ -138,6 +132,21 @@ def _config(
             "rollouts": config.rollouts.model_copy(update=rollouts),
             "run": config.run.model_copy(update={"out": out}),
         }
+    )
+
+
+def _result(
+    benchmark: str, mode: str, table: pa.Table, folder: RunFolder, compared: Difference | None
+) -> Result:
+    """Sum up one benchmark's scores."""
+    truncated, rollouts = (pc.sum(table[c]).as_py() or 0 for c in ("num_truncated", "num_rollouts"))
+    return Result(
+        benchmark,
+        mode,
+        accuracy(table["score"].to_numpy()),
+        folder.excluded().num_rows,
+        truncated / max(1, rollouts),
+        compared,
     )
 
 

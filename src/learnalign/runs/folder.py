@@ -213,3 +213,15 @@ class RunFolder:
 
     def _save(self) -> None:
         write_manifest(self.path / "manifest.json", self.manifest)
+
+
+def scored(path: Path) -> RunFolder:
+    """Open the folder of a run that has been ranked."""
+    folder = RunFolder.existing(path, needs="verdicts")
+    if not (path / "scores.parquet").is_file():
+        raise LearnAlignError(
+            f"{path} has no scores yet",
+            expected="a run that has been ranked",
+            do=f"run `learnalign score {path} --budget K`",
+        )
+    return folder

@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 from learnalign.config import Config
 from learnalign.formats.export import Exported, export
 from learnalign.formats.recipes import write_recipe
-from learnalign.runs.folder import RunFolder
-from learnalign.runs.pipeline import scored
+from learnalign.runs.folder import RunFolder, scored
 from learnalign.verifying.gym import is_gym_row
 
 
@@ -37,22 +36,6 @@ def hand_over(
         path = folder.path / "sources" / f"source-{index:02d}.parquet"
         return pq.read_table(path) if path.is_file() else None
 
-    stages = folder.manifest.stages
-    about = {
-        "learnalign": folder.manifest.learnalign,
-        "model": config.model.model_dump(mode="json"),
-        "weights": stages["rollouts"].options.get("model.weights"),
-        "sampling": config.rollouts.model_dump(mode="json"),
-        "verifier": config.verifier.model_dump(mode="json"),
-        "gradients": config.gradients.model_dump(mode="json"),
-        "selection": config.selection.model_dump(mode="json"),
-        "seed": config.run.seed,
-        "data": {
-            "paths": list(config.data.paths),
-            "contents": stages["problems"].options.get("data.contents"),
-        },
-        "summary": folder.manifest.summary,
-    }
     where = out or folder.path / f"export-{kind}"
     done = export(
         where,
@@ -64,7 +47,7 @@ def hand_over(
         seed=config.run.seed,
         batch_size=batch_size,
         sources=original,
-        about=about,
+        about=_about(folder, config),
         scored_with=prompt_flags(config),
     )
     lengths = [
@@ -80,6 +63,26 @@ def hand_over(
         batch_size=batch_size,
     )
     return done if recipe is None else replace(done, paths=[*done.paths, recipe])
+
+
+def _about(folder: RunFolder, config: Config) -> dict[str, Any]:
+    """Say what the selection was made with, for the export's manifest."""
+    stages = folder.manifest.stages
+    return {
+        "learnalign": folder.manifest.learnalign,
+        "model": config.model.model_dump(mode="json"),
+        "weights": stages["rollouts"].options.get("model.weights"),
+        "sampling": config.rollouts.model_dump(mode="json"),
+        "verifier": config.verifier.model_dump(mode="json"),
+        "gradients": config.gradients.model_dump(mode="json"),
+        "selection": config.selection.model_dump(mode="json"),
+        "seed": config.run.seed,
+        "data": {
+            "paths": list(config.data.paths),
+            "contents": stages["problems"].options.get("data.contents"),
+        },
+        "summary": folder.manifest.summary,
+    }
 
 
 def _reward(folder: RunFolder, config: Config) -> str:

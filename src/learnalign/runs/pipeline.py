@@ -210,18 +210,6 @@ def report(folder: RunFolder, config: Config) -> Path:
     return path
 
 
-def scored(path: Path) -> RunFolder:
-    """Open the folder of a run that has been ranked."""
-    folder = RunFolder.existing(path, needs="verdicts")
-    if not (path / "scores.parquet").is_file():
-        raise LearnAlignError(
-            f"{path} has no scores yet",
-            expected="a run that has been ranked",
-            do=f"run `learnalign score {path} --budget K`",
-        )
-    return folder
-
-
 def inspect(path: Path, problem_id: str) -> dict[str, Any]:
     """Collect everything a run knows of one problem.
 

@@ -22,8 +22,7 @@ def target_ids(target: str | None, folder: RunFolder) -> frozenset[str] | None:
         return None
     path = Path(target)
     if path.is_file():
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return frozenset(line.strip() for line in lines if line.strip())
+        return frozenset(read_ids(path))
     column, equals, wanted = target.partition("=")
     if not equals:
         raise LearnAlignError(
@@ -48,3 +47,9 @@ def target_ids(target: str | None, folder: RunFolder) -> frozenset[str] | None:
             do="correct the pair",
         )
     return frozenset(found)
+
+
+def read_ids(path: Path) -> list[str]:
+    """Read a file of problem ids, one a line; empty lines do not count."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip()]

@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from learnalign.config import Config
-from learnalign.errors import LearnAlignError
-from learnalign.formats.export import draw_control
 from learnalign.runs import stages
 from learnalign.runs.config_files import write_config
-from learnalign.runs.fingerprints import fingerprint, stage_options, training_options
+from learnalign.runs.fingerprints import fingerprint, training_options
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.progress import Advance, Progress
-from learnalign.selecting.methods import luck
+from learnalign.runs.subsets import training_problems
 from learnalign.training.history import History
 from learnalign.training.order import Places, step_problems
 from learnalign.verifying.verifier import open_verifier
@@ -66,7 +63,7 @@ def train(config: Config, *, progress: Progress, redo: str | None = None) -> Tra
             for name in ("checkpoints", "model", "adapter"):
                 shutil.rmtree(folder.path / name, ignore_errors=True)
         shop = stages.Workshop(config)
-        problems = _problems(folder, config, shop, progress)
+        problems = training_problems(folder, config, shop, progress)
         order = step_problems(
             problems.num_rows,
             config.training.problems_per_step,
@@ -87,103 +84,6 @@ def train(config: Config, *, progress: Progress, redo: str | None = None) -> Tra
             _train(folder, config, shop, problems, order, progress)
         model = folder.path / ("adapter" if config.training.parameters == "lora" else "model")
         return Training(folder.path, model, folder.table("steps"))
-
-
-def _problems(
-    folder: RunFolder, config: Config, shop: stages.Workshop, progress: Progress
-) -> pa.Table:
-    """Read the problems from data, or take the chosen ones of a selection."""
-    source = selection_folder(config.data.paths)
-    count = config.training.num_problems
-    if source is None:
-        if not folder.begin("problems", stage_options(config, "problems")).complete:
-            stages.problems(folder, config, shop, progress)
-        table = folder.table("problems")
-        return table.take(_drawn(table["problem_id"].to_pylist(), count, config.run.seed))
-    chosen = chosen_ids(source, config.training.subset, seed=config.run.seed)
-    chosen = [chosen[i] for i in _drawn(chosen, count, config.run.seed)]
-    options = {"training.source": str(source.path), "training.chosen": fingerprint({"ids": chosen})}
-    if not folder.begin("problems", options).complete:
-        place = {name: i for i, name in enumerate(chosen)}
-        found = pa.concat_tables(
-            shard.filter(pc.is_in(shard["problem_id"], pa.array(chosen)))
-            for shard in source.shards("problems")
-        )
-        rank = pa.array([place[name] for name in found["problem_id"].to_pylist()])
-        table = found.take(pc.sort_indices(rank))
-        folder.write_shard("problems", 0, table, seconds=0.0)
-        folder.finish("problems")
-    return folder.table("problems")
-
-
-def _drawn(names: list[str], count: int | None, seed: int) -> list[int]:
-    """Give the places of ``count`` problems drawn by lot, in their order; of all, if None."""
-    if count is None or count >= len(names):
-        return list(range(len(names)))
-    lots = luck(names, seed + 2)
-    return sorted(sorted(range(len(names)), key=lots.__getitem__)[:count])
-
-
-def selection_folder(paths: tuple[str, ...]) -> RunFolder | None:
-    """Open the run folder that stands in place of data; None if the paths are data."""
-    if len(paths) != 1 or not (Path(paths[0]) / "manifest.json").is_file():
-        return None
-    folder = RunFolder.existing(Path(paths[0]))
-    if not (folder.path / "scores.parquet").is_file():
-        raise LearnAlignError(
-            f"{folder.path} has no scores yet",
-            expected="the folder of a finished selection",
-            do=f"run `learnalign score {folder.path} --budget K`",
-        )
-    return folder
-
-
-def chosen_ids(source: RunFolder, subset: str, *, seed: int) -> list[str]:
-    """Name a run's problems to train on, the best first.
-
-    Args:
-        source: The run.
-        subset: ``selected``; ``random``, as many as selected, drawn as an export's control is;
-            ``all``; or a file with one id a line.
-        seed: Of the draw.
-
-    Raises:
-        LearnAlignError: for an unknown subset, an id the run does not know, or nothing chosen.
-    """
-    scores = pq.read_table(source.path / "scores.parquet")
-    names: list[str] = scores["problem_id"].to_pylist()
-    selected: list[str] = scores.filter(pc.fill_null(scores["selected"], False))[
-        "problem_id"
-    ].to_pylist()
-    if subset == "all":
-        return names
-    if subset in ("selected", "random"):
-        if not selected:
-            raise LearnAlignError(
-                f"{source.path} has nothing selected",
-                expected="a selection",
-                do=f"run `learnalign score {source.path} --budget K`, or give --subset all",
-            )
-        return selected if subset == "selected" else draw_control(scores, len(selected), seed)
-    path = Path(subset)
-    if not path.is_file():
-        raise LearnAlignError(
-            f"got --subset {subset}",
-            expected="selected, random, all or a file of ids",
-            do="correct it",
-        )
-    listed = [
-        line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
-    ]
-    unknown = sorted(set(listed) - set(names))
-    if unknown or not listed:
-        raise LearnAlignError(
-            f"{path} names {len(unknown)} problems that {source.path} does not know"
-            + (f", '{unknown[0]}' first" if unknown else "; it names none at all"),
-            expected="ids of that run, one a line",
-            do="correct the file",
-        )
-    return list(dict.fromkeys(listed))
 
 
 @dataclass

@@ -12,6 +12,7 @@ import torch
 
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError, nearest
+from learnalign.formats.recipes import grpo_settings
 from learnalign.tables import ROLLOUTS
 from learnalign.training.history import History
 from learnalign.training.native import SEED_STEP, rollout_figures
@@ -98,7 +99,7 @@ def grpo_options(config: Config, per_step: int, folder: Path) -> dict[str, Any]:
         LearnAlignError: see `train`.
     """
     trl, _ = _packages()
-    training, rollouts = config.training, config.rollouts
+    training = config.training
     known = {field.name for field in fields(trl.GRPOConfig)}
     for name in training.trl:
         if name in _OURS:
@@ -113,7 +114,7 @@ def grpo_options(config: Config, per_step: int, folder: Path) -> dict[str, Any]:
                 expected=f"one of its options: {nearest(name, known)}",
                 do="correct the name",
             )
-    if rollouts.stop and training.sampling == "trl":
+    if config.rollouts.stop and training.sampling == "trl":
         raise LearnAlignError(
             "got stop strings for TRL's own sampling, which knows none",
             expected="stop strings with this project's sampling",
@@ -124,35 +125,17 @@ def grpo_options(config: Config, per_step: int, folder: Path) -> dict[str, Any]:
     device = resolve_device(config.model.device)
     return {
         "output_dir": str(folder),
-        "num_generations": rollouts.num_rollouts,
-        "per_device_train_batch_size": rollouts.num_rollouts,
-        "gradient_accumulation_steps": per_step,
-        "max_completion_length": rollouts.max_tokens,
-        "temperature": rollouts.temperature,
-        "top_p": rollouts.top_p,
-        "loss_type": config.gradients.loss,
-        "scale_rewards": config.gradients.scale_rewards,
-        "beta": training.kl_beta,
-        "epsilon": training.clip,
-        # The paper's KL term; TRL's own default multiplies it by the importance ratio.
-        "use_bias_correction_kl": False,
-        "learning_rate": training.learning_rate,
-        "lr_scheduler_type": training.schedule,
-        "warmup_steps": training.warmup_steps,
-        "max_grad_norm": training.max_grad_norm,
-        "weight_decay": 0.0,
+        **grpo_settings(config, per_step),
         "num_train_epochs": 1,
         "shuffle_dataset": False,
         "save_strategy": "steps",
         "save_steps": training.save_every,
         "save_total_limit": 2,
-        "logging_steps": 1,
         "report_to": [],
         "disable_tqdm": True,
         "use_cpu": device.type == "cpu",
         "bf16": resolve_dtype(training.dtype, device) == torch.bfloat16,
         "gradient_checkpointing": False,
-        "seed": config.run.seed,
         **training.trl,
     }
 
