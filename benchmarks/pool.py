@@ -11,7 +11,7 @@ from learnalign.config import Config
 from learnalign.gradients.engine import Group, group_rollouts
 from learnalign.runs.config_files import load_config
 from learnalign.runs.folder import RunFolder
-from learnalign.runs.pipeline import work
+from learnalign.runs.pipeline import up_to, work
 from learnalign.runs.progress import Progress
 
 MODEL = ROOT / "models" / "SmolLM2-135M-Instruct"
@@ -46,7 +46,7 @@ def verified_run(folder: Path, config: Config) -> RunFolder:
     record = run.manifest.stages.get("verdicts")
     if record is None or not record.complete:
         with run.locked():
-            work(run, config, "verdicts", progress=Progress())
+            work(run, config, up_to("verdicts", config), progress=Progress())
     return run
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 from harness import Figure, publish
 from learnalign import files
 from learnalign.selecting.alignment import alignments
-from learnalign.selecting.methods import luck, ranking
+from learnalign.selecting.order import luck, ranking
 from learnalign.sketches import from_column, to_column
 from learnalign.tables import gradients_schema
 

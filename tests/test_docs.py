@@ -11,7 +11,9 @@ import pytest
 
 from learnalign import tables
 from learnalign.cli.main import cli
+from learnalign.config import SelectionConfig
 from learnalign.runs.config_files import load_config
+from learnalign.selecting.methods import METHODS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -83,6 +85,7 @@ def test_configurations_load(tmp_path: Path) -> None:
         ("`scores.parquet`", [tables.SCORES]),
         ("`rollouts/` and `verdicts/`", [tables.ROLLOUTS, tables.VERDICTS]),
         ("`problems/` and `excluded/`", [tables.PROBLEMS, tables.EXCLUDED]),
+        ("`features/`", [tables.features_schema(16)]),
     ],
 )
 def test_columns_are_those_of_the_tables(title: str, schemas: list[tables.pa.Schema]) -> None:
@@ -91,6 +94,13 @@ def test_columns_are_those_of_the_tables(title: str, schemas: list[tables.pa.Sch
     first = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     named = {name for cell in first for name in re.findall(r"`([a-z_]+)`", cell)}
     assert named == {name for schema in schemas for name in schema.names}
+
+
+def test_methods_are_those_of_the_code() -> None:
+    text = (ROOT / "docs" / "methods.md").read_text()
+    named = re.findall(r"^\| `([a-z_]+)` \|", text, re.MULTILINE)
+    assert sorted(named) == sorted(METHODS)
+    assert all(name in (SelectionConfig.model_fields["method"].description or "") for name in named)
 
 
 def test_reasons_are_those_of_the_code() -> None:

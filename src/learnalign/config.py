@@ -143,13 +143,22 @@ class GradientConfig(Section):
     """Problems whose gradient is taken a second time on resampled rollouts, for the stability."""
 
 
+class FeatureConfig(Section):
+    """What the model is asked of a problem without sampling, for the methods that look at it."""
+
+    ratings: bool = False
+    """Ask for SelectIT's rating too: five forward passes a problem more."""
+
+
 class SelectionConfig(Section):
     """Which problems are chosen."""
 
     budget: PositiveInt | Fraction | None = None
     """K problems (an integer), or a fraction of the pool (0.1)."""
     method: str = "learnalign"
-    """learnalign, learnability, alignment, band, random."""
+    """learnalign, or one of those it is compared with (docs/methods.md): learnability, alignment,
+    inner_product, gradalign, diverse, facility_location, features, band, perplexity_top,
+    perplexity_middle, ifd, token_length, selectit, limr, history_variance, random."""
     learnability: Literal["plugin", "unbiased"] = "plugin"
     """p(1-p) as the paper has it, or its unbiased estimate G/(G-1) p(1-p)."""
     target: str | None = None
@@ -157,6 +166,9 @@ class SelectionConfig(Section):
     of problem ids (one a line)."""
     band: tuple[float, float] = (0.2, 0.8)
     """Success rates that method band keeps."""
+    history: Path | None = None
+    """What limr and history_variance look at: the folder of a training on these problems, or a
+    JSONL or Parquet file with the columns problem_id and success_rates (lists, in their order)."""
     warmup: PositiveInt | None = None
     """Problems of a short GRPO run before all else, drawn by lot; its policy is what rollouts and
     gradients are taken of. The training section says how it is done."""
@@ -239,6 +251,7 @@ class Config(Section):
     rollouts: RolloutConfig = RolloutConfig()
     verifier: VerifierConfig = VerifierConfig()
     gradients: GradientConfig = GradientConfig()
+    features: FeatureConfig = FeatureConfig()
     selection: SelectionConfig = SelectionConfig()
     training: TrainingConfig = TrainingConfig()
     stages: StagesConfig = StagesConfig()

@@ -104,6 +104,34 @@ def gradients_schema(sketch_size: int) -> pa.Schema:
     )
 
 
+def features_schema(width: int) -> pa.Schema:
+    """Give the schema of the features table, for hidden states of ``width`` values.
+
+    A mean negative log-likelihood (nll) is in nats a token; its exponential is the perplexity. It
+    is null where there is no token to predict, where the text is longer than the model's context,
+    and where it is not finite.
+
+    ``hidden`` is divided by its Euclidean norm, so that float16 cannot overflow; the inner product
+    of two rows is their cosine. It is fixed-size binary, as `gradients_schema` describes.
+
+    Example:
+        >>> schema = features_schema(16)
+        >>> str(schema.field("hidden").type), schema.field("hidden").metadata[b"size"]
+        ('fixed_size_binary[32]', b'16')
+    """
+    return pa.schema(
+        [
+            ("problem_id", pa.string()),
+            ("num_prompt_tokens", pa.int64()),
+            ("prompt_nll", pa.float64()),  # of the prompt's tokens but the first
+            ("answer_nll", pa.float64()),  # of the gold answer's tokens after the prompt
+            ("answer_alone_nll", pa.float64()),  # of the gold answer's tokens without the prompt
+            ("rating", pa.float64()),  # SelectIT's, 0 to 5; null where the model was not asked
+            sketch_field("hidden", width),  # what the head sees at the prompt's last token
+        ]
+    )
+
+
 #: One row a rollout of a training, in the order of the steps.
 HISTORY = pa.schema(
     [

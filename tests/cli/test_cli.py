@@ -35,8 +35,8 @@ def run(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 VERBS = (
-    "select", "warmup", "stages", "rollout", "gradients", "score", "train", "evaluate", "export",
-    "report", "prompt", "inspect",
+    "select", "warmup", "stages", "rollout", "gradients", "score", "compare", "train", "evaluate",
+    "export", "report", "prompt", "inspect",
 )  # fmt: skip
 
 
@@ -90,6 +90,7 @@ def test_heavy_packages_stay_out_of_the_import() -> None:
         (("train", "MODEL", "DATA", "--trainer", "verl"), "'native' or 'trl'"),
         (("train", "MODEL", "DATA", "--set", "training.stepz=3"), "nearest is 'steps'"),
         (("train", "MODEL", "DATA", "--steps", "1", "--redo", "verdicts"), "got --redo verdicts"),
+        (("train", "MODEL", "DATA", "--subset", "random"), "got --subset random for pool.jsonl"),
         (("warmup", "MODEL"), "got no data"),
         (("stages", "MODEL", "DATA", "--easy-share", "1"), "stages.easy_share"),
         (("evaluate", "MODEL", "gsm9k"), "the nearest is 'gsm8k'"),
@@ -170,6 +171,47 @@ def test_score_again(run: Path) -> None:
     )
 
 
+def test_compare(run: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    before = (run / "scores.parquet").read_bytes()
+    unasked = _call("compare", str(run), "--methods", "selectit", "--budget", "3")
+    assert unasked.returncode == 2
+    assert "--set features.ratings=true" in unasked.stderr
+    methods = "learnalign,learnability,features,ifd,selectit,random"
+    flags = ["--methods", methods, "--budget", "0.4", "--out", str(tmp_path)]
+    asked = ["--set", "features.ratings=true"]
+    done = _call("compare", str(run), *flags, *asked)
+    assert done.returncode == 0, done.stderr
+    assert "What each would train on" in done.stdout
+    chosen = {name: (tmp_path / f"{name}.txt").read_text().split() for name in methods.split(",")}
+    assert {len(names) for names in chosen.values()} == {4}
+    scores = pq.read_table(run / "scores.parquet")
+    # The run's own choice stands.
+    assert (run / "scores.parquet").read_bytes() == before
+    assert "budget: 4\n  method: learnalign\n" in (run / "config.yaml").read_text()
+    found = json.loads((tmp_path / "compare.json").read_text())
+    for row, one in zip(found["overlaps"], chosen.values(), strict=True):
+        assert row == [len(set(one) & set(other)) / 4 for other in chosen.values()]
+    rates = {r["problem_id"]: r["success_rate"] for r in scores.to_pylist()}
+    for choice in found["choices"]:
+        mine = [rates[name] for name in chosen[choice["method"]]]
+        assert choice["success_rate"] == pytest.approx(sum(mine) / 4)
+        assert choice["with_signal"] == sum(0 < rate < 1 for rate in mine) / 4
+    again = _call("compare", str(run), "--budget", "4", *asked, "--json", "--out", str(tmp_path))
+    assert json.loads(again.stdout)["num_problems"] == scores.num_rows
+    assert "features" in json.loads((run / "manifest.json").read_text())["stages"]
+
+
+def test_compare_needs_a_budget_and_known_methods(run: Path, tmp_path: Path) -> None:
+    wrong = _call("compare", str(run), "--methods", "learnalin", "--budget", "3")
+    assert wrong.returncode == 2
+    assert "the nearest is 'learnalign'" in wrong.stderr
+    lacking = _call("compare", str(run), "--methods", "limr", "--budget", "3")
+    assert lacking.returncode == 2
+    assert "--history TRAINING" in lacking.stderr
+
+
 def test_inspect_and_report(run: Path) -> None:
     import pyarrow.parquet as pq
 
@@ -200,6 +242,13 @@ def test_export(run: Path, kind: str) -> None:
     assert told == (kind in {"trl", "verl"})
     about = json.loads(Path(plain["paths"][2]).read_text())["about"]
     assert about["model"]["path"]
+
+
+def test_export_of_prompts_that_messages_cannot_hold(run: Path) -> None:
+    done = _call("export", str(run), "--as", "trl", "--prompts", "scored")
+    assert (done.returncode, "scored with --assistant-prefix" in done.stderr) == (2, True)
+    done = _call("export", str(run), "--as", "trl", "--prompts", "mine")
+    assert (done.returncode, "got --prompts mine" in done.stderr) == (2, True)
 
 
 def test_rollout_then_gradients_then_score(smollm2: Path, tmp_path: Path) -> None:

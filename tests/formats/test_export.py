@@ -458,3 +458,56 @@ def test_a_runs_manifest_is_never_overwritten(run, tmp_path):
     with pytest.raises(LearnAlignError, match="not an export's"):
         run("ids")
     assert manifest.read_text() == '{"stages": {}}'
+
+
+def scored(messages, row):
+    """What a run asks: a system prompt, and an instruction that looks at the row."""
+    last = {"role": "user", "content": f"{messages[-1]['content']} {len(json.loads(row))}"}
+    return [{"role": "system", "content": "Be brief."}, last]
+
+
+@pytest.mark.parametrize("own", [None, "raw text", [{"role": "user", "content": "mine"}]])
+def test_trl_prompts_as_they_were_scored(run, tmp_path, own):
+    values = {"level": 1} if own is None else {"prompt": own, "level": 1}
+    pool = [problem(i, values, messages=[{"role": "user", "content": f"q{i}"}]) for i in (0, 1)]
+    done, out = run("trl", pool, selected=(1,), asked=scored, scored_with=("--system",))
+    for stem, number in (("selected", 1), ("control", None)):
+        (row,) = load(out / f"{stem}.jsonl", tmp_path)
+        number = row["learnalign_problem_id"][1:] if number is None else number
+        assert row["prompt"] == [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": f"q{number} {len(values)}"},
+        ]
+        assert row["level"] == 1
+    assert done.warnings == []
+    assert any("in the place of your own" in hint for hint in done.hints) == (own is not None)
+    assert json.loads(done.paths[-1].read_text())["prompts"] == "scored"
+
+
+@pytest.mark.parametrize("form", ["verl's", "verl's, typed", "built"])
+def test_verl_prompts_as_they_were_scored(run, form):
+    rows = verl_rows(2) if form != "built" else [{"question": "q0"}, {"question": "q1"}]
+    if form == "verl's, typed":  # a field more than role and content
+        for row in rows:
+            row["prompt"][0]["name"] = "Ann"
+    pool = [
+        problem(i, row, messages=[{"role": "user", "content": f"q{i}"}])
+        for i, row in enumerate(rows)
+    ]
+    originals = {0: pa.Table.from_pylist(rows)} if form == "verl's, typed" else {}
+    done, out = run(
+        "verl", pool, selected=(1, 0), control=False, originals=originals, asked=scored,
+        scored_with=("--instruction",),
+    )  # fmt: skip
+    written = pq.read_table(out / "selected.parquet").to_pylist()
+    told = [[(m["role"], m["content"]) for m in row["prompt"]] for row in written]
+    width = len(rows[0])
+    assert told == [[("system", "Be brief."), ("user", f"q{i} {width}")] for i in (1, 0)]
+    assert [row["extra_info"]["learnalign_rank"] for row in written] == [1, 2]
+    assert done.warnings == []
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "ids"])
+def test_formats_without_prompts_have_none_that_were_scored(run, kind):
+    with pytest.raises(LearnAlignError, match=f"--prompts scored with --as {kind}"):
+        run(kind, asked=scored)

@@ -108,6 +108,24 @@ def test_verls_script_says_what_the_run_was(tmp_path):
     assert verl_options(own)["reward.custom_reward_function.path"] == "pkg://mine.rewards"
 
 
+def test_verls_script_says_what_verl_would_do_otherwise():
+    """By default verl saves nothing, decays weights, and clips at 0.2 whatever clip_ratio is."""
+    changes = {"training.clip": 0.3, "training.save_every": 7}
+    config = load_config(overrides={"model.path": "m", **changes})
+    options = verl_options(verl_recipe(config, Path("d"), reward="math", longest=9, batch_size=4))
+    actor = "actor_rollout_ref.actor."
+    for name in ("clip_ratio", "clip_ratio_low", "clip_ratio_high"):
+        assert float(options[actor + name]) == 0.3
+    assert options["trainer.save_freq"] == "7"
+    assert float(options[actor + "optim.weight_decay"]) == 0.0
+    assert trl_recipe(config, Path("d"), reward="math", batch_size=4)["weight_decay"] == 0.0
+    assert "hf_model" in yaml.safe_load(options[actor + "checkpoint.save_contents"])
+    # verl would write an adapter's weights into a model folder under names that no model has.
+    config = load_config(overrides={"model.path": "m", "training.parameters": "lora"})
+    script = verl_recipe(config, Path("d"), reward="math", longest=9, batch_size=4)
+    assert "save_contents" not in script
+
+
 def test_verls_option_tree_knows_every_option():
     spec = importlib.util.find_spec("verl")
     if spec is None or not spec.submodule_search_locations:

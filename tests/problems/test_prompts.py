@@ -36,6 +36,18 @@ def test_chat_template_with_system_instruction_and_prefix(tokenizer: Any) -> Non
     assert MESSAGES == [{"role": "user", "content": "What is 6 + 4?"}]
 
 
+def test_what_was_asked_makes_the_prompt_under_the_chat_template(tokenizer: Any) -> None:
+    config = PromptConfig(system="Be short.", instruction="Of {{ row.metadata.expression }}.")
+    prompter = Prompter(tokenizer, config)
+    asked = prompter.asked([{"role": "system", "content": "Be long."}, *MESSAGES], ROW)
+    assert asked == [
+        {"role": "system", "content": "Be short."},
+        {"role": "user", "content": "What is 6 + 4?\nOf 6 + 4."},
+    ]
+    text = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+    assert text == prompter(MESSAGES, ROW)[0]
+
+
 def test_own_template_as_text_and_as_file(tokenizer: Any, tmp_path: Path) -> None:
     text, _ = Prompter(tokenizer, PromptConfig(template="Q: {{ question }}\nA:"))(MESSAGES, ROW)
     assert text == "Q: What is 6 + 4?\nA:"

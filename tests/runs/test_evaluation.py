@@ -71,6 +71,19 @@ def test_what_cannot_be_evaluated_says_so(smollm2, tmp_path):
         evaluate(config, [BENCHMARK, BENCHMARK], progress=QUIET)
     with pytest.raises(LearnAlignError, match="is no evaluation"):
         evaluate(config, [BENCHMARK], against=tmp_path, progress=QUIET)
+    with pytest.raises(LearnAlignError, match="nothing is left to measure"):
+        evaluate(config, [BENCHMARK], greedy=False, progress=QUIET)
+
+
+def test_what_belongs_to_selecting_does_not_stop_an_evaluation(smollm2, tmp_path):
+    """One file of options for every verb: its budget may be larger than a benchmark."""
+    config = configure(
+        smollm2, tmp_path / "e", selection__budget=1000, selection__warmup=300, data__limit=2
+    )
+    (result,) = evaluate(config, [BENCHMARK], progress=QUIET).results
+    assert result.accuracy.num_problems == 2
+    kept = load_config(tmp_path / "e" / "chain_sum" / "pass-1" / "config.yaml")
+    assert (kept.selection.budget, kept.selection.warmup) == (None, None)
 
 
 @needs_shared
@@ -162,6 +175,13 @@ def test_from_the_command_line(smollm2, tmp_path):
         "--out",
         str(tmp_path / "e"),
     ]
+    plan = subprocess.run(
+        [*command, "--samples", "3", "--dry-run"], capture_output=True, text=True, timeout=200
+    )
+    assert plan.returncode == 0, plan.stderr
+    assert "  chain_sum:\n    pass@1:\n      problems: 6\n" in plan.stdout
+    assert "max_tokens: 5" in plan.stdout
+    assert not (tmp_path / "e").exists()
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     assert "Accuracy, 95 % intervals" in done.stdout

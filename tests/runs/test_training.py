@@ -19,10 +19,12 @@ from safetensors.torch import load_file
 
 from learnalign import load_config
 from learnalign.errors import LearnAlignError
+from learnalign.runs.estimates import estimate_training
 from learnalign.runs.pipeline import run
 from learnalign.runs.progress import Progress
 from learnalign.runs.subsets import chosen_ids
 from learnalign.runs.training import train
+from learnalign.runs.warmup import warming
 from learnalign.training.history import success_history
 
 QUIET = Progress("none")
@@ -201,6 +203,28 @@ def test_subsets_of_a_selection(selection, tmp_path) -> None:
         chosen_ids(folder, str(ids), seed=0)
     with pytest.raises(LearnAlignError, match="got --subset best"):
         chosen_ids(folder, "best", seed=0)
+
+
+@pytest.mark.parametrize("subset", ["random", "all", "ids.txt"])
+def test_data_have_no_subsets(subset, smollm2, tmp_path) -> None:
+    config = configure(smollm2, tmp_path / "t", training__subset=subset)
+    with pytest.raises(LearnAlignError, match=f"got --subset {subset} for reasoning-gym"):
+        train(config, progress=QUIET)
+    with pytest.raises(LearnAlignError, match=f"got --subset {subset} for reasoning-gym"):
+        estimate_training(config)
+    assert not (tmp_path / "t" / "problems").exists()
+
+
+def test_a_warm_up_leaves_the_final_trainings_subset_alone(selection, smollm2, tmp_path) -> None:
+    """One file of options for every verb may name it."""
+    config = configure(smollm2, tmp_path / "w", training__subset="random")
+    warm = warming(config, 2)
+    assert (warm.training.subset, warm.training.num_problems) == ("selected", 2)
+    assert estimate_training(warm)["problems"] == 2
+    # On a selection it is what it is anywhere else.
+    paths = (str(selection.path),)
+    config = configure(smollm2, tmp_path / "w", training__subset="all", data__paths=paths)
+    assert estimate_training(warming(config, 5))["problems"] == 5
 
 
 def test_lora_warm_up_within_a_selection(smollm2, tmp_path) -> None:

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from learnalign.errors import LearnAlignError
-from learnalign.selecting.methods import Candidates, budget_count, luck, method_named, ranking
+from learnalign.selecting.candidates import Candidates
+from learnalign.selecting.methods import method_named
+from learnalign.selecting.order import budget_count, luck, ranking
 
 POOL = Candidates(
     learnability=np.array([0.25, 0.1, 0.0, 0.2]),
@@ -27,7 +29,7 @@ POOL = Candidates(
     ],
 )
 def test_order_by_hand(name, order):
-    assert ranking(method_named(name)(POOL), POOL.luck).tolist() == order
+    assert ranking(method_named(name).score(POOL), POOL.luck).tolist() == order
 
 
 @given(st.permutations(list(range(12))), st.integers(0, 3))

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from learnalign.selecting.methods import Candidates, learnability, ranking
+from learnalign.selecting.by_rollouts import learnability
+from learnalign.selecting.candidates import Candidates
+from learnalign.selecting.order import ranking
 from learnalign.selecting.stability import stability
 
 

@@ -22,6 +22,7 @@ from learnalign.cli import options as o
 @o.options("rollouts.recorded", "verifier.kind", *o.PROMPT, "data.prompt_column")
 @o.options("data.answer_column", "data.limit", *o.MODEL, *o.RUN)
 @o.config_options
+@click.option("--dry-run", is_flag=True, help="Print the resolved options and the work to be done.")
 @click.option("--redo", metavar="STAGE", help="Make a table (and those after it) anew.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def command(
@@ -32,6 +33,7 @@ def command(
     against: Path | None,
     config: Path | None,
     sets: tuple[str, ...],
+    dry_run: bool,
     redo: str | None,
     as_json: bool,
     **flags: Any,
@@ -48,12 +50,19 @@ def command(
     """  # noqa: D301
     given = {"run__out": "runs/evaluate"} | {k: v for k, v in flags.items() if v is not None}
     resolved = o.config_from(config, sets, given, model__path=model or None)
+    named = list(benchmarks) or list(resolved.data.paths)
+    if dry_run:
+        from learnalign.runs.estimates import dry_run_evaluation as plan
+
+        greedy = not no_greedy
+        click.echo(plan(resolved, named, samples=samples, greedy=greedy, as_json=as_json))
+        return
     from learnalign.runs.evaluation import evaluate
     from learnalign.runs.progress import Progress
 
     done = evaluate(
         resolved,
-        list(benchmarks) or list(resolved.data.paths),
+        named,
         samples=samples,
         greedy=not no_greedy,
         against=against,

@@ -15,6 +15,12 @@ from learnalign.cli import options as o
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; default: RUN/export-FORMAT.")
 @click.option("--order", default="score", show_default=True, help="score, or the pool's own order.")
+@click.option(
+    "--prompts",
+    default="own",
+    show_default=True,
+    help="For trl and verl: own of your rows, or scored, with the run's system and instruction.",
+)
 @click.option("--batch-size", type=int, help="Prompts a training step takes: warns of lost rows.")
 @click.option("--no-control", is_flag=True, help="No equal-size random control beside it.")
 @click.option("--json", "as_json", is_flag=True, help="Print paths and warnings as JSON.")
@@ -23,6 +29,7 @@ def command(
     kind: str,
     out: Path | None,
     order: str,
+    prompts: str,
     batch_size: int | None,
     no_control: bool,
     as_json: bool,
@@ -31,7 +38,7 @@ def command(
 
     \b
       learnalign export runs/x --as trl --batch-size 8
-      learnalign export runs/x --as verl --batch-size 64 --order pool
+      learnalign export runs/x --as verl --batch-size 64 --prompts scored
     """  # noqa: D301
     resolved = o.run_config(run)
     from learnalign.runs.handover import hand_over
@@ -42,6 +49,7 @@ def command(
         kind,
         out=out,
         order=order,
+        prompts=prompts,
         batch_size=batch_size,
         control=not no_control,
     )

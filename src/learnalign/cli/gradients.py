@@ -17,10 +17,10 @@ def command(run: Path, sets: tuple[str, ...], redo: str | None, **flags: Any) ->
     """Take the policy gradient of each problem of RUN that has a signal."""
     resolved = o.run_config(run, sets, flags)
     from learnalign.runs.folder import RunFolder
-    from learnalign.runs.pipeline import work
+    from learnalign.runs.pipeline import up_to, work
     from learnalign.runs.progress import Progress
 
     folder = RunFolder.existing(run, needs="verdicts")
     with folder.locked():
-        work(folder, resolved, "gradients", progress=Progress(), redo=redo)
+        work(folder, resolved, up_to("gradients", resolved), progress=Progress(), redo=redo)
     click.echo(f"next: learnalign score {run} --budget K")

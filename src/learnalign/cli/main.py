@@ -13,6 +13,7 @@ _VERBS = {
     "rollout": "Sample and verify rollouts, nothing else.",
     "gradients": "Take the policy gradients of a run that has rollouts.",
     "score": "Rank the problems of a run anew: another budget, method or target.",
+    "compare": "Let several methods choose from a run: overlaps, success rates, lengths.",
     "train": "Train a model by GRPO on the chosen problems.",
     "evaluate": "Measure a model's accuracy on benchmarks.",
     "export": "Hand the selection over to a trainer.",

@@ -33,14 +33,14 @@ def command(
         config, sets, flags, model__path=model or None, data__paths=data or None
     )
     from learnalign.runs.folder import RunFolder
-    from learnalign.runs.pipeline import work
+    from learnalign.runs.pipeline import up_to, work
     from learnalign.runs.progress import Progress
     from learnalign.runs.stages import figures
 
     folder = RunFolder(resolved.run.out)
     with folder.locked():
         progress = Progress("none" if as_json else "auto")
-        work(folder, resolved, "verdicts", progress=progress, redo=redo)
+        work(folder, resolved, up_to("verdicts", resolved), progress=progress, redo=redo)
         table = figures(folder)
     rates = [rate for rate in table["success_rate"].to_pylist() if rate is not None]
     counts = {

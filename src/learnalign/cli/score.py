@@ -20,10 +20,8 @@ def command(run: Path, sets: tuple[str, ...], as_json: bool, **flags: Any) -> No
     from learnalign.cli.telling import tell
     from learnalign.runs.folder import RunFolder
     from learnalign.runs.pipeline import score
-    from learnalign.selecting.methods import NEED_GRADIENTS
 
-    needs = "gradients" if resolved.selection.method in NEED_GRADIENTS else "verdicts"
-    folder = RunFolder.existing(run, needs=needs)
+    folder = RunFolder.existing(run, needs="verdicts")
     with folder.locked():
         done = score(folder, resolved)
     if as_json:

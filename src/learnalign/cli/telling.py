@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from learnalign.runs.comparing import Comparison
 from learnalign.runs.evaluation import Evaluation
 from learnalign.runs.pipeline import Selection
 from learnalign.runs.staging import Stage
@@ -33,7 +34,7 @@ def tell(selection: Selection) -> None:
         )
     if len(ranked) > 1:
         console.print(_groups(ranked))
-        console.print(_first(ranked))
+        console.print(_first(ranked, summary["method"]))
     for warning in summary["warnings"]:
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
     out = selection.path
@@ -136,6 +137,52 @@ def tell_stages(stages: list[Stage], out: Path) -> None:
     )
 
 
+def tell_comparison(comparison: Comparison) -> None:
+    """Print whom each method would choose, and how far they agree."""
+    console = Console(highlight=False)
+    table = Table(title="What each would train on", title_justify="left")
+    table.add_column("method")
+    for name in (
+        "problems",
+        "success rate",
+        "with signal",
+        "response tokens",
+        "prompt tokens",
+        "chosen again",
+    ):
+        table.add_column(name, justify="right")
+    table.add_column("most from")
+    for choice in comparison.choices:
+        most = [f"{escape(n or 'no source')} {k}" for n, k in list(choice.sources.items())[:2]]
+        table.add_row(
+            escape(choice.label),
+            str(len(choice.problem_ids)),
+            f"{choice.success_rate:.2f}",
+            f"{choice.with_signal:.0%}",
+            f"{choice.response_tokens:.1f}",
+            f"{choice.prompt_tokens:.1f}",
+            "" if choice.stability is None else f"{choice.stability:.0%}",
+            ", ".join(most),
+        )
+    console.print(table)
+    grid = Table(title="Share of the row's problems that the column has", title_justify="left")
+    grid.add_column("")
+    for place, _ in enumerate(comparison.choices, 1):
+        grid.add_column(str(place), justify="right")
+    for place, (choice, row) in enumerate(
+        zip(comparison.choices, comparison.overlaps, strict=True), 1
+    ):
+        grid.add_row(f"{place} {escape(choice.label)}", *(f"{value:.2f}" for value in row))
+    console.print(grid)
+    chosen = max(len(choice.problem_ids) for choice in comparison.choices)
+    console.print(
+        f"Two draws by lot would share {chosen / comparison.num_problems:.2f}.\n"
+        f"\npicture   {comparison.path}/compare.html\nfigures   {comparison.path}/compare.json\n"
+        f"ids       {comparison.path}/METHOD.txt, for learnalign train MODEL RUN --subset FILE",
+        soft_wrap=True,
+    )
+
+
 def tell_evaluation(evaluation: Evaluation) -> None:
     """Print accuracies with their 95 % intervals, and differences where there are any."""
     console = Console(highlight=False)
@@ -188,10 +235,11 @@ def _groups(ranked: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _first(ranked: list[dict[str, Any]]) -> Table:
+def _first(ranked: list[dict[str, Any]], method: str) -> Table:
     table = Table(title="Why: the first of the ranking", title_justify="left")
     table.add_column("problem")
-    for name in ("score", "= p(1-p)", "x alignment", "p", "chosen again"):
+    factors = ("= p(1-p)", "x alignment") if method == "learnalign" else ("p(1-p)", "alignment")
+    for name in ("score", *factors, "p", "chosen again"):
         table.add_column(name, justify="right")
     for row in ranked[:5]:
         again = row["stability"]

@@ -46,10 +46,9 @@ def command(
     resolved = o.training_config(model, data, config, sets, flags, out="runs/warmup")
     if dry_run:
         from learnalign.runs.estimates import dry_run_training as plan
+        from learnalign.runs.warmup import warming
 
-        training = resolved.training.model_copy(update={"num_problems": problems})
-        resolved = resolved.model_copy(update={"training": training})
-        click.echo(plan(resolved, as_json=as_json))
+        click.echo(plan(warming(resolved, problems), as_json=as_json))
         return
     from learnalign.cli.telling import tell_training, training_summary
     from learnalign.runs.progress import Progress

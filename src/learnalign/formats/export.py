@@ -14,7 +14,7 @@ from learnalign import files
 from learnalign.errors import LearnAlignError, nearest
 from learnalign.formats.jsonl import jsonl_lines
 from learnalign.formats.parquet import explained, parquet_table, verl_table
-from learnalign.formats.rows import Notes, Sources, blocks, gather
+from learnalign.formats.rows import Asked, Notes, Sources, blocks, gather, with_asked
 
 FORMATS = ("trl", "verl", "jsonl", "parquet", "ids")
 
@@ -53,6 +53,7 @@ def export(
     seed: int = 0,
     batch_size: int | None = None,
     scored_with: Sequence[str] = (),
+    asked: Asked | None = None,
 ) -> Exported:
     r"""Write the selected problems' own rows, with our columns, in a trainer's format.
 
@@ -70,13 +71,15 @@ def export(
         batch_size: Prompts a training step takes, to check that no row is lost.
         scored_with: Flags that changed the prompts which were scored (``--system``), for a warning:
             the messages that go out are those of the data.
+        asked: Makes of a problem's messages those that were scored; they then go out as `prompt`,
+            for trl and verl. None leaves the data's own.
 
     Returns:
         The paths, warnings and hints.
 
     Raises:
-        LearnAlignError: for an unknown kind or order, an empty selection, a folder that is not
-            an export's, or rows that do not fit the format.
+        LearnAlignError: for an unknown kind or order, ``asked`` for a format without prompts, an
+            empty selection, a folder that is not an export's, or rows that do not fit the format.
 
     Example:
         >>> import tempfile
@@ -91,12 +94,20 @@ def export(
         (['selected.txt', 'control.txt', 'manifest.json'], 'b\n')
     """
     _check(out, kind, order, batch_size)
+    if asked is not None and kind not in _HINTS:
+        raise LearnAlignError(
+            f"got --prompts scored with --as {kind}, which hands out your rows as they are",
+            expected="trl or verl, whose rows are prompted with",
+            do="give --as trl or --as verl, or leave --prompts out",
+        )
     notes = Notes()
     lists = {"selected": _selected(scores, order)}
     if control:
         lists["control"] = draw_control(scores, len(lists["selected"]), seed, order)
     _note_sizes(lists, scores.num_rows, batch_size, notes)
     pool = gather(problems(), [name for names in lists.values() for name in names])
+    if asked is not None:
+        pool = with_asked(pool, asked)
     paths = []
     for stem, names in lists.items():
         path = out / f"{stem}.{_SUFFIXES.get(kind, 'txt')}"
@@ -104,12 +115,13 @@ def export(
         paths.append(path)
     if kind in _HINTS:
         notes.hint(_HINTS[kind])
-        if scored_with:
+        if scored_with and asked is None:
             notes.warn(
                 f"the model was scored with {', '.join(scored_with)}, which `prompt` does not "
-                "hold: train with the same, or the scores are of other prompts"
+                "hold: give --prompts scored, or the scores are of other prompts"
             )
     facts = {"about": about, "format": kind, "order": order, "seed": seed, "batch_size": batch_size}
+    facts["prompts"] = "own" if asked is None else "scored"
     counts = {"pool": scores.num_rows, **{stem: len(names) for stem, names in lists.items()}}
     written = dict(zip(paths, lists.values(), strict=True))
     manifest = _write_manifest(out, {"kind": _KIND, **facts, "counts": counts}, written, notes)

@@ -80,12 +80,16 @@ def _listed(names: set[str]) -> str:
 
 
 def _trl_columns(part: Block, rows: list[dict[str, Any]], notes: Notes) -> list[dict[str, Any]]:
-    messages = part.problems["messages"].to_pylist()
+    scored = part.asked is not None
+    messages = (part.problems["messages"] if part.asked is None else part.asked).to_pylist()
     answers = part.problems["answer"].to_pylist()
     added: list[dict[str, Any]] = []
     for row, chat, answer in zip(rows, messages, answers, strict=True):
         extra: dict[str, Any] = {}
-        if row.get("prompt") is None:
+        if scored and row.get("prompt") is not None:
+            extra["prompt"] = chat
+            notes.hint("`prompt` is the chat messages that were scored, in the place of your own")
+        elif row.get("prompt") is None:
             extra["prompt"] = chat
             notes.hint("`prompt` was added: the chat messages that were scored")
         elif not (isinstance(row["prompt"], str) or is_messages(row["prompt"])):
@@ -94,6 +98,7 @@ def _trl_columns(part: Block, rows: list[dict[str, Any]], notes: Notes) -> list[
             extra["solution"] = answer
             notes.hint("`solution` was added: the gold answer, for TRL's accuracy_reward")
         added.append(extra)
-    prompts = [{**row, **extra}["prompt"] for row, extra in zip(rows, added, strict=True)]
-    check_prompts(prompts, part.problems, notes)
+    if not scored:
+        prompts = [{**row, **extra}["prompt"] for row, extra in zip(rows, added, strict=True)]
+        check_prompts(prompts, part.problems, notes)
     return added

@@ -91,7 +91,14 @@ def _is_verl_schema(schema: pa.Schema) -> bool:
 
 def _with_ours(part: Block, notes: Notes) -> pa.Table:
     table = part.arrow()
-    check_prompts(table["prompt"].to_pylist(), part.problems, notes)
+    if part.asked is None:
+        check_prompts(table["prompt"].to_pylist(), part.problems, notes)
+    else:
+        notes.hint("`prompt` is the messages that were scored, in the place of your own")
+        place = table.schema.get_field_index("prompt")
+        field = table.schema.field(place)
+        asked = pa.array(part.asked.to_pylist(), field.type)
+        table = table.set_column(place, field, asked)
     place = table.schema.get_field_index("extra_info")
     if place < 0 or pa.types.is_null(table.schema.field(place).type):
         table = table if place < 0 else table.remove_column(place)
@@ -131,7 +138,7 @@ def _built(part: Block, notes: Notes) -> pa.Table:
     return pa.table(
         {
             "data_source": problems["source"],
-            "prompt": problems["messages"],
+            "prompt": problems["messages"] if part.asked is None else part.asked,
             "ability": pa.array(["math"] * count),
             "reward_model": _struct(reward_model),
             "extra_info": _struct(extra_info),

@@ -10,6 +10,7 @@ from learnalign import files
 from learnalign.config import Config
 
 _REWARDS = "learnalign.verifying.rewards"
+_WEIGHT_DECAY = 0.0
 _VERL_LOSSES = {
     "grpo": "seq-mean-token-mean",
     "dr_grpo": "seq-mean-token-sum-norm",
@@ -92,7 +93,7 @@ def grpo_settings(config: Config, batch_size: int) -> dict[str, Any]:
         "lr_scheduler_type": training.schedule,
         "warmup_steps": training.warmup_steps,
         "max_grad_norm": training.max_grad_norm,
-        "weight_decay": 0.0,
+        "weight_decay": _WEIGHT_DECAY,
         "logging_steps": 1,
         "seed": config.run.seed,
     }
@@ -117,9 +118,12 @@ def verl_recipe(config: Config, data: Path, *, reward: str, longest: int, batch_
         "data.shuffle": training.shuffled,
         "actor_rollout_ref.model.path": config.model.path,
         "actor_rollout_ref.actor.optim.lr": training.learning_rate,
+        "actor_rollout_ref.actor.optim.weight_decay": _WEIGHT_DECAY,
         "actor_rollout_ref.actor.ppo_mini_batch_size": batch_size,
         "actor_rollout_ref.actor.use_dynamic_bsz": True,
         "actor_rollout_ref.actor.clip_ratio": training.clip,
+        "actor_rollout_ref.actor.clip_ratio_low": training.clip,  # verl reads these two, and
+        "actor_rollout_ref.actor.clip_ratio_high": training.clip,  # they have defaults of their own
         "actor_rollout_ref.actor.loss_agg_mode": _VERL_LOSSES[config.gradients.loss],
         "actor_rollout_ref.actor.use_kl_loss": training.kl_beta > 0.0,
         "actor_rollout_ref.actor.kl_loss_coef": training.kl_beta,
@@ -134,6 +138,7 @@ def verl_recipe(config: Config, data: Path, *, reward: str, longest: int, batch_
         "trainer.total_epochs": training.epochs,
         "trainer.val_before_train": False,
         "trainer.test_freq": -1,
+        "trainer.save_freq": training.save_every,  # verl's default saves nothing at all
         "trainer.default_local_dir": f"{data.parent}/trained",
         "trainer.logger": "[console]",
     }
@@ -142,6 +147,9 @@ def verl_recipe(config: Config, data: Path, *, reward: str, longest: int, batch_
     if training.parameters == "lora":
         options["actor_rollout_ref.model.lora_rank"] = training.lora_rank
         options["actor_rollout_ref.model.lora_alpha"] = 2 * training.lora_rank
+    else:  # a model folder too, as `learnalign evaluate` reads it
+        contents = "[model,optimizer,extra,hf_model]"
+        options["actor_rollout_ref.actor.checkpoint.save_contents"] = contents
     lines = [f"  {name}={shlex.quote(_plain(value))}" for name, value in options.items()]
     return (
         "#!/usr/bin/env bash\n"

@@ -27,6 +27,9 @@ _NEEDED = [
 
 Sources = Callable[[int], pa.Table | None]
 
+#: From a problem's messages and its row as JSON text to the messages that were scored.
+Asked = Callable[[list[dict[str, str]], str], list[dict[str, str]]]
+
 
 @dataclass(frozen=True)
 class Notes:
@@ -67,6 +70,11 @@ class Block:
             ours=self.ours.take(chosen),
             typed=None if self.typed is None else self.typed.take(chosen),
         )
+
+    @property
+    def asked(self) -> pa.ChunkedArray | None:
+        """The messages that were scored, if they are to go out; see `with_asked`."""
+        return self.problems["asked"] if "asked" in self.problems.column_names else None
 
     def dicts(self) -> list[dict[str, Any]]:
         """Give the user's rows as Python values."""
@@ -114,6 +122,13 @@ def gather(problems: Iterable[pa.Table], problem_ids: Sequence[str]) -> pa.Table
             do="run `learnalign select` again with the same --out",
         )
     return pa.concat_tables(found)
+
+
+def with_asked(pool: pa.Table, asked: Asked) -> pa.Table:
+    """Put the column ``asked`` beside the problems: the messages with what the run added."""
+    rows = zip(pool["messages"].to_pylist(), pool["row"].to_pylist(), strict=True)
+    column = pa.array([asked(messages, row) for messages, row in rows], pool["messages"].type)
+    return pool.append_column("asked", column)
 
 
 def blocks(
@@ -216,6 +231,7 @@ def check_prompts(prompts: Iterable[Any], problems: pa.Table, notes: Notes) -> N
         if not same:
             notes.warn(
                 "some rows keep a `prompt` of their own that is not what the model was scored on "
-                "(a template, system prompt or instruction was added): train with the same prompt"
+                "(a template, system prompt or instruction was added): train with the same prompt, "
+                "or give --prompts scored"
             )
             return

@@ -9,7 +9,7 @@ from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from learnalign.gradients import attention
-from learnalign.gradients.head import Head
+from learnalign.gradients.head import PolicyHead
 from learnalign.gradients.layout import Pack
 
 
@@ -23,7 +23,7 @@ class Backward:
 
     def __init__(self, model: Any, *, temperature: float) -> None:
         self.model, self.temperature = model.eval(), temperature
-        self.head = Head(model)
+        self.head = PolicyHead(model)
         # Weights that are watched from outside need no gradient; the graph begins at the embedding.
         model.get_input_embeddings().register_forward_hook(_begin_graph)
 

@@ -4,53 +4,17 @@ The gradient with respect to the hidden states is all the layers need, so a chun
 thrown away before the next chunk's are made: (tokens x vocabulary) values never exist at once.
 """
 
-import copy
 from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import nn
 
 from learnalign.gradients.layout import Pack
-
-#: Values of logits that exist at once: 64 MB in float32.
-CHUNK_VALUES = 1 << 24
+from learnalign.heads import CHUNK_VALUES, Head
 
 
-class Head:
-    """What a causal language model does behind its last hidden states: head, scaling, capping.
-
-    The model's own ``forward`` does it, with the layers below replaced by hidden states that are
-    there already; so whatever a family does to its logits is done here too.
-
-    Args:
-        model: A causal language model of transformers.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        self.model, self.base = model, base_model(model)
-        self.vocabulary = int(model.get_output_embeddings().weight.shape[0])  # type: ignore[operator]
-
-    def logits(self, output: Any, hidden: torch.Tensor) -> torch.Tensor:
-        """Give the (U, V) logits of (U, H) hidden states.
-
-        Args:
-            output: What the layers returned for any input; its hidden states are replaced.
-            hidden: The hidden states.
-        """
-        output = copy.copy(output)
-        output["last_hidden_state"] = hidden[None]
-        own = self.base.__dict__.get("forward")
-        self.base.forward = lambda *_arguments, **_named: output
-        try:
-            token = torch.zeros(1, 1, dtype=torch.long, device=hidden.device)
-            logits: torch.Tensor = self.model(input_ids=token, use_cache=False).logits[0]
-        finally:
-            if own is None:
-                del self.base.forward
-            else:
-                self.base.forward = own
-        return logits
+class PolicyHead(Head):
+    """The head of a policy: log-probabilities of packed responses, and what climbs them."""
 
     def gradient(self, output: Any, pack: Pack, *, temperature: float) -> torch.Tensor:
         """Differentiate ``sum_pairs w log pi(target | place)`` by the hidden states at the places.
@@ -115,12 +79,3 @@ def _scaled(logits: torch.Tensor, temperature: float) -> torch.Tensor:
     """Give the logits at a temperature, in float32 at least."""
     wide = torch.float64 if logits.dtype == torch.float64 else torch.float32
     return logits.detach().to(wide) / temperature
-
-
-def base_model(model: Any) -> nn.Module:
-    """Give the part of a causal language model that ends in the last hidden states."""
-    decoder = model.get_decoder()
-    if isinstance(decoder, nn.Module) and decoder is not model:
-        return decoder
-    base: nn.Module = getattr(model, model.base_model_prefix)
-    return base

@@ -47,14 +47,8 @@ class Prompter:
         Returns:
             The text, and its token ids (special tokens only where the text holds them).
         """
+        messages = self.asked(messages, row)
         variables = {"row": json.loads(row), "question": messages[-1]["content"]}
-        messages = [dict(message) for message in messages]
-        if self.config.system is not None:
-            messages = [m for m in messages if m["role"] != "system"]
-            messages.insert(0, {"role": "system", "content": self.config.system})
-        if self.instruction is not None:
-            messages[-1]["content"] += "\n" + _render(self.instruction, "--instruction", variables)
-            variables["question"] = messages[-1]["content"]
         if self.template is None:
             text = self._chat(messages)
         else:
@@ -65,6 +59,22 @@ class Prompter:
         if self.prefix is not None:
             text += _render(self.prefix, "--assistant-prefix", variables)
         return text, self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def asked(self, messages: Messages, row: str) -> Messages:
+        """Put the system prompt and the instruction into a problem's messages.
+
+        Args:
+            messages: The problem's chat messages; the last one is the question.
+            row: The user's row as JSON text; the instruction sees it as ``row``.
+        """
+        variables = {"row": json.loads(row), "question": messages[-1]["content"]}
+        messages = [dict(message) for message in messages]
+        if self.config.system is not None:
+            messages = [m for m in messages if m["role"] != "system"]
+            messages.insert(0, {"role": "system", "content": self.config.system})
+        if self.instruction is not None:
+            messages[-1]["content"] += "\n" + _render(self.instruction, "--instruction", variables)
+        return messages
 
     def _chat(self, messages: Messages) -> str:
         try:

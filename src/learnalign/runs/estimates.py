@@ -7,7 +7,12 @@ from typing import Any
 import yaml
 
 from learnalign.config import Config
-from learnalign.selecting.methods import NEED_GRADIENTS, budget_count, method_named
+from learnalign.runs.evaluation import parts
+from learnalign.runs.fingerprints import reference_model
+from learnalign.runs.subsets import chosen_ids, training_source
+from learnalign.runs.warmup import warming
+from learnalign.selecting.methods import method_named
+from learnalign.selecting.order import budget_count
 
 #: Share of a device's speed at matrix products that a stage reaches; decoding reads all weights for
 #: each token and reaches less. Both were measured on a CPU with a model of 135 million parameters.
@@ -33,51 +38,88 @@ def dry_run_training(config: Config, *, as_json: bool = False) -> str:
     return _told(config, estimate_training(config), as_json)
 
 
+def dry_run_evaluation(
+    config: Config, benchmarks: list[str], *, samples: int, greedy: bool, as_json: bool = False
+) -> str:
+    """Count the problems and rollouts of an evaluation, and say what it would do.
+
+    Raises:
+        LearnAlignError: for everything that would stop the evaluation before its first rollout.
+    """
+    wanted = parts(config, benchmarks, samples=samples, greedy=greedy)
+    work: dict[str, Any] = {}
+    for part in wanted:
+        work.setdefault(part.benchmark, {})[part.mode] = estimate_rollouts(part.config)
+    return _told(config, work, as_json)
+
+
 def _told(config: Config, work: dict[str, Any], as_json: bool) -> str:
     if as_json:
         return json.dumps({"config": config.model_dump(mode="json"), "work": work})
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    lines = [f"  {name.replace('_', ' ')}: {value}" for name, value in work.items()]
-    return text + "\nwork to be done:\n" + "\n".join(lines)
+    return text + "\nwork to be done:\n" + "\n".join(_lines(work, "  "))
+
+
+def _lines(work: dict[str, Any], indent: str) -> list[str]:
+    lines = []
+    for name, value in work.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{name.replace('_', ' ')}: {value}")
+    return lines
 
 
 def estimate(config: Config) -> dict[str, Any]:
-    """Count the problems, tokens and seconds of a run; tokens and seconds are upper bounds."""
+    """Count the problems, tokens and minutes of a selection; tokens and minutes at most.
+
+    The warm-up's work stands by itself, under ``warmup``.
+    """
+    looks_at = method_named(config.selection.method).looks_at
+    warmup = config.selection.warmup
+    work: dict[str, Any] = {}
+    if warmup is not None:
+        work["warmup"] = estimate_training(warming(config, warmup))
+    work |= estimate_rollouts(config)
+    count = work["problems"]
+    work["chosen"] = budget_count(config.selection.budget, count) if count else 0
+    if "gradients" in looks_at:
+        tokens = work["response_tokens_at_most"] + count * work["mean_prompt_tokens"]
+        speed = _speed(config, "gradients") * _LEARNING
+        if config.gradients.kl_beta > 0.0:  # one forward pass
+            if warmup is None:
+                reference_model(config)  # there is one, and it is not the policy itself
+            work["reference_minutes_at_most"] = _minutes(2.0 * work["parameters"] * tokens, speed)
+        work["gradient_minutes_at_most"] = _minutes(6.0 * work["parameters"] * tokens, speed)
+        work["gradient_megabytes"] = round(count * config.gradients.sketch_size * 2 / 1e6, 1)
+    return work
+
+
+def estimate_rollouts(config: Config) -> dict[str, Any]:
+    """Count the problems, rollouts, tokens and minutes of sampling; the last two at most."""
     from learnalign.models import load_tokenizer, num_parameters
     from learnalign.problems.pool import read_pool
     from learnalign.problems.prompts import Prompter
 
-    method_named(config.selection.method)
     prompter = Prompter(load_tokenizer(config.model), config.prompt)
     pool = read_pool(config.data)
-    count = len(pool.problems)
+    count, group = len(pool.problems), config.rollouts.num_rollouts
     sample = pool.problems[:: max(1, count // 100)]
     lengths = [len(prompter(p["messages"], p["row"])[1]) for p in sample]
     prompt_tokens = round(sum(lengths) / max(1, len(lengths)))
-    sampled = config.rollouts.engine == "transformers"
-    group = config.rollouts.num_rollouts
     response_tokens = count * group * config.rollouts.max_tokens
-    weights = num_parameters(config.model)
     work: dict[str, Any] = {
         "problems": count,
         "left_out": len(pool.excluded),
-        "chosen": budget_count(config.selection.budget, count) if count else 0,
         "mean_prompt_tokens": prompt_tokens,
-        "parameters": weights,
+        "parameters": num_parameters(config.model),
         "rollouts": count * group,
         "response_tokens_at_most": response_tokens,
     }
-    if sampled:
-        operations = 2.0 * weights * (response_tokens + count * prompt_tokens)
-        work["rollout_minutes_at_most"] = _minutes(
-            operations, _speed(config, "rollouts") * _DECODING
-        )
-    if config.selection.method in NEED_GRADIENTS:
-        operations = 6.0 * weights * (response_tokens + count * prompt_tokens)
-        work["gradient_minutes_at_most"] = _minutes(
-            operations, _speed(config, "gradients") * _LEARNING
-        )
-        work["gradient_megabytes"] = round(count * config.gradients.sketch_size * 2 / 1e6, 1)
+    if config.rollouts.engine == "transformers":
+        operations = 2.0 * work["parameters"] * (response_tokens + count * prompt_tokens)
+        speed = _speed(config, "rollouts") * _DECODING
+        work["rollout_minutes_at_most"] = _minutes(operations, speed)
     return work
 
 
@@ -85,11 +127,10 @@ def estimate_training(config: Config) -> dict[str, Any]:
     """Count the steps, rollouts, tokens and minutes of a training; the last two at most."""
     from learnalign.models import num_parameters
     from learnalign.problems.pool import read_pool
-    from learnalign.runs.subsets import chosen_ids, selection_folder
     from learnalign.training.order import step_problems
 
     training, group = config.training, config.rollouts.num_rollouts
-    source = selection_folder(config.data.paths)
+    source = training_source(config)
     if source is None:
         count = len(read_pool(config.data).problems)
     else:

@@ -15,10 +15,20 @@ from learnalign.errors import LearnAlignError
 from learnalign.evaluating.accuracy import Accuracy, Difference, accuracy, difference
 from learnalign.evaluating.benchmarks import Benchmark, benchmark_named
 from learnalign.runs.folder import RunFolder
-from learnalign.runs.pipeline import work
+from learnalign.runs.pipeline import up_to, work
 from learnalign.runs.progress import Progress
 from learnalign.runs.stages import figures
 from learnalign.tables import EVALUATION
+
+
+@dataclass(frozen=True)
+class Part:
+    """One benchmark in one mode, still to be run."""
+
+    benchmark: str
+    mode: str
+    """``pass@1`` (greedy) or ``mean@k``."""
+    config: Config
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,36 @@ def evaluate(
     Raises:
         LearnAlignError: for whatever the user can mend.
     """
+    wanted = parts(config, benchmarks, samples=samples, greedy=greedy)
+    others = None if against is None else _read_scores(against)
+    results, tables = [], []
+    for part in wanted:
+        folder = RunFolder(part.config.run.out)
+        with folder.locked():
+            stages = up_to("verdicts", part.config)
+            work(folder, part.config, stages, progress=progress, redo=redo)
+            table = _scores(folder, part.benchmark, part.mode)
+        tables.append(table)
+        compared = None if others is None else _compare(table, others, config.run.seed)
+        results.append(_result(part.benchmark, part.mode, table, folder, compared))
+    whole = pa.concat_tables(tables)
+    path = config.run.out
+    files.write_table(path / "evaluation.parquet", whole)
+    tree = {
+        "model": config.model.model_dump(mode="json"),
+        "against": against and str(against),
+        "results": [asdict(result) for result in results],
+    }
+    files.write_text(path / "results.json", json.dumps(tree, indent=1) + "\n")
+    return Evaluation(path, results, whole)
+
+
+def parts(config: Config, benchmarks: list[str], *, samples: int, greedy: bool) -> list[Part]:
+    """Name the runs that an evaluation is made of; see `evaluate`.
+
+    Raises:
+        LearnAlignError: for an unknown benchmark, one that is named twice, or nothing to measure.
+    """
     wanted = [benchmark_named(spec) for spec in benchmarks]
     names = [benchmark.name for benchmark in wanted]
     if len(set(names)) < len(names) or not wanted:
@@ -82,28 +122,19 @@ def evaluate(
     modes = ([("pass@1", 1, 0.0)] if greedy else []) + (
         [(f"mean@{samples}", samples, config.rollouts.temperature)] if samples else []
     )
-    others = None if against is None else _read_scores(against)
-    results, tables = [], []
+    if not modes:
+        raise LearnAlignError(
+            "got --no-greedy and no samples: nothing is left to measure",
+            expected="pass@1, mean@K, or both",
+            do="give --samples K, or leave --no-greedy out",
+        )
+    found = []
     for benchmark in wanted:
         for mode, count, temperature in modes:
-            folder = RunFolder(config.run.out / benchmark.name / mode.replace("@", "-"))
-            with folder.locked():
-                made = _config(config, benchmark, folder.path, count, temperature)
-                work(folder, made, "verdicts", progress=progress, redo=redo)
-                table = _scores(folder, benchmark.name, mode)
-            tables.append(table)
-            compared = None if others is None else _compare(table, others, config.run.seed)
-            results.append(_result(benchmark.name, mode, table, folder, compared))
-    whole = pa.concat_tables(tables)
-    path = config.run.out
-    files.write_table(path / "evaluation.parquet", whole)
-    tree = {
-        "model": config.model.model_dump(mode="json"),
-        "against": against and str(against),
-        "results": [asdict(result) for result in results],
-    }
-    files.write_text(path / "results.json", json.dumps(tree, indent=1) + "\n")
-    return Evaluation(path, results, whole)
+            out = config.run.out / benchmark.name / mode.replace("@", "-")
+            made = _config(config, benchmark, out, count, temperature)
+            found.append(Part(benchmark.name, mode, made))
+    return found
 
 
 def _config(
@@ -130,6 +161,8 @@ def _config(
             "prompt": config.prompt.model_copy(update=prompt),
             "verifier": config.verifier.model_copy(update=verifier),
             "rollouts": config.rollouts.model_copy(update=rollouts),
+            # Nothing is chosen of a benchmark, and the policy is evaluated as it is.
+            "selection": config.selection.model_copy(update={"budget": None, "warmup": None}),
             "run": config.run.model_copy(update={"out": out}),
         }
     )

@@ -61,6 +61,13 @@ def stage_options(config: Config, stage: str) -> dict[str, Any]:
     options["rollouts.max_tokens"] = config.rollouts.max_tokens
     if stage == "problems":
         return options
+    if stage == "features":
+        options |= _flat(config, "features") | _flat(config, "model")
+        return options | {
+            "gradients.dtype": config.gradients.dtype,
+            "model.weights": weights_digest(config.model.path),
+            "model.adapter.weights": weights_digest(str(config.model.adapter or "")),
+        }
     options |= _flat(config, "rollouts", "token_budget") | _flat(config, "model")
     options |= {"run.seed": config.run.seed, "model.weights": weights_digest(config.model.path)}
     options["rollouts.recorded.contents"] = [

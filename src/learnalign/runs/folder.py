@@ -20,7 +20,7 @@ from learnalign.runs.manifest import Manifest, Shard, StageRecord, read_manifest
 from learnalign.tables import EXCLUDED
 
 #: The stages that keep shards, in the order in which the data flows.
-STAGES = ("problems", "rollouts", "verdicts", "references", "gradients")
+STAGES = ("problems", "rollouts", "verdicts", "references", "gradients", "features")
 
 
 class RunFolder:

@@ -10,8 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from learnalign.config import Config
+from learnalign.errors import LearnAlignError
 from learnalign.formats.export import Exported, export
 from learnalign.formats.recipes import write_recipe
+from learnalign.formats.rows import Asked
+from learnalign.problems.prompts import Prompter
 from learnalign.runs.folder import RunFolder, scored
 from learnalign.verifying.gym import is_gym_row
 
@@ -25,10 +28,12 @@ def hand_over(
     order: Any = "score",
     batch_size: int | None = None,
     control: bool = True,
+    prompts: str = "own",
 ) -> Exported:
     """Export the selection of a run, with a recipe for trainers that have one.
 
-    See `learnalign.formats.export.export` and `learnalign.formats.recipes`.
+    With ``prompts`` "scored" the rows' `prompt` holds the run's system prompt and instruction too;
+    "own" leaves the data's. For the rest see `learnalign.formats.export.export`.
     """
     folder = scored(run)
 
@@ -49,6 +54,7 @@ def hand_over(
         sources=original,
         about=_about(folder, config),
         scored_with=prompt_flags(config),
+        asked=_asked(config, prompts),
     )
     lengths = [
         pc.max(pc.list_value_length(shard["prompt_ids"])).as_py()
@@ -63,6 +69,28 @@ def hand_over(
         batch_size=batch_size,
     )
     return done if recipe is None else replace(done, paths=[*done.paths, recipe])
+
+
+def _asked(config: Config, prompts: str) -> Asked | None:
+    """Give what makes the scored messages, if they are wanted."""
+    if prompts not in ("own", "scored"):
+        raise LearnAlignError(
+            f"got --prompts {prompts}",
+            expected="own (of your rows), or scored",
+            do="correct --prompts",
+        )
+    if prompts == "own":
+        return None
+    beyond = sorted({"--template", "--assistant-prefix"} & set(prompt_flags(config)))
+    if beyond:
+        raise LearnAlignError(
+            f"got --prompts scored, but the model was scored with {' and '.join(beyond)}",
+            expected="a system prompt and an instruction, which chat messages can hold",
+            do="leave --prompts out and build the same prompt in the trainer, or select without",
+        )
+    from learnalign.models import load_tokenizer
+
+    return Prompter(load_tokenizer(config.model), config.prompt).asked
 
 
 def _about(folder: RunFolder, config: Config) -> dict[str, Any]:

@@ -18,11 +18,13 @@ from learnalign.runs import stages
 from learnalign.runs.config_files import load_config, write_config
 from learnalign.runs.fingerprints import reference_model, stage_options
 from learnalign.runs.folder import STAGES, RunFolder
+from learnalign.runs.histories import read_history
 from learnalign.runs.progress import Progress, ProgressKind
 from learnalign.runs.targets import target_ids
 from learnalign.runs.warmup import warmed_up
-from learnalign.selecting.methods import NEED_GRADIENTS, budget_count, method_named
-from learnalign.selecting.rank import rank
+from learnalign.selecting.methods import method_named
+from learnalign.selecting.order import budget_count
+from learnalign.selecting.rank import Ranking, rank
 from learnalign.verifying.verifier import open_verifier
 
 
@@ -82,15 +84,14 @@ def select(
 def run(config: Config, *, progress: Progress, redo: str | None = None) -> Selection:
     """Do all stages that the method needs, rank, and write the report."""
     _check_groups(config)
-    last = "gradients" if config.selection.method in NEED_GRADIENTS else "verdicts"
-    method_named(config.selection.method)
+    wanted = needed(config.selection.method, config)
     folder = RunFolder(config.run.out)
     with folder.locked():
         # The folder replays what was asked for, warm-up included.
         work(
             folder,
             warmed_up(config, progress=progress),
-            last,
+            wanted,
             progress=progress,
             redo=redo,
             asked=config,
@@ -109,21 +110,46 @@ def _check_groups(config: Config) -> None:
         )
 
 
+def up_to(last: str, config: Config) -> tuple[str, ...]:
+    """Name the stages from the problems to ``last``, one of verdicts and gradients."""
+    chain = ["problems", "rollouts", "verdicts"]
+    if last == "gradients":
+        chain += [*(["references"] if config.gradients.kl_beta > 0.0 else []), "gradients"]
+    return tuple(chain)
+
+
+def needed(method: str, config: Config) -> tuple[str, ...]:
+    """Name the stages whose tables a method looks at; rewards are always there to be reported.
+
+    Raises:
+        LearnAlignError: for an unknown method, and one that wants ratings nobody asks for.
+    """
+    looks_at = method_named(method).looks_at
+    if "ratings" in looks_at and not config.features.ratings:
+        raise LearnAlignError(
+            f"method {method} looks at the model's ratings, which cost five passes a problem",
+            expected="features.ratings: true",
+            do="add --set features.ratings=true",
+        )
+    chain = up_to("gradients" if "gradients" in looks_at else "verdicts", config)
+    return (*chain, "features") if "features" in looks_at else chain
+
+
 def work(
     folder: RunFolder,
     config: Config,
-    last: str,
+    wanted: Sequence[str],
     *,
     progress: Progress,
     redo: str | None = None,
     asked: Config | None = None,
 ) -> None:
-    """Do the stages up to ``last`` that are not done yet. The folder must be locked.
+    """Do the stages that are not done yet. The folder must be locked.
 
     Args:
         folder: Where the tables lie.
         config: The options.
-        last: The last stage.
+        wanted: The stages, in their order; see `needed` and `up_to`.
         progress: Shows each stage.
         redo: Stage to throw away first, with those after it.
         asked: What to keep as ``config.yaml``, if it is not ``config``.
@@ -133,7 +159,6 @@ def work(
     """
     with open_verifier(config.verifier):
         pass  # its name is right, and its processes are not started yet
-    wanted = [s for s in STAGES[: STAGES.index(last) + 1] if _is_wanted(s, config)]
     if "references" in wanted:
         reference_model(config)  # there is one, and it is not the policy itself
     if redo is not None:
@@ -152,24 +177,9 @@ def work(
             budget_count(config.selection.budget, rows)
 
 
-def _is_wanted(stage: str, config: Config) -> bool:
-    return stage != "references" or config.gradients.kl_beta > 0.0
-
-
 def score(folder: RunFolder, config: Config) -> Selection:
     """Rank the problems from the tables there are, and write scores, summary and report."""
-    needs = config.selection.method in NEED_GRADIENTS
-    columns = ["problem_id", "source", "difficulty", "position"]
-    target = target_ids(config.selection.target, folder)
-    ranking = rank(
-        stages.figures(folder),
-        pa.concat_tables(shard.select(columns) for shard in folder.shards("problems")),
-        lambda: folder.shards("verdicts"),
-        config.selection,
-        gradients=partial(folder.batches, "gradients") if needs else None,
-        target=target,
-        seed=config.run.seed,
-    )
+    ranking = ranked(folder, config)
     excluded = folder.excluded()
     summary = ranking.summary | {"num_excluded": excluded.num_rows}
     summary["warnings"] = [*summary["warnings"], *_exclusion_warnings(excluded)]
@@ -178,6 +188,30 @@ def score(folder: RunFolder, config: Config) -> Selection:
     folder.set_summary(summary)
     report(folder, config)
     return Selection(folder.path, ranking.scores, excluded, summary)
+
+
+def ranked(folder: RunFolder, config: Config) -> Ranking:
+    """Rank the problems from the tables there are; nothing is written."""
+    columns = ["problem_id", "source", "difficulty", "position"]
+    figures = stages.figures(folder)
+    history, ids = config.selection.history, figures["problem_id"].to_pylist()
+    done = {name for name, record in folder.manifest.stages.items() if record.complete}
+    looks_at = method_named(config.selection.method).looks_at
+    tables = {
+        name: partial(folder.batches, name)
+        for name in ("gradients", "features")
+        if name in looks_at & done
+    }
+    return rank(
+        figures,
+        pa.concat_tables(shard.select(columns) for shard in folder.shards("problems")),
+        lambda: folder.shards("verdicts"),
+        config.selection,
+        history=None if history is None else read_history(history, ids),
+        target=target_ids(config.selection.target, folder),
+        seed=config.run.seed,
+        **tables,
+    )
 
 
 def report(folder: RunFolder, config: Config) -> Path:

@@ -14,7 +14,7 @@ from learnalign.runs.fingerprints import reference_model
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.progress import Advance, Progress
 from learnalign.selecting.figures import group_figures
-from learnalign.selecting.methods import luck
+from learnalign.selecting.order import luck
 from learnalign.tables import EXCLUDED, PROBLEMS
 
 Reasons = list[tuple[str, str, str]]
@@ -200,6 +200,27 @@ def gradients(folder: RunFolder, config: Config, shop: Workshop, progress: Progr
     folder.finish("gradients")
 
 
+def features(folder: RunFolder, config: Config, shop: Workshop, progress: Progress) -> None:
+    """Read what the model says of each problem without sampling: states, losses, ratings."""
+    engine: Any = None
+    with _each_shard(folder, "features", progress) as (indices, advance):
+        for index in indices:
+            if engine is None:
+                from learnalign.features.engine import FeatureEngine
+
+                engine = FeatureEngine(
+                    shop.model("gradients"),
+                    shop.tokenizer,
+                    ratings=config.features.ratings,
+                    token_budget=config.gradients.token_budget,
+                )
+            begin = time.monotonic()
+            table = engine.table(folder.read_shard("problems", index), advance)
+            seconds = time.monotonic() - begin
+            folder.write_shard("features", index, table, seconds=seconds)
+    folder.finish("features")
+
+
 def figures(folder: RunFolder) -> pa.Table:
     """Sum up the verified problems that are still in the pool."""
     table = group_figures(folder.shards("rollouts"), folder.shards("verdicts"))
@@ -285,4 +306,5 @@ RUN: dict[str, Callable[[RunFolder, Config, Workshop, Progress], None]] = {
     "verdicts": verdicts,
     "references": references,
     "gradients": gradients,
+    "features": features,
 }

@@ -15,7 +15,7 @@ from learnalign.runs import pipeline
 from learnalign.runs.config_files import write_config
 from learnalign.runs.progress import Progress
 from learnalign.runs.training import train
-from learnalign.selecting.methods import luck
+from learnalign.selecting.order import luck
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from learnalign.config import Config
+from learnalign.config import Config, TrainingConfig
 from learnalign.errors import LearnAlignError
 from learnalign.formats.export import draw_control
 from learnalign.runs import stages
@@ -14,14 +14,17 @@ from learnalign.runs.fingerprints import fingerprint, stage_options
 from learnalign.runs.folder import RunFolder, scored
 from learnalign.runs.progress import Progress
 from learnalign.runs.targets import read_ids
-from learnalign.selecting.methods import luck
+from learnalign.selecting.order import luck
+
+#: The subset of data: nothing was asked for.
+WHOLE: str = TrainingConfig().subset
 
 
 def training_problems(
     folder: RunFolder, config: Config, shop: stages.Workshop, progress: Progress
 ) -> pa.Table:
     """Read the problems from data, or take the chosen ones of a selection."""
-    source = selection_folder(config.data.paths)
+    source = training_source(config)
     count = config.training.num_problems
     if source is None:
         if not folder.begin("problems", stage_options(config, "problems")).complete:
@@ -50,6 +53,22 @@ def _drawn(names: list[str], count: int | None, seed: int) -> list[int]:
         return list(range(len(names)))
     lots = luck(names, seed + 2)
     return sorted(sorted(range(len(names)), key=lots.__getitem__)[:count])
+
+
+def training_source(config: Config) -> RunFolder | None:
+    """Open the selection that is trained on; None if it is data.
+
+    Raises:
+        LearnAlignError: for a subset of data, which has none.
+    """
+    source, subset = selection_folder(config.data.paths), config.training.subset
+    if source is None and subset != WHOLE:
+        raise LearnAlignError(
+            f"got --subset {subset} for {', '.join(config.data.paths) or 'no data'}",
+            expected="the folder of one finished selection, whose problems a subset is of",
+            do="give that folder, or leave --subset out: data are trained on whole",
+        )
+    return source
 
 
 def selection_folder(paths: tuple[str, ...]) -> RunFolder | None:

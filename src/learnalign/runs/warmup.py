@@ -1,7 +1,10 @@
 """The warm-up: a short GRPO run on problems drawn by lot, whose policy the selection sees with."""
 
+from typing import Any
+
 from learnalign.config import Config
 from learnalign.runs.progress import Progress
+from learnalign.runs.subsets import WHOLE, selection_folder
 from learnalign.runs.training import Training, train
 
 
@@ -16,8 +19,19 @@ def warm_up(
         progress: Shows the steps.
         redo: Table to throw away first; see `train`.
     """
-    training = config.training.model_copy(update={"num_problems": num_problems})
-    return train(config.model_copy(update={"training": training}), progress=progress, redo=redo)
+    return train(warming(config, num_problems), progress=progress, redo=redo)
+
+
+def warming(config: Config, num_problems: int) -> Config:
+    """Give the configuration that a warm-up trains with.
+
+    A file of options for every verb may name the final training's subset; of data there is none.
+    """
+    training: dict[str, Any] = {"num_problems": num_problems}
+    if selection_folder(config.data.paths) is None:
+        training["subset"] = WHOLE
+    changed = config.training.model_copy(update=training)
+    return config.model_copy(update={"training": changed})
 
 
 def warmed_up(config: Config, *, progress: Progress) -> Config:

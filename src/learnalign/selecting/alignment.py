@@ -19,62 +19,99 @@ Batches = Callable[[Sequence[str]], Iterable[pa.RecordBatch]]
 
 @dataclass(frozen=True)
 class Alignments:
-    """What the gradients table says of each problem of the pool."""
+    """What a table of rows says of each problem of the pool."""
 
     places: dict[str, int]
     """Place of each problem_id in the arrays."""
     alignment: Floats
-    """(n,) unit gradient times the mean z; 0 without signal."""
+    """(n,) unit row times the reference; 0 without signal."""
     gradient_norm: Floats
-    """(n,) as in the table; NaN where it has none."""
+    """(n,) as in the table; NaN where there is none, and for other tables."""
     mean: Floats
-    """(d,) mean z of the pool or the target; (0,) if no problem has a gradient."""
+    """(d,) the reference: the weighted mean of the pool's or the target's unit rows; (0,) if no
+    problem has a row."""
 
 
 def alignments(
     batches: Batches,
     problem_ids: Sequence[str],
-    learnability: Floats,
+    weights: Floats,
     target: frozenset[str] | None = None,
+    *,
+    column: str = "sketch",
 ) -> Alignments:
-    """Align each problem's gradient with the mean of its pool (or of its target).
+    """Align each problem's row with the weighted mean of its pool (or of its target).
 
-    alignment_i = unit gradient_i . mean_j z_j with z_j = V_j unit gradient_j, over all problems of
-    the pool (those without a gradient add nothing to the sum, but count in the mean), or over the
-    target's (arXiv 2506.11480, the score; linear in the number of problems). Products are float32,
-    sums over blocks of problems float64: the error is that of float32, about 1e-7 of the mean's
-    norm, and the result does not depend on how the table is cut into shards.
+    alignment_i = unit row_i . mean_j w_j unit row_j, over all problems of the pool (those without a
+    row add nothing to the sum, but count in the mean), or over the target's. With w = V it is
+    what LearnAlign's score is made of (arXiv 2506.11480; linear in the number of problems).
+    Products are float32, sums over blocks of problems float64: the error is that of float32, about
+    1e-7 of the mean's norm, and the result does not depend on how the table is cut into shards.
 
     Args:
-        batches: Reads the gradients table; called twice.
+        batches: Reads the table of rows; called twice.
         problem_ids: The n problems of the pool; others in the table are passed over.
-        learnability: (n,) V of each of them.
+        weights: (n,) w of each of them; where it is 0 there is no signal, and no alignment.
         target: Problems to align to; None for the whole pool.
+        column: The rows: ``sketch`` of the gradients table, ``hidden`` of the features table.
 
     Raises:
         LearnAlignError: for a sketch that holds Inf or NaN.
     """
     places = {name: place for place, name in enumerate(problem_ids)}
     count = len(places)
-    weights = np.array(learnability, dtype=np.float64)
+    referring = np.array(weights, dtype=np.float64)
     num_reference = count
     if target is not None:
         chosen = np.fromiter((name in target for name in problem_ids), bool, count)
-        weights, num_reference = weights * chosen, int(chosen.sum())
-    sketch_norms, gradient_norm = np.zeros(count), np.full(count, np.nan)
+        referring, num_reference = referring * chosen, int(chosen.sum())
+    row_norms, gradient_norm = np.zeros(count), np.full(count, np.nan)
+    known = gradient_norm if column == "sketch" else None
     total: Floats = np.zeros(0)
-    for rows, at in blocks(ahead(_pieces(batches, "sketch", places, gradient_norm))):
+    for rows, at in blocks(ahead(_pieces(batches, column, places, known))):
         norms = _norms(rows, at, problem_ids)
-        sketch_norms[at] = norms
-        part = _divide(weights[at], norms).astype(np.float32) @ rows
+        row_norms[at] = norms
+        part = _divide(referring[at], norms).astype(np.float32) @ rows
         total = total + part if len(total) else part.astype(np.float64)
     mean = total / max(1, num_reference)
     narrow = mean.astype(np.float32)
     alignment = np.zeros(count)
-    for rows, at in blocks(ahead(_pieces(batches, "sketch", places))):
-        alignment[at] = _divide(rows @ narrow, sketch_norms[at])
-    alignment[np.asarray(learnability) <= 0.0] = 0.0
+    for rows, at in blocks(ahead(_pieces(batches, column, places))):
+        alignment[at] = _divide(rows @ narrow, row_norms[at])
+    alignment[np.asarray(weights) <= 0.0] = 0.0
     return Alignments(places, alignment, gradient_norm, mean)
+
+
+def gradient_norms(batches: Batches, problem_ids: Sequence[str]) -> Floats:
+    """Read the (n,) norms of the problems' gradients; 0 where there is none."""
+    places = {name: place for place, name in enumerate(problem_ids)}
+    norms = np.zeros(len(places))
+    for batch in batches(["problem_id", "gradient_norm"]):
+        ids = batch.column("problem_id").to_pylist()
+        at = np.fromiter((places.get(name, -1) for name in ids), np.int64, len(ids))
+        values = batch.column("gradient_norm").to_numpy(zero_copy_only=False)
+        norms[at[at >= 0]] = np.nan_to_num(values[at >= 0])
+    return norms
+
+
+def unit_gradients(
+    batches: Batches, problem_ids: Sequence[str], wanted: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Read the (m, d) unit gradients of some problems into memory.
+
+    Args:
+        batches: Reads the gradients table; called once.
+        problem_ids: The n problems of the pool.
+        wanted: (m,) places of those that are read; a problem without a gradient has a zero row.
+    """
+    places = {problem_ids[place]: row for row, place in enumerate(wanted.tolist())}
+    found: NDArray[np.float32] = np.zeros((len(places), 0), np.float32)
+    names = list(places)
+    for rows, at in blocks(ahead(_pieces(batches, "sketch", places))):
+        if not found.shape[1]:
+            found = np.zeros((len(places), rows.shape[1]), np.float32)
+        found[at] = rows / np.maximum(_norms(rows, at, names), 1e-30)[:, None]
+    return found
 
 
 def alignment_changes(batches: Batches, known: Alignments) -> Floats:

@@ -1,80 +1,82 @@
-"""The selection methods by name: each gives every problem a score, the higher the better.
+"""The selection methods by name: what each looks at, and which score it gives.
 
-A new method is a function here and a line in ``METHODS``.
+A method is a function from `Candidates` to scores, the higher the better, and a line of METHODS.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal
 
 from learnalign.errors import LearnAlignError, nearest
+from learnalign.selecting import by_gradients, by_rollouts, by_text, spread
+from learnalign.selecting.candidates import Candidates, Floats
+from learnalign.selecting.histories import history_variance, limr
 
-Floats = NDArray[np.float64]
+#: What gradients (or hidden states) are aligned to: the pool's mean of V_j unit(row_j), of
+#: unit(row_j), or of the gradients as they are.
+Reference = Literal["learnability", "unit", "gradient"]
 
 
 @dataclass(frozen=True)
-class Candidates:
-    """What a method may look at, one entry a problem, all of shape (n,)."""
+class Method:
+    """One way to choose."""
 
-    learnability: Floats
-    alignment: Floats  # zeros for methods that need no gradients
-    success_rate: Floats
-    luck: Floats
-    """A number in [0, 1) that is seeded by the problem's id: for ``random``, and for ties."""
-    band: tuple[float, float] = (0.2, 0.8)
-
-
-def learnalign(candidates: Candidates) -> Floats:
-    """Learnability times alignment (arXiv 2506.11480)."""
-    return candidates.learnability * candidates.alignment
+    score: Callable[[Candidates], Floats]
+    looks_at: frozenset[str] = frozenset()
+    """Of ``rewards``, ``gradients``, ``rows`` (the gradients again, pair by pair), ``features``,
+    ``ratings`` (a column of them that is made when asked for) and ``history``."""
+    aligns: Literal["gradients", "features"] | None = None
+    """The table whose rows are aligned to their mean."""
+    reference: Reference = "learnability"
+    needs_target: bool = False
 
 
-def learnability(candidates: Candidates) -> Floats:
-    """p(1-p) alone: the control that says what the gradients add."""
-    return candidates.learnability
+def _method(score: Callable[[Candidates], Floats], *looks_at: str) -> Method:
+    return Method(score, frozenset(looks_at))
 
 
-def alignment(candidates: Candidates) -> Floats:
-    """Cosine alone, of the problems that have a gradient; the others come last."""
-    return np.where(candidates.learnability > 0, candidates.alignment, -np.inf)
+def _aligned(
+    score: Callable[[Candidates], Floats],
+    reference: Reference = "learnability",
+    *,
+    to: Literal["gradients", "features"] = "gradients",
+    pairs: bool = False,
+    needs_target: bool = False,
+) -> Method:
+    looks_at = {"rewards", to} | ({"rows"} if pairs else set())
+    return Method(score, frozenset(looks_at), to, reference, needs_target)
 
 
-def band(candidates: Candidates) -> Floats:
-    """1 inside the band of success rates, both ends included, 0 outside."""
-    low, high = candidates.band
-    rates = candidates.success_rate
-    return ((rates >= low) & (rates <= high)).astype(np.float64)
-
-
-def random(candidates: Candidates) -> Floats:
-    """A seeded draw without regard to anything."""
-    return candidates.luck
-
-
-METHODS: dict[str, Callable[[Candidates], Floats]] = {
-    "learnalign": learnalign,
-    "learnability": learnability,
-    "alignment": alignment,
-    "band": band,
-    "random": random,
+METHODS: dict[str, Method] = {
+    "learnalign": _aligned(by_gradients.learnalign),
+    "learnability": _method(by_rollouts.learnability, "rewards"),
+    "alignment": _aligned(by_gradients.alignment, "unit"),
+    "inner_product": _aligned(by_gradients.inner_product, "gradient"),
+    "gradalign": _aligned(by_gradients.gradalign, "gradient", needs_target=True),
+    "diverse": _aligned(spread.diverse, pairs=True),
+    "facility_location": _aligned(spread.facility_location, pairs=True),
+    "features": _aligned(by_text.features, to="features"),
+    "band": _method(by_rollouts.band, "rewards"),
+    "perplexity_top": _method(by_text.perplexity_top, "features"),
+    "perplexity_middle": _method(by_text.perplexity_middle, "features"),
+    "ifd": _method(by_text.ifd, "features"),
+    "token_length": _method(by_text.token_length, "features"),
+    "selectit": _method(by_text.selectit, "features", "ratings"),
+    "limr": _method(lambda candidates: limr(candidates.history), "history"),
+    "history_variance": _method(lambda candidates: history_variance(candidates.history), "history"),
+    "random": _method(by_rollouts.random),
 }
 
-#: The methods that look at gradients.
-NEED_GRADIENTS = frozenset({"learnalign", "alignment"})
 
-
-def method_named(name: str) -> Callable[[Candidates], Floats]:
+def method_named(name: str) -> Method:
     """Look a method up.
 
     Raises:
         LearnAlignError: for an unknown name; the nearest is named.
 
     Example:
-        >>> method_named("learnability").__name__
-        'learnability'
+        >>> sorted(method_named("learnability").looks_at)
+        ['rewards']
     """
     if name not in METHODS:
         raise LearnAlignError(
@@ -83,54 +85,3 @@ def method_named(name: str) -> Callable[[Candidates], Floats]:
             do="correct --method",
         )
     return METHODS[name]
-
-
-def luck(problem_ids: list[str], seed: int) -> Floats:
-    """Give each problem a number in [0, 1) that its id and the seed alone decide.
-
-    Example:
-        >>> first = luck(["a", "b"], 0)
-        >>> bool((luck(["b", "a"], 0)[::-1] == first).all())
-        True
-    """
-    digests = (hashlib.sha256(f"{seed}:{name}".encode()).digest() for name in problem_ids)
-    return np.array([int.from_bytes(d[:8], "big") / 2**64 for d in digests])
-
-
-def ranking(scores: Floats, ties: Floats) -> NDArray[np.int64]:
-    """Order problems by score, the highest first; equal scores by ``ties``, the highest first.
-
-    Args:
-        scores: (n,) scores.
-        ties: (n,) numbers that decide between equal scores (`luck`), never the pool's order.
-
-    Returns:
-        (n,) indices, best first.
-
-    Example:
-        >>> ranking(np.array([0.1, 0.3, 0.1]), np.array([0.2, 0.5, 0.9])).tolist()
-        [1, 2, 0]
-    """
-    return np.lexsort((-ties, -scores))
-
-
-def budget_count(budget: int | float | None, num_problems: int) -> int:
-    """Turn a budget into K: an integer is K itself, a fraction is rounded, None is 0.
-
-    Raises:
-        LearnAlignError: if K is larger than the pool.
-
-    Example:
-        >>> budget_count(0.1, 1000), budget_count(7, 1000), budget_count(None, 1000)
-        (100, 7, 0)
-    """
-    if budget is None:
-        return 0
-    count = budget if isinstance(budget, int) else max(1, round(budget * num_problems))
-    if count > num_problems:
-        raise LearnAlignError(
-            f"got a budget of {count} problems",
-            expected=f"at most the {num_problems} problems of the pool",
-            do="give a smaller --budget, or a fraction such as 0.1",
-        )
-    return count

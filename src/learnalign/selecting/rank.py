@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,18 @@ from scipy.stats import spearmanr
 from learnalign.config import SelectionConfig
 from learnalign.errors import LearnAlignError
 from learnalign.scoring.scores import learnability, reward_variance
-from learnalign.selecting.alignment import Alignments, Batches, alignment_changes, alignments
-from learnalign.selecting.figures import jeffreys_interval
-from learnalign.selecting.methods import (
-    NEED_GRADIENTS,
-    Candidates,
-    budget_count,
-    luck,
-    method_named,
-    ranking,
+from learnalign.selecting.alignment import (
+    Alignments,
+    Batches,
+    alignment_changes,
+    alignments,
+    gradient_norms,
+    unit_gradients,
 )
+from learnalign.selecting.candidates import Candidates
+from learnalign.selecting.figures import jeffreys_interval
+from learnalign.selecting.methods import Method, method_named
+from learnalign.selecting.order import budget_count, luck, ranking
 from learnalign.selecting.stability import DEFINITION, Stability, stability
 from learnalign.tables import SCORES
 
@@ -48,7 +51,9 @@ def rank(
     verdicts: Shards,
     config: SelectionConfig,
     *,
-    gradients: Batches | None,
+    gradients: Batches | None = None,
+    features: Batches | None = None,
+    history: Floats | None = None,
     target: frozenset[str] | None = None,
     seed: int = 0,
 ) -> Ranking:
@@ -60,12 +65,15 @@ def rank(
         verdicts: Gives the shards of VERDICTS, for the bootstrap over rollouts.
         config: Method, budget, estimator and so on.
         gradients: Reads the gradients table in batches; None where the method needs none.
+        features: Reads the features table in batches; None where the method needs none.
+        history: (n, e) success rates of an earlier training, row for row those of ``figures``.
         target: Problems to align to; None for the whole pool.
         seed: Decides between equal scores, and of the bootstrap.
 
     Raises:
         LearnAlignError: for an unknown method, a budget larger than the pool, an empty pool or
-            target, and a pool without any signal (every success rate is 0 or 1).
+            target, a pool without any signal (every success rate is 0 or 1), and a method that
+            needs a table, a history or a target it was not given.
     """
     method = method_named(config.method)
     if figures.num_rows == 0:
@@ -73,26 +81,42 @@ def rank(
     count = budget_count(config.budget, figures.num_rows)
     ids: list[str] = figures["problem_id"].to_pylist()
     values = _learnability(figures, config)
-    if not (values > 0).any() and config.method != "random":
+    if not (values > 0).any() and "rewards" in method.looks_at:
         raise _no_signal(figures)
-    aligned, changes = _aligned(ids, values, gradients, target)
+    given = {"gradients": gradients, "features": features, "history": history}
+    _check_given(config.method, method, given, target, ids)
+    rows = {"gradients": gradients, "features": features, None: None}[method.aligns]
+    aligned = _aligned(ids, values, method, rows, target)
     candidates = Candidates(
         learnability=values,
         alignment=aligned.alignment,
+        gradient_norm=aligned.gradient_norm,
         success_rate=_column(figures, "success_rate"),
         luck=luck(ids, seed),
+        history=np.empty((len(ids), 0)) if history is None else history,
+        rows=None if gradients is None else partial(unit_gradients, gradients, ids),
+        count=count,
         band=config.band,
+        **({} if features is None else _texts(features, ids)),
     )
-    scores = method(candidates)
+    if "ratings" in method.looks_at and np.isnan(candidates.rating).all():
+        raise LearnAlignError(
+            "no problem has a rating",
+            expected="a features table that was made with ratings",
+            do="make it anew: learnalign select --redo features --set features.ratings=true",
+        )
+    scores = method.score(candidates)
     order = ranking(scores, candidates.luck)
     steady = None
-    if count and config.num_bootstrap > 1:
+    # To compare each pair of problems again for each resample would take hours.
+    if count and config.num_bootstrap > 1 and "rows" not in method.looks_at:
+        moved = gradients is not None and method.aligns == "gradients"
         steady = stability(
-            method,
+            method.score,
             candidates,
             _rewards(ids, verdicts),
             count,
-            changes=changes if config.method in NEED_GRADIENTS else np.empty(0),
+            changes=alignment_changes(gradients, aligned) if moved and gradients else np.empty(0),
             num_bootstrap=config.num_bootstrap,
             seed=seed,
         )
@@ -100,7 +124,34 @@ def rank(
     place = pa.array(np.arange(1, len(ids) + 1))
     table = _with(table, "rank", place)
     table = _with(table, "selected", pa.array(np.arange(len(ids)) < count))
-    return Ranking(table.cast(SCORES), _summary(figures, config, candidates, count, scores, steady))
+    summary = _summary(figures, config, method, candidates, scores, steady)
+    return Ranking(table.cast(SCORES), summary)
+
+
+def _check_given(
+    name: str, method: Method, given: dict[str, Any], target: frozenset[str] | None, ids: list[str]
+) -> None:
+    """Say what a method lacks."""
+    remedies = {
+        "gradients": "`learnalign gradients RUN` makes the table",
+        "features": f"`learnalign compare RUN --methods {name} --budget K` makes the table",
+        "history": "give --history TRAINING, the folder of a training, or a file of success rates",
+    }
+    for what, remedy in remedies.items():
+        if what in method.looks_at and given[what] is None:
+            raise LearnAlignError(f"method {name} looks at the {what}; there are none", do=remedy)
+    if method.needs_target and target is None:
+        raise LearnAlignError(
+            f"method {name} needs problems to align to",
+            expected="a validation set among the problems",
+            do="give --target COLUMN=VALUE, or a file of ids",
+        )
+    if target is not None and not target & set(ids):
+        raise LearnAlignError(
+            "the target holds no problem of the pool",
+            expected="ids, or a column=value pair, of problems that were read and verified",
+            do="correct --target",
+        )
 
 
 def _learnability(figures: pa.Table, config: SelectionConfig) -> Floats:
@@ -115,19 +166,43 @@ def _learnability(figures: pa.Table, config: SelectionConfig) -> Floats:
 
 
 def _aligned(
-    ids: list[str], values: Floats, gradients: Batches | None, target: frozenset[str] | None
-) -> tuple[Alignments, Floats]:
-    if gradients is None:
-        nothing = np.full(len(ids), np.nan)
-        return Alignments({}, np.zeros(len(ids)), nothing, np.empty(0)), np.empty(0)
-    if target is not None and not target & set(ids):
+    ids: list[str],
+    values: Floats,
+    method: Method,
+    rows: Batches | None,
+    target: frozenset[str] | None,
+) -> Alignments:
+    """Align rows to the method's reference."""
+    if rows is None:
+        return Alignments({}, np.zeros(len(ids)), np.full(len(ids), np.nan), np.empty(0))
+    weights = values
+    if method.reference == "unit":
+        weights = (values > 0.0).astype(np.float64)
+    elif method.reference == "gradient":
+        weights = np.where(values > 0.0, gradient_norms(rows, ids), 0.0)
+    column = "sketch" if method.aligns == "gradients" else "hidden"
+    aligned = alignments(rows, ids, weights, target, column=column)
+    if target is not None and not aligned.mean.any():
         raise LearnAlignError(
-            "the target holds no problem of the pool",
-            expected="ids, or a column=value pair, of problems that were read and verified",
-            do="correct --target",
+            "no problem of the target carries a signal: there is nothing to align to",
+            expected="target problems that some rollouts solve and others do not",
+            do="correct --target, or take more rollouts (--num-rollouts)",
         )
-    aligned = alignments(gradients, ids, values, target)
-    return aligned, alignment_changes(gradients, aligned)
+    return aligned
+
+
+def _texts(features: Batches, ids: list[str]) -> dict[str, Floats]:
+    """Read the features table's numbers, NaN where it has none."""
+    places = {name: place for place, name in enumerate(ids)}
+    names = ["num_prompt_tokens", "prompt_nll", "answer_nll", "answer_alone_nll", "rating"]
+    found = {name: np.full(len(ids), np.nan) for name in names}
+    for batch in features(["problem_id", *names]):
+        known = batch.column("problem_id").to_pylist()
+        at = np.fromiter((places.get(name, -1) for name in known), np.int64, len(known))
+        for name in names:
+            values = batch.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False)
+            found[name][at[at >= 0]] = values[at >= 0]
+    return found
 
 
 def _rewards(ids: list[str], verdicts: Shards) -> Floats:
@@ -177,15 +252,15 @@ def _table(
 def _summary(
     figures: pa.Table,
     config: SelectionConfig,
+    method: Method,
     candidates: Candidates,
-    count: int,
     scores: Floats,
     steady: Stability | None,
 ) -> dict[str, Any]:
-    signal = candidates.learnability > 0
+    signal, count = candidates.learnability > 0, candidates.count
     num_signal = int(signal.sum())
     warnings = []
-    if count > num_signal and config.method != "random":
+    if count > num_signal and "rewards" in method.looks_at:
         warnings.append(
             f"only {num_signal} of the {figures.num_rows} problems carry a signal, fewer than the "
             f"budget of {count}: the rest is chosen by lot"
@@ -198,7 +273,7 @@ def _summary(
             "would tell more"
         )
     finite = np.isfinite(scores) & signal
-    varied = num_signal > 2 and min(np.ptp(x[finite]) for x in (scores, candidates.learnability))
+    varied = finite.sum() > 2 and min(np.ptp(x[finite]) for x in (scores, candidates.learnability))
     return {
         "method": config.method,
         "num_problems": figures.num_rows,

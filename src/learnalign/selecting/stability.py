@@ -1,13 +1,14 @@
 """Would the same problems be chosen again? The bootstrap over rollouts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learnalign.scoring.scores import reward_variance
-from learnalign.selecting.methods import Candidates, ranking
+from learnalign.selecting.candidates import Candidates
+from learnalign.selecting.order import ranking
 
 Floats = NDArray[np.float64]
 
@@ -56,7 +57,7 @@ def stability(
 
     Example:
         >>> rewards = np.array([[0.0, 1.0], [1.0, 1.0]])
-        >>> pool = Candidates(np.array([0.25, 0]), np.zeros(2), np.array([0.5, 1]), np.zeros(2))
+        >>> pool = Candidates(np.array([0.25, 0]), np.array([0.5, 1]), np.zeros(2), np.zeros(2))
         >>> found = stability(lambda c: c.learnability, pool, rewards, 1, changes=np.empty(0),
         ...                   num_bootstrap=100, seed=0)
         >>> found.frequency.sum()
@@ -76,12 +77,11 @@ def stability(
         alignment = candidates.alignment
         if len(changes):
             alignment = alignment + rng.choice(changes, len(alignment))
-        redrawn = Candidates(
+        redrawn = replace(
+            candidates,
             learnability=reward_variance(variances),
             alignment=np.where(variances > 0.0, alignment, 0.0),
             success_rate=means,
-            luck=candidates.luck,
-            band=candidates.band,
         )
         frequency[ranking(method(redrawn), candidates.luck)[:count]] += 1.0
     # Pairs of different resamples: sum of f^2, less the pairs of a resample with itself.

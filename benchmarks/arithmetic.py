@@ -1,0 +1,174 @@
+"""Generated problems from too easy to impossible, some mislabelled, some with a coin for a reward.
+
+A pool to choose from that holds what real ones do: problems a small model always or never solves,
+wrong gold answers, and problems whose reward says nothing. Every row has its kind (``source``) and
+its noise: ``none``, ``mislabelled`` or ``coin``. Problems for training, development and testing
+share no question.
+"""
+
+import hashlib
+import json
+import random
+import re
+from collections.abc import Callable, Iterator
+from math import gcd
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+#: A solved example, then the problem: what a model of 135 million parameters needs to begin.
+TEMPLATE = "2 + 3 = 5\n{{ row.question }} "
+STOP = ("\n", ".", " ", ",")
+NUMBER = re.compile(r"[0-9]+")
+_NAMES = ("Ann", "Ben", "Lucy", "Sam", "Tom")
+_THINGS = ("apples", "books", "cards", "coins", "pens")
+
+
+def _sum(rng: random.Random, *ranges: tuple[int, int]) -> tuple[str, int]:
+    terms = [rng.randint(*bounds) for bounds in ranges]
+    return " + ".join(map(str, terms)) + " =", sum(terms)
+
+
+def _difference(rng: random.Random) -> tuple[str, int]:
+    small, large = sorted((rng.randint(10, 99), rng.randint(10, 99)))
+    return f"{large} - {small} =", large - small
+
+
+def _product(rng: random.Random, low: int, high: int) -> tuple[str, int]:
+    one, other = rng.randint(11, 99), rng.randint(low, high)
+    return f"{one} * {other} =", one * other
+
+
+def _sequence(rng: random.Random) -> tuple[str, int]:
+    first, step = rng.randint(1, 60), rng.randint(2, 12)
+    return ", ".join(str(first + k * step) for k in range(4)) + ",", first + 4 * step
+
+
+def _remainder(rng: random.Random) -> tuple[str, int]:
+    number, divisor = rng.randint(10, 99), rng.randint(3, 9)
+    return f"The remainder of {number} divided by {divisor} is", number % divisor
+
+
+def _divisor(rng: random.Random) -> tuple[str, int]:
+    one, other = rng.randint(4, 60), rng.randint(4, 60)
+    return f"The greatest common divisor of {one} and {other} is", gcd(one, other)
+
+
+def _story(rng: random.Random) -> tuple[str, int]:
+    have, more = rng.randint(10, 89), rng.randint(3, 60)
+    name, thing = rng.choice(_NAMES), rng.choice(_THINGS)
+    return f"{name} has {have} {thing} and gets {more} more: {have} + {more} =", have + more
+
+
+#: Each kind: its share of a pool in per cent, and how one problem is made.
+KINDS: dict[str, tuple[int, Callable[[random.Random], tuple[str, int]]]] = {
+    "small sums": (3, lambda rng: _sum(rng, (1, 9), (1, 19))),
+    "sums of 2 and 1 digits": (10, lambda rng: _sum(rng, (10, 99), (1, 9))),
+    "sums of 2 digits": (17, lambda rng: _sum(rng, (10, 99), (10, 99))),
+    "sums of 3 digits": (10, lambda rng: _sum(rng, (100, 999), (100, 999))),
+    "three terms": (10, lambda rng: _sum(rng, (1, 20), (1, 20), (1, 9))),
+    "differences": (10, _difference),
+    "products by 1 digit": (8, lambda rng: _product(rng, 2, 9)),
+    "products by 2 digits": (6, lambda rng: _product(rng, 11, 99)),
+    "sequences": (8, _sequence),
+    "remainders": (6, _remainder),
+    "divisors": (4, _divisor),
+    "stories": (8, _story),
+}
+
+
+def key(kind: str, question: str) -> str:
+    """Name a question; terms in any order are one."""
+    return f"{kind}: {sorted(NUMBER.findall(question))}"
+
+
+def _questions(kind: str, rng: random.Random, seen: set[str]) -> Iterator[tuple[str, int]]:
+    """Give questions of a kind that nobody has seen; terms in any order are one question."""
+    failures = 0
+    while failures < 200:
+        question, answer = KINDS[kind][1](rng)
+        name = key(kind, question)
+        if name in seen:
+            failures += 1
+            continue
+        failures = 0
+        seen.add(name)
+        yield question, answer
+
+
+def _part(name: str, size: int, rng: random.Random, seen: set[str]) -> list[Row]:
+    rows = []
+    for kind, (share, _) in KINDS.items():
+        source = _questions(kind, rng, seen)
+        for (question, answer), _number in zip(source, range(size * share // 100), strict=False):
+            rows.append(
+                {
+                    "id": f"{name}-{len(rows)}",
+                    "question": question,
+                    "answer": str(answer),
+                    "source": kind,
+                    "noise": "none",
+                }
+            )
+    return rows
+
+
+def write(
+    folder: Path,
+    *,
+    size: int,
+    num_test: int,
+    num_dev: int,
+    mislabelled: float = 0.05,
+    coins: float = 0.05,
+    seed: int = 0,
+) -> None:
+    """Write ``pool.jsonl``, ``test.jsonl`` and ``dev.jsonl``.
+
+    Args:
+        folder: Where to.
+        size: Problems of the pool, as far as the kinds go.
+        num_test: Clean problems for testing.
+        num_dev: Clean problems to choose settings by.
+        mislabelled: Share of the pool whose gold answer is wrong.
+        coins: Share of the pool whose reward is a coin's.
+        seed: Of everything.
+    """
+    rng, seen = random.Random(seed), set[str]()
+    parts = {name: _part(name, count, rng, seen) for name, count in
+             (("test", num_test), ("dev", num_dev), ("pool", size))}  # fmt: skip
+    order = list(range(len(parts["pool"])))
+    rng.shuffle(order)
+    first, second = round(mislabelled * len(order)), round((mislabelled + coins) * len(order))
+    for place in order[:first]:
+        row = parts["pool"][place]
+        row["noise"] = "mislabelled"
+        row["answer"] = str(int(row["answer"]) + rng.choice((-10, -2, -1, 1, 2, 10)))
+    for place in order[first:second]:
+        parts["pool"][place]["noise"] = "coin"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, rows in parts.items():
+        rng.shuffle(rows)
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
+
+
+def reward(
+    completions: list[str], id: list[str], answer: list[str], noise: list[str], **_: Any
+) -> list[float]:
+    """Compare numbers; toss a coin where that is what the problem does.
+
+    The coin depends on the problem, the text and how often the group has said it before, so runs
+    repeat, and nothing that a policy can learn moves its mean.
+    """
+    told: dict[str, int] = {}
+    rewards = []
+    for text, name, gold, kind in zip(completions, id, answer, noise, strict=True):
+        count = told[text] = told.get(text, 0) + 1
+        if kind == "coin":
+            digest = hashlib.sha256(f"{name}:{text}:{count}".encode()).digest()
+            rewards.append(float(digest[0] & 1))
+        else:
+            found = re.match(r"\s*(-?\d+)", text)
+            rewards.append(float(found is not None and found.group(1) == gold))
+    return rewards

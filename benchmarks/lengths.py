@@ -1,0 +1,142 @@
+"""Length bias: how long the responses are of what inner product, cosine and LearnAlign choose.
+
+GSM8K problems with four recorded solutions each (GPT-3's, 20 to 300 tokens), some right and some
+wrong; SmolLM2-135M's policy gradients on them. The solutions are not the model's own, so the scores
+say nothing about what to train on here: what is looked at is how a gradient's length goes with that
+of its responses, and what that does to a choice.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from plotly.subplots import make_subplots
+from scipy.stats import spearmanr
+
+from harness import ROOT, Figure, publish
+from learnalign import load_config
+from learnalign.runs import pipeline
+from learnalign.runs.folder import RunFolder
+from learnalign.runs.progress import Progress
+from pool import MODEL
+
+WORK = ROOT / "runs" / "bench-lengths"
+SOURCE = ROOT.parent / "shared" / "data" / "gsm8k" / "example_model_solutions.jsonl"
+COUNT, DRAWS = 250, 2000
+METHODS = ("inner_product", "alignment", "learnalign", "learnability", "random")
+SHARES = (0.1, 0.2, 0.3)
+
+
+def write_data() -> tuple[Path, Path]:
+    """Write the first problems of which some solutions are right and some wrong."""
+    problems, rollouts = [], []
+    for number, line in enumerate(SOURCE.read_text(encoding="utf-8").splitlines()):
+        row = json.loads(line)
+        said = [v for v in row.values() if isinstance(v, dict) and "is_correct" in v]
+        if len(problems) == COUNT or not 0 < sum(v["is_correct"] for v in said) < len(said):
+            continue
+        answer = row["ground_truth"].rsplit("A:", 1)[-1].strip()
+        problems.append({"id": str(number), "question": row["question"], "answer": answer})
+        rollouts += [
+            {"id": str(number), "completion": v["solution"], "reward": float(v["is_correct"])}
+            for v in said
+        ]
+    WORK.mkdir(parents=True, exist_ok=True)
+    paths = WORK / "problems.jsonl", WORK / "solutions.jsonl"
+    for path, rows in zip(paths, (problems, rollouts), strict=True):
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return paths
+
+
+def main() -> None:
+    """Take the gradients (they resume), let each method choose, measure what it chose."""
+    if not SOURCE.is_file():
+        raise SystemExit(f"{SOURCE} is not there; GSM8K's recorded solutions are needed")
+    begin = time.monotonic()
+    problems, solutions = write_data()
+    options: dict[str, Any] = {
+        "model.path": str(MODEL),
+        "data.paths": (str(problems),),
+        "data.id_column": "id",
+        "rollouts.engine": "recorded",
+        "rollouts.recorded": (str(solutions),),
+        "gradients.num_resampled": 0,
+        "selection.num_bootstrap": 0,
+        "run.out": str(WORK / "run"),
+        "run.shard_size": 16,
+    }
+    config = load_config(overrides=options)
+    whole = pipeline.run(config, progress=Progress()).scores
+    folder = RunFolder(WORK / "run")
+    lengths = np.array(whole["mean_response_tokens"])
+    norms = np.array(whole["gradient_norm"].to_numpy(zero_copy_only=False))
+    rng = np.random.default_rng(0)
+    rows, figures = [], {}
+    for method in METHODS:
+        selection = config.selection.model_copy(update={"method": method, "budget": 1.0})
+        table = pipeline.ranked(folder, config.model_copy(update={"selection": selection})).scores
+        ordered = np.array(table["mean_response_tokens"])
+        for share in SHARES:
+            chosen = ordered[: round(share * len(ordered))]
+            means = rng.choice(chosen, (DRAWS, len(chosen))).mean(axis=1)
+            low, high = np.quantile(means, (0.025, 0.975))
+            row = {"method": method, "share": share, "num_chosen": len(chosen)}
+            rows.append(row | {"tokens": float(chosen.mean()), "low": low, "high": high})
+            if share == SHARES[0]:
+                figures[f"{method}: response tokens of the top 10 %"] = Figure(
+                    float(chosen.mean()), "tokens", "higher", float(high - low) / 2
+                )
+    figures["pool: response tokens"] = Figure(float(lengths.mean()), "tokens", "higher")
+    figures["Spearman of gradient norm and response length"] = Figure(
+        float(spearmanr(norms, lengths).statistic), "", "higher"
+    )
+    slope = np.polyfit(np.log(lengths), np.log(norms), 1)[0]
+    figures["exponent of the norm in the length"] = Figure(float(slope), "", "higher")
+    draw(whole, rows)
+    publish("lengths", begin, figures, rows)
+
+
+def draw(whole: pa.Table, rows: list[dict[str, Any]]) -> None:
+    """Draw norms against lengths, and the lengths that each method chooses."""
+    figure = make_subplots(
+        rows=1,
+        cols=2,
+        subplot_titles=(
+            "a gradient's norm falls with its responses' length",
+            "what each method chooses (95 % of resamples)",
+        ),
+    )
+    figure.add_scatter(
+        x=whole["mean_response_tokens"].to_pylist(),
+        y=whole["gradient_norm"].to_pylist(),
+        mode="markers",
+        marker={"size": 6, "opacity": 0.6},
+        showlegend=False,
+        row=1,
+        col=1,
+    )
+    for method in METHODS:
+        mine = [row for row in rows if row["method"] == method]
+        figure.add_scatter(
+            x=[f"top {row['share']:.0%}" for row in mine],
+            y=[row["tokens"] for row in mine],
+            error_y={
+                "array": [row["high"] - row["tokens"] for row in mine],
+                "arrayminus": [row["tokens"] - row["low"] for row in mine],
+            },
+            name=method,
+            row=1,
+            col=2,
+        )
+    figure.update_xaxes(title="mean response tokens", type="log", row=1, col=1)
+    figure.update_yaxes(title="gradient norm", type="log", row=1, col=1)
+    figure.update_yaxes(title="mean response tokens of the chosen", row=1, col=2)
+    figure.update_layout(width=1100, height=460, template="simple_white")
+    figure.write_html(WORK / "lengths.html", include_plotlyjs=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,300 @@
+"""How much of a selection is noise of its rollouts, and whether alignment foretells a rise.
+
+Problems with a signal in a first look, which is thrown away, are sampled 64 times more. Halves A
+and B of these are differentiated with one sketch and held against each other. Then a policy is
+trained on other problems, and the rise over half B's success rate is held against what half A said.
+"""
+
+import json
+import shutil
+import time
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+import arithmetic
+from harness import ROOT, Figure, publish
+from learnalign import load_config, scores
+from learnalign.gradients.engine import GradientEngine
+from learnalign.rollouts.transformers import TransformersEngine
+from learnalign.runs import stages
+from learnalign.runs.folder import RunFolder
+from learnalign.runs.progress import Progress
+from learnalign.runs.training import train
+from learnalign.sketches import from_column
+from learnalign.verifying.verifier import open_verifier
+
+WORK = ROOT / "runs" / "bench-repeatability"
+POOL, LOOKED_AT, PER_KIND = 2400, 1100, 45
+LOOK, FRESH, AFTER, SIZES = 8, 64, 16, (4, 8, 16, 32)
+STEPS, TRAININGS = 40, (0, 1)
+#: Resamples of the problems for an interval; draws of luck for what ties leave open.
+DRAWS, LUCKS = 500, 100
+SHARES, AIMS, FACTORS = (0.10, 0.25), (0.8, 0.9), ("score", "V", "alignment")
+PREDICTORS = ("alignment", "alignment without itself", "V", "score", "norm", "p")
+Floats = NDArray[np.float64]
+Seen = dict[str, Floats]
+mean = partial(np.mean, axis=-1)
+
+
+def configure(data: Path, **changes: Any) -> Any:
+    """Take the preset's options."""
+    given = {key.replace("__", "."): value for key, value in changes.items()}
+    given = {"data.paths": (str(data),), "run.out": str(WORK / "pool")} | given
+    return load_config(ROOT / "benchmarks" / "presets" / "smollm2.yaml", overrides=given)
+
+
+def read_problems() -> pa.Table:
+    """Make the pool and its prompts; its order is random already."""
+    arithmetic.write(WORK / "data", size=POOL, num_test=0, num_dev=0, seed=77)
+    config = configure(WORK / "data" / "pool.jsonl")
+    folder = RunFolder(config.run.out, ("problems",))
+    if not folder.begin("problems", {}).complete:
+        stages.problems(folder, config, stages.Workshop(config), Progress("none"))
+    return folder.table("problems")
+
+
+def sampled(
+    name: str, problems: pa.Table, count: int, seed: int, model: Path | None = None
+) -> tuple[pa.Table, Floats]:
+    """Sample and verify; kept. Give the rollouts and their (n, count) rewards."""
+    path = WORK / f"{name}.parquet"
+    if not path.exists():
+        changes = {} if model is None else {"model__path": str(model)}
+        config = configure(WORK, rollouts__num_rollouts=count, **changes)
+        shop = stages.Workshop(config)
+        policy, options = shop.model("rollouts"), config.rollouts
+        made = TransformersEngine(policy, shop.tokenizer, options, seed=seed).sample(problems)
+        rows = [json.loads(text) for text in problems["row"].to_pylist()]
+        # Coins fall by id and text: without a new id they would fall alike in every sampling.
+        salted = pa.array([json.dumps(row | {"id": f"{name}:{row['id']}"}) for row in rows])
+        renamed = problems.drop(["row"]).append_column("row", salted)
+        with open_verifier(config.verifier) as verifier:
+            said = verifier.verify(renamed, made)
+        pq.write_table(made.append_column("reward", said["reward"]), path)
+    table = pq.read_table(path)
+    return table, np.array(table["reward"].to_pylist()).reshape(problems.num_rows, count)
+
+
+def draw(problems: pa.Table) -> pa.Table:
+    """Take the problems with a signal in the first look, at most PER_KIND of a kind."""
+    problems = problems.slice(0, LOOKED_AT)
+    _, rewards = sampled("look", problems, LOOK, seed=1)
+    source, signal = np.array(problems["source"].to_pylist()), rewards.std(1) > 0
+    places = [np.flatnonzero(signal & (source == kind))[:PER_KIND] for kind in arithmetic.KINDS]
+    return problems.take(np.sort(np.concatenate(places)))
+
+
+def looked_at(problems: pa.Table, made: pa.Table, size: int, half: str) -> Seen:
+    """Give what a selection from the first ``size`` rollouts of a half sees, by name; kept."""
+    path = WORK / f"gradients-{size}-{half}.parquet"
+    first = 0 if half == "A" else FRESH // 2
+    sample = np.array(made["sample"].to_pylist())
+    part = made.filter(pa.array((sample >= first) & (sample < first + size)))
+    if not path.exists():
+        shop = stages.Workshop(configure(WORK))
+        model, options = shop.model("gradients"), shop.config.gradients
+        engine = GradientEngine(model, options, temperature=1.0, seed=0, max_tokens=6)
+        pq.write_table(engine.rows(problems, part, part), path)
+    table = pq.read_table(path)
+    values, valid = from_column(table["sketch"])
+    units = np.where(valid[:, None], values.astype(float), 0.0)
+    p = np.array(part["reward"].to_pylist()).reshape(-1, size).mean(1)
+    seen = scores(p, units)
+    own = seen.learnability * (units**2).sum(1) / len(units)
+    return {
+        "p": p, "V": seen.learnability, "alignment": seen.alignment, "score": seen.score,
+        "alignment without itself": seen.alignment - own, "units": units,
+        "norm": np.array(table["gradient_norm"].to_pylist()),
+    }  # fmt: skip
+
+
+def after(problems: pa.Table, others: list[dict[str, Any]], seed: int) -> Floats:
+    """Train on problems drawn by lot from the others; give the (n, AFTER) rewards then."""
+    name, out, model = f"after-{seed}", WORK / f"training-{seed}", None
+    if not (WORK / f"{name}.parquet").exists():
+        drawn = np.random.default_rng(seed).permutation(len(others))[: STEPS * 8]
+        data = WORK / "data" / f"training-{seed}.jsonl"
+        data.write_text("".join(json.dumps(others[i]) + "\n" for i in drawn), encoding="utf-8")
+        config = configure(data, run__out=str(out), run__seed=seed, training__steps=STEPS)
+        model = train(config, progress=Progress("none")).model
+    rewards = sampled(name, problems, AFTER, seed=200 + seed, model=model)[1]
+    shutil.rmtree(out / "model", ignore_errors=True)
+    return rewards
+
+
+def spearman(x: Any, y: Any, *given: Any) -> Floats:
+    """Correlate ranks along the last axis; with ``given``, what its ranks leave of them."""
+    columns = [rankdata(column, axis=-1) for column in (x, y, *given)]
+    x, y, *known = [column - column.mean(-1, keepdims=True) for column in columns]
+    if known:
+        design = np.stack(known, -1)
+        turned = np.swapaxes(design, -1, -2)
+        square = np.linalg.pinv(turned @ design, hermitian=True, rcond=1e-9)
+        x, y = (v - (design @ (square @ (turned @ v[..., None])))[..., 0] for v in (x, y))
+    return np.asarray((x * y).sum(-1) / np.sqrt((x**2).sum(-1) * (y**2).sum(-1)))
+
+
+def best(values: Floats, share: float, seed: int) -> NDArray[np.bool_]:
+    """Mark the best share along the last axis; ties are broken by luck."""
+    order = np.lexsort((np.random.default_rng(seed).random(values.shape), -values), axis=-1)
+    marks = np.zeros(values.shape, bool)
+    np.put_along_axis(marks, order[..., : round(share * values.shape[-1])], True, axis=-1)
+    return marks
+
+
+def overlap(x: Floats, y: Floats, share: float) -> Floats:
+    """Give the share that two choices have in common, each with luck of its own."""
+    one = best(x, share, 1)
+    return (one & best(y, share, 2)).sum(-1) / one.sum(-1)
+
+
+def among(x: Floats, y: Floats, marked: Floats, share: float) -> Floats:
+    """Give the share of the marked among the best by x and among the best by y, on average."""
+    one, two = best(x, share, 1), best(y, share, 2)
+    return ((one * marked).sum(-1) + (two * marked).sum(-1)) / (2 * one.sum(-1))
+
+
+def pairs(places: Floats, cosines: Floats) -> Floats:
+    """Give the mean over pairs of different problems, whose diagonal is 0."""
+    times = np.stack([np.bincount(p.astype(int), minlength=len(cosines)) for p in places])
+    return ((times @ cosines) * times).sum(-1) / (times.sum(-1) ** 2 - (times**2).sum(-1))
+
+
+def told(statistic: Any, *columns: Any) -> list[float]:
+    """Give a statistic of the problems with its 95 % bootstrap interval over them."""
+    arrays = [np.asarray(column, dtype=float) for column in columns]
+    if not len(arrays[0]):
+        return []
+    index = np.random.default_rng(0).integers(len(arrays[0]), size=(DRAWS, len(arrays[0])))
+    drawn = statistic(*(array[index] for array in arrays))
+    value = np.mean(statistic(*(np.tile(array, (LUCKS, 1)) for array in arrays)))
+    return [round(float(v), 5) for v in (value, *np.nanpercentile(drawn, [2.5, 97.5]))]
+
+
+def split_halves(a: Seen, b: Seen, some: Any, size: int) -> dict[str, Any]:
+    """Hold halves of ``size`` rollouts against each other, over some problems."""
+    row: dict[str, Any] = {"rollouts": size, "count": int(some.sum())}
+    if not some.all():  # a problem without signal has no direction
+        cosines = a["units"][some] @ b["units"][some].T
+        row["cosine, same problem"] = told(mean, np.diag(cosines))
+        np.fill_diagonal(cosines, 0.0)
+        row["cosine, others"] = told(partial(pairs, cosines=cosines), np.arange(len(cosines)))
+    for key in (*FACTORS, "norm", "p"):
+        r = row[f"spearman, {key}"] = told(spearman, a[key][some], b[key][some])
+        # Noise of independent rollouts: a reliability of G / (G + noise) (Spearman-Brown).
+        noise = [size * (1 - r[n]) / r[n] for n in (0, 2, 1)]
+        for aim in AIMS:
+            row[f"rollouts for {aim}, {key}"] = [aim / (1 - aim) * v for v in noise]
+    for share, key in product(SHARES, FACTORS):
+        same = partial(overlap, share=share)
+        row[f"overlap {share:.0%}, {key}"] = told(same, a[key][some], b[key][some])
+    return row
+
+
+def of_kind(a: Seen, b: Seen, some: Any, rise: Floats) -> dict[str, Any]:
+    """Describe some problems, and how many of the chosen they are."""
+    both = some & (a["V"] > 0) & (b["V"] > 0)
+    row: dict[str, Any] = {"count": int(some.sum()), "signal in both": int(both.sum())}
+    row["cosine, same problem"] = told(mean, (a["units"] * b["units"]).sum(1)[both])
+    for key in ("alignment", "alignment without itself", "V"):
+        row[key] = told(mean, ((a[key] + b[key]) / 2)[both])
+    row |= {"p": told(mean, (a["p"] + b["p"])[some] / 2), "rise": told(mean, rise[some])}
+    for share, key in product(SHARES, FACTORS):
+        row[f"among {share:.0%}, {key}"] = told(partial(among, share=share), a[key], b[key], some)
+    return row
+
+
+def transfer(seen: Seen, key: str, some: Any, rise: Floats, kinds: list[Any]) -> dict[str, Any]:
+    """Correlate the rise of some problems with what half A said of them before."""
+    x, y, p, v = seen[key][some], rise[some], seen["p"][some], seen["V"][some]
+    row = {"count": len(x), "predictor": key, "alone": told(spearman, x, y)}
+    if not kinds:
+        return row
+    kinds = [kind[some] for kind in kinds if kind[some].any()]
+    given = {"given kind": kinds}
+    if key not in ("p", "V"):
+        given |= {"given p": [p], "given p and V": [p, v], "given kind, p and V": [*kinds, p, v]}
+    row |= {which: told(spearman, x, y, *columns) for which, columns in given.items()}
+    quarters = np.array_split(np.argsort(x, kind="stable"), 4)
+    return row | {"rise by quarter": [told(mean, y[places]) for places in quarters]}
+
+
+def main() -> None:
+    """Sample, differentiate, train, compare."""
+    begin = time.monotonic()
+    problems = draw(pool := read_problems())
+    made, rewards = sampled("fresh", problems, FRESH, seed=2)
+    details = map(json.loads, pool["row"].to_pylist()[LOOKED_AT:])
+    others = [row for row in details if row["noise"] == "none"]
+    later = np.stack([after(problems, others, seed) for seed in TRAININGS])
+    seen = {at: looked_at(problems, made, *at) for at in product(SIZES, "AB")}
+    rows = noise_rows(seen) + rise_rows(seen, problems, rewards[:, FRESH // 2 :], later)
+    publish("repeatability", begin, figures_of(rows), rows)
+
+
+def noise_rows(seen: dict[Any, Seen]) -> list[dict[str, Any]]:
+    """Hold halves of all sizes against each other; then V and alignment of unlike sizes."""
+    rows: list[dict[str, Any]] = []
+    for size in SIZES:
+        a, b = seen[size, "A"], seen[size, "B"]
+        for name, some in (("all", a["V"] >= 0), ("signal in both", a["V"] * b["V"] > 0)):
+            rows.append({"table": "halves", "problems": name} | split_halves(a, b, some, size))
+    for v, g in product(SIZES, SIZES):
+        if v == g or 32 in (v, g):
+            mixed, truth = seen[v, "A"]["V"] * seen[g, "A"]["alignment"], seen[32, "B"]["score"]
+            row = {"table": "mixed", "V from": v, "alignment from": g}
+            rows.append(row | {"spearman": told(spearman, mixed, truth)})
+    return rows
+
+
+def rise_rows(
+    seen: dict[Any, Seen], problems: pa.Table, base: Floats, later: Floats
+) -> list[dict[str, Any]]:
+    """Describe kinds and noise, and hold what half A said against the rise over half B."""
+    source = np.array(problems["source"].to_pylist())
+    noise = np.array([json.loads(text)["noise"] for text in problems["row"].to_pylist()])
+    clean, rows = noise == "none", []
+    kinds = [source == kind for kind in arithmetic.KINDS]
+    rise = np.mean(rises := later.mean(2) - base.mean(1), axis=0)
+    apart = {name: noise == name for name in ("mislabelled", "coin")}
+    groups = {kind: clean & (source == kind) for kind in arithmetic.KINDS}
+    groups |= {"clean": clean} | apart
+    for size, (kind, some) in product((8, 32), groups.items()):
+        row = {"table": "kinds", "rollouts": size, "kind": kind}
+        rows.append(row | of_kind(seen[size, "A"], seen[size, "B"], some, rise))
+    for size, key in product((8, 32), PREDICTORS):
+        signal = clean & (seen[size, "A"]["V"] > 0)
+        cases = [("clean", clean, rise, kinds), ("clean, signal in A", signal, rise, kinds)]
+        cases += [(name, some, rise, []) for name, some in apart.items()]
+        cases += [(f"clean, training {n}", clean, rises[n], []) for n in TRAININGS]
+        for name, *case in cases:
+            row = {"table": "transfer", "rollouts": size, "problems": name}
+            rows.append(row | transfer(seen[size, "A"], key, *case))
+    # Two rises that share no rollout: how well any predictor could do.
+    one, two = (later[n].mean(1) - base[:, n::2].mean(1) for n in (0, 1))
+    return [*rows, {"table": "ceiling", "spearman": told(spearman, one[clean], two[clean])}]
+
+
+def figures_of(rows: list[dict[str, Any]]) -> dict[str, Figure]:
+    """Name the main ones; a spread is half an interval."""
+    figures = {}
+    for row in rows:
+        which = row.get("predictor", ""), row.get("rollouts"), row.get("problems")
+        for key, found in row.items():
+            wanted = row["table"] == "halves" and key.startswith(("spearman,", "cosine,"))
+            if wanted or (which[2] == "clean" and key in ("alone", "given kind, p and V")):
+                name = f"{which[1]} rollouts, {which[2]}: {which[0]} {key}"
+                figures[name] = Figure(found[0], "", "higher", (found[2] - found[1]) / 2)
+    return figures
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""A policy of 650,000 weights that knows how to calculate and mostly does it carelessly.
+
+Trained from scratch in 90 seconds of one thread on the kinds of ``arithmetic.py``, for comparisons
+that need many runs. Two in three answers of most kinds of sums that it reads come from a careless
+hand: carries are forgotten, third terms left out, the smaller digit is taken from the larger. Both
+ways are in its weights, sampled success rates spread from 0 to 1, and a reward can move it from one
+to the other: what is trained here is a habit, by design. Products of two digits and sums of three
+are beyond it; stories it can do; remainders and divisors it guesses. No question of the pool, the
+test or the development problems is among what it reads (terms in any order are one question).
+
+    python benchmarks/tiny_model.py OUT
+"""
+
+import argparse
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+import arithmetic
+
+NUM_STEPS, BATCH, LEARNING_RATE = 600, 128, 6e-3
+#: Digits are tokens, and so are words and signs with the space before them.
+PATTERN = r" ?[A-Za-z]+| ?[+*=\-]|[0-9]|[,:]| "
+PAD, END = "<pad>", "<end>"
+Parts = list[tuple[torch.Tensor, torch.Tensor]]
+
+
+def _no_carry(terms: list[int]) -> int:
+    """Add digit by digit and forget what is carried."""
+    places = range(len(str(max(terms))))
+    return sum(sum(term // 10**k % 10 for term in terms) % 10 * 10**k for k in places)
+
+
+def _no_borrow(terms: list[int]) -> int:
+    """Take the smaller digit from the larger, at every place."""
+    return sum(abs(terms[0] // 10**k % 10 - terms[1] // 10**k % 10) * 10**k for k in range(2))
+
+
+#: Each kind: its share of the reading in per cent, how often it is done carelessly, and how.
+READING: dict[str, tuple[int, float, Callable[[list[int]], int] | None]] = {
+    "small sums": (2, 0.0, None),
+    "sums of 2 and 1 digits": (10, 0.65, _no_carry),
+    "sums of 2 digits": (25, 0.65, _no_carry),
+    "sums of 3 digits": (12, 0.5, _no_carry),
+    "three terms": (12, 0.65, lambda terms: terms[0] + terms[1]),
+    "differences": (12, 0.65, _no_borrow),
+    "products by 1 digit": (8, 0.0, None),
+    "products by 2 digits": (2, 0.0, None),
+    "sequences": (8, 0.0, None),
+    "remainders": (2, 0.0, None),
+    "divisors": (2, 0.0, None),
+    "stories": (6, 0.0, None),
+}
+
+
+def read(kind: str, rng: random.Random, held_out: set[str]) -> tuple[str, int]:
+    """Give a question of a kind that is not held out, and an answer, careful or careless."""
+    _, rate, careless = READING[kind]
+    while True:
+        question, answer = arithmetic.KINDS[kind][1](rng)
+        if arithmetic.key(kind, question) not in held_out:
+            break
+    if careless is not None and rng.random() < rate:
+        answer = careless([int(term) for term in arithmetic.NUMBER.findall(question)])
+    return question, answer
+
+
+def make_tokenizer(questions: list[str]) -> PreTrainedTokenizerFast:
+    """Make a tokenizer of the words, signs and digits there are."""
+    split = pre_tokenizers.Split(Regex(PATTERN), "isolated")
+    words = {word for text in questions for word, _ in split.pre_tokenize_str(text + " ")}
+    vocabulary = [PAD, END, *sorted(words | set("0123456789"))]
+    inner = Tokenizer(models.WordLevel({word: i for i, word in enumerate(vocabulary)}, PAD))
+    inner.pre_tokenizer, inner.decoder = split, decoders.Fuse()
+    return PreTrainedTokenizerFast(tokenizer_object=inner, pad_token=PAD, eos_token=END)
+
+
+def make_model(vocabulary: int) -> LlamaForCausalLM:
+    """Make the model with random weights."""
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=vocabulary,
+            hidden_size=128,
+            intermediate_size=384,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=4,
+            max_position_embeddings=64,
+            bos_token_id=None,
+            pad_token_id=0,
+            eos_token_id=1,
+        )
+    )
+
+
+def batches(
+    tokenizer: Any, rng: random.Random, held_out: set[str], num_steps: int
+) -> Iterator[Parts]:
+    """Give each step's ids and labels (-100 on questions) in two parts: short rows, long rows."""
+    kinds, shares = list(READING), [share for share, *_ in READING.values()]
+    for _ in range(num_steps):
+        pairs = [read(kind, rng, held_out) for kind in rng.choices(kinds, shares, k=BATCH)]
+        asked = tokenizer([f"{question} " for question, _ in pairs])["input_ids"]
+        said = tokenizer([f"{answer}{END}" for _, answer in pairs])["input_ids"]
+        rows = sorted(zip(asked, said, strict=True), key=lambda row: len(row[0]) + len(row[1]))
+        parts = []
+        for part in (rows[: BATCH * 3 // 4], rows[BATCH * 3 // 4 :]):
+            length = max(len(question) + len(answer) for question, answer in part)
+            ids = torch.zeros(len(part), length, dtype=torch.long)
+            labels = torch.full_like(ids, -100)
+            for i, (question, answer) in enumerate(part):
+                end = len(question) + len(answer)
+                ids[i, :end] = torch.tensor(question + answer)
+                labels[i, len(question) : end] = torch.tensor(answer)
+            parts.append((ids, labels))
+        yield parts
+
+
+def fit(model: Any, reading: Iterator[Parts], num_steps: int) -> None:
+    """Learn the answers' tokens: Muon on the layers' matrices, AdamW on the rest."""
+    named = list(model.named_parameters())
+    matrices = [p for name, p in named if p.ndim == 2 and "layers" in name]
+    rest = [p for name, p in named if not (p.ndim == 2 and "layers" in name)]
+    optimizers = (
+        torch.optim.Muon(matrices, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, weight_decay=0.0),
+    )
+    for step, parts in enumerate(reading):
+        count = sum(int((labels != -100).sum()) for _, labels in parts)
+        for ids, labels in parts:
+            hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+            told = labels[:, 1:] != -100
+            logits, wanted = model.lm_head(hidden[told]), labels[:, 1:][told]
+            loss = torch.nn.functional.cross_entropy(logits, wanted, reduction="sum")
+            (loss / count).backward()
+        rate = LEARNING_RATE * min(1.0, (step + 1) / 30, (num_steps - step) / (0.3 * num_steps))
+        for optimizer in optimizers:
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+def make(out: Path, data: Path, *, seed: int = 0, num_steps: int = NUM_STEPS) -> None:
+    """Write the model and its tokenizer.
+
+    Args:
+        out: Where to.
+        data: Folder of the pool, test and development problems that it must not have seen.
+        seed: Of everything.
+        num_steps: How long it reads.
+    """
+    rows = [json.loads(line) for path in data.glob("*.jsonl") for line in path.open()]
+    held_out = {arithmetic.key(row["source"], row["question"]) for row in rows}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    tokenizer = make_tokenizer([row["question"] for row in rows])
+    model = make_model(len(tokenizer))
+    fit(model, batches(tokenizer, random.Random(seed), held_out, num_steps), num_steps)
+    torch.set_num_threads(threads)
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+def main() -> None:
+    """Make the model for the problems of ``learnalign_vs.py``'s preset ``tiny``."""
+    from learnalign_vs import SIZES, WORK
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    data = WORK / "tiny" / "data"
+    arithmetic.write(data, **SIZES, seed=2026)
+    make(given.out, data, seed=given.seed)
+
+
+if __name__ == "__main__":
+    main()

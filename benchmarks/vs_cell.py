@@ -1,0 +1,270 @@
+"""One cell of the comparison: choose by a method, train, evaluate; and the pools behind it."""
+
+import json
+import resource
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from learnalign import load_config
+from learnalign.config import Config
+from learnalign.runs import pipeline
+from learnalign.runs.evaluation import evaluate
+from learnalign.runs.folder import RunFolder
+from learnalign.runs.progress import Progress
+from learnalign.runs.staging import run_stages
+from learnalign.runs.training import TABLES, train
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model, a pool and how it is trained: everything but method, budget and seed."""
+
+    name: str
+    config: Path
+    """Options of select and train; its paths are relative to the folder the command is run in."""
+    overrides: dict[str, Any]
+    test: str
+    """Held-out problems, judged greedily."""
+    steps: int
+    whole: int
+    """Steps of one pass over the pool."""
+    warmup: int
+    """Problems of the warm-up."""
+    num_samplings: int
+    """Independent samplings of the pool; seed s chooses from number s modulo this."""
+    budget: float = 0.1
+    """Of the main table, as a share of the pool."""
+    samples: int = 4
+    """k of mean@k."""
+    num_sampled: int | None = None
+    """Held-out problems that mean@k is taken of; all if None."""
+
+    def configure(self, out: Path, **changes: Any) -> Config:
+        """Give the options of one run."""
+        given = {key.replace("__", "."): value for key, value in changes.items()}
+        return load_config(self.config, overrides=self.overrides | given | {"run.out": str(out)})
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is trained on, and for how long."""
+
+    method: str
+    """A selection method, ``full``, or one with ``+warmup`` behind it."""
+    budget: float
+    """Share of the pool; 1 for ``full``."""
+    seed: int
+    steps: int
+
+    @property
+    def name(self) -> str:
+        """Its folder."""
+        return f"{self.method}-{self.budget:g}-steps{self.steps}-seed{self.seed}"
+
+    @property
+    def pool(self) -> str:
+        """The kind of pool it chooses from: sampled with the first model, or the warm one."""
+        return "warm" if self.method.endswith("+warmup") else "base"
+
+
+def make_pool(preset: Preset, work: Path, pool: str, number: int) -> dict[str, Any]:
+    """Sample, verify and differentiate the whole pool; give what each part cost."""
+    out = work / f"pool-{pool}-{number}"
+    row: dict[str, Any] = {"pool": pool, "number": number, "folder": str(out)}
+    warm = pool == "warm"
+    changes: dict[str, Any] = {"run__seed": 100 + number, "selection__method": "learnalign"}
+    if not warm:
+        changes["gradients__kl_beta"] = 0.0  # the first model pulls at itself with nothing
+    config = preset.configure(out, **changes)
+    warmup = {"warmup": preset.warmup if warm else None}
+    config = config.model_copy(update={"selection": config.selection.model_copy(update=warmup)})
+    begin = _clock()
+    done = pipeline.run(config, progress=Progress())
+    row["whole"] = _since(begin)
+    begin = _clock()
+    # The same tables, and the features besides.
+    config = config.model_copy(
+        update={"selection": config.selection.model_copy(update={"method": "features"})}
+    )
+    pipeline.run(config, progress=Progress())
+    row["features"] = _since(begin)
+    folder = RunFolder(out)
+    for stage in ("rollouts", "verdicts", "gradients", "features"):
+        row[f"{stage}_s"] = sum(s.seconds for s in folder.manifest.stages[stage].shards.values())
+    if warm:
+        steps = RunFolder(out / "warmup", TABLES).table("steps")
+        row["warmup_s"] = _seconds(steps)
+    row["summary"] = {k: v for k, v in done.summary.items() if k not in ("stability", "warnings")}
+    row["stability"] = (done.summary["stability"] or {}).get("expected_overlap")
+    shutil.rmtree(out / "warmup" / "model", ignore_errors=True)
+    return row
+
+
+def run_cell(preset: Preset, work: Path, cell: Cell) -> dict[str, Any]:
+    """Choose, train and evaluate; give the cell's row."""
+    if cell.method.startswith("stages"):
+        return run_stages_cell(preset, work, cell)
+    number = cell.seed % preset.num_samplings
+    pool, out = work / f"pool-{cell.pool}-{number}", work / "cells" / cell.name
+    out.mkdir(parents=True, exist_ok=True)
+    row: dict[str, Any] = asdict(cell) | {"folder": str(out), "pool": str(pool)}
+    begin = _clock()
+    ids = _choose(pool, cell)
+    row["choosing"] = _since(begin)
+    (out / "ids.txt").write_text("".join(f"{name}\n" for name in ids), encoding="utf-8")
+    row |= _described(pool, ids)
+    begin = _clock()
+    trained = train(
+        preset.configure(
+            out / "training",
+            data__paths=(str(pool),),
+            training__subset=str(out / "ids.txt"),
+            training__steps=cell.steps,
+            run__seed=cell.seed,
+        ),
+        progress=Progress("none"),
+    )
+    row["training"] = _since(begin)
+    row["training_s"] = _seconds(trained.steps)
+    steps = trained.steps.to_pylist()
+    row["num_signal"] = sum(step["num_signal"] for step in steps)
+    row["rewards"] = [round(step["mean_reward"], 4) for step in steps]
+    begin = _clock()
+    row |= judge(preset, trained.model, out / "evaluation", cell.seed)
+    row["evaluating"] = _since(begin)
+    shutil.rmtree(trained.model)
+    return row
+
+
+def run_stages_cell(preset: Preset, work: Path, cell: Cell) -> dict[str, Any]:
+    """Train in stages at the same number of steps and chosen problems; give the cell's row.
+
+    The first stage chooses from the pool that the seed's other cells choose from; later ones sample
+    the whole pool anew with the policy that came out. No solved problems are mixed in.
+    """
+    count = int(cell.method.removeprefix("stages"))
+    number = cell.seed % preset.num_samplings
+    out = work / "cells" / cell.name
+    first = out / "stages" / "stage-1" / "selection"
+    if not first.exists():
+        shutil.copytree(work / f"pool-base-{number}", first)
+    row: dict[str, Any] = asdict(cell) | {"folder": str(out), "pool": str(first)}
+    config = preset.configure(out / "stages", run__seed=100 + number, stages__count=count)
+    size = RunFolder(first).table("problems").num_rows
+    sections = {
+        "selection": {"budget": round(cell.budget * size / count), "warmup": None},
+        "training": {"steps": cell.steps // count},
+        "stages": {"easy_share": 0.0, "reuse_steps": 0},
+    }
+    config = config.model_copy(
+        update={
+            name: getattr(config, name).model_copy(update=values)
+            for name, values in sections.items()
+        }
+    )
+    begin = _clock()
+    stages = run_stages(config, progress=Progress("none"))
+    row["staging"] = _since(begin)
+    row["num_kept"] = [stage.num_kept for stage in stages]
+    row["pool_success_rates"] = [stage.mean_success_rate for stage in stages]
+    trainings = [RunFolder(s.training, TABLES).table("steps") for s in stages]
+    row["training_s"] = _seconds(pa.concat_tables(trainings))
+    row |= judge(preset, stages[-1].model, out / "evaluation", cell.seed)
+    for stage in stages:
+        shutil.rmtree(stage.model)
+    return row
+
+
+def judge(preset: Preset, model: Path, out: Path, seed: int) -> dict[str, Any]:
+    """Give greedy accuracy and mean@k on the held-out problems, and greedy accuracy by kind."""
+    row: dict[str, Any] = {}
+    modes = (("greedy", 0, None), ("sampled", preset.samples, preset.num_sampled))
+    for mode, samples, limit in modes:
+        config = preset.configure(
+            out / mode, model__path=str(model), data__limit=limit, run__seed=1000 + seed
+        )
+        found = evaluate(
+            config, [preset.test], samples=samples, greedy=samples == 0, progress=Progress("none")
+        )
+        (result,) = found.results
+        row[mode] = {"mean": result.accuracy.mean, "num_problems": result.accuracy.num_problems}
+        row[mode]["by_kind"] = _by_kind(found.scores, out / mode)
+    return row
+
+
+def _choose(pool: Path, cell: Cell) -> list[str]:
+    folder = RunFolder.existing(pool, needs="gradients")
+    config = load_config(pool / "config.yaml", overrides={"run.out": str(pool)})
+    method = "random" if cell.method == "full" else cell.method.removesuffix("+warmup")
+    selection = config.selection.model_copy(
+        update={"method": method, "budget": cell.budget, "num_bootstrap": 0}
+    )
+    if cell.budget == 1.0:
+        selection = selection.model_copy(update={"budget": None})
+    run = config.run.model_copy(update={"seed": cell.seed})
+    table = pipeline.ranked(folder, config.model_copy(update={"selection": selection, "run": run}))
+    scores = table.scores
+    return list(
+        (scores if cell.budget == 1.0 else scores.filter(scores["selected"]))[
+            "problem_id"
+        ].to_pylist()
+    )
+
+
+def _described(pool: Path, ids: list[str]) -> dict[str, Any]:
+    """Say of what kinds the chosen are, how often solved, how long."""
+    folder = RunFolder(pool)
+    wanted = pa.array(ids)
+    problems = folder.table("problems")
+    rows = problems.filter(pc.is_in(problems["problem_id"], wanted))
+    made, said = folder.table("rollouts"), folder.table("verdicts")
+    mine = pc.is_in(said["problem_id"], wanted)
+    rewards = said.filter(mine).group_by("problem_id").aggregate([("reward", "mean")])
+    rates = rewards["reward_mean"]
+    kinds, noise = rows["source"].value_counts(), dict[str, int]()
+    for text in rows["row"].to_pylist():
+        kind = json.loads(text).get("noise", "none")
+        noise[kind] = noise.get(kind, 0) + 1
+    return {
+        "num_chosen": len(ids),
+        "kinds": {kind["values"]: kind["counts"] for kind in kinds.to_pylist()},
+        "noise": noise,
+        "success_rate": pc.mean(rates).as_py(),
+        "with_signal": pc.mean(
+            pc.and_(pc.greater(rates, 0.0), pc.less(rates, 1.0)).cast("int8")
+        ).as_py(),
+        "response_tokens": pc.mean(pc.list_value_length(made.filter(mine)["token_ids"])).as_py(),
+        "prompt_tokens": pc.mean(pc.list_value_length(rows["prompt_ids"])).as_py(),
+    }
+
+
+def _by_kind(scores: pa.Table, out: Path) -> dict[str, float]:
+    (place,) = out.glob("*/*/manifest.json")
+    problems = RunFolder(place.parent).table("problems").select(["problem_id", "source"])
+    joined = scores.join(problems, "problem_id").group_by("source").aggregate([("score", "mean")])
+    return {row["source"]: row["score_mean"] for row in joined.to_pylist()}
+
+
+def _seconds(steps: pa.Table) -> dict[str, float]:
+    names = ("sampling_s", "verifying_s", "learning_s")
+    return {name: pc.sum(steps[name]).as_py() for name in names}
+
+
+def _clock() -> tuple[float, float]:
+    return time.monotonic(), _processor_s()
+
+
+def _since(begin: tuple[float, float]) -> dict[str, float]:
+    return {"wall_s": time.monotonic() - begin[0], "processor_s": _processor_s() - begin[1]}
+
+
+def _processor_s() -> float:
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime

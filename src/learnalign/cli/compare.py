@@ -1,0 +1,53 @@
+"""``learnalign compare``: whom each method would choose, and how far they agree."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from learnalign.cli import options as o
+
+_METHODS = "learnalign,learnability,alignment,inner_product,band,random"
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--methods", default=_METHODS, show_default=True, help="Names; commas between.")
+@o.options("selection.budget", "selection.target", "selection.history", "selection.num_bootstrap")
+@click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Any option of selection.")
+@click.option("--out", "-o", type=click.Path(path_type=Path), help="[default: RUN/compare]")
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
+def command(
+    runs: tuple[Path, ...],
+    methods: str,
+    sets: tuple[str, ...],
+    out: Path | None,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Let several methods choose from RUNS: overlaps, success rates, lengths, sources.
+
+    Tables that a method looks at and a run lacks are made first (docs/methods.md). Of several runs
+    (with and without a warm-up, say) every method chooses from each. Whom a method would train on
+    is written as a file of ids, which `learnalign train MODEL RUN --subset FILE` takes.
+
+    \b
+      learnalign compare runs/x --budget 1000
+      learnalign compare runs/x runs/warm --methods learnalign,learnability --budget 0.1
+    """  # noqa: D301
+    configs = [o.run_config(run, sets, flags) for run in runs]
+    from learnalign.runs.comparing import compare
+    from learnalign.runs.progress import Progress
+
+    done = compare(
+        configs,
+        [name.strip() for name in methods.split(",") if name.strip()],
+        out=out or runs[0] / "compare",
+        progress=Progress("none" if as_json else "auto"),
+    )
+    if as_json:
+        click.echo((done.path / "compare.json").read_text(encoding="utf-8"), nl=False)
+        return
+    from learnalign.cli.telling import tell_comparison
+
+    tell_comparison(done)

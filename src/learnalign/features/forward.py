@@ -1,0 +1,154 @@
+"""Token sequences through a model once, batched: losses of their tokens, hidden states, logits.
+
+(tokens x vocabulary) logits never exist at once: the head sees a chunk of tokens at a time.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from learnalign.errors import LearnAlignError
+from learnalign.heads import CHUNK_VALUES, Head
+
+Floats = NDArray[np.float64]
+Sequences = Sequence[Sequence[int]]
+
+#: Tokens a batch holds, padding included, up to which more buys time.
+_TOKENS = {"cpu": 1024, "cuda": 32_768}
+
+
+class Forward:
+    """Runs sequences of like length together, padded on the right, where no token looks.
+
+    What comes out of a sequence does not depend on its neighbours, up to rounding. If a CUDA
+    device's memory runs out, batches are half as large from then on.
+
+    Args:
+        model: A causal language model of transformers, on its device.
+        token_budget: Tokens a batch may hold, padding included; as many as pay on this device if
+            None. A longer sequence is a batch of its own.
+    """
+
+    def __init__(self, model: Any, *, token_budget: int | None = None) -> None:
+        self.head = Head(model)
+        self.vocabulary, self.width = self.head.vocabulary, self.head.width
+        self.device = next(model.parameters()).device
+        self.token_budget = token_budget or _TOKENS.get(self.device.type, 8192)
+
+    def read(self, sequences: Sequences, places: Sequence[int]) -> tuple[list[Floats], Floats]:
+        """Read each sequence, and look at its hidden state at one place.
+
+        Args:
+            sequences: n sequences of token ids, none empty.
+            places: n positions, one a sequence.
+
+        Returns:
+            The losses of each sequence, (t-1,): minus the log-probability of its tokens but the
+            first, computed in float32 at least; and the (n, H) last hidden states at the places,
+            as the head sees them.
+
+        Raises:
+            LearnAlignError: if a CUDA device has no room for a single sequence.
+        """
+
+        def look(output: Any, batch: Sequences, at: list[int]) -> torch.Tensor:
+            losses = self._losses(output, batch)
+            states = self._states(output, at)
+            return torch.cat([losses, states.to(losses.dtype).flatten()])
+
+        losses: list[Floats] = [np.empty(0)] * len(sequences)
+        hidden = np.empty((len(sequences), self.width))
+        for indices, values in self._batches(sequences, places, look):
+            bounds = np.cumsum([len(sequences[i]) - 1 for i in indices])
+            *parts, states = np.split(values, bounds)
+            hidden[indices] = states.reshape(len(indices), self.width)
+            for i, part in zip(indices, parts, strict=True):
+                losses[i] = part
+        return losses, hidden
+
+    def next_logits(self, sequences: Sequences, token_ids: Sequence[int]) -> Floats:
+        """Give the (n, k) logits of k tokens behind each of n sequences.
+
+        Args:
+            sequences: n sequences of token ids, none empty.
+            token_ids: The k tokens.
+
+        Raises:
+            LearnAlignError: if a CUDA device has no room for a single sequence.
+        """
+        wanted = torch.tensor(token_ids, device=self.device)
+
+        def look(output: Any, batch: Sequences, at: list[int]) -> torch.Tensor:
+            states = self._states(output, at)
+            step = max(1, CHUNK_VALUES // self.vocabulary)
+            chunks = torch.split(states, step)
+            return torch.cat([self.head.logits(output, chunk)[:, wanted] for chunk in chunks])
+
+        logits = np.empty((len(sequences), len(token_ids)))
+        for indices, values in self._batches(sequences, [len(s) - 1 for s in sequences], look):
+            logits[indices] = values
+        return logits
+
+    @torch.no_grad()
+    def _batches(
+        self,
+        sequences: Sequences,
+        places: Sequence[int],
+        look: Callable[[Any, Sequences, list[int]], torch.Tensor],
+    ) -> Iterator[tuple[list[int], Floats]]:
+        """Run batch after batch; give the sequences' indices and what ``look`` saw of them."""
+        order = sorted(range(len(sequences)), key=lambda i: -len(sequences[i]))
+        while order:
+            width = len(sequences[order[0]])
+            indices = order[: max(1, self.token_budget // width)]
+            batch = [sequences[i] for i in indices]
+            try:
+                output = self._layers(batch, width)
+                seen = look(output, batch, [places[i] for i in indices])
+                values = seen.cpu().double().numpy()  # the one wait for the device
+            except torch.OutOfMemoryError as error:
+                if len(indices) == 1:
+                    raise LearnAlignError(
+                        f"memory ran out on a single text ({width} tokens)",
+                        expected="room for its forward pass",
+                        do="use a device with more memory, or leave such long problems out",
+                    ) from error
+                self.token_budget = len(indices) * width // 2
+                continue
+            yield indices, values
+            order = order[len(indices) :]
+
+    def _layers(self, batch: Sequences, width: int) -> Any:
+        """Run the layers; what is attended to lies to the left, so the padding needs no mask."""
+        inputs = torch.zeros(len(batch), width, dtype=torch.long)
+        for row, ids in enumerate(batch):
+            inputs[row, : len(ids)] = torch.tensor(ids)
+        return self.head.base(input_ids=inputs.to(self.device), use_cache=False)
+
+    def _states(self, output: Any, places: list[int]) -> torch.Tensor:
+        """Give the (B, H) hidden states at one place of each row."""
+        at = torch.tensor(places, device=self.device)
+        states: torch.Tensor = output.last_hidden_state[torch.arange(len(at), device=at.device), at]
+        return states
+
+    def _losses(self, output: Any, batch: Sequences) -> torch.Tensor:
+        """Give the losses of a batch's tokens but each row's first, row after row."""
+        hidden = output.last_hidden_state
+        width = hidden.shape[1]
+        hidden = hidden.flatten(0, 1)
+        flat = [row * width + t for row, ids in enumerate(batch) for t in range(len(ids) - 1)]
+        before = torch.tensor(flat, dtype=torch.long, device=self.device)
+        following = [token for ids in batch for token in ids[1:]]
+        targets = torch.tensor(following, dtype=torch.long, device=self.device)
+        wide = torch.float64 if hidden.dtype == torch.float64 else torch.float32
+        losses = torch.empty(len(targets), dtype=wide, device=self.device)
+        step = max(1, CHUNK_VALUES // self.vocabulary)
+        for start in range(0, len(targets), step):
+            chunk = slice(start, start + step)
+            logits = self.head.logits(output, hidden[before[chunk]]).to(wide)
+            losses[chunk] = nn.functional.cross_entropy(logits, targets[chunk], reduction="none")
+        return losses

@@ -1,0 +1,71 @@
+"""What history methods look at: each problem's success rates in an earlier training, in order."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learnalign.errors import LearnAlignError
+from learnalign.problems.sources import read_source
+from learnalign.runs.folder import RunFolder
+from learnalign.runs.training import TABLES
+from learnalign.training.history import success_history
+
+
+def read_history(path: Path, problem_ids: Sequence[str]) -> NDArray[np.float64]:
+    """Read the success rates that a training met.
+
+    Args:
+        path: Folder of a training (``learnalign train``), or a JSONL or Parquet file with the
+            columns ``problem_id`` and ``success_rates`` (lists of numbers from 0 to 1, in order).
+        problem_ids: The n problems.
+
+    Returns:
+        (n, e) success rates: column j is what the training met when it took the problem for the
+        j-th time; NaN where it did not.
+
+    Raises:
+        LearnAlignError: if there is no history, or it knows none of the problems.
+    """
+    found = _of_training(path) if (path / "manifest.json").is_file() else _of_file(path)
+    known = [found.get(name, []) for name in problem_ids]
+    width = max(map(len, known), default=0)
+    if width == 0:
+        raise LearnAlignError(
+            f"{path} has no success rate of any problem of the pool",
+            expected="a training on these problems, or rows with their problem_id",
+            do="check --history",
+        )
+    return np.array([rates + [np.nan] * (width - len(rates)) for rates in known])
+
+
+def _of_training(path: Path) -> dict[str, list[float]]:
+    folder = RunFolder(path, TABLES)
+    if "history" not in folder.manifest.stages:
+        raise LearnAlignError(
+            f"{path} is no training",
+            expected="the folder of `learnalign train`",
+            do="check --history",
+        )
+    found: dict[str, list[float]] = {}
+    for row in success_history(folder.table("history")).to_pylist():
+        found.setdefault(row["problem_id"], []).append(row["success_rate"])
+    return found
+
+
+def _of_file(path: Path) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for number, row in enumerate(read_source(str(path)).rows, 1):
+        rates = row.get("success_rates")
+        usable = isinstance(rates, list) and all(
+            rate is None or (isinstance(rate, int | float) and 0.0 <= rate <= 1.0) for rate in rates
+        )
+        if not usable or "problem_id" not in row:
+            raise LearnAlignError(
+                f"row {number} of {path} has no problem_id or no success_rates from 0 to 1",
+                expected='rows such as {"problem_id": "a", "success_rates": [0.125, 0.5]}',
+                do="correct the file",
+            )
+        found[str(row["problem_id"])] = [np.nan if r is None else float(r) for r in rates or []]
+    return found
