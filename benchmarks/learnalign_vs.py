@@ -44,6 +44,9 @@ METHODS = (
 MORE = (
     "diverse",
     "facility_location",
+    "learnalign+per-source",
+    "learnalign+warmup+per-source",
+    "learnability+per-source",
     "learnability+warmup",
     "ifd",
     "perplexity_top",

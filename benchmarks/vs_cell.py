@@ -56,7 +56,7 @@ class Cell:
     """What is trained on, and for how long."""
 
     method: str
-    """A selection method, ``full``, or one with ``+warmup`` behind it."""
+    """A selection method, with ``+warmup`` and ``+per-source`` behind it; ``full``; ``stages2``."""
     budget: float
     """Share of the pool; 1 for ``full``."""
     seed: int
@@ -70,7 +70,7 @@ class Cell:
     @property
     def pool(self) -> str:
         """The kind of pool it chooses from: sampled with the first model, or the warm one."""
-        return "warm" if self.method.endswith("+warmup") else "base"
+        return "warm" if "+warmup" in self.method else "base"
 
 
 def make_pool(preset: Preset, work: Path, pool: str, number: int) -> dict[str, Any]:
@@ -201,9 +201,14 @@ def judge(preset: Preset, model: Path, out: Path, seed: int) -> dict[str, Any]:
 def _choose(pool: Path, cell: Cell) -> list[str]:
     folder = RunFolder.existing(pool, needs="gradients")
     config = load_config(pool / "config.yaml", overrides={"run.out": str(pool)})
-    method = "random" if cell.method == "full" else cell.method.removesuffix("+warmup")
+    rule, *how = cell.method.split("+")
     selection = config.selection.model_copy(
-        update={"method": method, "budget": cell.budget, "num_bootstrap": 0}
+        update={
+            "method": "random" if rule == "full" else rule,
+            "per_source": "per-source" in how,
+            "budget": cell.budget,
+            "num_bootstrap": 0,
+        }
     )
     if cell.budget == 1.0:
         selection = selection.model_copy(update={"budget": None})

@@ -68,10 +68,10 @@ class Table:
         Means over pools. Parts were measured by the clock on a busy machine; they are scaled to the
         processor time of the whole.
         """
-        kind = "warm" if method.endswith("+warmup") else "base"
+        rule, *how = method.split("+")
+        kind = "warm" if "warmup" in how else "base"
         pools = [pool for pool in self.pools if pool["pool"] == kind]
-        rule = "random" if method == "full" else method.removesuffix("+warmup")
-        looks_at = METHODS[rule].looks_at
+        looks_at = METHODS["random" if rule == "full" else rule].looks_at
 
         def mean(value: Callable[[Row], float]) -> float:
             return statistics.mean(value(pool) * _busy(pool["whole"]) for pool in pools)

@@ -166,6 +166,9 @@ class SelectionConfig(Section):
     of problem ids (one a line)."""
     band: tuple[float, float] = (0.2, 0.8)
     """Success rates that method band keeps."""
+    per_source: bool = False
+    """Rank within each source, and take from each in proportion to its problems with a signal: a
+    mixture stays one."""
     history: Path | None = None
     """What limr and history_variance look at: the folder of a training on these problems, or a
     JSONL or Parquet file with the columns problem_id and success_rates (lists, in their order)."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from learnalign.errors import LearnAlignError
 from learnalign.selecting.candidates import Candidates
 from learnalign.selecting.methods import method_named
-from learnalign.selecting.order import budget_count, luck, ranking
+from learnalign.selecting.order import budget_count, by_source, luck, ranking
 
 POOL = Candidates(
     learnability=np.array([0.25, 0.1, 0.0, 0.2]),
@@ -40,6 +40,26 @@ def test_ties_do_not_depend_on_the_pools_order(order, seed):
     mixed = [names[i] for i in order]
     again = [mixed[i] for i in ranking(scores[order], luck(mixed, seed))]
     assert again == plain
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), min_size=1, max_size=40),
+    st.randoms(use_true_random=False),
+)
+def test_sources_keep_their_shares_and_their_own_order(problems, random):
+    sources, signal = [name for name, _ in problems], np.array([s for _, s in problems])
+    order = list(range(len(problems)))
+    random.shuffle(order)
+    merged = by_source(np.array(order), sources, signal).tolist()
+    assert sorted(merged) == sorted(order)
+    live = [i for i in merged if signal[i]]
+    assert merged[: len(live)] == live  # those without a signal come last
+    for name in set(sources):
+        mine = [i for i in order if sources[i] == name and signal[i]]
+        assert [i for i in live if sources[i] == name] == mine
+        for count in range(len(live) + 1):
+            share = len(mine) * count / len(live) if live else 0
+            assert abs(sum(sources[i] == name for i in live[:count]) - share) < 2
 
 
 def test_luck_is_even():

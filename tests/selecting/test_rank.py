@@ -72,7 +72,12 @@ class Pool:
             "features": reads(self.features),
             "history": self.history,
         }
-        config = SelectionConfig(method=method, budget=K, num_bootstrap=given.pop("bootstrap", 0))
+        config = SelectionConfig(
+            method=method,
+            budget=K,
+            num_bootstrap=given.pop("bootstrap", 0),
+            per_source=given.pop("per_source", False),
+        )
         return rank(self.figures, self.labels, lambda: [self.verdicts], config, **tables | given)
 
     def chosen(self, method: str, **given) -> list[str]:
@@ -212,6 +217,21 @@ def test_diverse_and_facility_location_against_slow_greedy(pool):
         gain = {i: covered([*chosen, i]) for i in names if i not in chosen}
         chosen.append(max(gain, key=gain.get))
     assert pool.chosen("facility_location") == chosen
+
+
+def test_per_source_takes_the_best_of_each():
+    pool = Pool()
+    labels = [{"problem_id": n, "source": "xyz"[i % 3]} for i, n in enumerate(pool.ids)]
+    pool.labels = pa.Table.from_pylist(labels, PROBLEMS)
+    plain = pool.rank("learnalign").scores["problem_id"].to_pylist()
+    chosen = pool.chosen("learnalign", per_source=True)
+    source = {row["problem_id"]: row["source"] for row in labels}
+    for name in "xyz":
+        live = [n for n in plain if source[n] == name and pool.v(n) > 0]
+        mine = [n for n in chosen if source[n] == name]
+        assert mine == live[: len(mine)]
+        share = sum(pool.v(n) > 0 for n in live) / sum(pool.v(n) > 0 for n in pool.ids)
+        assert abs(len(mine) - share * K) < 1.5
 
 
 @pytest.mark.parametrize("method", sorted(set(METHODS) - {"gradalign"}))

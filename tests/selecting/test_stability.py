@@ -11,7 +11,11 @@ from learnalign.selecting.stability import stability
 
 def _candidates(rewards, ties):
     rates = rewards.mean(1)
-    return Candidates(rates * (1 - rates), np.zeros(len(rates)), rates, ties)
+    return Candidates(rates * (1 - rates), rates, ties, np.zeros(len(rates)))
+
+
+def by_learnability(pool):
+    return ranking(learnability(pool), pool.luck)
 
 
 @pytest.mark.parametrize("group", [4, 16, 64])
@@ -28,7 +32,7 @@ def test_near_the_overlap_of_fresh_rollouts(group):
             again = ranking(learnability(_candidates(fresh, ties)), ties)[:count]
             truths.append(len(first & set(again.tolist())) / count)
         found = stability(
-            learnability, pool, rewards, count, changes=np.empty(0), num_bootstrap=40, seed=seed
+            by_learnability, pool, rewards, count, changes=np.empty(0), num_bootstrap=40, seed=seed
         )
         estimates.append(found.expected_overlap)
     assert np.mean(estimates) == pytest.approx(np.mean(truths), abs=0.12 if group > 4 else 0.15)
@@ -36,9 +40,14 @@ def test_near_the_overlap_of_fresh_rollouts(group):
 
 def test_rollouts_without_reward_are_not_drawn():
     rewards = np.array([[1.0, np.nan, 1.0, np.nan], [0.0, 1.0, 0.0, 1.0], [np.nan, 0.0, 0.0, 0.0]])
-    pool = Candidates(np.array([0.0, 0.25, 0.0]), np.zeros(3), np.array([1, 0.5, 0]), np.zeros(3))
+    pool = Candidates(
+        learnability=np.array([0.0, 0.25, 0.0]),
+        success_rate=np.array([1, 0.5, 0]),
+        luck=np.zeros(3),
+        alignment=np.zeros(3),
+    )
     found = stability(
-        learnability, pool, rewards, 1, changes=np.empty(0), num_bootstrap=300, seed=0
+        by_learnability, pool, rewards, 1, changes=np.empty(0), num_bootstrap=300, seed=0
     )
     # Problem 1 has no signal in a resample when all four draws agree: 2 of 16 times, and then a
     # tie among three decides.

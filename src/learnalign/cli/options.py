@@ -57,6 +57,8 @@ SELECTION = (
     "selection.method",
     "selection.learnability",
     "selection.target",
+    "selection.per_source",
+    "selection.history",
     "selection.num_bootstrap",
     "selection.warmup",
 )

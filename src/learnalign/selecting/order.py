@@ -1,6 +1,7 @@
 """The order of scores: ties by lot, and how many a budget is."""
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,40 @@ def ranking(scores: Floats, ties: Floats) -> NDArray[np.int64]:
         [1, 2, 0]
     """
     return np.lexsort((-ties, -scores))
+
+
+def by_source(
+    order: NDArray[np.int64], sources: Sequence[str | None], signal: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Merge the sources' own rankings, so that any first K hold each in proportion.
+
+    A source's problems with a signal are spread evenly over the ranking, in their order; those
+    without one follow behind all others.
+
+    Args:
+        order: (n,) indices, best first, as `ranking` gives them.
+        sources: (n,) source of each problem.
+        signal: (n,) whether a problem has a signal; proportions are counted in these.
+
+    Returns:
+        (n,) indices, best first.
+
+    Example:
+        >>> order = np.array([0, 1, 2, 3, 4, 5])
+        >>> by_source(order, ["a", "a", "a", "a", "b", "b"], np.ones(6, bool)).tolist()
+        [0, 4, 1, 2, 5, 3]
+    """
+    totals: dict[tuple[str | None, bool], int] = {}
+    keys = [(sources[i], bool(signal[i])) for i in range(len(order))]
+    for key in keys:
+        totals[key] = totals.get(key, 0) + 1
+    seen: dict[tuple[str | None, bool], int] = {}
+    at = np.empty(len(order))
+    for place, index in enumerate(order.tolist()):
+        key = keys[index]
+        seen[key] = seen.get(key, 0) + 1
+        at[place] = (seen[key] - 0.5) / totals[key] + (0.0 if key[1] else 1.0)
+    return order[np.argsort(at, kind="stable")]
 
 
 def budget_count(budget: int | float | None, num_problems: int) -> int:

@@ -25,7 +25,7 @@ from learnalign.selecting.alignment import (
 from learnalign.selecting.candidates import Candidates
 from learnalign.selecting.figures import jeffreys_interval
 from learnalign.selecting.methods import Method, method_named
-from learnalign.selecting.order import budget_count, luck, ranking
+from learnalign.selecting.order import budget_count, by_source, luck, ranking
 from learnalign.selecting.stability import DEFINITION, Stability, stability
 from learnalign.tables import SCORES
 
@@ -106,13 +106,19 @@ def rank(
             do="make it anew: learnalign select --redo features --set features.ratings=true",
         )
     scores = method.score(candidates)
-    order = ranking(scores, candidates.luck)
+    sources = _sources(ids, labels)
+
+    def order_of(scores: Floats, learnability: Floats) -> NDArray[np.int64]:
+        order = ranking(scores, candidates.luck)
+        return by_source(order, sources, learnability > 0.0) if config.per_source else order
+
+    order = order_of(scores, values)
     steady = None
     # To compare each pair of problems again for each resample would take hours.
     if count and config.num_bootstrap > 1 and "rows" not in method.looks_at:
         moved = gradients is not None and method.aligns == "gradients"
         steady = stability(
-            method.score,
+            lambda again: order_of(method.score(again), again.learnability),
             candidates,
             _rewards(ids, verdicts),
             count,
@@ -203,6 +209,12 @@ def _texts(features: Batches, ids: list[str]) -> dict[str, Floats]:
             values = batch.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False)
             found[name][at[at >= 0]] = values[at >= 0]
     return found
+
+
+def _sources(ids: list[str], labels: pa.Table) -> list[str | None]:
+    at = pc.index_in(pa.array(ids), labels["problem_id"].combine_chunks())
+    sources: list[str | None] = labels["source"].take(at).to_pylist()
+    return sources
 
 
 def _rewards(ids: list[str], verdicts: Shards) -> Floats:

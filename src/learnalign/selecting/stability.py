@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from learnalign.scoring.scores import reward_variance
 from learnalign.selecting.candidates import Candidates
-from learnalign.selecting.order import ranking
 
 Floats = NDArray[np.float64]
 
@@ -34,7 +33,7 @@ class Stability:
 
 
 def stability(
-    method: Callable[[Candidates], Floats],
+    choose: Callable[[Candidates], NDArray[np.int64]],
     candidates: Candidates,
     rewards: Floats,
     count: int,
@@ -46,7 +45,7 @@ def stability(
     """Resample the rollouts and choose again.
 
     Args:
-        method: Gives scores, the higher the better.
+        choose: Gives the (n,) places of problems, best first.
         candidates: The problems as they were ranked.
         rewards: (n, G) rewards, NaN where a rollout has none; at least two a row.
         count: K, problems that are chosen.
@@ -58,8 +57,8 @@ def stability(
     Example:
         >>> rewards = np.array([[0.0, 1.0], [1.0, 1.0]])
         >>> pool = Candidates(np.array([0.25, 0]), np.array([0.5, 1]), np.zeros(2), np.zeros(2))
-        >>> found = stability(lambda c: c.learnability, pool, rewards, 1, changes=np.empty(0),
-        ...                   num_bootstrap=100, seed=0)
+        >>> found = stability(lambda c: np.argsort(-c.learnability), pool, rewards, 1,
+        ...                   changes=np.empty(0), num_bootstrap=100, seed=0)
         >>> found.frequency.sum()
         np.float64(1.0)
     """
@@ -83,7 +82,7 @@ def stability(
             alignment=np.where(variances > 0.0, alignment, 0.0),
             success_rate=means,
         )
-        frequency[ranking(method(redrawn), candidates.luck)[:count]] += 1.0
+        frequency[choose(redrawn)[:count]] += 1.0
     # Pairs of different resamples: sum of f^2, less the pairs of a resample with itself.
     times = frequency.copy()
     frequency /= max(1, num_bootstrap)
