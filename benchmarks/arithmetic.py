@@ -10,7 +10,7 @@ import hashlib
 import json
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import gcd
 from pathlib import Path
 from typing import Any
@@ -96,11 +96,15 @@ def _questions(kind: str, rng: random.Random, seen: set[str]) -> Iterator[tuple[
         yield question, answer
 
 
-def _part(name: str, size: int, rng: random.Random, seen: set[str]) -> list[Row]:
-    rows = []
-    for kind, (share, _) in KINDS.items():
+def _part(
+    name: str, size: int, kinds: Sequence[str], rng: random.Random, seen: set[str]
+) -> list[Row]:
+    rows: list[Row] = []
+    whole = sum(KINDS[kind][0] for kind in kinds)
+    for kind in kinds:
+        count = size * KINDS[kind][0] // whole
         source = _questions(kind, rng, seen)
-        for (question, answer), _number in zip(source, range(size * share // 100), strict=False):
+        for (question, answer), _number in zip(source, range(count), strict=False):
             rows.append(
                 {
                     "id": f"{name}-{len(rows)}",
@@ -119,6 +123,7 @@ def write(
     size: int,
     num_test: int,
     num_dev: int,
+    kinds: Sequence[str] = tuple(KINDS),
     mislabelled: float = 0.05,
     coins: float = 0.05,
     seed: int = 0,
@@ -130,13 +135,14 @@ def write(
         size: Problems of the pool, as far as the kinds go.
         num_test: Clean problems for testing.
         num_dev: Clean problems to choose settings by.
+        kinds: Of KINDS, in their proportions.
         mislabelled: Share of the pool whose gold answer is wrong.
         coins: Share of the pool whose reward is a coin's.
         seed: Of everything.
     """
     rng, seen = random.Random(seed), set[str]()
-    parts = {name: _part(name, count, rng, seen) for name, count in
-             (("test", num_test), ("dev", num_dev), ("pool", size))}  # fmt: skip
+    sizes = {"test": num_test, "dev": num_dev, "pool": size}
+    parts = {name: _part(name, count, kinds, rng, seen) for name, count in sizes.items()}
     order = list(range(len(parts["pool"])))
     rng.shuffle(order)
     first, second = round(mislabelled * len(order)), round((mislabelled + coins) * len(order))

@@ -44,6 +44,8 @@ METHODS = (
 MORE = (
     "diverse",
     "facility_location",
+    "learnalign+half",
+    "learnability+half",
     "learnalign+per-source",
     "learnalign+warmup+per-source",
     "learnability+per-source",
@@ -54,7 +56,14 @@ MORE = (
     "token_length",
 )
 #: Of the generated pools: problems, held-out problems, problems to choose settings by.
-SIZES = {"size": 2400, "num_test": 1500, "num_dev": 400}
+SIZES: dict[str, Any] = {"size": 2400, "num_test": 1500, "num_dev": 400}
+#: The same of one kind alone: what is left to a rule when no kind can crowd out another.
+ONE_KIND: dict[str, Any] = {
+    "size": 1200,
+    "num_test": 800,
+    "num_dev": 100,
+    "kinds": ("sums of 2 digits",),
+}
 
 
 def preset(name: str) -> Preset:
@@ -72,16 +81,18 @@ def preset(name: str) -> Preset:
             num_samplings=4,
             budget=1000 / 7473,
         )
-    tiny = name == "tiny"
+    small = name == "smollm2"
     return Preset(
         name,
-        ROOT / "benchmarks" / "presets" / f"{name}.yaml",
-        {"data.paths": (str(work / "data" / "pool.jsonl"),)},
+        ROOT / "benchmarks" / "presets" / f"{'smollm2' if small else 'tiny'}.yaml",
+        {"data.paths": (str(work / "data" / "pool.jsonl"),)}
+        | ({} if small else {"model.path": str(work / "model")}),
         test=str(work / "data" / "test.jsonl"),
         steps=40,
-        whole=300,
+        whole=300 if name != "one-kind" else 150,
+        budget=0.1 if name != "one-kind" else 0.2,
         warmup=96,
-        num_samplings=4 if tiny else 3,
+        num_samplings=3 if small else 4,
         num_sampled=500,
     )
 
@@ -164,12 +175,13 @@ def pool_key(which: Preset, cell: Cell) -> str:
 def measure(name: str, parts: list[str], seeds: range, workers: int) -> None:
     """Do what is left, ``workers`` tasks at a time; a cell waits for its pool."""
     which, lines = preset(name), Lines(results(name))
+    data = WORK / name / "data"
     if name != "gsm8k":
-        arithmetic.write(WORK / name / "data", **SIZES, seed=2026)
-    if name == "tiny" and not (WORK / name / "model" / "tokenizer.json").is_file():
+        arithmetic.write(data, **(ONE_KIND if name == "one-kind" else SIZES), seed=2026)
+    if name in ("tiny", "one-kind") and not (WORK / name / "model" / "tokenizer.json").is_file():
         import tiny_model
 
-        tiny_model.make(WORK / name / "model", WORK / name / "data")
+        tiny_model.make(WORK / name / "model", data)
     todo = list(cells(which, parts, seeds))
     pools = dict.fromkeys(pool_key(which, cell) for cell in todo)
     missing = [
@@ -183,6 +195,8 @@ def measure(name: str, parts: list[str], seeds: range, workers: int) -> None:
         # First all pools, so that no cell waits for its own.
         for some in (missing, [key for key in keys if not lines.has(key)]):
             for done in as_completed([executor.submit(task, name, key) for key in some]):
+                if done.exception() is not None:
+                    executor.shutdown(wait=False, cancel_futures=True)
                 row = done.result()
                 lines.add(row)
                 told = {k: row[k]["mean"] for k in ("greedy", "sampled") if k in row}
@@ -210,7 +224,9 @@ def results(name: str) -> Path:
 def main() -> None:
     """Measure, or tell what has been measured."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--preset", default="smollm2", choices=("smollm2", "tiny", "gsm8k"))
+    parser.add_argument(
+        "--preset", default="smollm2", choices=("smollm2", "tiny", "one-kind", "gsm8k")
+    )
     parser.add_argument("--parts", default="main", help="main, more, budgets, long, stages")
     parser.add_argument("--seeds", default="0:6", help="FIRST:END")
     parser.add_argument("--workers", type=int, default=2)

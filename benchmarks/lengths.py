@@ -25,7 +25,7 @@ from pool import MODEL
 
 WORK = ROOT / "runs" / "bench-lengths"
 SOURCE = ROOT.parent / "shared" / "data" / "gsm8k" / "example_model_solutions.jsonl"
-COUNT, DRAWS = 250, 2000
+COUNT, DRAWS = 120, 2000
 METHODS = ("inner_product", "alignment", "learnalign", "learnability", "random")
 SHARES = (0.1, 0.2, 0.3)
 

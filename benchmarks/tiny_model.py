@@ -160,7 +160,8 @@ def make(out: Path, data: Path, *, seed: int = 0, num_steps: int = NUM_STEPS) ->
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    tokenizer = make_tokenizer([row["question"] for row in rows])
+    kinds = [make for _, make in arithmetic.KINDS.values()]
+    tokenizer = make_tokenizer([make(random.Random(i))[0] for make in kinds for i in range(400)])
     model = make_model(len(tokenizer))
     fit(model, batches(tokenizer, random.Random(seed), held_out, num_steps), num_steps)
     torch.set_num_threads(threads)

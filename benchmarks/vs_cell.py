@@ -19,6 +19,7 @@ from learnalign.runs.folder import RunFolder
 from learnalign.runs.progress import Progress
 from learnalign.runs.staging import run_stages
 from learnalign.runs.training import TABLES, train
+from learnalign.selecting.order import luck, ranking
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class Cell:
     """What is trained on, and for how long."""
 
     method: str
-    """A selection method, with ``+warmup`` and ``+per-source`` behind it; ``full``; ``stages2``."""
+    """A selection method, with ``+warmup``, ``+per-source`` or ``+half`` (the other half by lot)
+    behind it; ``full``; ``stages2``."""
     budget: float
     """Share of the pool; 1 for ``full``."""
     seed: int
@@ -107,9 +109,20 @@ def make_pool(preset: Preset, work: Path, pool: str, number: int) -> dict[str, A
 
 
 def run_cell(preset: Preset, work: Path, cell: Cell) -> dict[str, Any]:
-    """Choose, train and evaluate; give the cell's row."""
-    if cell.method.startswith("stages"):
-        return run_stages_cell(preset, work, cell)
+    """Choose, train and evaluate; give the cell's row, which is kept in its folder too."""
+    out = work / "cells" / cell.name
+    kept = out / "row.json"
+    if kept.is_file():
+        row: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        return row
+    shutil.rmtree(out, ignore_errors=True)  # stopped half-way: minutes, and a model may be gone
+    run = _stages_cell if cell.method.startswith("stages") else _plain_cell
+    row = run(preset, work, cell)
+    kept.write_text(json.dumps(row), encoding="utf-8")
+    return row
+
+
+def _plain_cell(preset: Preset, work: Path, cell: Cell) -> dict[str, Any]:
     number = cell.seed % preset.num_samplings
     pool, out = work / f"pool-{cell.pool}-{number}", work / "cells" / cell.name
     out.mkdir(parents=True, exist_ok=True)
@@ -142,8 +155,8 @@ def run_cell(preset: Preset, work: Path, cell: Cell) -> dict[str, Any]:
     return row
 
 
-def run_stages_cell(preset: Preset, work: Path, cell: Cell) -> dict[str, Any]:
-    """Train in stages at the same number of steps and chosen problems; give the cell's row.
+def _stages_cell(preset: Preset, work: Path, cell: Cell) -> dict[str, Any]:
+    """Train in stages at the same number of steps and chosen problems.
 
     The first stage chooses from the pool that the seed's other cells choose from; later ones sample
     the whole pool anew with the policy that came out. No solved problems are mixed in.
@@ -213,13 +226,18 @@ def _choose(pool: Path, cell: Cell) -> list[str]:
     if cell.budget == 1.0:
         selection = selection.model_copy(update={"budget": None})
     run = config.run.model_copy(update={"seed": cell.seed})
-    table = pipeline.ranked(folder, config.model_copy(update={"selection": selection, "run": run}))
-    scores = table.scores
-    return list(
-        (scores if cell.budget == 1.0 else scores.filter(scores["selected"]))[
-            "problem_id"
-        ].to_pylist()
-    )
+    changed = config.model_copy(update={"selection": selection, "run": run})
+    scores = pipeline.ranked(folder, changed).scores
+    ranked: list[str] = scores["problem_id"].to_pylist()
+    if cell.budget == 1.0:
+        return ranked
+    count = int(pc.sum(scores["selected"]).as_py())
+    if "half" not in how:
+        return ranked[:count]
+    kept = ranked[: count // 2]
+    rest = sorted(set(ranked) - set(kept))
+    lots = luck(rest, cell.seed)
+    return kept + [rest[i] for i in ranking(lots, lots)[: count - len(kept)]]
 
 
 def _described(pool: Path, ids: list[str]) -> dict[str, Any]:

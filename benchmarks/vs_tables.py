@@ -62,6 +62,11 @@ class Table:
         """The methods there are, in the order of their first cell."""
         return list(dict.fromkeys(cell["method"] for cell in self.cells))
 
+    @property
+    def rules(self) -> list[str]:
+        """The methods that choose once."""
+        return [method for method in self.methods if not method.startswith("stages")]
+
     def cost(self, method: str) -> dict[str, float]:
         """Give the processor seconds that choosing takes, by what a method looks at.
 
@@ -186,7 +191,7 @@ def kind_rows(table: Table, budget: float) -> list[Row]:
 def chosen_rows(table: Table, budget: float) -> list[Row]:
     """Say what each method trained on: noise, success rates, lengths; means over seeds."""
     rows = []
-    for method in table.methods:
+    for method in table.rules:
 
         def mean(value: Callable[[Row], float], method: str = method) -> float:
             return statistics.mean(table.by_seed(method, value, budget=budget).values())
@@ -202,10 +207,16 @@ def chosen_rows(table: Table, budget: float) -> list[Row]:
                 "with_signal": mean(lambda c: c["with_signal"]),
                 "response_tokens": mean(lambda c: c["response_tokens"]),
                 "prompt_tokens": mean(lambda c: c["prompt_tokens"]),
-                "kinds": mean(lambda c: len(c["kinds"])),
+                "effective_kinds": mean(effective_kinds),
             }
         )
     return rows
+
+
+def effective_kinds(cell: Row) -> float:
+    """Give how many kinds a choice amounts to: 1 / sum of squared shares (inverse Simpson)."""
+    total = sum(cell["kinds"].values())
+    return 1.0 / sum((count / total) ** 2 for count in cell["kinds"].values())
 
 
 def cost_rows(table: Table, whole_steps: int) -> list[Row]:
@@ -213,7 +224,7 @@ def cost_rows(table: Table, whole_steps: int) -> list[Row]:
     whole = table.by_seed("full", training_s, steps=whole_steps)
     unit = statistics.mean(whole.values()) if whole else None
     rows = []
-    for method in table.methods:
+    for method in table.rules:
         spent = table.cost(method)
         training = statistics.mean(table.by_seed(method, training_s).values())
         row: Row = {"method": method, **spent, "training": training}
