@@ -32,15 +32,13 @@ from learnalign.sketches import from_column
 from learnalign.verifying.verifier import open_verifier
 
 WORK = ROOT / "runs" / "bench-repeatability"
-POOL, LOOKED_AT, PER_KIND = 2400, 1100, 45
+POOL, LOOKED_AT, PER_KIND, STEPS, TRAININGS = 2400, 1100, 45, 40, (0, 1)
 LOOK, FRESH, AFTER, SIZES = 8, 64, 16, (4, 8, 16, 32)
-STEPS, TRAININGS = 40, (0, 1)
-#: Resamples of the problems for an interval; draws of luck for what ties leave open.
-DRAWS, LUCKS = 500, 100
-SHARES, AIMS, FACTORS = (0.10, 0.25), (0.8, 0.9), ("score", "V", "alignment")
-PREDICTORS = ("alignment", "alignment without itself", "V", "score", "norm", "p")
+DRAWS, LUCKS = 500, 100  # resamples of the problems for an interval; draws of luck for ties
+SHARES, FACTORS = (0.10, 0.25), ("score", "V", "alignment")
+PREDICTORS = (*FACTORS, "alignment without itself", "inner product", "norm", "p")
 Floats = NDArray[np.float64]
-Seen = dict[str, Floats]
+Row, Seen = dict[str, Any], dict[str, Floats]
 mean = partial(np.mean, axis=-1)
 
 
@@ -68,15 +66,14 @@ def sampled(
     path = WORK / f"{name}.parquet"
     if not path.exists():
         changes = {} if model is None else {"model__path": str(model)}
-        config = configure(WORK, rollouts__num_rollouts=count, **changes)
-        shop = stages.Workshop(config)
-        policy, options = shop.model("rollouts"), config.rollouts
+        shop = stages.Workshop(configure(WORK, rollouts__num_rollouts=count, **changes))
+        policy, options = shop.model("rollouts"), shop.config.rollouts
         made = TransformersEngine(policy, shop.tokenizer, options, seed=seed).sample(problems)
         rows = [json.loads(text) for text in problems["row"].to_pylist()]
         # Coins fall by id and text: without a new id they would fall alike in every sampling.
         salted = pa.array([json.dumps(row | {"id": f"{name}:{row['id']}"}) for row in rows])
         renamed = problems.drop(["row"]).append_column("row", salted)
-        with open_verifier(config.verifier) as verifier:
+        with open_verifier(shop.config.verifier) as verifier:
             said = verifier.verify(renamed, made)
         pq.write_table(made.append_column("reward", said["reward"]), path)
     table = pq.read_table(path)
@@ -94,8 +91,7 @@ def draw(problems: pa.Table) -> pa.Table:
 
 def looked_at(problems: pa.Table, made: pa.Table, size: int, half: str) -> Seen:
     """Give what a selection from the first ``size`` rollouts of a half sees, by name; kept."""
-    path = WORK / f"gradients-{size}-{half}.parquet"
-    first = 0 if half == "A" else FRESH // 2
+    path, first = WORK / f"gradients-{size}-{half}.parquet", 0 if half == "A" else FRESH // 2
     sample = np.array(made["sample"].to_pylist())
     part = made.filter(pa.array((sample >= first) & (sample < first + size)))
     if not path.exists():
@@ -109,14 +105,15 @@ def looked_at(problems: pa.Table, made: pa.Table, size: int, half: str) -> Seen:
     p = np.array(part["reward"].to_pylist()).reshape(-1, size).mean(1)
     seen = scores(p, units)
     own = seen.learnability * (units**2).sum(1) / len(units)
+    norm = np.array(table["gradient_norm"].to_pylist())
     return {
         "p": p, "V": seen.learnability, "alignment": seen.alignment, "score": seen.score,
         "alignment without itself": seen.alignment - own, "units": units,
-        "norm": np.array(table["gradient_norm"].to_pylist()),
+        "norm": norm, "inner product": norm * (units @ (norm @ units)) / len(units),
     }  # fmt: skip
 
 
-def after(problems: pa.Table, others: list[dict[str, Any]], seed: int) -> Floats:
+def after(problems: pa.Table, others: list[Row], seed: int) -> Floats:
     """Train on problems drawn by lot from the others; give the (n, AFTER) rewards then."""
     name, out, model = f"after-{seed}", WORK / f"training-{seed}", None
     if not (WORK / f"{name}.parquet").exists():
@@ -144,8 +141,8 @@ def spearman(x: Any, y: Any, *given: Any) -> Floats:
 
 def best(values: Floats, share: float, seed: int) -> NDArray[np.bool_]:
     """Mark the best share along the last axis; ties are broken by luck."""
-    order = np.lexsort((np.random.default_rng(seed).random(values.shape), -values), axis=-1)
     marks = np.zeros(values.shape, bool)
+    order = np.lexsort((np.random.default_rng(seed).random(values.shape), -values), axis=-1)
     np.put_along_axis(marks, order[..., : round(share * values.shape[-1])], True, axis=-1)
     return marks
 
@@ -179,30 +176,28 @@ def told(statistic: Any, *columns: Any) -> list[float]:
     return [round(float(v), 5) for v in (value, *np.nanpercentile(drawn, [2.5, 97.5]))]
 
 
-def split_halves(a: Seen, b: Seen, some: Any, size: int) -> dict[str, Any]:
+def split_halves(a: Seen, b: Seen, some: Any, size: int) -> Row:
     """Hold halves of ``size`` rollouts against each other, over some problems."""
-    row: dict[str, Any] = {"rollouts": size, "count": int(some.sum())}
-    if not some.all():  # a problem without signal has no direction
+    row: Row = {"rollouts": size, "count": int(some.sum())}
+    if (a["V"] * b["V"])[some].all():  # a problem without signal has no direction
         cosines = a["units"][some] @ b["units"][some].T
         row["cosine, same problem"] = told(mean, np.diag(cosines))
         np.fill_diagonal(cosines, 0.0)
         row["cosine, others"] = told(partial(pairs, cosines=cosines), np.arange(len(cosines)))
     for key in (*FACTORS, "norm", "p"):
         r = row[f"spearman, {key}"] = told(spearman, a[key][some], b[key][some])
-        # Noise of independent rollouts: a reliability of G / (G + noise) (Spearman-Brown).
-        noise = [size * (1 - r[n]) / r[n] for n in (0, 2, 1)]
-        for aim in AIMS:
-            row[f"rollouts for {aim}, {key}"] = [aim / (1 - aim) * v for v in noise]
+        # Spearman-Brown: a reliability of G / (G + noise); four times the noise makes 0.8.
+        row[f"rollouts for 0.8, {key}"] = [4 * size * (1 - r[n]) / r[n] for n in (0, 2, 1)]
     for share, key in product(SHARES, FACTORS):
         same = partial(overlap, share=share)
         row[f"overlap {share:.0%}, {key}"] = told(same, a[key][some], b[key][some])
     return row
 
 
-def of_kind(a: Seen, b: Seen, some: Any, rise: Floats) -> dict[str, Any]:
+def of_kind(a: Seen, b: Seen, some: Any, rise: Floats) -> Row:
     """Describe some problems, and how many of the chosen they are."""
     both = some & (a["V"] > 0) & (b["V"] > 0)
-    row: dict[str, Any] = {"count": int(some.sum()), "signal in both": int(both.sum())}
+    row: Row = {"count": int(some.sum()), "signal in both": int(both.sum())}
     row["cosine, same problem"] = told(mean, (a["units"] * b["units"]).sum(1)[both])
     for key in ("alignment", "alignment without itself", "V"):
         row[key] = told(mean, ((a[key] + b[key]) / 2)[both])
@@ -212,14 +207,13 @@ def of_kind(a: Seen, b: Seen, some: Any, rise: Floats) -> dict[str, Any]:
     return row
 
 
-def transfer(seen: Seen, key: str, some: Any, rise: Floats, kinds: list[Any]) -> dict[str, Any]:
+def transfer(seen: Seen, key: str, some: Any, rise: Floats, kinds: list[Any]) -> Row:
     """Correlate the rise of some problems with what half A said of them before."""
     x, y, p, v = seen[key][some], rise[some], seen["p"][some], seen["V"][some]
     row = {"count": len(x), "predictor": key, "alone": told(spearman, x, y)}
     if not kinds:
         return row
-    kinds = [kind[some] for kind in kinds if kind[some].any()]
-    given = {"given kind": kinds}
+    given = {"given kind": (kinds := [kind[some] for kind in kinds if kind[some].any()])}
     if key not in ("p", "V"):
         given |= {"given p": [p], "given p and V": [p, v], "given kind, p and V": [*kinds, p, v]}
     row |= {which: told(spearman, x, y, *columns) for which, columns in given.items()}
@@ -232,42 +226,42 @@ def main() -> None:
     begin = time.monotonic()
     problems = draw(pool := read_problems())
     made, rewards = sampled("fresh", problems, FRESH, seed=2)
-    details = map(json.loads, pool["row"].to_pylist()[LOOKED_AT:])
-    others = [row for row in details if row["noise"] == "none"]
+    others = [json.loads(text) for text in pool["row"].to_pylist()[LOOKED_AT:]]
+    others = [row for row in others if row["noise"] == "none"]
     later = np.stack([after(problems, others, seed) for seed in TRAININGS])
     seen = {at: looked_at(problems, made, *at) for at in product(SIZES, "AB")}
-    rows = noise_rows(seen) + rise_rows(seen, problems, rewards[:, FRESH // 2 :], later)
+    noise = np.array([json.loads(text)["noise"] for text in problems["row"].to_pylist()])
+    rows = noise_rows(seen, noise == "none")
+    rows += rise_rows(seen, problems, noise, rewards[:, FRESH // 2 :], later.mean(2))
     publish("repeatability", begin, figures_of(rows), rows)
 
 
-def noise_rows(seen: dict[Any, Seen]) -> list[dict[str, Any]]:
+def noise_rows(seen: dict[Any, Seen], clean: Any) -> list[Row]:
     """Hold halves of all sizes against each other; then V and alignment of unlike sizes."""
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for size in SIZES:
         a, b = seen[size, "A"], seen[size, "B"]
-        for name, some in (("all", a["V"] >= 0), ("signal in both", a["V"] * b["V"] > 0)):
+        both = {"all": a["V"] >= 0, "signal in both": a["V"] * b["V"] > 0}
+        both |= {f"clean, {name}": clean & some for name, some in both.items()}
+        for name, some in both.items():
             rows.append({"table": "halves", "problems": name} | split_halves(a, b, some, size))
     for v, g in product(SIZES, SIZES):
         if v == g or 32 in (v, g):
             mixed, truth = seen[v, "A"]["V"] * seen[g, "A"]["alignment"], seen[32, "B"]["score"]
             row = {"table": "mixed", "V from": v, "alignment from": g}
-            rows.append(row | {"spearman": told(spearman, mixed, truth)})
+            rows.append(row | {"spearman": told(spearman, mixed[clean], truth[clean])})
     return rows
 
 
-def rise_rows(
-    seen: dict[Any, Seen], problems: pa.Table, base: Floats, later: Floats
-) -> list[dict[str, Any]]:
+def rise_rows(seen: Any, problems: pa.Table, noise: Any, base: Floats, later: Floats) -> list[Row]:
     """Describe kinds and noise, and hold what half A said against the rise over half B."""
     source = np.array(problems["source"].to_pylist())
-    noise = np.array([json.loads(text)["noise"] for text in problems["row"].to_pylist()])
     clean, rows = noise == "none", []
     kinds = [source == kind for kind in arithmetic.KINDS]
-    rise = np.mean(rises := later.mean(2) - base.mean(1), axis=0)
+    rise = np.mean(rises := later - base.mean(1), axis=0)
     apart = {name: noise == name for name in ("mislabelled", "coin")}
-    groups = {kind: clean & (source == kind) for kind in arithmetic.KINDS}
-    groups |= {"clean": clean} | apart
-    for size, (kind, some) in product((8, 32), groups.items()):
+    groups = {kind: clean & (source == kind) for kind in arithmetic.KINDS} | {"clean": clean}
+    for size, (kind, some) in product((8, 32), (groups | apart).items()):
         row = {"table": "kinds", "rollouts": size, "kind": kind}
         rows.append(row | of_kind(seen[size, "A"], seen[size, "B"], some, rise))
     for size, key in product((8, 32), PREDICTORS):
@@ -278,12 +272,15 @@ def rise_rows(
         for name, *case in cases:
             row = {"table": "transfer", "rollouts": size, "problems": name}
             rows.append(row | transfer(seen[size, "A"], key, *case))
+    described = [row for row in rows if row.get("kind") in arithmetic.KINDS][-len(kinds) :]
+    x, y = ([row[key][0] for row in described] for key in ("alignment", "rise"))
+    rows.append({"table": "across kinds", "spearman": float(spearman(x, y))})
     # Two rises that share no rollout: how well any predictor could do.
-    one, two = (later[n].mean(1) - base[:, n::2].mean(1) for n in (0, 1))
-    return [*rows, {"table": "ceiling", "spearman": told(spearman, one[clean], two[clean])}]
+    two = [(later[n] - base[:, n::2].mean(1))[clean] for n in TRAININGS]
+    return [*rows, {"table": "ceiling", "spearman": told(spearman, *two)}]
 
 
-def figures_of(rows: list[dict[str, Any]]) -> dict[str, Figure]:
+def figures_of(rows: list[Row]) -> dict[str, Figure]:
     """Name the main ones; a spread is half an interval."""
     figures = {}
     for row in rows:
@@ -291,7 +288,9 @@ def figures_of(rows: list[dict[str, Any]]) -> dict[str, Figure]:
         for key, found in row.items():
             wanted = row["table"] == "halves" and key.startswith(("spearman,", "cosine,"))
             if wanted or (which[2] == "clean" and key in ("alone", "given kind, p and V")):
-                name = f"{which[1]} rollouts, {which[2]}: {which[0]} {key}"
+                name = (
+                    f"{which[1]} rollouts, {which[2]}: {which[0] and which[0] + ' to rise, '}{key}"
+                )
                 figures[name] = Figure(found[0], "", "higher", (found[2] - found[1]) / 2)
     return figures
 
