@@ -86,7 +86,7 @@ def preset(name: str) -> Preset:
         name,
         ROOT / "benchmarks" / "presets" / f"{'smollm2' if small else 'tiny'}.yaml",
         {"data.paths": (str(work / "data" / "pool.jsonl"),)}
-        | ({} if small else {"model.path": str(work / "model")}),
+        | ({"model.path": str(work / "model")} if name == "one-kind" else {}),
         test=str(work / "data" / "test.jsonl"),
         steps=40,
         whole=300 if name != "one-kind" else 150,
