@@ -32,7 +32,12 @@ class Figure:
 
 
 def publish(
-    name: str, begin: float, figures: dict[str, Figure], rows: list[dict[str, Any]]
+    name: str,
+    begin: float,
+    figures: dict[str, Figure],
+    rows: list[dict[str, Any]],
+    *,
+    command: str | None = None,
 ) -> None:
     """Print the figures and write ``benchmarks/results/NAME.json``.
 
@@ -41,12 +46,13 @@ def publish(
         begin: ``time.monotonic()`` when it began.
         figures: By name.
         rows: What the figures were made of.
+        command: What made them, if that is not ``make bench NAME=name``.
     """
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True
     ).stdout.strip()
     result = {
-        "command": f"make bench NAME={name}",
+        "command": command or f"make bench NAME={name}",
         "commit": commit,
         "machine": {"processors": os.cpu_count(), "python": platform.python_version()},
         "seconds": round(time.monotonic() - begin, 1),

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import arithmetic
+import vs_picture
 import vs_tables
 from harness import ROOT, publish
 from vs_cell import Cell, Preset, make_pool, run_cell
@@ -252,6 +253,9 @@ def tell(name: str, begin: float) -> None:
     lengths = sorted({cell["steps"] for cell in table.cells})
     costs = vs_tables.cost_rows(table, max(lengths))
     hypotheses = vs_tables.hypothesis_rows(table)
+    picture = WORK / name / "accuracy.html"
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    vs_picture.draw(picture, table, vs_tables.accuracy_rows(table, which.budget), costs)
     tables = {
         **{f"accuracy at {b:.0%}": vs_tables.accuracy_rows(table, b) for b in budgets},
         "hypotheses": hypotheses,
@@ -263,7 +267,13 @@ def tell(name: str, begin: float) -> None:
     for title, rows in tables.items():
         print(f"\n{title}\n\n{vs_tables.markdown(rows)}")
     rows = [{"table": title, "rows": rows} for title, rows in tables.items()]
-    publish(f"learnalign_vs.{name}", begin, vs_tables.figures_of(hypotheses), rows)
+    publish(
+        f"learnalign_vs.{name}",
+        begin,
+        vs_tables.figures_of(hypotheses),
+        rows,
+        command=f"python benchmarks/learnalign_vs.py --preset {name}",
+    )
 
 
 if __name__ == "__main__":

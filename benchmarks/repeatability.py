@@ -28,6 +28,7 @@ from learnalign.runs import stages
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.progress import Progress
 from learnalign.runs.training import train
+from learnalign.runs.workshop import Workshop
 from learnalign.sketches import from_column
 from learnalign.verifying.verifier import open_verifier
 
@@ -55,7 +56,7 @@ def read_problems() -> pa.Table:
     config = configure(WORK / "data" / "pool.jsonl")
     folder = RunFolder(config.run.out, ("problems",))
     if not folder.begin("problems", {}).complete:
-        stages.problems(folder, config, stages.Workshop(config), Progress("none"))
+        stages.problems(folder, config, Workshop(config), Progress("none"))
     return folder.table("problems")
 
 
@@ -66,7 +67,7 @@ def sampled(
     path = WORK / f"{name}.parquet"
     if not path.exists():
         changes = {} if model is None else {"model__path": str(model)}
-        shop = stages.Workshop(configure(WORK, rollouts__num_rollouts=count, **changes))
+        shop = Workshop(configure(WORK, rollouts__num_rollouts=count, **changes))
         policy, options = shop.model("rollouts"), shop.config.rollouts
         made = TransformersEngine(policy, shop.tokenizer, options, seed=seed).sample(problems)
         rows = [json.loads(text) for text in problems["row"].to_pylist()]
@@ -95,7 +96,7 @@ def looked_at(problems: pa.Table, made: pa.Table, size: int, half: str) -> Seen:
     sample = np.array(made["sample"].to_pylist())
     part = made.filter(pa.array((sample >= first) & (sample < first + size)))
     if not path.exists():
-        shop = stages.Workshop(configure(WORK))
+        shop = Workshop(configure(WORK))
         model, options = shop.model("gradients"), shop.config.gradients
         engine = GradientEngine(model, options, temperature=1.0, seed=0, max_tokens=6)
         pq.write_table(engine.rows(problems, part, part), path)

@@ -12,7 +12,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def command(run: Path, problem_id: str, as_json: bool) -> None:
     """Print one problem of RUN: its prompt, answer, rollouts, verdicts, gradient and scores."""
-    from learnalign.runs.pipeline import inspect
+    from learnalign.runs.inspecting import inspect
 
     known = inspect(run, problem_id)
     if as_json:

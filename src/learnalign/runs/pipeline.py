@@ -13,15 +13,16 @@ import pyarrow.parquet as pq
 
 from learnalign import files
 from learnalign.config import Config
-from learnalign.errors import LearnAlignError, nearest
+from learnalign.errors import LearnAlignError
 from learnalign.runs import stages
 from learnalign.runs.config_files import load_config, write_config
 from learnalign.runs.fingerprints import reference_model, stage_options
-from learnalign.runs.folder import STAGES, RunFolder
+from learnalign.runs.folder import RunFolder
 from learnalign.runs.histories import read_history
 from learnalign.runs.progress import Progress, ProgressKind
 from learnalign.runs.targets import target_ids
 from learnalign.runs.warmup import warmed_up
+from learnalign.runs.workshop import Workshop
 from learnalign.selecting.methods import method_named
 from learnalign.selecting.order import budget_count
 from learnalign.selecting.rank import Ranking, rank
@@ -168,7 +169,7 @@ def work(
             folder.begin(stage, stage_options(config, stage))
     folder.manifest.learnalign = version("learnalign")
     write_config(folder.path / "config.yaml", asked or config)
-    shop = stages.Workshop(config)
+    shop = Workshop(config)
     for stage in wanted:
         if not folder.begin(stage, stage_options(config, stage)).complete:
             stages.RUN[stage](folder, config, shop, progress)
@@ -242,50 +243,6 @@ def report(folder: RunFolder, config: Config) -> Path:
     path = folder.path / "report.html"
     write_report(data, path)
     return path
-
-
-def inspect(path: Path, problem_id: str) -> dict[str, Any]:
-    """Collect everything a run knows of one problem.
-
-    Returns:
-        ``problem`` (a row of PROBLEMS or None), ``rollouts`` (rows of ROLLOUTS with their
-        verdicts), ``gradient`` (its row without the sketches, or None), ``scores`` (or None) and
-        ``excluded`` (rows).
-
-    Raises:
-        LearnAlignError: for an id that the run does not know; the nearest are named.
-    """
-    folder = RunFolder.existing(path)
-    wanted = pa.array([problem_id])
-    names: set[str] = set()
-    found: dict[str, list[dict[str, Any]]] = {}
-    for stage in STAGES:
-        found[stage] = []
-        for shard in folder.shards(stage) if stage in folder.manifest.stages else ():
-            kept = [n for n in shard.column_names if "sketch" not in n]
-            names.update(shard["problem_id"].to_pylist())
-            rows = shard.select(kept).filter(pc.is_in(shard["problem_id"], wanted))
-            found[stage] += rows.to_pylist()
-    gone = [row for row in folder.excluded().to_pylist() if row["problem_id"] == problem_id]
-    if not any(found.values()) and not gone:
-        raise LearnAlignError(
-            f"got the problem '{problem_id}'", expected=nearest(problem_id, names), do="correct it"
-        )
-    verdicts = {row["sample"]: row for row in found["verdicts"]}
-    scores: list[dict[str, Any]] = []
-    if (path / "scores.parquet").is_file():
-        table = pq.read_table(path / "scores.parquet")
-        scores = table.filter(pc.is_in(table["problem_id"], wanted)).to_pylist()
-    nothing = dict.fromkeys(("verdict", "reward", "parsed_answer", "detail"))
-    return {
-        "problem": next(iter(found["problems"]), None),
-        "rollouts": [
-            {**nothing, **row, **verdicts.get(row["sample"], {})} for row in found["rollouts"]
-        ],
-        "gradient": next(iter(found["gradients"]), None),
-        "scores": next(iter(scores), None),
-        "excluded": gone,
-    }
 
 
 def _exclusion_warnings(excluded: pa.Table) -> list[str]:

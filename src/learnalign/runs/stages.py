@@ -3,44 +3,21 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from learnalign.config import Config, ModelConfig
+from learnalign.config import Config
 from learnalign.runs.fingerprints import reference_model
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.progress import Advance, Progress
+from learnalign.runs.workshop import Workshop
 from learnalign.selecting.figures import group_figures
 from learnalign.selecting.order import luck
 from learnalign.tables import EXCLUDED, PROBLEMS
 
 Reasons = list[tuple[str, str, str]]
-
-
-class Workshop:
-    """What the stages share while a run works: the policy's tokenizer and weights."""
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
-    @cached_property
-    def tokenizer(self) -> Any:
-        """The policy's tokenizer."""
-        from learnalign.models import load_tokenizer
-
-        return load_tokenizer(self.config.model)
-
-    def model(self, purpose: str, which: ModelConfig | None = None) -> Any:
-        """Load the policy (or another model) for rollouts or gradients, in the dtype asked for."""
-        from learnalign.models import load_model, resolve_device, resolve_dtype
-
-        section = getattr(self.config, purpose)
-        device = resolve_device(self.config.model.device)
-        dtype = resolve_dtype(section.dtype, device)
-        return load_model(which or self.config.model, dtype=dtype)
 
 
 def problems(folder: RunFolder, config: Config, shop: Workshop, progress: Progress) -> None:

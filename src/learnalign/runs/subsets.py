@@ -14,6 +14,7 @@ from learnalign.runs.fingerprints import fingerprint, stage_options
 from learnalign.runs.folder import RunFolder, scored
 from learnalign.runs.progress import Progress
 from learnalign.runs.targets import read_ids
+from learnalign.runs.workshop import Workshop
 from learnalign.selecting.order import luck
 
 #: The subset of data: nothing was asked for.
@@ -21,7 +22,7 @@ WHOLE: str = TrainingConfig().subset
 
 
 def training_problems(
-    folder: RunFolder, config: Config, shop: stages.Workshop, progress: Progress
+    folder: RunFolder, config: Config, shop: Workshop, progress: Progress
 ) -> pa.Table:
     """Read the problems from data, or take the chosen ones of a selection."""
     source = training_source(config)

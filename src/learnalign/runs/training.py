@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from learnalign.config import Config
-from learnalign.runs import stages
 from learnalign.runs.config_files import write_config
 from learnalign.runs.fingerprints import fingerprint, training_options
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.progress import Advance, Progress
 from learnalign.runs.subsets import training_problems
+from learnalign.runs.workshop import Workshop
 from learnalign.training.history import History
 from learnalign.training.order import Places, step_problems
 from learnalign.verifying.verifier import open_verifier
@@ -62,7 +62,7 @@ def train(config: Config, *, progress: Progress, redo: str | None = None) -> Tra
             folder.redo(redo)
             for name in ("checkpoints", "model", "adapter"):
                 shutil.rmtree(folder.path / name, ignore_errors=True)
-        shop = stages.Workshop(config)
+        shop = Workshop(config)
         problems = training_problems(folder, config, shop, progress)
         order = step_problems(
             problems.num_rows,
@@ -108,7 +108,7 @@ class _Job:
 def _train(
     folder: RunFolder,
     config: Config,
-    shop: stages.Workshop,
+    shop: Workshop,
     problems: pa.Table,
     order: Places,
     progress: Progress,

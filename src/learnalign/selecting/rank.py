@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,17 +12,10 @@ from scipy.stats import spearmanr
 
 from learnalign.config import SelectionConfig
 from learnalign.errors import LearnAlignError
-from learnalign.scoring.scores import learnability, reward_variance
-from learnalign.selecting.alignment import (
-    Alignments,
-    Batches,
-    alignment_changes,
-    alignments,
-    gradient_norms,
-    unit_gradients,
-)
+from learnalign.selecting.alignment import Alignments, Batches, alignment_changes
 from learnalign.selecting.candidates import Candidates
 from learnalign.selecting.figures import jeffreys_interval
+from learnalign.selecting.gathering import Given, column, gather
 from learnalign.selecting.methods import Method, method_named
 from learnalign.selecting.order import budget_count, by_source, luck, ranking
 from learnalign.selecting.stability import DEFINITION, Stability, stability
@@ -80,31 +72,8 @@ def rank(
         raise LearnAlignError("no problem is left to choose from", do="see the excluded problems")
     count = budget_count(config.budget, figures.num_rows)
     ids: list[str] = figures["problem_id"].to_pylist()
-    values = _learnability(figures, config)
-    if not (values > 0).any() and "rewards" in method.looks_at:
-        raise _no_signal(figures)
-    given = {"gradients": gradients, "features": features, "history": history}
-    _check_given(config.method, method, given, target, ids)
-    rows = {"gradients": gradients, "features": features, None: None}[method.aligns]
-    aligned = _aligned(ids, values, method, rows, target)
-    candidates = Candidates(
-        learnability=values,
-        alignment=aligned.alignment,
-        gradient_norm=aligned.gradient_norm,
-        success_rate=_column(figures, "success_rate"),
-        luck=luck(ids, seed),
-        history=np.empty((len(ids), 0)) if history is None else history,
-        rows=None if gradients is None else partial(unit_gradients, gradients, ids),
-        count=count,
-        band=config.band,
-        **({} if features is None else _texts(features, ids)),
-    )
-    if "ratings" in method.looks_at and np.isnan(candidates.rating).all():
-        raise LearnAlignError(
-            "no problem has a rating",
-            expected="a features table that was made with ratings",
-            do="make it anew: learnalign select --redo features --set features.ratings=true",
-        )
+    given = Given(gradients, features, history, target)
+    candidates, aligned = gather(method, figures, given, config, count, luck(ids, seed))
     scores = method.score(candidates)
     sources = _sources(ids, labels)
 
@@ -112,7 +81,7 @@ def rank(
         order = ranking(scores, candidates.luck)
         return by_source(order, sources, learnability > 0.0) if config.per_source else order
 
-    order = order_of(scores, values)
+    order = order_of(scores, candidates.learnability)
     steady = None
     # To compare each pair of problems again for each resample would take hours.
     if count and config.num_bootstrap > 1 and "rows" not in method.looks_at:
@@ -132,83 +101,6 @@ def rank(
     table = _with(table, "selected", pa.array(np.arange(len(ids)) < count))
     summary = _summary(figures, config, method, candidates, scores, steady)
     return Ranking(table.cast(SCORES), summary)
-
-
-def _check_given(
-    name: str, method: Method, given: dict[str, Any], target: frozenset[str] | None, ids: list[str]
-) -> None:
-    """Say what a method lacks."""
-    remedies = {
-        "gradients": "`learnalign gradients RUN` makes the table",
-        "features": f"`learnalign compare RUN --methods {name} --budget K` makes the table",
-        "history": "give --history TRAINING, the folder of a training, or a file of success rates",
-    }
-    for what, remedy in remedies.items():
-        if what in method.looks_at and given[what] is None:
-            raise LearnAlignError(f"method {name} looks at the {what}; there are none", do=remedy)
-    if method.needs_target and target is None:
-        raise LearnAlignError(
-            f"method {name} needs problems to align to",
-            expected="a validation set among the problems",
-            do="give --target COLUMN=VALUE, or a file of ids",
-        )
-    if target is not None and not target & set(ids):
-        raise LearnAlignError(
-            "the target holds no problem of the pool",
-            expected="ids, or a column=value pair, of problems that were read and verified",
-            do="correct --target",
-        )
-
-
-def _learnability(figures: pa.Table, config: SelectionConfig) -> Floats:
-    counts = _column(figures, "num_rollouts")
-    variance = reward_variance(
-        _column(figures, "reward_variance"), estimator=config.learnability, num_rollouts=counts
-    )
-    binary = figures["binary"].to_numpy()
-    rates = np.where(binary, _column(figures, "success_rate"), 0.0)
-    share = learnability(rates, estimator=config.learnability, num_rollouts=counts)
-    return np.where(binary, share, variance)
-
-
-def _aligned(
-    ids: list[str],
-    values: Floats,
-    method: Method,
-    rows: Batches | None,
-    target: frozenset[str] | None,
-) -> Alignments:
-    """Align rows to the method's reference."""
-    if rows is None:
-        return Alignments({}, np.zeros(len(ids)), np.full(len(ids), np.nan), np.empty(0))
-    weights = values
-    if method.reference == "unit":
-        weights = (values > 0.0).astype(np.float64)
-    elif method.reference == "gradient":
-        weights = np.where(values > 0.0, gradient_norms(rows, ids), 0.0)
-    column = "sketch" if method.aligns == "gradients" else "hidden"
-    aligned = alignments(rows, ids, weights, target, column=column)
-    if target is not None and not aligned.mean.any():
-        raise LearnAlignError(
-            "no problem of the target carries a signal: there is nothing to align to",
-            expected="target problems that some rollouts solve and others do not",
-            do="correct --target, or take more rollouts (--num-rollouts)",
-        )
-    return aligned
-
-
-def _texts(features: Batches, ids: list[str]) -> dict[str, Floats]:
-    """Read the features table's numbers, NaN where it has none."""
-    places = {name: place for place, name in enumerate(ids)}
-    names = ["num_prompt_tokens", "prompt_nll", "answer_nll", "answer_alone_nll", "rating"]
-    found = {name: np.full(len(ids), np.nan) for name in names}
-    for batch in features(["problem_id", *names]):
-        known = batch.column("problem_id").to_pylist()
-        at = np.fromiter((places.get(name, -1) for name in known), np.int64, len(known))
-        for name in names:
-            values = batch.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False)
-            found[name][at[at >= 0]] = values[at >= 0]
-    return found
 
 
 def _sources(ids: list[str], labels: pa.Table) -> list[str | None]:
@@ -240,7 +132,7 @@ def _table(
 ) -> pa.Table:
     ids = figures["problem_id"]
     labelled = labels.take(pc.index_in(ids, labels["problem_id"].combine_chunks()))
-    low, high = jeffreys_interval(figures["num_correct"], _column(figures, "num_rollouts"))
+    low, high = jeffreys_interval(figures["num_correct"], column(figures, "num_rollouts"))
     binary = figures["binary"].to_numpy()
     columns = {
         "score": np.where(np.isfinite(scores), scores, 0.0),
@@ -277,8 +169,8 @@ def _summary(
             f"only {num_signal} of the {figures.num_rows} problems carry a signal, fewer than the "
             f"budget of {count}: the rest is chosen by lot"
         )
-    rollouts = _column(figures, "num_rollouts").sum()
-    truncated = _column(figures, "num_truncated").sum() / max(1.0, rollouts)
+    rollouts = column(figures, "num_rollouts").sum()
+    truncated = column(figures, "num_truncated").sum() / max(1.0, rollouts)
     if truncated > _TRUNCATED:
         warnings.append(
             f"{truncated:.0%} of the rollouts ended at the token limit; a larger --max-tokens "
@@ -306,21 +198,5 @@ def _summary(
     }
 
 
-def _no_signal(figures: pa.Table) -> LearnAlignError:
-    right = int((_column(figures, "success_rate") > 0.5).sum())
-    return LearnAlignError(
-        f"no problem carries a signal: of {figures.num_rows} problems, {right} were always right "
-        f"and {figures.num_rows - right} never",
-        expected="problems that some rollouts solve and others do not",
-        do="if all are wrong, look at a prompt and its rollouts (learnalign inspect), raise "
-        "--max-tokens, check the verifier, or take easier problems; if all are right, harder ones; "
-        "more rollouts (--num-rollouts) find rarer successes",
-    )
-
-
-def _column(table: pa.Table, name: str) -> Floats:
-    return np.asarray(table[name].to_numpy(zero_copy_only=False), dtype=np.float64)
-
-
 def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
-    return table.set_column(table.schema.get_field_index(name), name, values)
+    return table.setcolumn(table.schema.get_field_index(name), name, values)
