@@ -199,4 +199,4 @@ def _summary(
 
 
 def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
-    return table.setcolumn(table.schema.get_field_index(name), name, values)
+    return table.set_column(table.schema.get_field_index(name), name, values)
