@@ -240,6 +240,8 @@ def test_export(run: Path, kind: str) -> None:
     assert any("batch size 3" in warning for warning in plain["warnings"])
     told = any("--assistant-prefix" in warning for warning in plain["warnings"])
     assert told == (kind in {"trl", "verl"})
+    # An assistant's beginning is no message: the way out that is named is one that there is.
+    assert not any("--prompts scored" in warning for warning in plain["warnings"])
     about = json.loads(Path(plain["paths"][2]).read_text())["about"]
     assert about["model"]["path"]
 

@@ -25,6 +25,9 @@ _SUFFIXES = {"trl": "jsonl", "verl": "parquet", "jsonl": "jsonl", "parquet": "pa
 #: What tells an export's manifest from that of a run.
 _KIND = "learnalign export"
 
+#: What no chat message can hold, and `--prompts scored` cannot send out.
+UNSENT = frozenset({"--template", "--assistant-prefix"})
+
 _HINTS = {
     "trl": "GRPOConfig(shuffle_dataset=False) keeps the order of the file (TRL shuffles)",
     "verl": "data.shuffle=False keeps the order of the file (verl shuffles)",
@@ -116,9 +119,11 @@ def export(
     if kind in _HINTS:
         notes.hint(_HINTS[kind])
         if scored_with and asked is None:
+            unsent = UNSENT & set(scored_with)
+            remedy = "build it in the trainer" if unsent else "give --prompts scored"
             notes.warn(
                 f"the model was scored with {', '.join(scored_with)}, which `prompt` does not "
-                "hold: give --prompts scored, or the scores are of other prompts"
+                f"hold: {remedy}, or the scores are of other prompts"
             )
     facts = {"about": about, "format": kind, "order": order, "seed": seed, "batch_size": batch_size}
     facts["prompts"] = "own" if asked is None else "scored"

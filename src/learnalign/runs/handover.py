@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError
-from learnalign.formats.export import Exported, export
+from learnalign.formats.export import UNSENT, Exported, export
 from learnalign.formats.recipes import write_recipe
 from learnalign.formats.rows import Asked
 from learnalign.problems.prompts import Prompter
@@ -81,7 +81,7 @@ def _asked(config: Config, prompts: str) -> Asked | None:
         )
     if prompts == "own":
         return None
-    beyond = sorted({"--template", "--assistant-prefix"} & set(prompt_flags(config)))
+    beyond = sorted(UNSENT & set(prompt_flags(config)))
     if beyond:
         raise LearnAlignError(
             f"got --prompts scored, but the model was scored with {' and '.join(beyond)}",
