@@ -140,23 +140,16 @@ def tell_stages(stages: list[Stage], out: Path) -> None:
 def tell_comparison(comparison: Comparison) -> None:
     """Print whom each method would choose, and how far they agree."""
     console = Console(highlight=False)
-    table = Table(title="What each would train on", title_justify="left")
-    table.add_column("method")
-    for name in (
-        "problems",
-        "success rate",
-        "with signal",
-        "response tokens",
-        "prompt tokens",
-        "chosen again",
-    ):
+    chosen = max(len(choice.problem_ids) for choice in comparison.choices)
+    table = Table(title=f"What each would train on: {chosen} problems", title_justify="left")
+    table.add_column("method", no_wrap=True)
+    for name in ("solved", "signal", "response", "prompt", "again"):
         table.add_column(name, justify="right")
     table.add_column("most from")
     for choice in comparison.choices:
-        most = [f"{escape(n or 'no source')} {k}" for n, k in list(choice.sources.items())[:2]]
+        most = [f"{escape(n or 'no source')} {k}" for n, k in list(choice.sources.items())[:3]]
         table.add_row(
             escape(choice.label),
-            str(len(choice.problem_ids)),
             f"{choice.success_rate:.2f}",
             f"{choice.with_signal:.0%}",
             f"{choice.response_tokens:.1f}",
@@ -166,7 +159,7 @@ def tell_comparison(comparison: Comparison) -> None:
         )
     console.print(table)
     grid = Table(title="Share of the row's problems that the column has", title_justify="left")
-    grid.add_column("")
+    grid.add_column("", no_wrap=True)
     for place, _ in enumerate(comparison.choices, 1):
         grid.add_column(str(place), justify="right")
     for place, (choice, row) in enumerate(
@@ -174,8 +167,9 @@ def tell_comparison(comparison: Comparison) -> None:
     ):
         grid.add_row(f"{place} {escape(choice.label)}", *(f"{value:.2f}" for value in row))
     console.print(grid)
-    chosen = max(len(choice.problem_ids) for choice in comparison.choices)
     console.print(
+        "Solved: mean success rate. Signal: some rollouts solve it and others do not. Response and "
+        "prompt: mean tokens. Again: would be chosen again with other rollouts.\n"
         f"Two draws by lot would share {chosen / comparison.num_problems:.2f}.\n"
         f"\npicture   {comparison.path}/compare.html\nfigures   {comparison.path}/compare.json\n"
         f"ids       {comparison.path}/METHOD.txt, for learnalign train MODEL RUN --subset FILE",
