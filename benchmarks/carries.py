@@ -45,9 +45,9 @@ def main() -> None:
         chosen = Counter(questions[i] for i in (file.parent / "ids.txt").read_text().split())
         total = sum(chosen.values())
         shares = {f"chosen: {name}": chosen[name] / total for name in PATTERNS}
-        found[cell["method"]].append(
-            shares | {f"solved: {name}": statistics.mean(scores[name]) for name in PATTERNS}
-        )
+        scores["something"] = [x for name in PATTERNS[1:] for x in scores[name]]
+        solved = {f"solved: {name}": statistics.mean(values) for name, values in scores.items()}
+        found[cell["method"]].append(shares | solved)
     rows, figures = [], {}
     for method, cells in found.items():
         row = {name: statistics.mean(cell[name] for cell in cells) for name in sorted(cells[0])}

@@ -174,7 +174,7 @@ def pool_key(which: Preset, cell: Cell) -> str:
 
 
 def measure(name: str, parts: list[str], seeds: range, workers: int) -> None:
-    """Do what is left, ``workers`` tasks at a time; a cell waits for its pool."""
+    """Do what is left, ``workers`` tasks at a time: the pools, then the cells."""
     which, lines = preset(name), Lines(results(name))
     data = WORK / name / "data"
     if name != "gsm8k":
@@ -183,14 +183,14 @@ def measure(name: str, parts: list[str], seeds: range, workers: int) -> None:
         import tiny_model
 
         tiny_model.make(WORK / name / "model", data)
-    todo = list(cells(which, parts, seeds))
-    pools = dict.fromkeys(pool_key(which, cell) for cell in todo)
+    wanted = list(cells(which, parts, seeds))
+    pools = dict.fromkeys(pool_key(which, cell) for cell in wanted)
     missing = [
         key
         for key in pools
         if not (lines.has(key) and (WORK / name / key.replace(":", "-")).is_dir())
     ]
-    keys = ["cell:" + json.dumps(asdict(cell)) for cell in todo]
+    keys = ["cell:" + json.dumps(asdict(cell)) for cell in wanted]
     alone(name)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
         # First all pools, so that no cell waits for its own.
@@ -207,15 +207,15 @@ def measure(name: str, parts: list[str], seeds: range, workers: int) -> None:
 def plan(name: str, parts: list[str], seeds: range) -> None:
     """Name the pools and cells that are left, with the rollouts that each needs."""
     which, lines = preset(name), Lines(results(name))
-    todo = list(cells(which, parts, seeds))
-    for key in dict.fromkeys(pool_key(which, cell) for cell in todo):
+    wanted = list(cells(which, parts, seeds))
+    for key in dict.fromkeys(pool_key(which, cell) for cell in wanted):
         print("done" if lines.has(key) else "to do", key)
     group = which.configure(WORK).rollouts.num_rollouts
     per_step = which.configure(WORK).training.problems_per_step
-    for cell in todo:
+    for cell in wanted:
         done = lines.has("cell:" + json.dumps(asdict(cell)))
         print("done" if done else "to do", cell.name, cell.steps * per_step * group, "rollouts")
-    print(f"{len(todo)} trainings, each evaluated on {which.test}")
+    print(f"{len(wanted)} trainings, each evaluated on {which.test}")
 
 
 def results(name: str) -> Path:

@@ -85,13 +85,13 @@ def rank(
     steady = None
     # To compare each pair of problems again for each resample would take hours.
     if count and config.num_bootstrap > 1 and "rows" not in method.looks_at:
-        moved = gradients is not None and method.aligns == "gradients"
+        aligns = gradients if method.aligns == "gradients" else None
         steady = stability(
             lambda again: order_of(method.score(again), again.learnability),
             candidates,
             _rewards(ids, verdicts),
             count,
-            changes=alignment_changes(gradients, aligned) if moved and gradients else np.empty(0),
+            changes=np.empty(0) if aligns is None else alignment_changes(aligns, aligned),
             num_bootstrap=config.num_bootstrap,
             seed=seed,
         )
