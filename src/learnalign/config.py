@@ -74,8 +74,9 @@ class PromptConfig(Section):
 class RolloutConfig(Section):
     """How the problems are sampled."""
 
-    engine: Literal["transformers", "recorded"] = "transformers"
-    """transformers samples here; recorded reads rollouts that exist already."""
+    engine: Literal["transformers", "vllm", "server", "recorded"] = "transformers"
+    """transformers and vllm sample here; server asks an OpenAI-compatible endpoint; recorded reads
+    rollouts that exist already."""
     recorded: tuple[Path, ...] = ()
     """Files of rollouts (JSONL or Parquet with completions, and rewards if there are any)."""
     num_rollouts: PositiveInt = 8
@@ -98,6 +99,33 @@ class RolloutConfig(Section):
     """Tokens (prompt and response, padding included) a batch may hold."""
     dtype: Dtype = "auto"
     """auto: bfloat16 where this device is quick at it, else float32."""
+
+
+class ServerConfig(Section):
+    """The OpenAI-compatible endpoint that rollouts.engine=server asks (docs/servers.md)."""
+
+    url: str | None = None
+    """Its base address, such as http://localhost:8000/v1."""
+
+
+class VllmConfig(Section):
+    """How rollouts.engine=vllm runs (docs/rollouts.md)."""
+
+    tensor_parallel_size: PositiveInt = 1
+    """GPUs that share the model's weights."""
+
+
+class ClusterConfig(Section):
+    """Where the stages' shards are made."""
+
+    on: str = "here"
+    """here, ray (the cluster this machine is part of, or one of its own), or ray://address:10001."""
+    workers: PositiveInt = 2
+    """Actors that make shards side by side; each loads the model once."""
+    gpus_per_worker: Annotated[float, Field(ge=0.0)] | None = None
+    """GPUs an actor that runs the model holds; if not given, 1 where the cluster has any."""
+    cpus_per_worker: Annotated[float, Field(gt=0.0)] = 1.0
+    """Processors an actor holds."""
 
 
 class VerifierConfig(Section):
@@ -252,10 +280,13 @@ class Config(Section):
     data: DataConfig = DataConfig()
     prompt: PromptConfig = PromptConfig()
     rollouts: RolloutConfig = RolloutConfig()
+    server: ServerConfig = ServerConfig()
+    vllm: VllmConfig = VllmConfig()
     verifier: VerifierConfig = VerifierConfig()
     gradients: GradientConfig = GradientConfig()
     features: FeatureConfig = FeatureConfig()
     selection: SelectionConfig = SelectionConfig()
     training: TrainingConfig = TrainingConfig()
     stages: StagesConfig = StagesConfig()
+    cluster: ClusterConfig = ClusterConfig()
     run: RunConfig = RunConfig()

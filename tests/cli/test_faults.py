@@ -132,3 +132,27 @@ def test_ctrl_c_ends_with_130_and_goes_on(undisturbed: Path, smollm2: Path, tmp_
     done = _call(_command(smollm2, out))
     assert done.returncode == 0, done.stderr
     assert _tables(out) == _tables(undisturbed)
+
+
+SWALLOWED = """
+import os, signal
+import pydantic
+from learnalign.cli import main
+
+class Row(pydantic.BaseModel):
+    value: int
+
+    @pydantic.field_serializer("value")
+    def stopped_here(self, value):
+        os.kill(os.getpid(), signal.SIGINT)
+        return value
+
+main.cli = lambda **options: Row(value=1).model_dump_json()
+main.main()
+"""
+
+
+def test_ctrl_c_that_compiled_code_made_another_error_of(tmp_path: Path) -> None:
+    done = _call([sys.executable, "-c", SWALLOWED])
+    assert done.returncode == 130, done.stderr
+    assert done.stderr == "stopped; the same command goes on where it was\n"

@@ -1,6 +1,7 @@
 """The command ``learnalign`` and its verbs; a user's error is printed and ends with code 2."""
 
 import importlib
+import signal
 import sys
 from importlib.metadata import version
 
@@ -56,17 +57,35 @@ def main() -> None:
     """Run the command line."""
     from learnalign.errors import LearnAlignError
 
+    interrupts = _noted_interrupts()
     try:
         cli(standalone_mode=False)
-    except click.exceptions.Abort:
-        click.echo("stopped; the same command goes on where it was", err=True)
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except LearnAlignError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        click.echo("stopped; the same command goes on where it was", err=True)
-        sys.exit(130)
+    except (Exception, KeyboardInterrupt) as error:
+        if interrupts or isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
+            click.echo("stopped; the same command goes on where it was", err=True)
+            sys.exit(130)
+        if isinstance(error, click.ClickException):
+            error.show()
+            sys.exit(error.exit_code)
+        if isinstance(error, LearnAlignError):
+            click.echo(f"error: {error}", err=True)
+            sys.exit(2)
+        raise
+
+
+def _noted_interrupts() -> list[int]:
+    """Have Ctrl-C noted in a list before it raises KeyboardInterrupt.
+
+    Where that meets compiled code (pydantic's writing of JSON, say) it may come out as another
+    error.
+    """
+    noted: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        noted.append(number)
+        raise KeyboardInterrupt
+
+    # A shell's background job ignores Ctrl-C, and goes on doing so.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
+    return noted

@@ -12,9 +12,28 @@ Progress = Callable[[int], None]
 class Engine(Protocol):
     """Samples, or looks up, the rollouts of problems."""
 
-    #: Problems that were set aside, as (problem_id, reason, detail); grows with each call.
-    failures: list[tuple[str, str, str]]
+    @property
+    def failures(self) -> list[tuple[str, str, str]]:
+        """Problems set aside, as (problem_id, reason, detail); grows with each call."""
+        ...
 
-    def sample(self, problems: pa.Table, progress: Progress | None = None) -> pa.Table:
-        """Give the ROLLOUTS table of a PROBLEMS table, in its order, samples 0..G-1 of each."""
+    def sample(
+        self,
+        problems: pa.Table,
+        progress: Progress | None = None,
+        *,
+        samples: range | None = None,
+    ) -> pa.Table:
+        """Give the ROLLOUTS table of a PROBLEMS table, in its order.
+
+        Args:
+            problems: PROBLEMS table.
+            progress: Called with the number of problems just finished.
+            samples: Which samples of each problem; 0..G-1 if not given. Sample g is the same
+                whichever others are asked for with it.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what the engine holds: processes, connections, a device's memory."""
         ...

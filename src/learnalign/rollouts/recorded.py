@@ -49,8 +49,18 @@ class RecordedEngine:
             for number, row in enumerate(_rows(path), 1):
                 self._add(row, f"{path}, row {number}")
 
-    def sample(self, problems: pa.Table, progress: Progress | None = None) -> pa.Table:
+    def close(self) -> None:
+        """Do nothing: the files are closed."""
+
+    def sample(
+        self,
+        problems: pa.Table,
+        progress: Progress | None = None,
+        *,
+        samples: range | None = None,
+    ) -> pa.Table:
         """Give the ROLLOUTS table; a problem with fewer than two rollouts joins ``failures``."""
+        wanted = range(self.config.num_rollouts) if samples is None else samples
         rows: list[dict[str, Any]] = []
         columns = ["problem_id", "prompt", "messages"]
         for problem in problems.select(columns).to_pylist():
@@ -63,8 +73,11 @@ class RecordedEngine:
                 detail = f"{len(found)} recorded rollouts; a group needs {needed}"
                 self.failures.append((name, "too_few_rollouts", detail))
             else:
-                made = [self._rollout(rollout) for rollout in found]
-                rows += [{"problem_id": name, "sample": g, **r} for g, r in enumerate(made)]
+                rows += [
+                    {"problem_id": name, "sample": g, **self._rollout(found[g])}
+                    for g in wanted
+                    if g < len(found)
+                ]
             if progress is not None:
                 progress(1)
         return pa.Table.from_pylist(rows, schema=ROLLOUTS)

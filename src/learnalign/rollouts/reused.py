@@ -71,16 +71,27 @@ class ReusedEngine:
         """Problems that were set aside while sampling."""
         return self.engine.failures
 
-    def sample(self, problems: pa.Table, progress: Progress | None = None) -> pa.Table:
+    def close(self) -> None:
+        """Close the other engine."""
+        self.engine.close()
+
+    def sample(
+        self,
+        problems: pa.Table,
+        progress: Progress | None = None,
+        *,
+        samples: range | None = None,
+    ) -> pa.Table:
         """Give the ROLLOUTS table of a PROBLEMS table, in its order."""
         ids = problems["problem_id"].to_pylist()
-        known = [row for name in ids for row in self.groups.get(name, ())]
+        chosen = slice(None) if samples is None else slice(samples.start, samples.stop)
+        known = [row for name in ids for row in self.groups.get(name, [])[chosen]]
         left = problems.filter(pa.array([name not in self.groups for name in ids], pa.bool_()))
         if progress is not None:
             progress(len(ids) - left.num_rows)
         tables = [pa.Table.from_pylist(known, schema=ROLLOUTS)]
         if left.num_rows:
-            tables.append(self.engine.sample(left, progress))
+            tables.append(self.engine.sample(left, progress, samples=samples))
         whole = pa.concat_tables(tables)
         place = {name: i for i, name in enumerate(ids)}
         rank = pa.array([place[name] for name in whole["problem_id"].to_pylist()], pa.int64())

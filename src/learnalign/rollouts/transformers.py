@@ -60,23 +60,31 @@ class TransformersEngine:
         self.end_ids = torch.tensor(_end_ids(model, tokenizer), device=self.device)
         self.pad_id = tokenizer.pad_token_id or 0
 
-    def sample(self, problems: pa.Table, progress: Progress | None = None) -> pa.Table:
-        """Sample G rollouts of each problem.
+    def sample(
+        self,
+        problems: pa.Table,
+        progress: Progress | None = None,
+        *,
+        samples: range | None = None,
+    ) -> pa.Table:
+        """Sample the rollouts of each problem.
 
         Args:
             problems: PROBLEMS table with ``prompt_ids`` shorter than the model's context.
             progress: Called with the number of problems after each batch.
+            samples: Which samples of each problem; 0..G-1 if not given.
 
         Returns:
             ROLLOUTS table in the order of ``problems``. A problem with NaN or Inf in its logits is
             left out and added to ``failures``.
         """
+        wanted = range(self.config.num_rollouts) if samples is None else samples
         self.model.eval()  # a trainer may have left layers in another mode
         ids = problems["problem_id"].to_pylist()
         prompts = problems["prompt_ids"].to_pylist()
         found: dict[str, list[dict[str, Any]]] = {}
-        for batch in self._batches(prompts):
-            rows = self._decode([ids[i] for i in batch], [prompts[i] for i in batch])
+        for batch in self._batches(prompts, len(wanted)):
+            rows = self._decode([ids[i] for i in batch], [prompts[i] for i in batch], wanted)
             for i, rollouts in zip(batch, rows, strict=True):
                 found[ids[i]] = rollouts
             if progress is not None:
@@ -84,23 +92,28 @@ class TransformersEngine:
         rows_in_order = [row for problem_id in ids for row in found[problem_id]]
         return pa.Table.from_pylist(rows_in_order, schema=ROLLOUTS)
 
-    def _batches(self, prompts: list[list[int]]) -> Iterator[list[int]]:
+    def close(self) -> None:
+        """Do nothing: the model is the caller's."""
+
+    def _batches(self, prompts: list[list[int]], group: int) -> Iterator[list[int]]:
         """Group problems of like length, as many as the token budget holds."""
         order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
         while order:
             width = len(prompts[order[0]]) + self.config.max_tokens
-            count = max(1, self.config.token_budget // (width * self.config.num_rollouts))
+            count = max(1, self.config.token_budget // (width * group))
             yield order[:count]
             order = order[count:]
 
     @torch.inference_mode()
-    def _decode(self, ids: list[str], prompts: list[list[int]]) -> list[list[dict[str, Any]]]:
+    def _decode(
+        self, ids: list[str], prompts: list[list[int]], samples: range
+    ) -> list[list[dict[str, Any]]]:
         """Run a batch of problems to its end."""
-        group, most = self.config.num_rollouts, self.config.max_tokens
-        state, logits = self._prefill(prompts)
+        group, most = len(samples), self.config.max_tokens
+        state, logits = self._prefill(prompts, group)
         total = len(prompts) * group
         random = torch.from_numpy(
-            np.stack([uniforms(self.seed, i, g, most) for i in ids for g in range(group)])
+            np.stack([uniforms(self.seed, i, g, most) for i in ids for g in samples])
         ).to(self.device)
         limits = torch.tensor(
             [min(most, self.context - len(p)) for p in prompts for _ in range(group)],
@@ -132,11 +145,10 @@ class TransformersEngine:
                     state.keep(kept)
                     token = token[kept]
             logits = self._step(state, token)
-        return self._rows(ids, tokens, logprobs, lengths, ended)
+        return self._rows(ids, samples, tokens, logprobs, lengths, ended)
 
-    def _prefill(self, prompts: list[list[int]]) -> tuple[_State, torch.Tensor]:
+    def _prefill(self, prompts: list[list[int]], group: int) -> tuple[_State, torch.Tensor]:
         """Run the prompts, once each, and repeat what they leave for the group's samples."""
-        group = self.config.num_rollouts
         width = max(map(len, prompts))
         inputs = torch.full((len(prompts), width), self.pad_id)
         mask = torch.zeros(len(prompts), width, dtype=torch.long)
@@ -196,13 +208,14 @@ class TransformersEngine:
     def _rows(
         self,
         ids: list[str],
+        samples: range,
         tokens: torch.Tensor,
         logprobs: torch.Tensor,
         lengths: torch.Tensor,
         ended: torch.Tensor,
     ) -> list[list[dict[str, Any]]]:
         """Turn a finished batch into rows, problem by problem; sick problems give none."""
-        group = self.config.num_rollouts
+        group = len(samples)
         counts, stops = lengths.tolist(), ended.tolist()
         id_rows = [row[:n] for row, n in zip(tokens.tolist(), counts, strict=True)]
         logprob_rows = [row[:n] for row, n in zip(logprobs.tolist(), counts, strict=True)]
@@ -219,7 +232,7 @@ class TransformersEngine:
                 [
                     {
                         "problem_id": problem_id,
-                        "sample": i - p * group,
+                        "sample": samples[i - p * group],
                         "completion": self._cut(texts[i]),
                         "token_ids": id_rows[i],
                         "logprobs": logprob_rows[i],

@@ -71,7 +71,7 @@ def rollouts(folder: RunFolder, config: Config, shop: Workshop, progress: Progre
     with _each_shard(folder, "rollouts", progress) as (indices, advance):
         for index in indices:
             if engine is None:
-                engine = _engine(config, shop)
+                engine = shop.engine()
             begin = time.monotonic()
             pool = folder.read_shard("problems", index)
             engine.failures.clear()
@@ -223,28 +223,6 @@ def _each_shard(
         return
     with progress.stage(stage, total, done) as advance:
         yield iter(left), advance
-
-
-def _engine(config: Config, shop: Workshop) -> Any:
-    if config.rollouts.engine == "recorded":
-        from learnalign.rollouts.recorded import RecordedEngine
-
-        return RecordedEngine(config.rollouts, shop.tokenizer)
-    from learnalign.rollouts.transformers import TransformersEngine
-
-    engine = TransformersEngine(
-        shop.model("rollouts"), shop.tokenizer, config.rollouts, seed=config.run.seed
-    )
-    if config.rollouts.reuse is None:
-        return engine
-    from learnalign.rollouts.reused import ReusedEngine, recent_groups
-
-    groups = recent_groups(
-        config.rollouts.reuse,
-        steps=config.rollouts.reuse_steps,
-        num_rollouts=config.rollouts.num_rollouts,
-    )
-    return ReusedEngine(groups, engine)
 
 
 def _resampled(folder: RunFolder, config: Config) -> frozenset[str]:

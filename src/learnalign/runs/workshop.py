@@ -4,6 +4,7 @@ from functools import cached_property
 from typing import Any
 
 from learnalign.config import Config, ModelConfig
+from learnalign.rollouts.engine import Engine
 
 
 class Workshop:
@@ -27,3 +28,29 @@ class Workshop:
         device = resolve_device(self.config.model.device)
         dtype = resolve_dtype(section.dtype, device)
         return load_model(which or self.config.model, dtype=dtype)
+
+    def engine(self) -> Engine:
+        """Open the engine of rollouts that is asked for."""
+        config = self.config
+        if config.rollouts.engine == "recorded":
+            from learnalign.rollouts.recorded import RecordedEngine
+
+            return RecordedEngine(config.rollouts, self.tokenizer)
+        engine = self._sampling_engine()
+        if config.rollouts.reuse is None:
+            return engine
+        from learnalign.rollouts.reused import ReusedEngine, recent_groups
+
+        groups = recent_groups(
+            config.rollouts.reuse,
+            steps=config.rollouts.reuse_steps,
+            num_rollouts=config.rollouts.num_rollouts,
+        )
+        return ReusedEngine(groups, engine)
+
+    def _sampling_engine(self) -> Engine:
+        from learnalign.rollouts.transformers import TransformersEngine
+
+        config = self.config
+        model = self.model("rollouts")
+        return TransformersEngine(model, self.tokenizer, config.rollouts, seed=config.run.seed)
