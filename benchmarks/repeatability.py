@@ -24,8 +24,8 @@ from harness import ROOT, Figure, publish
 from learnalign import load_config, scores
 from learnalign.gradients.engine import GradientEngine
 from learnalign.rollouts.transformers import TransformersEngine
-from learnalign.runs import stages
 from learnalign.runs.folder import RunFolder
+from learnalign.runs.pool import make_problems
 from learnalign.runs.progress import Progress
 from learnalign.runs.training import train
 from learnalign.runs.workshop import Workshop
@@ -56,7 +56,7 @@ def read_problems() -> pa.Table:
     config = configure(WORK / "data" / "pool.jsonl")
     folder = RunFolder(config.run.out, ("problems",))
     if not folder.begin("problems", {}).complete:
-        stages.problems(folder, config, Workshop(config), Progress("none"))
+        make_problems(folder, config, Workshop(config), Progress("none"))
     return folder.table("problems")
 
 

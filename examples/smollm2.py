@@ -2,7 +2,7 @@
 
 The package (Apache-2.0, 93 MB) carries the model as quantised GGUF. It is fetched without its
 dependencies, turned into a folder that transformers reads, checked, and put in place once; a second
-call finds it there.
+call finds it there. The GGUF stays beside the folder, for llama.cpp.
 
     python examples/smollm2.py models/SmolLM2-135M-Instruct
 """
@@ -23,15 +23,24 @@ def ensure_model(folder: Path = DEFAULT) -> Path:
     """Make the model folder unless it is there; give its path."""
     if (folder / "config.json").is_file():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    gguf = ensure_gguf(folder)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".smollm2-") as scratch:
-        gguf = _fetch(Path(scratch))
         print(f"converting {gguf.name} (half a minute)", file=sys.stderr, flush=True)
         made = Path(scratch) / "model"
         _convert(gguf, made)
         shutil.rmtree(folder, ignore_errors=True)
         made.rename(folder)
     return folder
+
+
+def ensure_gguf(folder: Path = DEFAULT) -> Path:
+    """Fetch the GGUF file, to lie beside the model folder, unless it is there; give its path."""
+    path = folder.with_name(folder.name + ".gguf")
+    if not path.is_file():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".smollm2-") as scratch:
+            _fetch(Path(scratch)).rename(path)
+    return path
 
 
 def _fetch(scratch: Path) -> Path:
@@ -104,4 +113,8 @@ def _check(loaded: object, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(ensure_model(Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT))
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT
+    wanted = (
+        ensure_gguf(target.with_suffix("")) if target.suffix == ".gguf" else ensure_model(target)
+    )
+    print(wanted)

@@ -1,17 +1,20 @@
-"""Files that are written whole or not at all: temporary name, fsync, rename."""
+"""Files that are written whole or not at all: temporary name, fsync, rename; or one put."""
 
 import errno
 import hashlib
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from learnalign.errors import LearnAlignError
+from learnalign.places import is_remote, reached
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -20,13 +23,20 @@ _GROUP_BYTES, _BATCH_BYTES = 64 * 2**20, 16 * 2**20
 _READ_BYTES = 2**20
 
 
+class Written(NamedTuple):
+    """What became of a file."""
+
+    bytes: int
+    sha256: str
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to; it becomes ``path`` when the block ends without an error.
 
     Raises:
-        LearnAlignError: if the disk is full or the folder cannot be written to. What stood at
-            ``path`` before stands there still.
+        LearnAlignError: if the disk is full, the folder cannot be written to or the store does not
+            take it. What stood at ``path`` before stands there still.
 
     Example:
         >>> import tempfile
@@ -36,6 +46,10 @@ def atomic(path: Path) -> Iterator[Path]:
         >>> path.read_text(), [p.name for p in path.parent.iterdir()]
         ('whole', ['note.txt'])
     """
+    if is_remote(path):
+        with _put(path) as temporary:
+            yield temporary
+        return
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     with explained(path):
         try:
@@ -79,8 +93,8 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file whole or not at all.
+def write_table(path: Path, table: pa.Table) -> Written:
+    """Write a Parquet file whole or not at all; give its size and hash.
 
     Columns are compressed with zstd, but for those of raw numbers, whose field says what they are
     (``dtype`` in its metadata: sketches). These are written as they are, and in row groups of
@@ -98,6 +112,13 @@ def write_table(path: Path, table: pa.Table) -> None:
         }
     with atomic(path) as temporary:
         pq.write_table(table, temporary, **options)
+        return Written(temporary.stat().st_size, sha256(temporary))
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet file, or some of its columns."""
+    with _here(path) as file:
+        return pq.read_table(file, columns=None if columns is None else list(columns))
 
 
 def read_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -107,17 +128,96 @@ def read_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]
         Batches in order, whose raw numbers take 16 MiB at most (or are one row's).
     """
     # Not pre-buffered: that would keep each row group whole until its last batch is gone.
-    with pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BYTES) as file:
+    with (
+        _here(path) as here,
+        pq.ParquetFile(here, pre_buffer=False, buffer_size=_READ_BYTES) as file,
+    ):
         raw = _raw(file.schema_arrow)
         width = sum(raw.get(name, 0) for name in columns)
         rows = max(1, _BATCH_BYTES // max(width, 256))
         yield from file.iter_batches(rows, columns=list(columns), use_threads=False)
 
 
+def read_bytes(path: Path) -> bytes:
+    """Read a whole file; of a store, in one request."""
+    if not is_remote(path):
+        return path.read_bytes()
+    store: Any = path
+    with reached(path):
+        data: bytes = store.fs.cat_file(store.path)
+        return data
+
+
+def read_text(path: Path) -> str:
+    """Read a text file (UTF-8)."""
+    return read_bytes(path).decode("utf-8")
+
+
+def size(path: Path) -> int | None:
+    """Give a file's bytes; None if there is none. In a store it costs one small request."""
+    store: Any = path
+    with reached(path):
+        try:
+            if not is_remote(path):
+                return path.stat().st_size
+            found = store.fs.info(store.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return int(found["size"]) if found["type"] == "file" else None
+
+
+def is_file(path: Path) -> bool:
+    """Say whether there is a file; a store that does not answer is an error, not a no."""
+    return path.is_file() if not is_remote(path) else size(path) is not None
+
+
 def sha256(path: Path) -> str:
     """Hash a file's bytes, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
+    with _here(path) as here, here.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remove_tree(path: Path) -> None:
+    """Delete a folder and all that is in it, if there is one."""
+    if not is_remote(path):
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    store: Any = path
+    with reached(path), suppress(FileNotFoundError):
+        store.fs.rm(store.path, recursive=True)
+
+
+def remove_matching(folder: Path, pattern: str) -> None:
+    """Delete the files of a folder whose names match."""
+    with reached(folder):
+        for path in list(folder.glob(pattern)):
+            path.unlink()
+
+
+@contextmanager
+def _put(path: Path) -> Iterator[Path]:
+    """Give a file of this machine; it is put into the store in one piece when the block ends."""
+    store: Any = path
+    with tempfile.TemporaryDirectory(prefix="learnalign-") as folder:
+        temporary = Path(folder) / path.name
+        with explained(temporary):
+            yield temporary
+        with reached(path):
+            store.fs.put_file(str(temporary), store.path)
+
+
+@contextmanager
+def _here(path: Path) -> Iterator[Path]:
+    """Give a file of this machine: the file itself, or a copy that is gone when the block ends."""
+    if not is_remote(path):
+        yield path
+        return
+    store: Any = path
+    with tempfile.TemporaryDirectory(prefix="learnalign-") as folder:
+        here = Path(folder) / path.name
+        with reached(path):
+            store.fs.get_file(store.path, str(here))
+        yield here
 
 
 def _sync_folder(folder: Path) -> None:

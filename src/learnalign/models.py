@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
@@ -44,7 +45,7 @@ def load_model(config: ModelConfig, *, dtype: torch.dtype) -> Any:
         model: Any = AutoModelForCausalLM.from_pretrained(
             config.path, dtype=dtype, use_safetensors=True, **_options(config)
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise _unloadable(config.path, "model", error) from error
     if config.adapter is not None:
         model = _with_adapter(model, config.adapter)

@@ -60,6 +60,9 @@ VERDICTS = pa.schema(
 #: its rollout does not count.
 VERDICT_KINDS = ("correct", "wrong", "unparsed_answer", "unparsed_gold", "timed_out", "error")
 
+#: One row a rollout of one round, where the rollouts are spent in rounds.
+ROUNDS = pa.schema([*ROLLOUTS, *(field for field in VERDICTS if field.name not in ROLLOUTS.names)])
+
 #: One row a rollout: what the KL term's reference thinks of it.
 REFERENCES = pa.schema(
     [

@@ -5,6 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from learnalign.errors import LearnAlignError
+from learnalign.rollouts.engine import Engine
 from learnalign.rollouts.reused import ReusedEngine, recent_groups
 from learnalign.tables import HISTORY, PROBLEMS, ROLLOUTS
 
@@ -50,11 +51,12 @@ def test_the_latest_whole_group_counts(tmp_path, steps, expected):
 
 
 def test_the_others_are_sampled_and_the_order_is_the_pools(tmp_path):
-    class Fresh:
+    class Fresh(Engine):
         def __init__(self):
-            self.failures = [("x", "nonfinite_logits", "")]
+            super().__init__()
+            self.failures.append(("x", "nonfinite_logits", ""))
 
-        def sample(self, problems, progress=None):
+        def sample(self, problems, progress=None, *, samples=None):
             self.asked = problems["problem_id"].to_pylist()
             progress(len(self.asked))
             rows = [

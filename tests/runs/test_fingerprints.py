@@ -21,18 +21,25 @@ HARMLESS = {
     "rollouts.token_budget",
     "verifier.workers",
     "gradients.token_budget",
+    "server.url",
+    "server.concurrency",
+    "server.timeout_s",
+    "server.attempts",
+    "server.api_key_variable",
+    "vllm.tensor_parallel_size",
+    "vllm.gpu_memory_utilization",
     "run.out",
 }
 FIELDS = [
     (section, name)
     for section, part in Config()
     for name in type(part).model_fields
-    if section not in ("selection", "training", "stages")
+    if section not in ("selection", "training", "stages", "cluster")
 ]
 #: Some options only count beside others.
 PLAIN = Config.model_validate(
     {
-        "rollouts": {"reuse": "a-training"},
+        "rollouts": {"reuse": "a-training", "spend": "auto"},
         "gradients": {"kl_beta": 0.1, "reference": "owner/base"},
     }
 )
@@ -56,11 +63,15 @@ def _other(value: Any) -> Any:
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 @pytest.mark.parametrize(("section", "name"), FIELDS, ids=[".".join(f) for f in FIELDS])
 def test_every_option_counts_unless_it_is_harmless(section: str, name: str) -> None:
-    part = getattr(PLAIN, section)
+    plain = PLAIN
+    if section in ("server", "vllm"):  # these only count beside their engine
+        rollouts = PLAIN.rollouts.model_copy(update={"engine": section})
+        plain = PLAIN.model_copy(update={"rollouts": rollouts})
+    part = getattr(plain, section)
     changed = part.model_copy(update={name: _other(getattr(part, name))})
-    config = PLAIN.model_copy(update={section: changed})
+    config = plain.model_copy(update={section: changed})
     last = "features" if section == "features" else "gradients"
-    before, after = stage_options(PLAIN, last), stage_options(config, last)
+    before, after = stage_options(plain, last), stage_options(config, last)
     same = fingerprint(before) == fingerprint(after)
     assert same == (f"{section}.{name}" in HARMLESS)
     if not same:
@@ -88,7 +99,25 @@ def test_a_later_option_leaves_the_earlier_tables() -> None:
     config = Config.model_validate({"rollouts": {"temperature": 0.5}})
     changed = [stage_options(config, s) != stage_options(Config(), s) for s in STAGES]
     # All but the problems, and the features, which are the problems' alone.
-    assert changed == [False, True, True, True, True, False]
+    unchanged = {"problems", "features"}
+    assert changed == [stage not in unchanged for stage in STAGES]
+
+
+def test_where_it_is_made_leaves_every_table() -> None:
+    config = Config.model_validate(
+        {"cluster": {"on": "ray", "workers": 9, "gpus_per_worker": 1, "cpus_per_worker": 3}}
+    )
+    assert all(stage_options(config, s) == stage_options(Config(), s) for s in STAGES)
+
+
+def test_rounds_depend_on_what_decides_who_is_sampled_on() -> None:
+    auto = Config.model_validate({"rollouts": {"spend": "auto"}, "selection": {"budget": 9}})
+    more = Config.model_validate({"rollouts": {"spend": "auto"}, "selection": {"budget": 10}})
+    same = [s for s in STAGES if stage_options(auto, s) == stage_options(more, s)]
+    assert same == ["problems", "round-1", "features"]
+    other = Config.model_validate({"rollouts": {"spend": "auto"}, "verifier": {"kind": "text"}})
+    same = [s for s in STAGES if stage_options(other, s) == stage_options(auto, s)]
+    assert same == ["problems", "features"]
 
 
 def test_the_same_path_with_other_bytes(tmp_path: Path) -> None:

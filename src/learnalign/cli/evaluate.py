@@ -15,12 +15,17 @@ from learnalign.cli import options as o
 @click.argument("benchmarks", nargs=-1, metavar="BENCHMARK...")
 @click.option("--samples", type=int, default=0, metavar="K", help="Measure mean@K too.")
 @click.option("--no-greedy", is_flag=True, help="Leave out pass@1.")
-@click.option(
-    "--against", type=click.Path(path_type=Path), help="Folder of an evaluation to compare with."
-)
+@click.option("--against", type=o.PLACE, help="Folder of an evaluation to compare with.")
 @o.options("rollouts.temperature", "rollouts.top_p", "rollouts.max_tokens", "rollouts.stop")
-@o.options("rollouts.recorded", "verifier.kind", *o.PROMPT, "data.prompt_column")
-@o.options("data.answer_column", "data.limit", *o.MODEL, *o.RUN)
+@o.options(
+    "rollouts.engine",
+    "server.url",
+    "rollouts.recorded",
+    "verifier.kind",
+    *o.PROMPT,
+    "data.prompt_column",
+)
+@o.options("data.answer_column", "data.limit", *o.MODEL, *o.CLUSTER, *o.RUN)
 @o.config_options
 @click.option("--dry-run", is_flag=True, help="Print the resolved options and the work to be done.")
 @click.option("--redo", metavar="STAGE", help="Make a table (and those after it) anew.")

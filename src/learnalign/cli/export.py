@@ -9,11 +9,11 @@ from learnalign.cli import options as o
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=o.PLACE)
 @click.option(
     "--as", "kind", required=True, metavar="FORMAT", help="trl, verl, jsonl, parquet, ids."
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Folder; default: RUN/export-FORMAT.")
+@click.option("--out", type=o.PLACE, help="Folder; default: RUN/export-FORMAT.")
 @click.option("--order", default="score", show_default=True, help="score, or the pool's own order.")
 @click.option(
     "--prompts",

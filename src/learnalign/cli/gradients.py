@@ -9,8 +9,8 @@ from learnalign.cli import options as o
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@o.options(*o.GRADIENTS, "model.device")
+@click.argument("run", type=o.PLACE)
+@o.options(*o.GRADIENTS, "model.device", *o.CLUSTER)
 @click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Any option.")
 @click.option("--redo", metavar="STAGE", help="Make a table (and those after it) anew.")
 def command(run: Path, sets: tuple[str, ...], redo: str | None, **flags: Any) -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import click
 
+from learnalign.cli import options as o
+
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=o.PLACE)
 @click.argument("problem_id")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def command(run: Path, problem_id: str, as_json: bool) -> None:

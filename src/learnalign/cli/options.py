@@ -9,8 +9,19 @@ import yaml
 
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError
+from learnalign.places import place
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class _Place(click.Path):
+    """A path, or the URL of one in an object store."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return place(value)
+
+
+PLACE = _Place()
 
 DATA = (
     "data.split",
@@ -27,11 +38,14 @@ PROMPT = ("prompt.template", "prompt.system", "prompt.instruction", "prompt.assi
 MODEL = ("model.revision", "model.adapter", "model.device")
 ROLLOUTS = (
     "rollouts.num_rollouts",
+    "rollouts.spend",
     "rollouts.temperature",
     "rollouts.top_p",
     "rollouts.max_tokens",
     "rollouts.stop",
     "rollouts.recorded",
+    "rollouts.engine",
+    "server.url",
     "verifier.kind",
 )
 GRADIENTS = (
@@ -62,9 +76,16 @@ SELECTION = (
     "selection.num_bootstrap",
     "selection.warmup",
 )
+CLUSTER = (
+    "cluster.on",
+    "cluster.workers",
+    "cluster.gpus_per_worker",
+    "cluster.cpus_per_worker",
+)
 RUN = ("run.out", "run.seed", "run.shard_size")
 
-_NAMES = {"verifier.kind": "verifier", "stages.count": "stages"}
+_NAMES = {"rollouts.spend": "rollouts", "verifier.kind": "verifier", "stages.count": "stages"}
+_NAMES |= {"server.url": "server-url"}
 _SHORT = {"run.out": "-o"}
 
 
@@ -86,7 +107,7 @@ def config_options(command: Command) -> Command:
     )(command)
     return click.option(
         "--config",
-        type=click.Path(path_type=Path),
+        type=PLACE,
         help="YAML or TOML file of options; flags go over it. A run's config.yaml replays it.",
     )(command)
 
@@ -115,6 +136,8 @@ def config_from(
         given["selection.budget"] = yaml.safe_load(given["selection.budget"])
     if given.get("rollouts.recorded"):
         given["rollouts.engine"] = "recorded"
+    elif given.get("server.url") and not given.get("rollouts.engine"):
+        given["rollouts.engine"] = "server"
     for key in [key for key in given if given[key] is False]:
         given.pop(key)
     return load_config(config, sets=sets, overrides=given, base=base)
@@ -124,8 +147,10 @@ def run_config(
     run: Path, sets: tuple[str, ...] = (), flags: dict[str, Any] | None = None
 ) -> Config:
     """Read a run folder's own configuration, with changes."""
+    from learnalign.files import is_file
+
     file = run / "config.yaml"
-    if not file.is_file():
+    if not is_file(file):
         raise LearnAlignError(
             f"{run} is no run folder: it has no config.yaml",
             expected="the folder given to learnalign select with --out",
@@ -147,9 +172,11 @@ def training_config(
 
     The model, the data and the run's own section are not taken over.
     """
+    from learnalign.files import is_file
+
     base: dict[str, Any] = {}
-    if len(selection) == 1 and (Path(selection[0]) / "config.yaml").is_file():
-        source = run_config(Path(selection[0])).model_dump(mode="json")
+    if len(selection) == 1 and is_file(place(selection[0]) / "config.yaml"):
+        source = run_config(place(selection[0])).model_dump(mode="json")
         base = {name: source[name] for name in ("prompt", "rollouts", "verifier", "gradients")}
         base["rollouts"] |= {"engine": "transformers", "recorded": []}
     return config_from(

@@ -8,7 +8,7 @@ from learnalign.cli import options as o
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=o.PLACE)
 def command(run: Path) -> None:
     """Write RUN/report.html from the tables there are."""
     resolved = o.run_config(run)

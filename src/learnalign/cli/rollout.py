@@ -12,7 +12,7 @@ from learnalign.cli import options as o
 @click.command()
 @click.argument("model", required=False)
 @click.argument("data", nargs=-1)
-@o.options(*o.ROLLOUTS, *o.PROMPT, *o.DATA, *o.MODEL, *o.RUN)
+@o.options(*o.ROLLOUTS, *o.PROMPT, *o.DATA, *o.MODEL, *o.CLUSTER, *o.RUN)
 @o.config_options
 @click.option("--redo", metavar="STAGE", help="Make a table (and those after it) anew.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")

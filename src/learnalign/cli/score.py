@@ -10,7 +10,7 @@ from learnalign.cli import options as o
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=o.PLACE)
 @o.options(*o.SELECTION)
 @click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Any option of selection.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")

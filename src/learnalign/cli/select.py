@@ -12,7 +12,9 @@ from learnalign.cli import options as o
 @click.command()
 @click.argument("model", required=False)
 @click.argument("data", nargs=-1)
-@o.options(*o.SELECTION, *o.ROLLOUTS, *o.PROMPT, *o.DATA, *o.GRADIENTS, *o.MODEL, *o.RUN)
+@o.options(
+    *o.SELECTION, *o.ROLLOUTS, *o.PROMPT, *o.DATA, *o.GRADIENTS, *o.MODEL, *o.CLUSTER, *o.RUN
+)
 @o.config_options
 @click.option("--dry-run", is_flag=True, help="Print the resolved options and the work to be done.")
 @click.option("--redo", metavar="STAGE", help="Make a table (and those after it) anew.")

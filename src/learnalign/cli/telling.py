@@ -26,6 +26,13 @@ def tell(selection: Selection) -> None:
         f"{summary['method']}; {summary['num_signal']} carry a signal, {summary['num_all_wrong']} "
         f"were never solved, {summary['num_all_right']} always."
     )
+    spent = summary.get("spending")
+    if spent:
+        console.print(
+            f"{spent['rollouts']:,} rollouts instead of {spent['full_budget']:,} "
+            f"({spent['rollouts'] / spent['full_budget']:.0%}); all of them would be expected to "
+            f"change {spent['expected_loss']:.1%} of the choice."
+        )
     steady = summary["stability"]
     if steady:
         console.print(

@@ -149,7 +149,7 @@ def _write_manifest(
     described = {
         path.name: {
             "rows": len(names),
-            "bytes": path.stat().st_size,
+            "bytes": files.size(path),
             "sha256": files.sha256(path),
             "problem_ids_sha256": ids_hash(names),
         }
@@ -176,7 +176,7 @@ def _check(out: Path, kind: str, order: str, batch_size: int | None) -> None:
             do="give --batch-size 1 or more, or leave it out",
         )
     manifest = out / "manifest.json"
-    if manifest.exists() and f'"kind": "{_KIND}"' not in manifest.read_text(encoding="utf-8"):
+    if files.is_file(manifest) and f'"kind": "{_KIND}"' not in files.read_text(manifest):
         raise LearnAlignError(
             f"{manifest} is there already and is not an export's",
             expected="a new folder, or that of an earlier export",

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 
+from learnalign import files
 from learnalign.errors import LearnAlignError
+from learnalign.places import place, reached
 from learnalign.problems.gym import gym_rows, is_gym_spec, pool_rows
 
 Row = dict[str, Any]
@@ -57,10 +58,12 @@ def read_source(spec: str, *, split: str = "train", limit: int | None = None) ->
 def _read(spec: str, split: str) -> Source:
     if is_gym_spec(spec):
         return Source(spec.partition(":")[2].partition("?")[0], gym_rows(spec))
-    path = Path(spec)
-    if path.is_dir():
+    path = place(spec)
+    with reached(path):
+        folder = path.is_dir()
+    if folder:
         return _from_folder(path, split)
-    if path.is_file():
+    if files.is_file(path):
         return _from_file(path)
     if path.suffix or spec.startswith((".", "/", "~")) or spec.count("/") != 1:
         raise LearnAlignError(
@@ -93,7 +96,7 @@ def _from_file(path: Path) -> Source:
 
 
 def _text(path: Path) -> str:
-    data = path.read_bytes()
+    data = files.read_bytes(path)
     try:
         data = gzip.decompress(data) if path.suffix == ".gz" else data
     except (OSError, EOFError) as error:
@@ -183,7 +186,7 @@ def _pool(text: str, path: Path) -> list[Row]:
 
 def _parquet(path: Path) -> pa.Table:
     try:
-        return pq.read_table(path)
+        return files.read_table(path)
     except (pa.ArrowException, OSError) as error:
         head = path.read_bytes()[:40]
         pointer = head.startswith(b"version https://git-lfs")

@@ -1,7 +1,8 @@
 """What every source of rollouts offers: problems in, G rollouts of each out."""
 
+from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable
-from typing import Protocol
 
 import pyarrow as pa
 
@@ -9,14 +10,16 @@ import pyarrow as pa
 Progress = Callable[[int], None]
 
 
-class Engine(Protocol):
+class Engine(ABC):
     """Samples, or looks up, the rollouts of problems."""
 
-    @property
-    def failures(self) -> list[tuple[str, str, str]]:
+    def __init__(self) -> None:
+        self.failures: list[tuple[str, str, str]] = []
         """Problems set aside, as (problem_id, reason, detail); grows with each call."""
-        ...
+        self.counts: Counter[str] = Counter()
+        """What there is to say of the rollouts (`answers.warnings`); grows with each call."""
 
+    @abstractmethod
     def sample(
         self,
         problems: pa.Table,
@@ -32,8 +35,9 @@ class Engine(Protocol):
             samples: Which samples of each problem; 0..G-1 if not given. Sample g is the same
                 whichever others are asked for with it.
         """
-        ...
 
-    def close(self) -> None:
+    def forget(self) -> None:  # noqa: B027
+        """Throw away what was kept of the calls so far: their tables stand."""
+
+    def close(self) -> None:  # noqa: B027
         """Give back what the engine holds: processes, connections, a device's memory."""
-        ...

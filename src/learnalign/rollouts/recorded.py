@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from learnalign.config import RolloutConfig
 from learnalign.errors import LearnAlignError
-from learnalign.rollouts.engine import Progress
+from learnalign.rollouts.engine import Engine, Progress
 from learnalign.tables import ROLLOUTS
 
 _IDS = ("problem_id", "id")
@@ -19,7 +19,7 @@ _TEXTS = ("completion", "completions", "response", "responses", "output", "outpu
 _REWARDS = ("reward", "rewards", "score", "scores", "recorded_reward")
 
 
-class RecordedEngine:
+class RecordedEngine(Engine):
     """Gives each problem the rollouts that a file holds for it.
 
     A row is one completion, or a list of them, with a reward, or a list of them, if there are any.
@@ -36,6 +36,7 @@ class RecordedEngine:
     """
 
     def __init__(self, config: RolloutConfig, tokenizer: Any) -> None:
+        super().__init__()
         if not config.recorded:
             raise LearnAlignError(
                 "the engine 'recorded' has no files",
@@ -43,14 +44,10 @@ class RecordedEngine:
                 do="name them with --recorded",
             )
         self.config, self.tokenizer = config, tokenizer
-        self.failures: list[tuple[str, str, str]] = []
         self.found: dict[str, list[dict[str, Any]]] = {}
         for path in config.recorded:
             for number, row in enumerate(_rows(path), 1):
                 self._add(row, f"{path}, row {number}")
-
-    def close(self) -> None:
-        """Do nothing: the files are closed."""
 
     def sample(
         self,

@@ -55,7 +55,7 @@ def recent_groups(training: Path, *, steps: int, num_rollouts: int) -> dict[str,
     }
 
 
-class ReusedEngine:
+class ReusedEngine(Engine):
     """Gives recent groups where there are some, and samples the rest.
 
     Args:
@@ -64,12 +64,13 @@ class ReusedEngine:
     """
 
     def __init__(self, groups: dict[str, Group], engine: Engine) -> None:
+        super().__init__()
         self.groups, self.engine = groups, engine
+        self.failures, self.counts = engine.failures, engine.counts
 
-    @property
-    def failures(self) -> list[tuple[str, str, str]]:
-        """Problems that were set aside while sampling."""
-        return self.engine.failures
+    def forget(self) -> None:
+        """Have the other engine forget."""
+        self.engine.forget()
 
     def close(self) -> None:
         """Close the other engine."""

@@ -14,7 +14,7 @@ import torch
 
 from learnalign.config import RolloutConfig
 from learnalign.rollouts.cache import repeat_with_room
-from learnalign.rollouts.engine import Progress
+from learnalign.rollouts.engine import Engine, Progress
 from learnalign.rollouts.sampling import draw, uniforms
 from learnalign.tables import ROLLOUTS
 
@@ -41,7 +41,7 @@ class _State:
         self.alive, self.done = self.alive[index], self.done[index]
 
 
-class TransformersEngine:
+class TransformersEngine(Engine):
     """Samples rollouts with a loaded model.
 
     Args:
@@ -52,9 +52,9 @@ class TransformersEngine:
     """
 
     def __init__(self, model: Any, tokenizer: Any, config: RolloutConfig, *, seed: int) -> None:
+        super().__init__()
         self.model, self.tokenizer, self.config, self.seed = model.eval(), tokenizer, config, seed
         self.device = next(model.parameters()).device
-        self.failures: list[tuple[str, str, str]] = []
         text = model.config.get_text_config()
         self.context = int(getattr(text, "max_position_embeddings", 0) or 0) or 1 << 30
         self.end_ids = torch.tensor(_end_ids(model, tokenizer), device=self.device)
@@ -91,9 +91,6 @@ class TransformersEngine:
                 progress(len(batch))
         rows_in_order = [row for problem_id in ids for row in found[problem_id]]
         return pa.Table.from_pylist(rows_in_order, schema=ROLLOUTS)
-
-    def close(self) -> None:
-        """Do nothing: the model is the caller's."""
 
     def _batches(self, prompts: list[list[int]], group: int) -> Iterator[list[int]]:
         """Group problems of like length, as many as the token budget holds."""

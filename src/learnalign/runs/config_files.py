@@ -76,10 +76,10 @@ def write_config(path: Path, config: Config) -> None:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    if not file.is_file():
+    if not files.is_file(file):
         raise LearnAlignError(f"got no file {file}", expected="a YAML or TOML file", do="check it")
     try:
-        text = file.read_text(encoding="utf-8")
+        text = files.read_text(file)
         tree = tomllib.loads(text) if file.suffix == ".toml" else yaml.safe_load(text)
     except (tomllib.TOMLDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise LearnAlignError(f"cannot read {file}: {error}", do="mend the file") from error
@@ -116,6 +116,9 @@ def _put(tree: dict[str, Any], key: str, value: object) -> None:
 def _explained(error: ValidationError, file: Path | None) -> LearnAlignError:
     """Say the first thing that is wrong, in the user's words."""
     first = error.errors()[0]
+    ours = first.get("ctx", {}).get("error")
+    if isinstance(ours, LearnAlignError):
+        return ours
     place = [str(part) for part in first["loc"] if not str(part).startswith("function-")]
     key = ".".join(place)
     where = f" in {file}" if file else ""

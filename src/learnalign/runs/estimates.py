@@ -120,6 +120,10 @@ def estimate_rollouts(config: Config) -> dict[str, Any]:
         operations = 2.0 * work["parameters"] * (response_tokens + count * prompt_tokens)
         speed = _speed(config, "rollouts") * _DECODING
         work["rollout_minutes_at_most"] = _minutes(operations, speed)
+    elif config.rollouts.engine == "server":
+        from learnalign.rollouts.server import served_model
+
+        work["served_model"] = served_model(config.server)
     return work
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from learnalign import files
 from learnalign.config import Config
@@ -152,7 +151,7 @@ def _config(
     prompt = {"instruction": config.prompt.instruction or benchmark.instruction}
     kind = config.verifier.kind
     verifier = {"kind": benchmark.verifier or kind if kind == "auto" else kind}
-    rollouts = {"num_rollouts": count, "temperature": temperature}
+    rollouts = {"num_rollouts": count, "temperature": temperature, "spend": "full"}
     if temperature == 0.0:
         rollouts["top_p"] = 1.0
     return config.model_copy(
@@ -200,13 +199,13 @@ def _scores(folder: RunFolder, benchmark: str, mode: str) -> pa.Table:
 
 def _read_scores(path: Path) -> dict[tuple[str, str, str], float]:
     file = path / "evaluation.parquet"
-    if not file.is_file():
+    if not files.is_file(file):
         raise LearnAlignError(
             f"{path} is no evaluation",
             expected="the folder of a finished `learnalign evaluate`",
             do="check --against",
         )
-    table = pq.read_table(file)
+    table = files.read_table(file)
     keys = zip(*(table[c].to_pylist() for c in ("benchmark", "mode", "problem_id")), strict=True)
     return dict(zip(keys, table["score"].to_pylist(), strict=True))
 

@@ -9,6 +9,7 @@ from typing import Any
 from learnalign import files
 from learnalign.config import Config, ModelConfig
 from learnalign.errors import LearnAlignError
+from learnalign.places import place
 
 _BLOCKS = 16
 _BLOCK_BYTES = 65_536
@@ -68,8 +69,14 @@ def stage_options(config: Config, stage: str) -> dict[str, Any]:
             "model.weights": weights_digest(config.model.path),
             "model.adapter.weights": weights_digest(str(config.model.adapter or "")),
         }
-    options |= _flat(config, "rollouts", "token_budget") | _flat(config, "model")
+    options |= _flat(config, "rollouts", "token_budget", "spend", "error") | _flat(config, "model")
     options |= {"run.seed": config.run.seed, "model.weights": weights_digest(config.model.path)}
+    if config.rollouts.engine == "server":
+        told = ("model", "api", "logprobs")
+        options |= {f"server.{name}": getattr(config.server, name) for name in told}
+    if config.rollouts.engine == "vllm":
+        memory = ("tensor_parallel_size", "gpu_memory_utilization")
+        options |= _flat(config, "vllm", *memory)
     options["rollouts.recorded.contents"] = [
         _contents(str(path)) for path in config.rollouts.recorded
     ]
@@ -79,7 +86,18 @@ def stage_options(config: Config, stage: str) -> dict[str, Any]:
         options["rollouts.reuse.contents"] = _contents(str(config.rollouts.reuse / "history"))
     if config.model.adapter is not None:
         options["model.adapter.weights"] = weights_digest(str(config.model.adapter))
-    if stage == "rollouts":
+    if config.rollouts.spend == "auto":
+        # Verdicts say who is sampled on; and so does, from the second round on, what is wanted.
+        options |= _flat(config, "verifier", "workers") | {"rollouts.spend": "auto"}
+        if stage == "round-1":
+            return options
+        options |= {
+            "rollouts.error": config.rollouts.error,
+            "selection.budget": config.selection.budget,
+            "selection.method": config.selection.method,
+            "selection.per_source": config.selection.per_source,
+        }
+    if stage == "rollouts" or stage.startswith("round-"):
         return options
     options |= _flat(config, "verifier", "workers")
     if stage == "verdicts":
@@ -115,7 +133,7 @@ def reference_model(config: Config) -> ModelConfig:
 def training_options(config: Config) -> dict[str, Any]:
     """Collect the options a training's steps depend on, but for its problems."""
     options = _flat(config, "training", "save_every", "subset") | _flat(config, "model")
-    options |= _flat(config, "rollouts", "token_budget", "reuse", "reuse_steps")
+    options |= _flat(config, "rollouts", "token_budget", "reuse", "reuse_steps", "spend", "error")
     options |= _flat(config, "verifier", "workers")
     options |= {
         "gradients.loss": config.gradients.loss,
@@ -161,11 +179,12 @@ def _tokenizer_digest(path: str) -> str | None:
 
 def _contents(path: str) -> str | None:
     """Identify a data file by its bytes (a folder by its files); None for names and specs."""
-    place = Path(path)
-    if place.is_file():
-        return files.sha256(place)[:16]
-    if place.is_dir():
-        parts = [f"{p.name}:{files.sha256(p)}" for p in sorted(place.rglob("*")) if p.is_file()]
+    data = place(path)
+    if files.is_file(data):
+        return files.sha256(data)[:16]
+    if data.is_dir():
+        found = sorted(data.rglob("*"), key=lambda file: file.parts)
+        parts = [f"{file.name}:{files.sha256(file)}" for file in found if file.is_file()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     return None
 

@@ -1,42 +1,48 @@
 """The run folder: one table a stage in Parquet shards, kept whole through any kill."""
 
 import json
-import os
-import shutil
-import socket
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 
 from learnalign import files
 from learnalign.errors import LearnAlignError
+from learnalign.places import place
 from learnalign.runs.fingerprints import differences, fingerprint
+from learnalign.runs.holding import held
 from learnalign.runs.manifest import Manifest, Shard, StageRecord, read_manifest, write_manifest
 from learnalign.tables import EXCLUDED
 
+#: The rounds in which rollouts may be spent.
+ROUNDS = ("round-1", "round-2", "round-3", "round-4")
 #: The stages that keep shards, in the order in which the data flows.
-STAGES = ("problems", "rollouts", "verdicts", "references", "gradients", "features")
+STAGES = ("problems", *ROUNDS, "rollouts", "verdicts", "references", "gradients", "features")
+
+
+#: The manifest is written again after this many times what the last writing took.
+_REST = 10.0
 
 
 class RunFolder:
-    """A run's tables on disk. Reading needs no lock; writing needs ``locked()``.
+    """A run's tables on disk, or in a store. Reading needs no lock; writing needs ``locked()``.
 
     Args:
-        path: The folder; made when first written to.
+        path: The folder, or its URL; made when first written to.
         stages: Its tables, in the order in which the data flows.
 
     Raises:
         LearnAlignError: if the manifest that lies there cannot be read by this version.
     """
 
-    def __init__(self, path: Path, stages: tuple[str, ...] = STAGES) -> None:
-        self.path, self.stages = Path(path), stages
+    def __init__(self, path: str | Path, stages: tuple[str, ...] = STAGES) -> None:
+        self.path, self.stages = place(path), stages
         self.manifest: Manifest = read_manifest(self.path / "manifest.json")
+        self._still_ours: Callable[[], None] = lambda: None
+        self._unsaved, self._next_save = False, 0.0
 
     @classmethod
     def existing(cls, path: Path, *, needs: str = "problems") -> "RunFolder":
@@ -58,27 +64,13 @@ class RunFolder:
         Raises:
             LearnAlignError: at once, if another process holds it, or it cannot be written to.
         """
-        with files.explained(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / ".lock")
-            owner = self.path / ".owner"
-            try:
-                lock.acquire(timeout=0)
-            except Timeout as error:
-                who = owner.read_text() if owner.exists() else "another process"
-                raise LearnAlignError(
-                    f"{self.path} is being worked on by {who}",
-                    expected="one process a run folder",
-                    do="wait until it has finished, or give another folder with --out",
-                ) from error
-        try:
-            with files.explained(self.path):
-                owner.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        with held(self.path) as self._still_ours:
             self.manifest = read_manifest(self.path / "manifest.json")
-            yield
-        finally:
-            owner.unlink(missing_ok=True)
-            lock.release()
+            try:
+                yield
+            finally:
+                if self._unsaved:
+                    self._save()
 
     def begin(self, stage: str, options: Mapping[str, Any]) -> StageRecord:
         """Open a stage for writing, or go on with it where it was.
@@ -113,9 +105,8 @@ class RunFolder:
         self.manifest.summary = {}
         self._save()
         for later in gone:
-            shutil.rmtree(self.path / later, ignore_errors=True)
-            for excluded in (self.path / "excluded").glob(f"{later}-*.parquet"):
-                excluded.unlink()
+            files.remove_tree(self.path / later)
+            files.remove_matching(self.path / "excluded", f"{later}-*.parquet")
 
     def write_shard(
         self,
@@ -128,20 +119,53 @@ class RunFolder:
         excluded: pa.Table | None = None,
     ) -> None:
         """Write one shard; it exists from the moment the manifest names it."""
-        path = self.path / stage / f"part-{index:05d}.parquet"
-        files.write_table(path, table)
+        more: dict[str, Any] = {"seconds": seconds, "tokens": tokens, "excluded": excluded}
+        self.add_shard(stage, index, self.put_shard(stage, index, table, **more))
+
+    def put_shard(
+        self,
+        stage: str,
+        index: int,
+        table: pa.Table,
+        *,
+        seconds: float,
+        tokens: int = 0,
+        counts: Mapping[str, int] | None = None,
+        excluded: pa.Table | None = None,
+    ) -> Shard:
+        """Write the files of one shard, and leave it to ``add_shard`` to say that it exists.
+
+        Another process than the one that holds the folder may do this.
+        """
+        file = f"{stage}/part-{index:05d}.parquet"
+        written = files.write_table(self.path / file, table)
         if excluded is not None and excluded.num_rows:
             files.write_table(self.path / "excluded" / f"{stage}-{index:05d}.parquet", excluded)
-        self.manifest.stages[stage].shards[index] = Shard(
-            file=str(path.relative_to(self.path)),
+        return Shard(
+            file=file,
             rows=table.num_rows,
-            bytes=path.stat().st_size,
-            sha256=files.sha256(path),
+            bytes=written.bytes,
+            sha256=written.sha256,
             seconds=round(seconds, 3),
             tokens=tokens,
+            counts=dict(counts or {}),
             excluded=0 if excluded is None else excluded.num_rows,
         )
-        self._save()
+
+    def add_shard(self, stage: str, index: int, shard: Shard) -> None:
+        """Enter a shard that has been written into the manifest.
+
+        The manifest grows with every shard, and writing it takes a tenth of the time at most: a
+        kill can lose the shards of the last moments.
+        """
+        self.manifest.stages[stage].shards[index] = shard
+        self._unsaved = True
+        self.save_due()
+
+    def save_due(self) -> None:
+        """Write the manifest, if it has changed and it is time."""
+        if self._unsaved and time.monotonic() >= self._next_save:
+            self._save()
 
     def finish(self, stage: str, **facts: object) -> None:
         """Mark a stage's table as whole."""
@@ -168,7 +192,7 @@ class RunFolder:
         Raises:
             LearnAlignError: if the file is gone or is not the one that was written.
         """
-        return pq.read_table(self._shard_path(stage, index))
+        return files.read_table(self._shard_path(stage, index))
 
     def shards(self, stage: str) -> Iterator[pa.Table]:
         """Read a stage's shards one after the other, in order."""
@@ -187,7 +211,7 @@ class RunFolder:
     def excluded(self) -> pa.Table:
         """Read the problems that have left the pool so far, in the order of the stages."""
         tables = [
-            pq.read_table(self.path / "excluded" / f"{stage}-{index:05d}.parquet")
+            files.read_table(self.path / "excluded" / f"{stage}-{index:05d}.parquet")
             for stage in self.stages
             if stage in self.manifest.stages
             for index, shard in sorted(self.manifest.stages[stage].shards.items())
@@ -203,7 +227,7 @@ class RunFolder:
     def _shard_path(self, stage: str, index: int) -> Path:
         shard = self.manifest.stages[stage].shards[index]
         path = self.path / shard.file
-        if not path.exists() or path.stat().st_size != shard.bytes:
+        if files.size(path) != shard.bytes:
             raise LearnAlignError(
                 f"{path} is not the file that was written ({shard.bytes} bytes)",
                 expected="a run folder nobody else has changed",
@@ -212,13 +236,17 @@ class RunFolder:
         return path
 
     def _save(self) -> None:
+        self._still_ours()
+        begin = time.monotonic()
         write_manifest(self.path / "manifest.json", self.manifest)
+        end = time.monotonic()
+        self._unsaved, self._next_save = False, end + _REST * (end - begin)
 
 
 def scored(path: Path) -> RunFolder:
     """Open the folder of a run that has been ranked."""
     folder = RunFolder.existing(path, needs="verdicts")
-    if not (path / "scores.parquet").is_file():
+    if not files.is_file(folder.path / "scores.parquet"):
         raise LearnAlignError(
             f"{path} has no scores yet",
             expected="a run that has been ranked",

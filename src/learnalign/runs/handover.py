@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from learnalign import files
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError
 from learnalign.formats.export import UNSENT, Exported, export
@@ -39,14 +39,14 @@ def hand_over(
 
     def original(index: int) -> pa.Table | None:
         path = folder.path / "sources" / f"source-{index:02d}.parquet"
-        return pq.read_table(path) if path.is_file() else None
+        return files.read_table(path) if files.is_file(path) else None
 
     where = out or folder.path / f"export-{kind}"
     done = export(
         where,
         kind,
         problems=lambda: folder.shards("problems"),
-        scores=pq.read_table(folder.path / "scores.parquet"),
+        scores=files.read_table(folder.path / "scores.parquet"),
         order=order,
         control=control,
         seed=config.run.seed,

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from learnalign import files
 from learnalign.errors import LearnAlignError
 from learnalign.problems.sources import read_source
 from learnalign.runs.folder import RunFolder
@@ -28,7 +29,7 @@ def read_history(path: Path, problem_ids: Sequence[str]) -> NDArray[np.float64]:
     Raises:
         LearnAlignError: if there is no history, or it knows none of the problems.
     """
-    found = _of_training(path) if (path / "manifest.json").is_file() else _of_file(path)
+    found = _of_training(path) if files.is_file(path / "manifest.json") else _of_file(path)
     known = [found.get(name, []) for name in problem_ids]
     width = max(map(len, known), default=0)
     if width == 0:

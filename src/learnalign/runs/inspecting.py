@@ -5,8 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from learnalign import files
 from learnalign.errors import LearnAlignError, nearest
 from learnalign.runs.folder import STAGES, RunFolder
 
@@ -40,8 +40,8 @@ def inspect(path: Path, problem_id: str) -> dict[str, Any]:
         )
     verdicts = {row["sample"]: row for row in found["verdicts"]}
     scores: list[dict[str, Any]] = []
-    if (path / "scores.parquet").is_file():
-        table = pq.read_table(path / "scores.parquet")
+    if files.is_file(folder.path / "scores.parquet"):
+        table = files.read_table(folder.path / "scores.parquet")
         scores = table.filter(pc.is_in(table["problem_id"], wanted)).to_pylist()
     nothing = dict.fromkeys(("verdict", "reward", "parsed_answer", "detail"))
     return {

@@ -24,6 +24,8 @@ class Shard(BaseModel):
     """Wall-clock seconds the shard took to make."""
     tokens: int = 0
     """Tokens the shard sampled or differentiated; 0 where a stage has none."""
+    counts: dict[str, int] = {}
+    """What there is to say of its rollouts, in numbers (`rollouts.answers`)."""
     excluded: int = 0
     """Problems that left the pool in this shard; listed in ``excluded/<stage>-<index>.parquet``."""
 
@@ -62,10 +64,10 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         LearnAlignError: if the file is not a manifest, or one of another schema version.
     """
-    if not path.exists():
+    if files.size(path) is None:
         return Manifest()
     try:
-        manifest = Manifest.model_validate_json(path.read_bytes())
+        manifest = Manifest.model_validate_json(files.read_bytes(path))
     except ValidationError as error:
         raise LearnAlignError(
             f"{path} is not a manifest this version can read: {error.errors()[0]['msg']}",

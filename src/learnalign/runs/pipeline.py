@@ -1,6 +1,7 @@
 """The whole way through the house: stages, ranking, report; resumed wherever it was stopped."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -9,16 +10,18 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from learnalign import files
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError
-from learnalign.runs import stages
+from learnalign.rollouts.answers import warnings
+from learnalign.runs import rounds, stages
 from learnalign.runs.config_files import load_config, write_config
 from learnalign.runs.fingerprints import reference_model, stage_options
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.histories import read_history
+from learnalign.runs.making import make_table, open_cluster
+from learnalign.runs.pool import make_problems
 from learnalign.runs.progress import Progress, ProgressKind
 from learnalign.runs.targets import target_ids
 from learnalign.runs.warmup import warmed_up
@@ -113,7 +116,7 @@ def _check_groups(config: Config) -> None:
 
 def up_to(last: str, config: Config) -> tuple[str, ...]:
     """Name the stages from the problems to ``last``, one of verdicts and gradients."""
-    chain = ["problems", "rollouts", "verdicts"]
+    chain = ["problems", *rounds.names(config), "rollouts", "verdicts"]
     if last == "gradients":
         chain += [*(["references"] if config.gradients.kl_beta > 0.0 else []), "gradients"]
     return tuple(chain)
@@ -169,13 +172,19 @@ def work(
             folder.begin(stage, stage_options(config, stage))
     folder.manifest.learnalign = version("learnalign")
     write_config(folder.path / "config.yaml", asked or config)
-    shop = Workshop(config)
-    for stage in wanted:
-        if not folder.begin(stage, stage_options(config, stage)).complete:
-            stages.RUN[stage](folder, config, shop, progress)
-        if stage == "problems":
-            rows = sum(shard.rows for shard in folder.manifest.stages[stage].shards.values())
-            budget_count(config.selection.budget, rows)
+    records = folder.manifest.stages
+    done = all(stage in records and records[stage].complete for stage in wanted)
+    where = nullcontext() if done else open_cluster(config)
+    with Workshop(config) as shop, where as cluster:
+        for stage in wanted:
+            if not folder.begin(stage, stage_options(config, stage)).complete:
+                if stage == "problems":
+                    make_problems(folder, config, shop, progress)
+                else:
+                    make_table(folder, stage, shop, progress, cluster)
+            if stage == "problems":
+                rows = sum(shard.rows for shard in folder.manifest.stages[stage].shards.values())
+                budget_count(config.selection.budget, rows)
 
 
 def score(folder: RunFolder, config: Config) -> Selection:
@@ -183,7 +192,9 @@ def score(folder: RunFolder, config: Config) -> Selection:
     ranking = ranked(folder, config)
     excluded = folder.excluded()
     summary = ranking.summary | {"num_excluded": excluded.num_rows}
-    summary["warnings"] = [*summary["warnings"], *_exclusion_warnings(excluded)]
+    summary["spending"] = rounds.spending(folder)
+    said = [*warnings(rounds.counts(folder)), *_exclusion_warnings(excluded)]
+    summary["warnings"] = [*summary["warnings"], *said]
     files.write_table(folder.path / "scores.parquet", ranking.scores)
     write_config(folder.path / "config.yaml", config)
     folder.set_summary(summary)
@@ -220,7 +231,7 @@ def report(folder: RunFolder, config: Config) -> Path:
     from learnalign.reporting.examples import shown_ids
     from learnalign.reporting.report import ReportData, write_report
 
-    scores = pq.read_table(folder.path / "scores.parquet")
+    scores = files.read_table(folder.path / "scores.parquet")
     first, last = shown_ids(scores)
     shown = pa.array([*first, *last], pa.string())
 

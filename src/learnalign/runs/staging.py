@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 
 from learnalign import files
 from learnalign.config import Config
+from learnalign.errors import LearnAlignError
+from learnalign.places import local_only
 from learnalign.rollouts.reused import recent_groups
 from learnalign.runs import pipeline
 from learnalign.runs.config_files import write_config
@@ -50,6 +52,13 @@ def run_stages(config: Config, *, progress: Progress) -> list[Stage]:
         LearnAlignError: for whatever the user can mend.
     """
     out = config.run.out
+    local_only(out, "stages, whose trainings keep their checkpoints as files")
+    if config.rollouts.engine == "server":
+        raise LearnAlignError(
+            "got the engine 'server' for stages: it samples from the first policy to the end",
+            expected="an engine that is opened anew with each stage's policy",
+            do="give --engine transformers or vllm",
+        )
     found: list[Stage] = []
     tables: list[pa.Table] = []
     chosen: list[str] = []

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from learnalign import files
 from learnalign.config import Config, TrainingConfig
 from learnalign.errors import LearnAlignError
 from learnalign.formats.export import draw_control
-from learnalign.runs import stages
+from learnalign.places import place
 from learnalign.runs.fingerprints import fingerprint, stage_options
 from learnalign.runs.folder import RunFolder, scored
+from learnalign.runs.pool import make_problems
 from learnalign.runs.progress import Progress
 from learnalign.runs.targets import read_ids
 from learnalign.runs.workshop import Workshop
@@ -29,19 +30,19 @@ def training_problems(
     count = config.training.num_problems
     if source is None:
         if not folder.begin("problems", stage_options(config, "problems")).complete:
-            stages.problems(folder, config, shop, progress)
+            make_problems(folder, config, shop, progress)
         table = folder.table("problems")
         return table.take(_drawn(table["problem_id"].to_pylist(), count, config.run.seed))
     chosen = chosen_ids(source, config.training.subset, seed=config.run.seed)
     chosen = [chosen[i] for i in _drawn(chosen, count, config.run.seed)]
     options = {"training.source": str(source.path), "training.chosen": fingerprint({"ids": chosen})}
     if not folder.begin("problems", options).complete:
-        place = {name: i for i, name in enumerate(chosen)}
+        order = {name: i for i, name in enumerate(chosen)}
         found = pa.concat_tables(
             shard.filter(pc.is_in(shard["problem_id"], pa.array(chosen)))
             for shard in source.shards("problems")
         )
-        rank = pa.array([place[name] for name in found["problem_id"].to_pylist()])
+        rank = pa.array([order[name] for name in found["problem_id"].to_pylist()])
         table = found.take(pc.sort_indices(rank))
         folder.write_shard("problems", 0, table, seconds=0.0)
         folder.finish("problems")
@@ -74,9 +75,9 @@ def training_source(config: Config) -> RunFolder | None:
 
 def selection_folder(paths: tuple[str, ...]) -> RunFolder | None:
     """Open the run folder that stands in place of data; None if the paths are data."""
-    if len(paths) != 1 or not (Path(paths[0]) / "manifest.json").is_file():
+    if len(paths) != 1 or not files.is_file(place(paths[0]) / "manifest.json"):
         return None
-    return scored(Path(paths[0]))
+    return scored(place(paths[0]))
 
 
 def chosen_ids(source: RunFolder, subset: str, *, seed: int) -> list[str]:
@@ -91,7 +92,7 @@ def chosen_ids(source: RunFolder, subset: str, *, seed: int) -> list[str]:
     Raises:
         LearnAlignError: for an unknown subset, an id the run does not know, or nothing chosen.
     """
-    scores = pq.read_table(source.path / "scores.parquet")
+    scores = files.read_table(source.path / "scores.parquet")
     names: list[str] = scores["problem_id"].to_pylist()
     selected: list[str] = scores.filter(pc.fill_null(scores["selected"], False))[
         "problem_id"

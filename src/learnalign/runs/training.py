@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from learnalign.config import Config
+from learnalign.places import local_only
 from learnalign.runs.config_files import write_config
 from learnalign.runs.fingerprints import fingerprint, training_options
 from learnalign.runs.folder import RunFolder
@@ -56,6 +57,7 @@ def train(config: Config, *, progress: Progress, redo: str | None = None) -> Tra
     Raises:
         LearnAlignError: for whatever the user can mend.
     """
+    local_only(config.run.out, "a training, whose checkpoints are files")
     folder = RunFolder(config.run.out, TABLES)
     with folder.locked():
         if redo is not None:

@@ -1,17 +1,49 @@
-"""What the stages share while a run works: the policy's tokenizer and weights."""
+"""What the stages share while a run works: one loaded model at a time, and the verifier."""
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cached_property
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 from learnalign.config import Config, ModelConfig
 from learnalign.rollouts.engine import Engine
+from learnalign.runs.fingerprints import reference_model
+from learnalign.verifying.verifier import Verifier, open_verifier
+
+if TYPE_CHECKING:
+    from learnalign.features.engine import FeatureEngine
+    from learnalign.gradients.engine import GradientEngine
+    from learnalign.gradients.logprobs import LogProbs
 
 
 class Workshop:
-    """What the stages share while a run works: the policy's tokenizer and weights."""
+    """What the stages share while a run works: one loaded model at a time, and the verifier.
+
+    A tool is made when a shard first needs it, and stays until another one is asked for. Leaving
+    the ``with`` block gives everything back.
+
+    Args:
+        config: The options.
+    """
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self._tool: Any = None
+        self._tools_name = ""
+        self._open = ExitStack()
+
+    def __enter__(self) -> "Workshop":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._put_back()
+        self._open.close()
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -19,6 +51,35 @@ class Workshop:
         from learnalign.models import load_tokenizer
 
         return load_tokenizer(self.config.model)
+
+    @cached_property
+    def verifier(self) -> Verifier:
+        """Judges rollouts, in processes of its own."""
+        return self._open.enter_context(open_verifier(self.config.verifier))
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of rollouts that is asked for."""
+        engine: Engine = self._take("rollouts", self._engine)
+        return engine
+
+    @property
+    def gradient_engine(self) -> "GradientEngine":
+        """Takes policy gradients."""
+        engine: GradientEngine = self._take("gradients", self._gradient_engine)
+        return engine
+
+    @property
+    def reference(self) -> "LogProbs":
+        """Takes log-probabilities under the KL term's reference."""
+        engine: LogProbs = self._take("references", self._reference)
+        return engine
+
+    @property
+    def feature_engine(self) -> "FeatureEngine":
+        """Reads what the model says of a problem without sampling."""
+        engine: FeatureEngine = self._take("features", self._feature_engine)
+        return engine
 
     def model(self, purpose: str, which: ModelConfig | None = None) -> Any:
         """Load the policy (or another model) for rollouts or gradients, in the dtype asked for."""
@@ -29,8 +90,24 @@ class Workshop:
         dtype = resolve_dtype(section.dtype, device)
         return load_model(which or self.config.model, dtype=dtype)
 
-    def engine(self) -> Engine:
-        """Open the engine of rollouts that is asked for."""
+    def forget(self) -> None:
+        """Let the engine of rollouts throw away what it kept for tables that stand now."""
+        if self._tools_name == "rollouts":
+            self._tool.forget()
+
+    def _take(self, name: str, make: Callable[[], Any]) -> Any:
+        """Give the tool of that name; the one before it is put back first."""
+        if self._tools_name != name:
+            self._put_back()
+            self._tool, self._tools_name = make(), name
+        return self._tool
+
+    def _put_back(self) -> None:
+        if self._tools_name == "rollouts":
+            self._tool.close()
+        self._tool, self._tools_name = None, ""
+
+    def _engine(self) -> Engine:
         config = self.config
         if config.rollouts.engine == "recorded":
             from learnalign.rollouts.recorded import RecordedEngine
@@ -49,8 +126,70 @@ class Workshop:
         return ReusedEngine(groups, engine)
 
     def _sampling_engine(self) -> Engine:
+        config = self.config
+        if config.rollouts.engine == "server":
+            return self._server_engine()
+        if config.rollouts.engine == "vllm":
+            from learnalign.rollouts.vllm import VllmEngine
+
+            return VllmEngine(config.model, config.rollouts, config.vllm, seed=config.run.seed)
         from learnalign.rollouts.transformers import TransformersEngine
 
-        config = self.config
         model = self.model("rollouts")
         return TransformersEngine(model, self.tokenizer, config.rollouts, seed=config.run.seed)
+
+    def _server_engine(self) -> Engine:
+        from learnalign.errors import LearnAlignError
+        from learnalign.models import context_length
+        from learnalign.problems.prompts import Prompter
+        from learnalign.rollouts.server import ServerEngine
+
+        config, asked = self.config, None
+        if config.server.api == "chat":
+            if config.prompt.template is not None or config.prompt.assistant_prefix is not None:
+                raise LearnAlignError(
+                    "the chat API makes the prompt itself: --template and --assistant-prefix "
+                    "cannot be sent",
+                    expected="server.api: completions, which sends exactly the prompt",
+                    do="leave server.api out",
+                )
+            asked = Prompter(self.tokenizer, config.prompt).asked
+        return ServerEngine(
+            config.rollouts,
+            config.server,
+            self.tokenizer,
+            seed=config.run.seed,
+            context=context_length(config.model),
+            journal=config.run.out / "requests",
+            asked=asked,
+        )
+
+    def _gradient_engine(self) -> "GradientEngine":
+        from learnalign.gradients.engine import GradientEngine
+
+        return GradientEngine(
+            self.model("gradients"),
+            self.config.gradients,
+            temperature=self.config.rollouts.temperature,
+            seed=self.config.run.seed,
+            max_tokens=self.config.rollouts.max_tokens,
+        )
+
+    def _reference(self) -> "LogProbs":
+        from learnalign.gradients.logprobs import LogProbs
+
+        return LogProbs(
+            self.model("gradients", reference_model(self.config)),
+            temperature=self.config.rollouts.temperature,
+            token_budget=self.config.gradients.token_budget,
+        )
+
+    def _feature_engine(self) -> "FeatureEngine":
+        from learnalign.features.engine import FeatureEngine
+
+        return FeatureEngine(
+            self.model("gradients"),
+            self.tokenizer,
+            ratings=self.config.features.ratings,
+            token_budget=self.config.gradients.token_budget,
+        )

@@ -1,0 +1,219 @@
+"""How many rollouts the same selection needs, if the first ones decide who gets the rest.
+
+A pool is success rates, taken for the truth; its rollouts are drawn from them. Three readings of
+one recorded training (one-shot RLVR's record; a rate is the mean of 32 rollouts), the first of
+them smoothed (rates drawn from their posterior: no rate is 0 or 1), and two made-up pools.
+
+In each repetition every problem has G rollouts. `going_on` sees them in rounds; what it stops keeps
+those it has. Both are ranked, and held against selections of G fresh rollouts, with lots of their
+own: how much of the full budget's selection comes back at all. Controls: the same number of
+rollouts for every problem (rounded up), and the plain rule that stops whatever has no signal after
+the first round.
+
+For scores that hold an alignment, each problem has a true one (normal, mean 1) and each rollout
+adds its error, so that alignments of few rollouts are noisy. ``blind`` decides without them, as a
+run does that takes gradients when all rollouts are there; ``told`` knows them after each round.
+Spread and error are those assumed, or half or twice as large.
+"""
+
+import gzip
+import json
+import math
+import os
+import sys
+import time
+import zlib
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from harness import ROOT, Figure, publish
+from learnalign.rollouts import budget
+from learnalign.scoring.scores import learnability
+from learnalign.selecting.order import budget_count, ranking
+
+DATA = ROOT.parent / "shared" / "data" / "history" / "dsr_sub_history.jsonl.gz"
+READINGS = {"first": slice(0, 4), "middle": slice(20, 24), "last": slice(40, 44)}
+MADE_UP = {"U-shaped": (0.3, 0.3), "hard": (0.15, 1.5)}
+GROUPS, BUDGETS = (8, 16, 32), (0.1, 0.2, 0.3)
+ERROR, OTHER_ERRORS = 0.1, (0.05, 0.2)
+REPEATS, FRESH, DRAWS = 50, 6, 2000
+SCALES = (0.5, 1.0, 2.0)  # of the alignments' spread and of their errors, over those assumed
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One setting; ``budget`` None where only a signal counts."""
+
+    pool: str
+    rollouts: int
+    budget: float | None
+    error: float = ERROR
+    alignment: str = "none"
+    """none, blind or told."""
+    spread: float = 1.0
+    noise: float = 1.0
+    rounds: int = 4
+
+
+def rates_of(name: str) -> np.ndarray:
+    """Give the (n,) true success rates of a pool."""
+    rng = np.random.default_rng(0)
+    if name in MADE_UP:
+        return rng.beta(*MADE_UP[name], 1200)
+    if not DATA.exists():
+        sys.exit(f"got no {DATA}\n  expected: one-shot RLVR's record\n  to do: put it there")
+    with gzip.open(DATA, "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line)["acc_history"] for line in lines]
+    window = READINGS[name.split(",")[0]]
+    rates = np.array([np.mean(row[window]) for row in rows])
+    if "smoothed" not in name:
+        return rates
+    right = np.round(32 * rates)
+    a, b = budget.beta_prior(right, np.full(len(rates), 32))
+    return rng.beta(right + a, 32 - right + b)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A pool's rollouts: how many are right after each, and what alignment all so far give."""
+
+    right: np.ndarray  # (n, G)
+    alignment: np.ndarray  # (n, G)
+
+    def after(self, tried: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give (n,) right ones and alignments after (n,) rollouts."""
+        here = np.arange(len(tried)), tried - 1
+        return self.right[here], self.alignment[here]
+
+    def best(self, tried: np.ndarray, lots: np.ndarray, count: int) -> np.ndarray:
+        """Choose."""
+        right, alignment = self.after(tried)
+        return ranking(learnability(right / tried) * alignment, lots)[:count]
+
+
+def draw(rates: np.ndarray, cell: Cell, truths: np.ndarray, rng: np.random.Generator) -> Drawn:
+    """Sample G rollouts of each problem."""
+    size = len(rates), cell.rollouts
+    right = (rng.random(size) < rates[:, None]).cumsum(1)
+    spread = cell.spread * budget.ALIGNMENT_SPREAD
+    errors = math.sqrt(cell.noise * budget.ALIGNMENT_NOISE) * rng.standard_normal(size)
+    means = errors.cumsum(1) / np.arange(1, cell.rollouts + 1)
+    alignment = 1 + spread * (truths[:, None] + means)
+    return Drawn(right, np.ones(size) if cell.alignment == "none" else alignment)
+
+
+def spent(drawn: Drawn, cell: Cell, lots: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
+    """Spend the rollouts in rounds; give (n,) rollouts of each problem, and the stated loss."""
+    num, group = drawn.right.shape
+    count = None if cell.budget is None else budget_count(cell.budget, num)
+    tried, goes, loss = np.zeros(num, int), np.ones(num, bool), 0.0
+    for done in budget.rounds(group)[:-1]:
+        tried[goes] = done
+        right, alignment = drawn.after(tried)
+        told = np.where((right > 0) & (right < tried), alignment, np.nan)
+        found = budget.going_on(
+            right, tried, goes, done=done, num_rollouts=group, count=count, error=cell.error,
+            ties=lots, aligned=cell.alignment != "none",
+            alignment=told if cell.alignment == "told" else None, seed=seed,
+        )  # fmt: skip
+        goes, loss = found.goes, found.loss
+    tried[goes] = group
+    return tried, loss
+
+
+def repetition(cell: Cell, rates: np.ndarray, repeat: int) -> dict[str, float]:
+    """Sample, spend, choose, compare."""
+    seed = zlib.crc32(f"{cell.pool} {cell.rollouts} {repeat}".encode())
+    rng, num, group = np.random.default_rng(seed), len(rates), cell.rollouts
+    truths, lots = rng.standard_normal(num), rng.random(num)
+    drawn = draw(rates, cell, truths, rng)
+    tried, stated = spent(drawn, cell, lots, seed)
+    everything = np.full(num, group)
+    row = {"share": float(tried.mean() / group), "stated": stated}
+    if cell.budget is None:
+        signal = (drawn.right[:, -1] > 0) & (drawn.right[:, -1] < group)
+        seen = drawn.after(tried)[0]
+        return row | {"same": float((signal & (seen > 0) & (seen < tried)).sum() / signal.sum())}
+    count, first = budget_count(cell.budget, num), budget.rounds(group)[0]
+    fresh = [
+        draw(rates, cell, truths, rng).best(everything, rng.random(num), count)
+        for _ in range(FRESH)
+    ]
+    full, begun = drawn.best(everything, lots, count), drawn.right[:, first - 1]
+    ways = {
+        "": tried,
+        "uniform ": np.full(num, math.ceil(tried.mean())),
+        "plain ": np.where((begun > 0) & (begun < first), group, first),
+    }
+    for name, counts in ways.items():
+        found = drawn.best(counts, lots, count)
+        row[f"{name}share"] = float(counts.mean() / group)
+        row[f"{name}same"] = common(found, [full])
+        row[f"{name}fresh"] = common(found, fresh)
+    return row | {"full fresh": common(full, fresh)}
+
+
+def common(found: np.ndarray, others: list[np.ndarray]) -> float:
+    """Give the mean share of a selection that others have too."""
+    return float(np.mean([len(np.intersect1d(found, other)) for other in others]) / len(found))
+
+
+def measured(cell: Cell) -> dict[str, Any]:
+    """Repeat a cell and sum it up; ratios have 95 % bootstrap intervals over the repetitions."""
+    budget._ROUNDS = cell.rounds
+    rates = rates_of(cell.pool)
+    runs = [repetition(cell, rates, repeat) for repeat in range(REPEATS)]
+    draws = np.random.default_rng(0).integers(REPEATS, size=(DRAWS, REPEATS))
+    all_of = {name: np.array([run[name] for run in runs]) for name in runs[0]}
+    row = asdict(cell) | {name: float(values.mean()) for name, values in all_of.items()}
+    lost = 1 - all_of["same"]
+    row |= {"lost": lost.mean(), "lost_error": lost.std(ddof=1) / math.sqrt(REPEATS)}
+    row["lost_worst"] = lost.max()
+    for name in ("", "uniform ", "plain ") if "full fresh" in all_of else ():
+        over, under = all_of[f"{name}fresh"], all_of["full fresh"]
+        row[f"{name}ratio"] = over.mean() / under.mean()
+        drawn = over[draws].mean(1) / under[draws].mean(1)
+        row[f"{name}ratio_interval"] = np.quantile(drawn, (0.025, 0.975)).tolist()
+    return row
+
+
+def cells() -> list[Cell]:
+    """List every setting."""
+    sides, whole = ("blind", "told"), list(product(GROUPS, BUDGETS))
+    off = [(s, n) for s, n in product(SCALES, SCALES) if (s == 1) != (n == 1)]
+    return [
+        *(Cell(pool, *each) for pool in ("first", "first, smoothed", "last") for each in whole),
+        *(Cell(pool, group, 0.2) for pool in ("middle", *MADE_UP) for group in GROUPS),
+        *(Cell("first", group, 0.2, error) for group in GROUPS for error in OTHER_ERRORS),
+        *(Cell("first", *each, alignment=side) for side in sides for each in whole),
+        *(Cell("last", group, 0.2, alignment=side) for side in sides for group in GROUPS),
+        *(Cell("first", 16, 0.2, ERROR, side, s, n) for side in sides for s, n in off),
+        *(Cell("first", group, 0.2, rounds=num) for group in (8, 16) for num in (2, 8)),
+        *(Cell("first", group, None) for group in GROUPS),
+    ]
+
+
+def main() -> None:
+    """Measure every cell; the defaults' have goals."""
+    begin = time.monotonic()
+    with ProcessPoolExecutor(os.cpu_count()) as workers:
+        rows = list(workers.map(measured, cells()))
+    figures = {}
+    for cell, row in zip(cells(), rows, strict=True):
+        if cell != Cell(cell.pool, cell.rollouts, cell.budget, alignment=cell.alignment):
+            continue
+        if cell.budget is None:
+            continue
+        name = f"{cell.pool}, {cell.rollouts}, {cell.budget:.0%}, alignment {cell.alignment}"
+        half = float(np.ptp(row["ratio_interval"])) / 2
+        figures[f"{name}: rollouts"] = Figure(row["share"], "of full", "lower", goal=0.6)
+        figures[f"{name}: ratio"] = Figure(row["ratio"], "", "higher", half, goal=0.95)
+    publish("adaptive", begin, figures, rows)
+
+
+if __name__ == "__main__":
+    main()

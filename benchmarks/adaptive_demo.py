@@ -1,0 +1,90 @@
+"""Rollouts in rounds on the demo's real pool: how many are made, and whether it chooses the same.
+
+The demo's problems and model, 16 rollouts a problem. For each of a few seeds: all rollouts, and
+``--rollouts auto`` with the same seed, whose samples are a part of them. Then the choices are
+compared: auto's with another seed's full one, over what two full ones have in common.
+
+It goes on where it was stopped: the runs lie in ``runs/adaptive-demo``.
+"""
+
+import itertools
+import statistics
+import sys
+import time
+from typing import Any
+
+from harness import ROOT, Figure, publish
+from learnalign.runs.config_files import load_config
+from learnalign.runs.pipeline import Selection, run
+from learnalign.runs.progress import Progress
+
+SEEDS, GROUP, BUDGET = (0, 1, 2), 16, 40
+METHODS = ("learnability", "learnalign")
+
+
+def select(method: str, spend: str, seed: int) -> Selection:
+    """Select among the demo's problems; a finished selection is read."""
+    # Rollouts and gradients of all problems are the same for both methods.
+    name = f"full-{seed}" if spend == "full" else f"auto-{method}-{seed}"
+    options = {
+        "rollouts.num_rollouts": GROUP,
+        "rollouts.spend": spend,
+        "selection.method": method,
+        "selection.budget": BUDGET,
+        "selection.num_bootstrap": 0,
+        "gradients.num_resampled": 0,
+        "run.seed": seed,
+        "run.out": str(ROOT / "runs" / "adaptive-demo" / name),
+    }
+    config = load_config(ROOT / "examples" / "demo.yaml", overrides=options)
+    return run(config, progress=Progress("lines"))
+
+
+def overlap(one: Selection, other: Selection) -> float:
+    """Give the share of one choice that is in another."""
+    return len(set(one.problem_ids) & set(other.problem_ids)) / len(one.problem_ids)
+
+
+def main() -> None:
+    begin = time.monotonic()
+    figures: dict[str, Figure] = {}
+    rows: list[dict[str, Any]] = []
+    for method in METHODS:
+        full = {seed: select(method, "full", seed) for seed in SEEDS}
+        auto = {seed: select(method, "auto", seed) for seed in SEEDS}
+        own = statistics.mean(
+            overlap(full[a], full[b]) for a, b in itertools.permutations(SEEDS, 2)
+        )
+        fresh = statistics.mean(
+            overlap(auto[a], full[b]) for a, b in itertools.permutations(SEEDS, 2)
+        )
+        for seed in SEEDS:
+            spent = auto[seed].summary["spending"]
+            rows.append(
+                {
+                    "method": method,
+                    "seed": seed,
+                    "rollouts": spent["rollouts"] / spent["full_budget"],
+                    "stated loss": spent["expected_loss"],
+                    "kept": overlap(full[seed], auto[seed]),
+                }
+            )
+            sys.stdout.write(f"{rows[-1]}\n")
+        mine = [row for row in rows if row["method"] == method]
+        share = [row["rollouts"] for row in mine]
+        figures |= {
+            f"{method}: rollouts": Figure(
+                statistics.mean(share), "of all", "lower", max(share) - min(share), goal=0.6
+            ),
+            f"{method}: kept": Figure(
+                statistics.mean(row["kept"] for row in mine), "of the choice", "higher"
+            ),
+            f"{method}: two full choices": Figure(own, "in common", "higher"),
+            f"{method}: auto and another full": Figure(fresh, "in common", "higher"),
+            f"{method}: ratio": Figure(fresh / own, "x", "higher", goal=0.95),
+        }
+    publish("adaptive_demo", begin, figures, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Every option there is, as one tree of models; a field's description is its ``--help``."""
+
+from typing import Self
+
+from pydantic import model_validator
+
+from learnalign.config.choosing import FeatureConfig, GradientConfig, SelectionConfig
+from learnalign.config.pool import DataConfig, ModelConfig, PromptConfig
+from learnalign.config.running import ClusterConfig, RunConfig
+from learnalign.config.sampling import RolloutConfig, ServerConfig, VerifierConfig, VllmConfig
+from learnalign.config.section import Section
+from learnalign.config.training import StagesConfig, TrainingConfig
+from learnalign.errors import LearnAlignError
+
+__all__ = [
+    "ClusterConfig",
+    "Config",
+    "DataConfig",
+    "FeatureConfig",
+    "GradientConfig",
+    "ModelConfig",
+    "PromptConfig",
+    "RolloutConfig",
+    "RunConfig",
+    "SelectionConfig",
+    "ServerConfig",
+    "StagesConfig",
+    "TrainingConfig",
+    "VerifierConfig",
+    "VllmConfig",
+]
+
+
+class Config(Section):
+    """The whole tree, as it is written to ``config.yaml``."""
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    prompt: PromptConfig = PromptConfig()
+    rollouts: RolloutConfig = RolloutConfig()
+    server: ServerConfig = ServerConfig()
+    vllm: VllmConfig = VllmConfig()
+    verifier: VerifierConfig = VerifierConfig()
+    gradients: GradientConfig = GradientConfig()
+    features: FeatureConfig = FeatureConfig()
+    selection: SelectionConfig = SelectionConfig()
+    training: TrainingConfig = TrainingConfig()
+    stages: StagesConfig = StagesConfig()
+    cluster: ClusterConfig = ClusterConfig()
+    run: RunConfig = RunConfig()
+
+    @model_validator(mode="after")
+    def _server_has_the_policy(self) -> Self:
+        if self.rollouts.engine == "server" and self.selection.warmup is not None:
+            raise LearnAlignError(
+                "got --warmup with the engine 'server': the policy that comes out of the warm-up "
+                "is not the one that is served",
+                expected="a warm-up by itself, whose model is then served",
+                do="run learnalign warmup, serve its model, and select with that one",
+            )
+        return self

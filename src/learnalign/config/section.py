@@ -1,0 +1,15 @@
+"""What the sections of options have in common."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """A part of the tree: unknown keys are errors, values cannot change once made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Fraction = Annotated[float, Field(gt=0.0, le=1.0)]

@@ -1,0 +1,300 @@
+"""The engine ``vllm``: a shard of problems is one batch of a vLLM engine that is started here.
+
+vLLM is imported in this file alone, when the engine is opened. It runs in processes of its own;
+closing the engine ends them, and that gives a device's memory back.
+"""
+
+import hashlib
+import json
+import math
+import multiprocessing
+import os
+from collections.abc import Sequence
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from textwrap import shorten
+from threading import Thread
+from typing import Any
+
+import pyarrow as pa
+
+from learnalign.config import ModelConfig, RolloutConfig, VllmConfig
+from learnalign.errors import LearnAlignError
+from learnalign.models import context_length
+from learnalign.rollouts.engine import Engine, Progress
+from learnalign.rollouts.orphans import Watch
+from learnalign.tables import ROLLOUTS
+
+#: Set where the user has not: warnings alone, not among a command's output; no report over the
+#: network of how vLLM is used.
+_ENVIRONMENT = {
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+    "VLLM_NO_USAGE_STATS": "1",
+}
+#: Ranks of adapters that vLLM can make room for.
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+
+
+class VllmEngine(Engine):
+    """Samples rollouts with vLLM.
+
+    Args:
+        model: Which model and adapter. vLLM finds the devices itself (CUDA_VISIBLE_DEVICES).
+        config: G, temperature, top-p and the rest.
+        options: What vLLM may use, and any other of its own arguments.
+        seed: Sample g of a problem depends on (seed, problem_id, g), the prompt and the model.
+
+    Raises:
+        LearnAlignError: without vLLM, and if it cannot open the model or take the options.
+    """
+
+    def __init__(
+        self, model: ModelConfig, config: RolloutConfig, options: VllmConfig, *, seed: int
+    ) -> None:
+        super().__init__()
+        for name, value in _ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        try:
+            from vllm import LLM, SamplingParams
+            from vllm.lora.request import LoRARequest
+        except ImportError as error:
+            raise LearnAlignError(
+                f"the engine 'vllm' needs the package vllm ({error})",
+                do="pip install 'learnalign[vllm]'",
+            ) from error
+        self.config, self.seed = config, seed
+        self._sampling_params = SamplingParams
+        self._llm: Any = None
+        self._watch: Watch | None = None
+        self._adapter: Any = None
+        context_length(model)  # tells what is wrong with a path, before vLLM takes half a minute
+        arguments = llm_arguments(model, config, options, seed=seed)
+        before = {child.pid for child in multiprocessing.active_children()}
+        self._processes: list[BaseProcess] = []
+        try:
+            self._parameters("", range(1), 1)
+            self._llm = LLM(**arguments)
+            if model.adapter is not None:
+                self._adapter = LoRARequest("policy", 1, str(model.adapter))
+                self._llm.llm_engine.add_lora(self._adapter)
+        except Exception as error:  # vLLM's own errors have no common family with Python's
+            self.close()
+            raise _unopened(model.path, error) from error
+        now = multiprocessing.active_children()
+        self._processes = [child for child in now if child.pid not in before]
+        self._watch = Watch(child.pid for child in self._processes if child.pid is not None)
+        answers = getattr(self._llm.llm_engine.engine_core, "outputs_queue", None)
+        if self._processes and answers is not None:
+            sentinels = [child.sentinel for child in self._processes]
+            Thread(target=_wake, args=(sentinels, answers), daemon=True).start()
+        self.context = int(self._llm.llm_engine.model_config.max_model_len)
+
+    def sample(
+        self,
+        problems: pa.Table,
+        progress: Progress | None = None,
+        *,
+        samples: range | None = None,
+    ) -> pa.Table:
+        """Sample the rollouts of each problem.
+
+        Args:
+            problems: PROBLEMS table.
+            progress: Called as problems are finished.
+            samples: Which samples of each problem; 0..G-1 if not given.
+
+        Returns:
+            ROLLOUTS table in the order of ``problems``. A problem whose prompt fills vLLM's
+            context, or whose logits hold NaN or Inf, is left out and added to ``failures``.
+        """
+        wanted = range(self.config.num_rollouts) if samples is None else samples
+        assert wanted.step == 1, "vLLM's seeds follow one another"
+        kept: list[str] = []
+        prompts, parameters = [], []
+        for row in problems.select(["problem_id", "prompt_ids"]).to_pylist():
+            name, ids = row["problem_id"], row["prompt_ids"]
+            room = self.context - len(ids)
+            if room > 0:
+                kept.append(name)
+                prompts.append({"prompt_token_ids": ids})
+                parameters.append(self._parameters(name, wanted, room))
+                continue
+            detail = f"{len(ids)} tokens; vLLM sees {self.context}"
+            self.failures.append((name, "prompt_too_long", detail))
+            if progress is not None:
+                progress(1)
+        rows: list[dict[str, Any]] = []
+        outputs = self._run(prompts, parameters, progress) if prompts else []
+        for name, completions in zip(kept, outputs, strict=True):
+            made = rollout_rows(name, wanted, completions)
+            if all(math.isfinite(p) for row in made for p in row["logprobs"] or ()):
+                rows += made
+            else:
+                detail = "the model's logits hold NaN or Inf"
+                self.failures.append((name, "nonfinite_logits", detail))
+        return pa.Table.from_pylist(rows, schema=ROLLOUTS)
+
+    def close(self) -> None:
+        """End vLLM's processes; the device's memory is free again."""
+        if self._llm is not None:
+            self._llm.llm_engine.engine_core.shutdown()
+            self._llm = None
+            for process in self._processes:
+                process.join(timeout=60)  # its memory is free when it is gone, not when it is told
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
+
+    def _parameters(self, problem_id: str, samples: range, room: int) -> Any:
+        """Say how a problem is sampled; vLLM gives the n-th of its samples the seed plus n."""
+        config = self.config
+        greedy = config.temperature == 0.0
+        return self._sampling_params(
+            n=1 if greedy else len(samples),
+            seed=first_seed(self.seed, problem_id) + samples.start,
+            temperature=config.temperature,
+            top_p=config.top_p,
+            max_tokens=min(config.max_tokens, room),
+            stop=list(config.stop),
+            logprobs=None if logprobs_mode(config) is None else 0,
+        )
+
+    def _run(
+        self, prompts: list[Any], parameters: list[Any], progress: Progress | None
+    ) -> list[Sequence[Any]]:
+        """Sample all prompts at once; give each prompt's completions."""
+        engine = self._llm.llm_engine
+        requests = self._llm.enqueue(
+            prompts, parameters, lora_request=self._adapter, use_tqdm=False
+        )
+        done: dict[int, Sequence[Any]] = {}
+        try:
+            while engine.has_unfinished_requests():
+                for output in engine.step():
+                    done[int(output.request_id)] = output.outputs
+                    if progress is not None:
+                        progress(1)
+        except Exception as error:
+            raise LearnAlignError(
+                f"vLLM failed while it sampled: {_words(error)}",
+                do="read what it printed above, then run the same command again: finished shards "
+                "are kept",
+            ) from error
+        except BaseException:
+            engine.abort_request(requests, internal=True)
+            raise
+        return [done[number] for number in sorted(done)]
+
+
+def llm_arguments(
+    model: ModelConfig, config: RolloutConfig, options: VllmConfig, *, seed: int
+) -> dict[str, Any]:
+    """Collect the arguments of ``vllm.LLM``; ``options.options`` go over all others.
+
+    Raises:
+        LearnAlignError: if the adapter is none.
+    """
+    arguments: dict[str, Any] = {
+        "model": model.path,
+        "revision": model.revision,
+        "tokenizer_revision": model.revision,
+        "trust_remote_code": model.trust_remote_code,
+        "load_format": "safetensors",
+        "use_tqdm_on_load": False,
+        "dtype": config.dtype,
+        "seed": seed % 2**32,
+        "tensor_parallel_size": options.tensor_parallel_size,
+        "gpu_memory_utilization": options.gpu_memory_utilization,
+        "enable_prefix_caching": True,  # a group's prompt is run once
+        "logprobs_mode": logprobs_mode(config) or "raw_logprobs",
+    }
+    if options.max_model_len is not None:
+        arguments["max_model_len"] = options.max_model_len
+    if model.adapter is not None:
+        arguments |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": _room(model.adapter)}
+    return arguments | options.options
+
+
+def logprobs_mode(config: RolloutConfig) -> str | None:
+    """Name vLLM's log-probabilities that are those at the sampling temperature, before top-p.
+
+    Its raw ones are taken before the temperature, its processed ones after top-p; None if neither
+    will do.
+
+    Example:
+        >>> logprobs_mode(RolloutConfig(temperature=1.0, top_p=0.9))
+        'raw_logprobs'
+        >>> logprobs_mode(RolloutConfig(temperature=0.7))
+        'processed_logprobs'
+        >>> logprobs_mode(RolloutConfig(temperature=0.7, top_p=0.9))
+    """
+    if config.temperature in (0.0, 1.0):
+        return "raw_logprobs"
+    return "processed_logprobs" if config.top_p == 1.0 else None
+
+
+def first_seed(seed: int, problem_id: str) -> int:
+    """Give the seed of a problem's sample 0; sample g has the g-th after it.
+
+    Example:
+        >>> first_seed(0, "a") == first_seed(0, "a") != first_seed(1, "a")
+        True
+    """
+    digest = hashlib.sha256(f"{seed} {problem_id}".encode()).digest()
+    return int.from_bytes(digest[:7], "little")
+
+
+def rollout_rows(
+    problem_id: str, samples: range, completions: Sequence[Any]
+) -> list[dict[str, Any]]:
+    """Turn vLLM's completions of a problem into rows; a greedy one stands for all samples."""
+    if len(completions) == 1:
+        completions = [completions[0]] * len(samples)
+    return [
+        {
+            "problem_id": problem_id,
+            "sample": sample,
+            "completion": one.text,
+            "token_ids": list(one.token_ids),
+            "logprobs": one.logprobs
+            and [at[i].logprob for at, i in zip(one.logprobs, one.token_ids, strict=True)],
+            "finish_reason": "length" if one.finish_reason == "length" else "stop",
+        }
+        for sample, one in zip(samples, completions, strict=True)
+    ]
+
+
+def _room(adapter: Path) -> int:
+    """Read the rank that vLLM must make room for."""
+    try:
+        (adapter / "adapter_model.safetensors").stat()
+        values = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+        ranks = [values["r"], *(values.get("rank_pattern") or {}).values()]
+    except (OSError, ValueError, KeyError) as error:
+        raise LearnAlignError(
+            f"the folder {adapter} is no LoRA adapter ({error})",
+            expected="adapter_config.json with its rank, and adapter_model.safetensors",
+            do="give the folder that peft's save_pretrained wrote",
+        ) from error
+    return next((room for room in _RANKS if room >= max(ranks)), max(ranks))
+
+
+def _wake(sentinels: list[int], answers: Any) -> None:
+    """End the wait for an answer if a process of vLLM is killed; vLLM would wait for ever."""
+    connection.wait(sentinels)
+    answers.put_nowait(RuntimeError("its process ended"))
+
+
+def _words(error: Exception) -> str:
+    return shorten(str(error) or type(error).__name__, 500, placeholder=" ...")
+
+
+def _unopened(path: str, error: Exception) -> LearnAlignError:
+    return LearnAlignError(
+        f"vLLM cannot open '{path}': {_words(error)}",
+        do="read what vLLM printed above; memory is a matter of vllm.max_model_len, "
+        "vllm.gpu_memory_utilization and vllm.tensor_parallel_size; a script opens the engine "
+        'under `if __name__ == "__main__":`',
+    )

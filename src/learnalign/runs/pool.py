@@ -1,0 +1,56 @@
+"""The first stage: the pool is read, each prompt built, the shards of PROBLEMS written."""
+
+import time
+
+import pyarrow as pa
+
+from learnalign import files
+from learnalign.config import Config
+from learnalign.errors import LearnAlignError
+from learnalign.runs.folder import RunFolder
+from learnalign.runs.progress import Progress
+from learnalign.runs.workshop import Workshop
+from learnalign.tables import PROBLEMS
+
+
+def make_problems(folder: RunFolder, config: Config, shop: Workshop, progress: Progress) -> None:
+    """Read the pool, build each prompt, write the shards of PROBLEMS and the sources' originals."""
+    from learnalign.models import context_length
+    from learnalign.problems.pool import read_pool
+    from learnalign.problems.prompts import Prompter
+
+    begin = time.monotonic()
+    prompter = Prompter(shop.tokenizer, config.prompt)
+    pool = read_pool(config.data)
+    for index, table in pool.originals.items():
+        files.write_table(folder.path / "sources" / f"source-{index:02d}.parquet", table)
+    context = context_length(config.model)
+    kept = []
+    with progress.stage("problems", len(pool.problems) + len(pool.excluded)) as advance:
+        advance(len(pool.excluded))
+        for problem in pool.problems:
+            advance(1)
+            prompt, ids = prompter(problem["messages"], problem["row"])
+            if context is not None and len(ids) >= context:
+                detail = f"{len(ids)} tokens; the model sees {context}"
+                where = {key: problem[key] for key in ("problem_id", "source_index", "source_row")}
+                pool.excluded.append(
+                    where | {"stage": "problems", "reason": "prompt_too_long", "detail": detail}
+                )
+                continue
+            kept.append(problem | {"prompt": prompt, "prompt_ids": ids})
+    if not kept:
+        seen = ", ".join(sorted({row["reason"] for row in pool.excluded}))
+        raise LearnAlignError(
+            f"no usable problem: all {len(pool.excluded)} were set aside ({seen})",
+            expected="rows with a prompt and an answer",
+            do="check --prompt-column and --answer-column",
+        )
+    size = config.run.shard_size
+    seconds = (time.monotonic() - begin) / -(-len(kept) // size)
+    for index, start in enumerate(range(0, len(kept), size)):
+        table = pa.Table.from_pylist(kept[start : start + size], schema=PROBLEMS)
+        excluded = pool.excluded_table() if index == 0 else None
+        folder.write_shard("problems", index, table, seconds=seconds, excluded=excluded)
+    columns = [{key: value for key, value in vars(c).items() if value} for c in pool.columns]
+    folder.finish("problems", columns=columns)
