@@ -122,7 +122,7 @@ def overhead() -> tuple[dict[str, Figure], list[dict[str, Any]], dict[str, float
             }
             stages = RunFolder(folder / "ray").manifest.stages
             made = {
-                stage: round(sum(shard.seconds for shard in record.shards.values()), 1)
+                stage: [round(shard.seconds, 2) for shard in record.shards.values()]
                 for stage, record in stages.items()
             }
             ratio = seconds["ray"] / seconds["processes"]

@@ -162,6 +162,17 @@ def test_where_the_ranking_is_not_foretold_no_signal_stops(
     assert min(table.filter(pc.invert(signal))["num_rollouts"].to_pylist()) < GROUP
 
 
+def test_rewards_between_0_and_1_stop_nothing(
+    data: tuple[Path, Path], smollm2: Path, tmp_path: Path
+) -> None:
+    rows = [json.loads(line) for line in data[1].read_text().splitlines()]
+    graded = tmp_path / "graded.jsonl"
+    graded.write_text("\n".join(json.dumps(row | {"reward": 0.25}) for row in rows))
+    found = _run((data[0], graded), smollm2, tmp_path / "run", verifier__kind="auto")
+    assert set(found.scores["num_rollouts"].to_pylist()) == {GROUP}
+    assert found.summary["spending"]["expected_loss"] == 0.0
+
+
 STOPPED = """
 import os, signal, sys
 from learnalign.runs import shards

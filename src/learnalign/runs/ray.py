@@ -59,7 +59,9 @@ class RayCluster:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self._actors: set[Any] = set()
+        # What each busy actor is at: its shard, or None while it starts (and may wait for room).
+        self._at: dict[Any, tuple[Any, int | None]] = {}
+        self._idle: list[Any] = []
 
     def __enter__(self) -> "RayCluster":
         where = self.config.cluster.on
@@ -85,6 +87,9 @@ class RayCluster:
             self.__exit__(None, None, None)
             raise
         self._work = (_everywhere(self.config).model_dump(mode="json"), version("learnalign"))
+        # Now, so that they import what they need while the pool is read.
+        for _ in range(self.config.cluster.workers):
+            self._start()
         return self
 
     def __exit__(
@@ -93,9 +98,8 @@ class RayCluster:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for actor in self._actors:
+        for actor in [*self._idle, *(actor for actor, _ in self._at.values())]:
             ray.kill(actor)
-        self._actors.clear()
         if not self._joined:
             ray.shutdown()
 
@@ -110,39 +114,36 @@ class RayCluster:
         """
         pools = folder.manifest.stages["problems"].shards
         order = (stage, folder.manifest.stages[stage].fingerprint, ray.put(given))
-        waiting, deaths = deque(left), Counter[int]()
-        while len(self._actors) < min(self.config.cluster.workers, len(left)):
-            self._actors.add(self._new.remote(*self._work))
-        # What each actor is at: its shard, or None while it starts (which may wait for room).
-        at: dict[Any, tuple[Any, int | None]] = {a.ready.remote(): (a, None) for a in self._actors}
-        idle: list[Any] = []
-        while waiting or any(index is not None for _, index in at.values()):
-            while waiting and idle:
-                actor, index = idle.pop(), waiting.popleft()
-                at[actor.make.remote(*order, index)] = actor, index
-            done, _ = ray.wait(list(at), timeout=_LOOK_S)
+        waiting, deaths, workers = deque(left), Counter[int | None](), self.config.cluster.workers
+        while waiting or any(index is not None for _, index in self._at.values()):
+            while waiting and self._idle:
+                actor, index = self._idle.pop(), waiting.popleft()
+                self._at[actor.make.remote(*order, index)] = actor, index
+            done, _ = ray.wait(list(self._at), timeout=_LOOK_S)
             folder.save_due()
             for ref in done:
-                actor, made = at.pop(ref)
+                actor, made = self._at.pop(ref)
                 try:
                     record, refusal = ray.get(ref)
                 except ray.exceptions.RayActorError as error:
+                    deaths[made] += 1
+                    if deaths[made] == _DEATHS * (1 if made is not None else workers):
+                        raise _deadly(stage, made, error) from error
                     if made is not None:
-                        deaths[made] += 1
                         waiting.appendleft(made)
-                        if deaths[made] == _DEATHS:
-                            raise _deadly(stage, made, error) from error
-                    self._actors.discard(actor)
-                    actor = self._new.remote(*self._work)
-                    self._actors.add(actor)
-                    at[actor.ready.remote()] = actor, None
+                    self._start()
                     continue
+                self._idle.append(actor)
                 if refusal:
                     raise LearnAlignError(**json.loads(refusal))
-                idle.append(actor)
                 if made is not None:
                     yield made, Shard.model_validate_json(record)
                     advance(pools[made].rows)
+
+    def _start(self) -> None:
+        """Ask for an actor."""
+        actor = self._new.remote(*self._work)
+        self._at[actor.ready.remote()] = actor, None
 
     def _kind_of_actor(self) -> Any:
         """Say what an actor holds of a node, and see that one would find room."""
@@ -172,6 +173,8 @@ class _Actor:
     def ready(self) -> tuple[str, str]:
         """Answer once the actor runs: with nothing, or why it cannot work."""
         if version("learnalign") == self.wanted:
+            import learnalign.models  # noqa: F401  (torch and transformers take seconds)
+
             return "", ""
         return "", _refusal(
             LearnAlignError(
@@ -209,10 +212,10 @@ def _refusal(error: LearnAlignError) -> str:
     return json.dumps({"got": error.got, "expected": error.expected, "do": error.do})
 
 
-def _deadly(stage: str, index: int, error: Exception) -> LearnAlignError:
-    lines = str(error).strip().splitlines()
+def _deadly(stage: str, index: int | None, error: Exception) -> LearnAlignError:
+    what = "their start" if index is None else f"shard {index} of {stage}"
     return LearnAlignError(
-        f"shard {index} of {stage} ended {_DEATHS} actors: {lines[-1] if lines else error}",
+        f"actors end with {what}, every time: {' '.join(str(error).split())[:300]}",
         expected="an actor that lives through it; out of memory is the usual reason",
         do="lower the stage's token_budget, or give an actor more with --gpus-per-worker; the same "
         "command goes on",

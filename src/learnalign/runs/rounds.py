@@ -80,7 +80,7 @@ def planned(folder: RunFolder, config: Config, name: str) -> tuple[Round, dict[s
         return Round(samples), {}
     counts = _so_far(folder, names(config)[:place])
     if not counts.binary:
-        return Round(samples), {}
+        return Round(samples, frozenset(counts.problem_ids)), {}
     kind, budget = _BY_LEARNABILITY.get(config.selection.method), config.selection.budget
     known = kind is not None and budget is not None and not config.selection.per_source
     rows = sum(shard.rows for shard in folder.manifest.stages["problems"].shards.values())
