@@ -167,7 +167,8 @@ def test_rewards_between_0_and_1_stop_nothing(
 ) -> None:
     rows = [json.loads(line) for line in data[1].read_text().splitlines()]
     graded = tmp_path / "graded.jsonl"
-    graded.write_text("\n".join(json.dumps(row | {"reward": 0.25}) for row in rows))
+    given = (json.dumps(row | {"reward": (i % 3) / 4}) for i, row in enumerate(rows))
+    graded.write_text("\n".join(given))
     found = _run((data[0], graded), smollm2, tmp_path / "run", verifier__kind="auto")
     assert set(found.scores["num_rollouts"].to_pylist()) == {GROUP}
     assert found.summary["spending"]["expected_loss"] == 0.0
