@@ -52,9 +52,8 @@ train-demo: model ## Warm-up, selection, training, evaluation before and after; 
 bench: $(INSTALLED) ## Measure one thing: make bench NAME=verdicts
 	HF_HUB_OFFLINE=1 .venv/bin/python benchmarks/$(NAME).py
 
-# Two files of tests side by side, a thread each; what takes minutes has the machine to itself.
 test: $(INSTALLED) ## Run the tests.
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m "not slow" -n 2 --dist loadfile
+	HF_HUB_OFFLINE=1 .venv/bin/python -m pytest -m "not slow"
 
 test-slow: $(INSTALLED) ## Run all tests, those that take minutes too.
 	HF_HUB_OFFLINE=1 .venv/bin/python -m pytest

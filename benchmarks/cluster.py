@@ -33,7 +33,7 @@ from learnalign.runs.config_files import load_config, write_config
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.manifest import Shard
 
-SIZE, SHARD, TURNS = 160, 8, 3
+SIZE, SHARD, TURNS = 160, 8, 2
 PROGRAM = [sys.executable, "-c", "from learnalign.cli.main import main; main()", "select"]
 DATA = "reasoning-gym:chain_sum?size={}&seed={}&max_terms=3&max_digits=2"
 

@@ -397,6 +397,7 @@ FLAGS = ["--budget", "3", "--num-rollouts", "4", "--max-tokens", "8", "--verifie
 FLAGS += ["--method", "learnability", "--num-bootstrap", "10", "--shard-size", "4"]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_without_paying_again(
     tokenizer: Any, smollm2: Path, tmp_path: Path
 ) -> None:

@@ -124,6 +124,7 @@ def _when(out: Path, pattern: str, act: Callable[[], None]) -> threading.Thread:
     return thread
 
 
+@pytest.mark.slow
 def test_an_actor_killed_in_mid_run(model: Path, data: Path, here: Path, tmp_path: Path) -> None:
     killed: list[int] = []
 
@@ -206,6 +207,7 @@ def test_begun_here_finished_by_a_client_in_an_object_store(
     assert _same(tmp_path / "done", here)
 
 
+@pytest.mark.slow
 def test_what_an_actor_raises_reaches_the_user(
     cluster: Any, model: Path, data: Path, tmp_path: Path
 ) -> None:

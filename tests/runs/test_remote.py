@@ -112,6 +112,7 @@ def _partly(policy: tuple[str, str], out: Path | str) -> None:
         work(folder, config, up_to("verdicts", config), progress=Progress("none"))
 
 
+@pytest.mark.slow
 def test_killed_in_a_store_and_resumed_equals_a_local_run(
     policy: tuple[str, str], local: Path, url: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -235,7 +235,7 @@ def test_lora_warm_up_within_a_selection(smollm2, tmp_path) -> None:
         out,
         selection__warmup=5,
         training__parameters="lora",
-        training__learning_rate=1e-3,
+        training__learning_rate=3e-4,
         training__epochs=1.0,
         gradients__parameters="lora",
         gradients__kl_beta=0.04,
