@@ -8,6 +8,7 @@ auto's with the other seed's full one, over what the two full ones have in commo
 It goes on where it was stopped: the runs lie in ``runs/adaptive-demo``.
 """
 
+import argparse
 import itertools
 import statistics
 import sys
@@ -51,12 +52,13 @@ def overlap(one: Selection, other: Selection) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
+    methods = parser.parse_args().methods
     begin = time.monotonic()
     figures: dict[str, Figure] = {}
     rows: list[dict[str, Any]] = []
-    for seed in SEEDS:
-        select("learnalign", "full", seed)
-    for method in METHODS:
+    for method in methods:
         full = {seed: select(method, "full", seed) for seed in SEEDS}
         auto = {seed: select(method, "auto", seed) for seed in SEEDS}
         own = statistics.mean(
@@ -90,7 +92,8 @@ def main() -> None:
             f"{method}: auto and another full": Figure(fresh, "in common", "higher"),
             f"{method}: ratio": Figure(fresh / own, "x", "higher", goal=0.95),
         }
-    publish("adaptive_demo", begin, figures, rows)
+    command = f"python benchmarks/adaptive_demo.py --methods {' '.join(methods)}"
+    publish("adaptive_demo", begin, figures, rows, command=command)
 
 
 if __name__ == "__main__":
