@@ -1,9 +1,9 @@
 """Rollouts in rounds on the demo's real pool: how many are made, and whether it chooses the same.
 
-The demo's problems and model, 16 rollouts a problem. For each of two seeds: all rollouts, and
+The demo's problems and model, 16 rollouts a problem. For each of three seeds: all rollouts, and
 ``--rollouts auto`` with the same seed. Its samples are a part of them (tests/runs/test_rounds.py),
 so they are looked up there and not made again; its gradients are. Then the choices are compared:
-auto's with the other seed's full one, over what the two full ones have in common.
+auto's with another seed's full one, over what two full ones have in common.
 
 It goes on where it was stopped: the runs lie in ``runs/adaptive-demo``.
 """
@@ -20,7 +20,7 @@ from learnalign.runs.config_files import load_config
 from learnalign.runs.pipeline import Selection, run
 from learnalign.runs.progress import Progress
 
-SEEDS, GROUP, BUDGET = (0, 1), 16, 40
+SEEDS, GROUP, BUDGET = (0, 1, 2), 16, 40
 WORK = ROOT / "runs" / "adaptive-demo"
 METHODS = ("learnability", "learnalign")
 
