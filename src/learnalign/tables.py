@@ -6,6 +6,7 @@ the tables before it and writes its own. Changing a column here is changing the 
 """
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from learnalign.sketches import sketch_field
 
@@ -210,3 +211,18 @@ EXCLUDED = pa.schema(
         ("detail", pa.string()),
     ]
 )
+
+
+def in_order(table: pa.Table, problem_ids: list[str]) -> pa.Table:
+    """Sort a table of rollouts: problems as listed, the samples of each by number.
+
+    Example:
+        >>> table = pa.table({"problem_id": ["b", "a", "b"], "sample": [1, 0, 0]})
+        >>> in_order(table, ["b", "a"]).to_pydict()
+        {'problem_id': ['b', 'b', 'a'], 'sample': [0, 1, 0]}
+    """
+    place = {name: i for i, name in enumerate(problem_ids)}
+    rank = pa.array([place[name] for name in table["problem_id"].to_pylist()], pa.int64())
+    keys = pa.table({"rank": rank, "sample": table["sample"]})
+    order = [("rank", "ascending"), ("sample", "ascending")]
+    return table.take(pc.sort_indices(keys, sort_keys=order))

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from learnalign.errors import LearnAlignError
 from learnalign.rollouts.engine import Engine, Progress
-from learnalign.tables import ROLLOUTS
+from learnalign.tables import ROLLOUTS, in_order
 
 Group = list[dict[str, Any]]
 
@@ -93,11 +93,4 @@ class ReusedEngine(Engine):
         tables = [pa.Table.from_pylist(known, schema=ROLLOUTS)]
         if left.num_rows:
             tables.append(self.engine.sample(left, progress, samples=samples))
-        whole = pa.concat_tables(tables)
-        place = {name: i for i, name in enumerate(ids)}
-        rank = pa.array([place[name] for name in whole["problem_id"].to_pylist()], pa.int64())
-        order = pc.sort_indices(
-            pa.table({"rank": rank, "sample": whole["sample"]}),
-            sort_keys=[("rank", "ascending"), ("sample", "ascending")],
-        )
-        return whole.take(order)
+        return in_order(pa.concat_tables(tables), ids)

@@ -18,9 +18,9 @@ from learnalign.runs.manifest import Manifest, Shard, StageRecord, read_manifest
 from learnalign.tables import EXCLUDED
 
 #: The rounds in which rollouts may be spent.
-ROUNDS = ("round-1", "round-2", "round-3", "round-4")
+ROUND_NAMES = ("round-1", "round-2", "round-3", "round-4")
 #: The stages that keep shards, in the order in which the data flows.
-STAGES = ("problems", *ROUNDS, "rollouts", "verdicts", "references", "gradients", "features")
+STAGES = ("problems", *ROUND_NAMES, "rollouts", "verdicts", "references", "gradients", "features")
 
 
 #: The manifest is written again after this many times what the last writing took.

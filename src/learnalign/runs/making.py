@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError
 from learnalign.runs import stages
-from learnalign.runs.folder import ROUNDS, RunFolder
+from learnalign.runs.folder import ROUND_NAMES, RunFolder
 from learnalign.runs.manifest import Shard
 from learnalign.runs.progress import Advance, Progress
 from learnalign.runs.shards import make_shard
@@ -53,7 +53,7 @@ def make_table(
     if left:
         total = sum(shard.rows for shard in pools.values())
         done = total - sum(pools[index].rows for index in left)
-        samples = stage in ("rollouts", *ROUNDS)
+        samples = stage in ("rollouts", *ROUND_NAMES)
         gathered = samples and shop.config.rollouts.engine in _GATHERING
         with progress.stage(stage, total, done) as advance:
             if cluster is None or gathered:

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from learnalign.config import Config
 from learnalign.rollouts.budget import going_on, rounds
-from learnalign.runs.folder import ROUNDS as RUN_ROUNDS
-from learnalign.runs.folder import RunFolder
+from learnalign.runs.folder import ROUND_NAMES, RunFolder
 from learnalign.selecting.order import budget_count, luck
-from learnalign.tables import ROUNDS
+from learnalign.tables import ROUNDS, in_order
 
 #: Methods whose score is learnability (``alone``), or that times what gradients say (``aligned``).
 #: What others rank by is not foretold: no problem with a signal stops.
@@ -107,7 +106,7 @@ def planned(folder: RunFolder, config: Config, name: str) -> tuple[Round, dict[s
 def spending(folder: RunFolder) -> dict[str, Any] | None:
     """Say what the rounds made and what that is expected to cost; None without rounds."""
     stages = folder.manifest.stages
-    done = [stages[name] for name in RUN_ROUNDS if name in stages]
+    done = [stages[name] for name in ROUND_NAMES if name in stages]
     if not done:
         return None
     full = int(done[0].options["rollouts.num_rollouts"])
@@ -122,7 +121,7 @@ def spending(folder: RunFolder) -> dict[str, Any] | None:
 def counts(folder: RunFolder) -> Counter[str]:
     """Add up what there is to say of the rollouts."""
     total: Counter[str] = Counter()
-    for name in ("rollouts", *RUN_ROUNDS):
+    for name in ("rollouts", *ROUND_NAMES):
         record = folder.manifest.stages.get(name)
         for shard in record.shards.values() if record else ():
             total.update(shard.counts)
@@ -140,14 +139,8 @@ def with_verdicts(rollouts: pa.Table, verdicts: pa.Table) -> pa.Table:
 def joined(folder: RunFolder, config: Config, index: int, schema: pa.Schema) -> pa.Table:
     """Put a shard's rounds together, problem by problem: its ROLLOUTS or its VERDICTS."""
     whole = pa.concat_tables(folder.read_shard(name, index) for name in names(config))
-    order = {
-        name: i
-        for i, name in enumerate(folder.read_shard("problems", index)["problem_id"].to_pylist())
-    }
-    rank = pa.array([order[name] for name in whole["problem_id"].to_pylist()], pa.int64())
-    keys = pa.table({"rank": rank, "sample": whole["sample"]})
-    places = pc.sort_indices(keys, sort_keys=[("rank", "ascending"), ("sample", "ascending")])
-    return whole.select(schema.names).take(places).cast(schema)
+    ids = folder.read_shard("problems", index)["problem_id"].to_pylist()
+    return in_order(whole.select(schema.names), ids).cast(schema)
 
 
 def _so_far(folder: RunFolder, done: tuple[str, ...]) -> _Counts:

@@ -8,14 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from learnalign.config import Config
-from learnalign.runs.folder import ROUNDS, RunFolder
+from learnalign.runs.folder import ROUND_NAMES, RunFolder
 from learnalign.runs.progress import Advance
 from learnalign.runs.rounds import Round, joined, planned, with_verdicts
 from learnalign.runs.workshop import Workshop
 from learnalign.selecting.figures import group_figures
 from learnalign.selecting.order import luck
-from learnalign.tables import EXCLUDED, ROLLOUTS, VERDICTS
-from learnalign.tables import ROUNDS as ROUNDS_TABLE
+from learnalign.tables import EXCLUDED, ROLLOUTS, ROUNDS, VERDICTS
 
 Reasons = list[tuple[str, str, str]]
 
@@ -48,7 +47,7 @@ def a_round(folder: RunFolder, index: int, shop: Workshop, given: Round, advance
     kept = given.part_of(pool)
     advance(pool.num_rows - kept.num_rows)
     if not kept.num_rows:
-        return Made(ROUNDS_TABLE.empty_table())
+        return Made(ROUNDS.empty_table())
     made = _sampled(kept, shop, advance, given.samples)
     said = shop.verifier.verify(kept, made.table)
     return replace(made, table=with_verdicts(made.table, said))
@@ -183,7 +182,7 @@ class Stage:
 
 #: The stages by name.
 BY_NAME: dict[str, Stage] = {
-    **{name: Stage(a_round, planned) for name in ROUNDS},
+    **{name: Stage(a_round, planned) for name in ROUND_NAMES},
     "rollouts": Stage(rollouts),
     "verdicts": Stage(verdicts),
     "references": Stage(references),
