@@ -5,6 +5,9 @@ the tables before it and writes its own. Changing a column here is changing the 
 ``SCHEMA_VERSION``, which the manifest carries.
 """
 
+import json
+from collections.abc import Sequence
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,7 +27,7 @@ PROBLEMS = pa.schema(
         ("source", pa.string()),  # what a person calls it: data set name, data_source, file stem
         ("difficulty", pa.string()),  # level or difficulty column, as text; null if there is none
         ("messages", MESSAGES),  # the chat messages before the template
-        ("answer", pa.string()),  # gold answer as text, GSM8K's already cut at '#### '
+        ("answer", pa.string()),  # gold answer as text; of several right ones: see `golds`
         ("row", pa.string()),  # the user's own row as JSON text
         ("prompt", pa.string()),  # exactly the text the model sees, template applied
         ("prompt_ids", pa.list_(pa.int32())),  # exactly the token ids the model sees
@@ -211,6 +214,39 @@ EXCLUDED = pa.schema(
         ("detail", pa.string()),
     ]
 )
+
+
+_ANY_OF = "any of "
+
+
+def gold_text(texts: Sequence[str]) -> str:
+    """Write the gold answers of a problem, any of which is right, as one ``answer``.
+
+    Example:
+        >>> gold_text(["7"]), gold_text(["7", "7.0"])
+        ('7', 'any of ["7", "7.0"]')
+    """
+    alone = len(texts) == 1 and golds(texts[0]) == [texts[0]]
+    return texts[0] if alone else _ANY_OF + json.dumps(list(texts), ensure_ascii=False)
+
+
+def golds(answer: str) -> list[str]:
+    """Give the gold answers that a problem's ``answer`` stands for: any of them is right.
+
+    The inverse of `gold_text`. Text that is not exactly of its form is one gold.
+
+    Example:
+        >>> golds("7"), golds('any of ["7", "7.0"]'), golds("any of these")
+        (['7'], ['7', '7.0'], ['any of these'])
+    """
+    if answer.startswith(_ANY_OF + "["):
+        try:
+            found = json.loads(answer[len(_ANY_OF) :])
+        except ValueError:
+            return [answer]
+        if found and all(isinstance(text, str) for text in found):
+            return list(found)
+    return [answer]
 
 
 def in_order(table: pa.Table, problem_ids: list[str]) -> pa.Table:

@@ -16,7 +16,7 @@ from learnalign.features.selectit import (
     token_rating,
 )
 from learnalign.sketches import to_column
-from learnalign.tables import features_schema
+from learnalign.tables import features_schema, golds
 
 Floats = NDArray[np.float64]
 
@@ -96,7 +96,7 @@ class FeatureEngine:
     def _block(self, problems: pa.Table) -> pa.Table:
         """Compute the rows of some problems."""
         prompts: list[list[int]] = problems["prompt_ids"].to_pylist()
-        texts = problems["answer"].to_pylist()
+        texts = [golds(answer)[0] for answer in problems["answer"].to_pylist()]
         answers: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
         ends = [len(prompt) for prompt in prompts]
         whole = [p + a if self._fits(p + a) else p for p, a in zip(prompts, answers, strict=True)]
@@ -130,7 +130,8 @@ class FeatureEngine:
             problems["messages"].to_pylist(), problems["answer"].to_pylist(), strict=True
         ):
             question = messages[-1]["content"]
-            texts = [rating_text(self.tokenizer, w, question, answer) for w in RATING_PROMPTS]
+            gold = golds(answer)[0]
+            texts = [rating_text(self.tokenizer, w, question, gold) for w in RATING_PROMPTS]
             asked.append(self.tokenizer(texts, add_special_tokens=False)["input_ids"])
         known = [i for i, texts in enumerate(asked) if all(map(self._fits, texts))]
         flat = [text for i in known for text in asked[i]]
