@@ -29,7 +29,7 @@ def _files(
 
 
 def _select(
-    smollm2: Path,
+    sums: Path,
     folder: Path,
     completions: dict[str, list[str]],
     golds: dict[str, str],
@@ -49,7 +49,7 @@ def _select(
     budget = options.pop("budget", 1)
     out = folder / "run"
     return learnalign.select(
-        str(smollm2), str(pool), budget=budget, out=out, options=options, progress="none"
+        str(sums), str(pool), budget=budget, out=out, options=options, progress="none"
     )  # fmt: skip
 
 
@@ -68,13 +68,13 @@ FUNCTIONS = """
 
 @pytest.mark.parametrize("name", ["lengths", "lengths_later"])
 def test_real_valued_rewards_of_a_function(
-    name: str, smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, sums: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "own_rewards.py").write_text(textwrap.dedent(FUNCTIONS))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     texts = {"a": ["x", "xxxx", "xx"], "b": ["xxxx"] * 3, "c": ["x", "xxxxxxxx", "x"]}
-    done = _select(smollm2, tmp_path, texts, QUESTIONS, verifier__kind=f"own_rewards:{name}")
+    done = _select(sums, tmp_path, texts, QUESTIONS, verifier__kind=f"own_rewards:{name}")
     found = {row["problem_id"]: row for row in done.scores.to_pylist()}
     for key, group in texts.items():
         rewards = np.array([len(text) / 8 for text in group])
@@ -89,14 +89,14 @@ def test_real_valued_rewards_of_a_function(
     assert done.problem_ids == ["c"]
 
 
-def test_multiple_choice(smollm2: Path, tmp_path: Path) -> None:
+def test_multiple_choice(sums: Path, tmp_path: Path) -> None:
     golds = {"a": "(B)", "b": "c", "c": "the cat"}
     texts = {
         "a": ["The answer is (B).", r"\boxed{B}", "B is wrong: C", "I cannot say"],
         "b": ["A", "D", "(A)", "Answer: B"],
         "c": ["A", "B", "C", "D"],
     }
-    done = _select(smollm2, tmp_path, texts, golds, verifier__kind="choice")
+    done = _select(sums, tmp_path, texts, golds, verifier__kind="choice")
     found = {row["problem_id"]: row["success_rate"] for row in done.scores.to_pylist()}
     assert found == {"a": 0.5, "b": 0.0}
     assert [(r["problem_id"], r["reason"]) for r in done.excluded.to_pylist()] == [
@@ -105,14 +105,12 @@ def test_multiple_choice(smollm2: Path, tmp_path: Path) -> None:
     assert any("gold answer cannot be read" in text for text in done.summary["warnings"])
 
 
-def test_answers_that_hang_cost_their_own_verdict(smollm2: Path, tmp_path: Path) -> None:
+def test_answers_that_hang_cost_their_own_verdict(sums: Path, tmp_path: Path) -> None:
     texts = {
         "a": [r"\boxed{4}", r"\boxed{9^{9^{9^9}}}", r"\boxed{5}"],
         "b": [r"\boxed{6}", r"\boxed{7}", r"\boxed{6.0}"],
     }
-    done = _select(
-        smollm2, tmp_path, texts, QUESTIONS, verifier__kind="math", verifier__timeout_s=2.0
-    )
+    done = _select(sums, tmp_path, texts, QUESTIONS, verifier__kind="math", verifier__timeout_s=2.0)
     (shard,) = (tmp_path / "run" / "verdicts").glob("*.parquet")
     verdicts = pq.read_table(shard)
     expected = {"correct": 3, "wrong": 2, "timed_out": 1}
@@ -122,7 +120,7 @@ def test_answers_that_hang_cost_their_own_verdict(smollm2: Path, tmp_path: Path)
     assert "timed out" in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_recorded_rewards_are_the_verdicts(smollm2: Path, tmp_path: Path) -> None:
+def test_recorded_rewards_are_the_verdicts(sums: Path, tmp_path: Path) -> None:
     pool, rollouts = _files(tmp_path, {name: [] for name in QUESTIONS}, QUESTIONS)
     table = pa.Table.from_pylist(
         [{"id": "a", "responses": ["4", "5"], "rewards": [1.0, 0.0]},
@@ -132,7 +130,7 @@ def test_recorded_rewards_are_the_verdicts(smollm2: Path, tmp_path: Path) -> Non
     path = rollouts.with_suffix(".parquet")
     pq.write_table(table, path)
     done = learnalign.select(
-        str(smollm2), str(pool), budget=1, out=tmp_path / "run", progress="none",
+        str(sums), str(pool), budget=1, out=tmp_path / "run", progress="none",
         options={"rollouts.engine": "recorded", "rollouts.recorded": (path,),
                  "model.device": "cpu", "selection.method": "learnability"},
     )  # fmt: skip
