@@ -213,6 +213,11 @@ EXCLUDED = pa.schema(
 )
 
 
+def golds(answer: str) -> list[str]:
+    """Give the gold answers that a problem's ``answer`` stands for: any of them is right."""
+    return [answer]
+
+
 def in_order(table: pa.Table, problem_ids: list[str]) -> pa.Table:
     """Sort a table of rollouts: problems as listed, the samples of each by number.
 
