@@ -23,6 +23,26 @@ def wait_for(true: Callable[[], bool], seconds: float) -> bool:
     return true()
 
 
+def heed_signals() -> None:
+    """Let a new process (as its ``preexec_fn``) heed Ctrl-C and the like.
+
+    A test that a shell runs in the background ignores Ctrl-C, and so would all that it starts.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+@contextmanager
+def interrupts_heeded() -> Iterator[None]:
+    """Heed Ctrl-C in this process, whatever the shell that started it has said."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @contextmanager
 def interrupted_after(seconds: float) -> Iterator[None]:
     """Raise KeyboardInterrupt in the main thread after a while, as Ctrl-C would."""

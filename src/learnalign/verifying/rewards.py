@@ -5,6 +5,7 @@ trl` wrote. verl: ``reward.custom_reward_function.path=pkg://learnalign.verifyin
 name ``compute_score``, with ``reward_kwargs.kind``.
 """
 
+import atexit
 import json
 import os
 import re
@@ -21,6 +22,7 @@ _TIMEOUT_S = 5.0
 _MEMORY_MB = 4096
 #: Threads that reward at the same time have a worker each, up to so many.
 _workers = Workers(os.cpu_count() or 1, _TIMEOUT_S, _MEMORY_MB)
+atexit.register(_workers.close)
 
 #: A text; a chat's messages, of which the last counts.
 Completions = Sequence[Any]

@@ -21,8 +21,10 @@ from learnalign.verifying.workers import Workers
 
 #: Golds that a worker is handed at once: what a round trip costs is shared.
 _BATCH = 64
-#: A function that fails on so many problems in a row, the first or all of a training's, is broken.
+#: A function that fails on so many problems, the first or the last of a training, is broken.
 _PATIENCE = 8
+#: A function that has no reward for any of so many problems is of no use to a training.
+_SILENCE = 64
 
 Rows = list[dict[str, Any]]
 _T = TypeVar("_T")
@@ -38,7 +40,7 @@ class Verifier:
             config.workers or os.cpu_count() or 1, config.timeout_s, config.memory_mb
         )
         self._proved = ":" not in config.kind
-        self._failed_in_a_row = 0
+        self._failed_in_a_row = self._silent = 0
         self._reason = ""
 
     def verify(
@@ -46,7 +48,6 @@ class Verifier:
         problems: pa.Table,
         rollouts: pa.Table,
         progress: Callable[[int], None] | None = None,
-        *,
         trainer_state: Mapping[str, Any] | None = None,
     ) -> pa.Table:
         """Judge each rollout.
@@ -88,13 +89,14 @@ class Verifier:
         """Stop where a function of the user's has failed on every problem so far.
 
         Args:
-            always: Stop as well where it worked once and has failed on the last few problems.
+            always: In a training: stop as well where it worked once and has failed on the last few
+                problems, or has said None to all of many.
 
         Raises:
             LearnAlignError: with what it failed by.
         """
-        failed = self._failed_in_a_row
-        if failed >= (_PATIENCE if self._proved else 1) and (always or not self._proved):
+        never = self._failed_in_a_row > 0 or (always and self._silent >= _SILENCE)
+        if (never and not self._proved) or (always and self._failed_in_a_row >= _PATIENCE):
             raise self._broken()
 
     def check_golds(
@@ -196,9 +198,12 @@ class Verifier:
         """Count the problems on which a function of the user's failed altogether."""
         if not judgements:
             return
-        if all(judgement.is_failure for judgement in judgements):
-            self._failed_in_a_row += 1
+        if all(judgement.reward is None for judgement in judgements):
             self._reason = judgements[0].detail or ""
+            if all(judgement.is_failure for judgement in judgements):
+                self._failed_in_a_row += 1
+            else:
+                self._silent += 1
         else:
             self._failed_in_a_row, self._proved = 0, True
 
