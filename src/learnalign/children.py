@@ -75,7 +75,7 @@ class _Watcher:
     def forget(self) -> None:
         """Let go of the parent's pipe, in a forked child: the pipe closes with the parent."""
         if self._process is not None and self._process.stdin is not None:
-            os.close(self._process.stdin.fileno())
+            self._process.stdin.close()
             self._process.returncode = 0  # it is the parent's to wait for
 
     def _tell(self, line: str) -> None:

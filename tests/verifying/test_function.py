@@ -182,6 +182,27 @@ def test_a_function_may_do_as_it_likes(judged: Load, deed: str) -> None:
     assert rewards(judged(code)) == [1.0, 2.0]
 
 
+def test_a_copy_of_a_copy_keeps_its_own_files(judged: Load, tmp_path: Path) -> None:
+    code = """
+        import os
+
+        def f(completions, **kwargs):
+            child = os.fork()
+            if child == 0:
+                files = [os.open(f"file-{k}", os.O_CREAT | os.O_WRONLY) for k in range(20)]
+                grandchild = os.fork()
+                if grandchild == 0:
+                    for descriptor in files:
+                        os.write(descriptor, b"written")
+                    os._exit(0)
+                os._exit(os.waitpid(grandchild, 0)[1])
+            assert os.waitpid(child, 0)[1] == 0
+            return [1.0] * len(completions)
+    """
+    assert rewards(judged(code)) == [1.0, 1.0]
+    assert {path.read_text() for path in tmp_path.glob("file-*")} == {"written"}
+
+
 @pytest.mark.parametrize(
     ("deed", "words"),
     [

@@ -91,6 +91,15 @@ def test_a_function_comes_from_the_current_folder_last(tmp_path: Path) -> None:
     assert not list(here.glob("* ran"))
 
 
+def test_what_else_is_on_the_parents_path_stands_in_for_no_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worker: WorkerProcess
+) -> None:
+    for name in NAMES:
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('foreign')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert worker.judge(request("math", "4", "4"))[0].reward == 1.0
+
+
 def test_python_settings_of_the_environment_reach_no_verifier(tmp_path: Path) -> None:
     home = str(Path(sys.modules["learnalign"].__file__ or "").parent.parent)
     (tmp_path / "sitecustomize.py").write_text("open('customised', 'a').write('x')")

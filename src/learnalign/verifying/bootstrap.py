@@ -42,21 +42,22 @@ def setup(memory_mb: int | None) -> bytes:
 
 
 class Place:
-    """Where a worker imports from: the parent's path, without the current folder.
+    """Where a worker imports from.
 
-    The current folder comes last, and only for a function of the user's: a file there called
-    ``json.py`` is no part of a verifier.
+    A verifier that has a name: from the installation, then from what else is on the parent's path,
+    never from the current folder: a file there called ``json.py`` is no part of it. A function of
+    the user's: as the parent does, and last from the current folder.
     """
 
     def __init__(self, told: dict[str, Any]) -> None:
         self.here = told["here"]
-        own = set(sys.path)  # a folder of the installation stays, wherever the user stands
-        sys.path[:] = [e for e in told["path"] if e in own or not self._is_here(e)]
+        own = list(sys.path)  # the installation, wherever the user stands
+        self.parents = [e for e in told["path"] if e in own or not self._is_here(e)]
+        sys.path += [entry for entry in self.parents if entry not in own]
 
-    def add_current_folder(self) -> None:
-        """Let modules be imported from the current folder, if they are nowhere else."""
-        if self.here and self.here not in sys.path:
-            sys.path.append(self.here)
+    def import_as_the_parent_does(self) -> None:
+        """Let a function of the user's find what it would find there."""
+        sys.path[:] = [*self.parents, *([self.here] if self.here else [])]
 
     def _is_here(self, entry: str) -> bool:
         return bool(self.here) and os.path.realpath(entry) == os.path.realpath(self.here)

@@ -13,6 +13,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from typing import Any, BinaryIO
 
@@ -62,6 +63,7 @@ class _Server:
         # Both close in whatever this process starts: only this process answers.
         self.requests: BinaryIO = os.fdopen(os.dup(0), "rb")
         self.answers = os.dup(1)
+        self.pipes: tuple[int, ...] = (self.requests.fileno(), self.answers)
         self.pid = os.getpid()
         with open(os.devnull, "rb") as nothing:
             os.dup2(nothing.fileno(), 0)
@@ -77,7 +79,7 @@ class _Server:
         for line in self.requests:
             request = json.loads(line)
             if ":" in request["kind"]:
-                place.add_current_folder()
+                place.import_as_the_parent_does()
             self._answer(request)
 
     def _answer(self, request: dict[str, Any]) -> None:
@@ -110,11 +112,11 @@ class _Server:
             os._exit(1)  # nobody can be answered any more
 
     def _let_go(self) -> None:
-        for descriptor in (self.requests.fileno(), self.answers):
-            try:
+        """Close the pipes, once, in a forked copy: their numbers may soon be another file's."""
+        pipes, self.pipes = self.pipes, ()
+        for descriptor in pipes:
+            with suppress(OSError):
                 os.close(descriptor)
-            except OSError:
-                continue
 
 
 def _refusal(kind: str, error: BaseException) -> dict[str, str | None]:
