@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from helpers.processes import alive, wait_for
-from learnalign.children import Child, isolated_python, unwatch, watch
+from learnalign.children import Child, isolated_python
 
 #: A parent that starts a child with a grandchild, says their numbers, and does something else.
 PARENT = """
@@ -66,6 +66,31 @@ def test_nothing_outlives_a_parent_that_ends(rest: str) -> None:
     parent, pids = start(rest, stderr=subprocess.DEVNULL)
     parent.wait()
     assert wait_for(lambda: not any(map(alive, pids)), 2)
+
+
+def test_what_multiprocessing_starts_is_watched_from_its_start() -> None:
+    code = """
+import multiprocessing, time
+from learnalign.children import watching_new
+
+context = multiprocessing.get_context("fork")
+with watching_new(0.2) as seen:
+    begun = context.Process(target=time.sleep, args=(100,))
+    begun.start()
+    print(begun.pid, flush=True)
+    while seen != [begun.pid]:
+        time.sleep(0.01)
+    print("seen", flush=True)
+    time.sleep(100)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid, seen = int(parent.stdout.readline()), parent.stdout.readline()
+    parent.stdout.close()
+    parent.kill()
+    parent.wait()
+    assert seen == "seen\n"
+    assert wait_for(lambda: not alive(pid), 2)
 
 
 def test_where_all_signals_are_ignored_and_nothing_is_open() -> None:
@@ -134,14 +159,28 @@ time.sleep(100)
 
 
 def test_no_watcher_stays_where_there_is_nothing_to_watch() -> None:
-    before = _children()
-    child = subprocess.Popen(["sleep", "100"])
-    watch(child.pid)
-    assert len(_children()) == len(before) + 2
-    unwatch(child.pid)
-    child.kill()
-    child.wait()
-    assert _children() == before
+    code = """
+import subprocess
+from learnalign.children import unwatch, watch
+from test_children import children
+child = subprocess.Popen(["sleep", "100"])
+counts = [len(children())]
+watch(child.pid)
+counts.append(len(children()))
+unwatch(child.pid)
+counts.append(len(children()))
+child.kill()
+print(counts)
+"""
+    here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": here},
+    )
+    assert done.stdout == "[1, 2, 1]\n"
 
 
 def test_python_that_others_start_imports_nothing_from_the_current_folder(tmp_path: Path) -> None:
@@ -153,7 +192,8 @@ def test_python_that_others_start_imports_nothing_from_the_current_folder(tmp_pa
     assert (safe.stdout, usual.stdout) == ("", "foreign\n")
 
 
-def _children() -> set[int]:
+def children() -> set[int]:
+    """This process's children that run."""
     me = os.getpid()
     return {
         int(path.parent.name)

@@ -6,6 +6,7 @@ its list. A thread inside the child could not do it (one long call into C holds 
 and the system's own way, a parent-death signal, is Linux's alone and follows the parent's thread.
 """
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -45,6 +46,8 @@ while targets and time.monotonic() < end:
 for target in list(targets):
     send(target, signal.SIGKILL)
 """
+#: Seconds between two looks for new processes.
+_LOOK_S = 0.1
 #: Python's own switch.
 _SAFE = "PYTHONSAFEPATH"
 #: A process that was killed is waited for so long; one that hangs in the system stays a zombie.
@@ -139,6 +142,39 @@ def watch(pid: int, *, grace_s: float = 0.0) -> None:
 def unwatch(pid: int) -> None:
     """Leave a process alone when this one ends; do so before it is waited for."""
     _watcher.remove(pid)
+
+
+@contextmanager
+def watching_new(grace_s: float) -> Iterator[list[int]]:
+    """Watch the processes that `multiprocessing` starts meanwhile, from their start on.
+
+    Args:
+        grace_s: See `watch`.
+
+    Yields:
+        Their numbers, which grow as they are seen.
+    """
+    known = {child.pid for child in multiprocessing.active_children()}
+    seen: list[int] = []
+    over = threading.Event()
+
+    def look() -> None:
+        last = False
+        while not last:
+            last = over.wait(_LOOK_S)
+            for child in multiprocessing.active_children():
+                if child.pid is not None and child.pid not in known:
+                    known.add(child.pid)
+                    seen.append(child.pid)
+                    watch(child.pid, grace_s=grace_s)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        thread.join()
 
 
 @contextmanager

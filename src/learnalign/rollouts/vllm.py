@@ -19,7 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from learnalign.children import isolated_python, unwatch, watch
+from learnalign.children import isolated_python, unwatch, watching_new
 from learnalign.config import ModelConfig, RolloutConfig, VllmConfig
 from learnalign.errors import LearnAlignError
 from learnalign.models import context_length
@@ -77,7 +77,8 @@ class VllmEngine(Engine):
         self._pids: list[int] = []
         try:
             self._parameters("", range(1), 1)
-            with isolated_python():
+            # An engine that lived on would keep its device's memory.
+            with isolated_python(), watching_new(_GRACE_S) as self._pids:
                 self._llm = LLM(**arguments)
             if model.adapter is not None:
                 self._adapter = LoRARequest("policy", 1, str(model.adapter))
@@ -87,9 +88,6 @@ class VllmEngine(Engine):
             raise _unopened(model.path, error) from error
         now = multiprocessing.active_children()
         self._processes = [child for child in now if child.pid not in before]
-        self._pids = [child.pid for child in self._processes if child.pid is not None]
-        for pid in self._pids:  # an engine that lived on would keep its device's memory
-            watch(pid, grace_s=_GRACE_S)
         answers = getattr(self._llm.llm_engine.engine_core, "outputs_queue", None)
         if self._processes and answers is not None:
             sentinels = [child.sentinel for child in self._processes]

@@ -88,7 +88,7 @@ def stage_options(config: Config, stage: str) -> dict[str, Any]:
         options["model.adapter.weights"] = weights_digest(str(config.model.adapter))
     if config.rollouts.spend == "auto":
         # Verdicts say who is sampled on; and so does, from the second round on, what is wanted.
-        options |= _flat(config, "verifier", "workers", "memory_mb") | {"rollouts.spend": "auto"}
+        options |= _flat(config, "verifier", "workers") | {"rollouts.spend": "auto"}
         if stage == "round-1":
             return options
         options |= {
@@ -99,7 +99,7 @@ def stage_options(config: Config, stage: str) -> dict[str, Any]:
         }
     if stage == "rollouts" or stage.startswith("round-"):
         return options
-    options |= _flat(config, "verifier", "workers", "memory_mb")
+    options |= _flat(config, "verifier", "workers")
     if stage == "verdicts":
         return options
     if config.gradients.kl_beta:
@@ -134,7 +134,7 @@ def training_options(config: Config) -> dict[str, Any]:
     """Collect the options a training's steps depend on, but for its problems."""
     options = _flat(config, "training", "save_every", "subset") | _flat(config, "model")
     options |= _flat(config, "rollouts", "token_budget", "reuse", "reuse_steps", "spend", "error")
-    options |= _flat(config, "verifier", "workers", "memory_mb")
+    options |= _flat(config, "verifier", "workers")
     options |= {
         "gradients.loss": config.gradients.loss,
         "gradients.scale_rewards": config.gradients.scale_rewards,

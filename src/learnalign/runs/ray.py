@@ -167,9 +167,10 @@ class RayCluster:
 class _Actor:
     """Makes the shards it is handed, and keeps the model between them."""
 
-    def __init__(self, config: dict[str, Any], wanted: str, here: str) -> None:
-        # Ray searches the driver's current folder first: a file there would stand in for a package.
-        sys.path[:] = [*(entry for entry in sys.path if entry not in ("", here)), here]
+    def __init__(self, config: dict[str, Any], wanted: str, here: str = "") -> None:
+        if here:
+            # Ray searches the driver's current folder first, where a file may have any name.
+            sys.path[:] = [*(entry for entry in sys.path if entry not in ("", here)), here]
         self.config, self.wanted = Config.model_validate(config), wanted
         self.shop = Workshop(self.config)
         self.folder, self.stage = RunFolder(self.config.run.out), ""

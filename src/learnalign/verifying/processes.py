@@ -12,15 +12,16 @@ from signal import SIGKILL, Signals
 from typing import Any
 
 from learnalign.children import Child
-from learnalign.errors import LearnAlignError
 from learnalign.tables import VERDICT_KINDS
-from learnalign.verifying import bootstrap
+from learnalign.verifying import bootstrap, importing
 from learnalign.verifying.channel import Channel
 from learnalign.verifying.judgement import Judgement, failed
 from learnalign.verifying.limits import no_worker
 
 #: Seconds to start an interpreter and import a verifier; no part of an answer's time.
 _START_S = 120.0
+#: What comes of a worker that ended, and of a line that is no answer to the request.
+_NO_ANSWER = (OSError, ValueError, TypeError, KeyError)
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,7 @@ class WorkerProcess:
         self._closed = False
 
     def load(self, kind: str) -> None:
-        """Have a verifier imported.
-
-        Raises:
-            LearnAlignError: if no worker can be started, or the verifier cannot be imported.
-        """
+        """Have a verifier imported; raises LearnAlignError if it cannot be."""
         with self._lock:
             self._ask({"task": "load", "kind": kind}, 0, self.timeout_s)
 
@@ -185,7 +182,7 @@ class WorkerProcess:
             except TimeoutError:
                 self._end()
                 return found, _Stop(f"no judgement within {wait_s:g} s", True, has_gold)
-            except (OSError, ValueError, TypeError, KeyError) as error:
+            except _NO_ANSWER as error:
                 return found, _Stop(self._ended(error), at_gold=has_gold)
         except BaseException:
             self._end()  # an interrupt, say: nobody will read the answers
@@ -204,37 +201,22 @@ class WorkerProcess:
             line = json.dumps(request | {"number": self._number}).encode()
             try:
                 channel.send(line, _START_S)
-                refusal = self._answer(channel, 0, _START_S)
+                refused = importing.refusal(self._answer(channel, 0, _START_S))
             except TimeoutError as error:
                 self._end()
-                raise LearnAlignError(
-                    f"the verifier '{request['kind']}' was not imported within {_START_S:g} s",
-                    expected="a module that is imported quickly",
-                    do="load what takes long when the function is first called",
-                ) from error
-            except (OSError, ValueError, TypeError, KeyError) as error:
+                raise importing.too_slow(request["kind"], _START_S) from error
+            except _NO_ANSWER as error:
                 said = channel.said
-                refusal = {"got": f"cannot import the verifier '{request['kind']}': "}
-                refusal["got"] += self._ended(error) + (
-                    f"; it said:\n{said[-1500:]}" if said else ""
-                )
-                refusal["expected"] = "a module that lets its process live, within its limits"
-                refusal["do"] = "mend it; memory is a matter of verifier.memory_mb and of ulimit -v"
-            if refusal is None:
+                refused = importing.ended(request["kind"], self._ended(error), said)
+            if refused is None:
                 return channel
             self._end()
             if last:
-                raise LearnAlignError(**refusal)
+                raise refused
         raise AssertionError
 
     def _answer(self, channel: Channel, place: int, wait_s: float) -> Any:
-        """Read what is said at a place.
-
-        Raises:
-            TimeoutError: if nothing is, in time.
-            EOFError: if the worker writes no more.
-            ValueError, TypeError, KeyError: if a line is no answer to this request.
-        """
+        """Read what is said at a place; raises one of `_NO_ANSWER` if that is not what comes."""
         line = channel.receive(wait_s)
         if line is None:
             raise BrokenPipeError
