@@ -1,5 +1,6 @@
 """Reward functions of the user's own, in a real worker: what they may give, do and break."""
 
+import itertools
 import os
 import textwrap
 import time
@@ -17,29 +18,41 @@ from learnalign.verifying.processes import WorkerProcess
 Load = Callable[[str], Any]
 
 
-@pytest.fixture
-def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The current folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("here")
+        patch.chdir(folder)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def judged(here: Path) -> Iterator[Load]:
     """Judges completions by a function's code, written into a module of the current folder."""
-    monkeypatch.chdir(tmp_path)
-    workers: list[WorkerProcess] = []
+    workers = {5.0: WorkerProcess(5.0, 2048)}
+    names = (f"rewards_{number}" for number in itertools.count())
 
     def judge(
         code: str,
         completions: tuple[str, ...] = ("a", "bb"),
         *,
         timeout_s: float = 5.0,
+        fresh: bool = False,
         **asked: Any,
     ) -> list[Judgement]:
-        name = f"rewards_{len(workers)}"
-        (tmp_path / f"{name}.py").write_text(textwrap.dedent(code))
-        workers.append(WorkerProcess(timeout_s, 2048))
+        if fresh:
+            workers.pop(timeout_s).close()
+        name = next(names)
+        (here / f"{name}.py").write_text(textwrap.dedent(code))
         request = {"kind": f"{name}:f", "golds": ["1"], "row": {"answer": "1"}, "prompt": "?"}
         request |= {"messages": [], "completions": list(completions)}
         request |= {"completion_ids": [[7]] * len(completions), **asked}
-        return workers[-1].judge(request)
+        worker = workers.setdefault(timeout_s, WorkerProcess(timeout_s, 2048))
+        return worker.judge(request)
 
     yield judge
-    for worker in workers:
+    for worker in workers.values():
         worker.close()
 
 
@@ -162,7 +175,7 @@ def test_columns_of_the_row_do_not_stand_in_for_what_trl_hands_over(judged: Load
     [
         "print('noise' * 100_000); sys.stderr.write('noise' * 100_000)",
         "os.write(1, b'{\"number\": 1}\\n')",
-        "os.close(0); os.close(1); os.close(2)",
+        "os.closerange(0, 3)",
         "os.fork()",  # both return; the copy must not answer
         "threading.Thread(target=time.sleep, args=(60,)).start()",
         "subprocess.Popen(['sleep', '60'])",
@@ -180,9 +193,11 @@ def test_a_function_may_do_as_it_likes(judged: Load, deed: str) -> None:
             return [float(len(text)) for text in completions]
     """
     assert rewards(judged(code)) == [1.0, 2.0]
+    assert rewards(judged(code)) == [1.0, 2.0]
+    judged(code, (), fresh=True)
 
 
-def test_a_copy_of_a_copy_keeps_its_own_files(judged: Load, tmp_path: Path) -> None:
+def test_a_copy_of_a_copy_keeps_its_own_files(judged: Load, here: Path) -> None:
     code = """
         import os
 
@@ -200,7 +215,7 @@ def test_a_copy_of_a_copy_keeps_its_own_files(judged: Load, tmp_path: Path) -> N
             return [1.0] * len(completions)
     """
     assert rewards(judged(code)) == [1.0, 1.0]
-    assert {path.read_text() for path in tmp_path.glob("file-*")} == {"written"}
+    assert {path.read_text() for path in here.glob("file-*")} == {"written"}
 
 
 @pytest.mark.parametrize(
@@ -217,7 +232,7 @@ def test_a_copy_of_a_copy_keeps_its_own_files(judged: Load, tmp_path: Path) -> N
     ],
 )
 def test_a_function_that_breaks_its_worker_is_asked_twice(
-    judged: Load, tmp_path: Path, deed: str, words: str
+    judged: Load, here: Path, deed: str, words: str
 ) -> None:
     code = f"""
         import os, pathlib, signal
@@ -235,10 +250,11 @@ def test_a_function_that_breaks_its_worker_is_asked_twice(
             {deed}
             return [1.0] * len(completions)
     """
+    (here / "calls").unlink(missing_ok=True)
     found = judged(code)
     assert [judgement.verdict for judgement in found] == ["error", "error"]
     assert all(words in str(judgement.detail) for judgement in found), found[0].detail
-    assert (tmp_path / "calls").read_text() == "xx"
+    assert (here / "calls").read_text() == "xx"
 
 
 def test_a_worker_that_breaks_once_costs_nothing(judged: Load) -> None:
@@ -270,7 +286,7 @@ def test_if_one_completion_takes_too_long_the_others_have_no_reward(judged: Load
     assert rewards(judged(code, ("slow",), timeout_s=0.2)) == [0.0]
 
 
-def test_no_grandchild_is_left_and_none_holds_the_worker_up(judged: Load, tmp_path: Path) -> None:
+def test_no_grandchild_is_left_and_none_holds_the_worker_up(judged: Load, here: Path) -> None:
     code = """
         import multiprocessing, pathlib, subprocess, time
 
@@ -284,7 +300,7 @@ def test_no_grandchild_is_left_and_none_holds_the_worker_up(judged: Load, tmp_pa
     begin = time.monotonic()
     assert judged(code, timeout_s=0.5)[0].verdict == "timed_out"
     assert time.monotonic() - begin < 20
-    pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
+    pids = [int(word) for word in (here / "pids").read_text().split()]
     assert len(pids) == 2
     assert wait_for(lambda: not any(alive(pid) for pid in pids), 5)
 

@@ -128,7 +128,7 @@ def test_a_parent_that_ignores_signals(tmp_path: Path) -> None:
     assert (tmp_path / "said").read_text() == "1.0 0.0 1.0"
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 def test_a_worker_in_one_long_call_ends_with_its_parent(end: signal.Signals) -> None:
     code = """
 import signal, sys
@@ -234,8 +234,8 @@ def test_a_limit_that_lets_no_verifier_live_is_told() -> None:
 
 def test_answers_are_those_of_their_requests_whatever_hangs_between(worker: WorkerProcess) -> None:
     worker.timeout_s = 0.5
-    for number in range(6):
-        hang = number % 3 == 1
+    for number in range(3):
+        hang = number == 1
         said = [str(number), HANG, str(number + 1)] if hang else [str(number)]
         found = [
             judgement.verdict for judgement in worker.judge(request("math", str(number), *said))

@@ -39,7 +39,7 @@ def parse_gold(gold: str, row: Entry) -> Entry | None:
     """
     if not is_gym_row(row):
         return None
-    entry = {**row, "answer": gold}
+    entry = {**row, "answer": gold or row.get("answer")}
     tupled: Entry = {**entry, "metadata": _with_tuples(row["metadata"])}
     return next((form for form in (entry, tupled) if _score(form, gold) >= 1.0), entry)
 

@@ -161,7 +161,7 @@ class Verifier:
         row = json.loads(problem["row"])
         request = {
             "kind": self._kind(row),
-            "golds": golds(problem["answer"]) if problem["answer"] is not None else [],
+            "golds": golds(problem["answer"] or ""),
             "row": row,
             "prompt": problem["prompt"],
             "messages": problem["messages"],
