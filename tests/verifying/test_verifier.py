@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from learnalign.config import VerifierConfig
 from learnalign.errors import LearnAlignError
 from learnalign.tables import PROBLEMS, ROLLOUTS
-from learnalign.verifying.verifier import open_verifier
+from learnalign.verifying.verifier import Verifier, open_verifier
 
 
 def _tables(groups: list[tuple[dict[str, Any], list[str]]]) -> tuple[pa.Table, pa.Table]:
@@ -33,12 +34,28 @@ def _tables(groups: list[tuple[dict[str, Any], list[str]]]) -> tuple[pa.Table, p
     )
 
 
+#: Verifiers that have a name are opened once, by their options.
+OPENED: dict[str, Verifier] = {}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _closed() -> Iterator[None]:
+    yield
+    while OPENED:
+        OPENED.popitem()[1].close()
+
+
 def _verdicts(
     kind: str, groups: list[tuple[dict[str, Any], list[str]]], **options: Any
 ) -> pa.Table:
     problems, rollouts = _tables(groups)
-    with open_verifier(VerifierConfig(kind=kind, workers=2, **options)) as verifier:
-        table = verifier.verify(problems, rollouts)
+    config = VerifierConfig(kind=kind, workers=2, **options)
+    if ":" in kind:  # each test has a module of its own
+        with open_verifier(config) as verifier:
+            table = verifier.verify(problems, rollouts)
+    else:
+        opened = OPENED.setdefault(config.model_dump_json(), Verifier(config))
+        table = opened.verify(problems, rollouts)
     assert table.select(["problem_id", "sample"]).equals(rollouts.select(["problem_id", "sample"]))
     return table
 
