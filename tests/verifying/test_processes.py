@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -106,6 +107,16 @@ def test_python_settings_of_the_environment_reach_no_verifier(tmp_path: Path) ->
     environment = os.environ | {"PYTHONPATH": f"{home}{os.pathsep}{tmp_path}"}
     judges("number", tmp_path / "said", cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "customised").read_text() == "x"  # the parent's, which the user started so
+
+
+def test_a_package_in_an_archive_finds_itself(tmp_path: Path) -> None:
+    source = Path(sys.modules["learnalign"].__file__ or "").parent
+    archive = shutil.make_archive(str(tmp_path / "all"), "zip", source.parent, source.name)
+    path = f"import sys; sys.path.insert(0, {archive!r})\n"
+    where = "import learnalign; assert '.zip' in learnalign.__file__\n"
+    command = [sys.executable, "-I", "-c", path + where + JUDGES, "number", str(tmp_path / "said")]
+    subprocess.run(command, cwd=tmp_path, timeout=60, check=True)
+    assert (tmp_path / "said").read_text() == "1.0 0.0 1.0"
 
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (0, 1), (0, 1, 2)])

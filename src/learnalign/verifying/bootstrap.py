@@ -28,7 +28,8 @@ main()
 def command() -> list[str]:
     """Give the command that starts a worker."""
     home = Path(__file__).absolute().parents[2]
-    return [sys.executable, "-I", "-X", "faulthandler", "-c", _CODE, str(home)]
+    flags = ["-I", "-X", "faulthandler", *(["-B"] if sys.dont_write_bytecode else [])]
+    return [sys.executable, *flags, "-c", _CODE, str(home)]
 
 
 def setup(memory_mb: int | None) -> bytes:

@@ -139,9 +139,11 @@ def _judgement(reward: Any) -> Judgement:
     """Turn one reward into a verdict; NaN is TRL's way to write None."""
     if reward is None:
         return failed(GAVE_NONE)
+    if isinstance(reward, str | bytes):
+        return failed(f"a reward is {type(reward).__name__}, not a number")
     try:
         value = float(reward.item() if hasattr(reward, "item") else reward)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         return failed(f"a reward is {type(reward).__name__}, not a number: {error}")
     if math.isnan(value):
         return failed(GAVE_NONE)

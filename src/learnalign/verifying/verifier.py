@@ -211,8 +211,8 @@ class Verifier:
         return LearnAlignError(
             f"the reward function '{self.kind}' gave no reward: {self._reason}",
             expected="one reward a completion, or None where there is none",
-            do="mend the function, or give it more time with --set verifier.timeout_s=N; the same "
-            "command goes on",
+            do="mend the function, or give it more time or memory (--set verifier.timeout_s=N, "
+            "--set verifier.memory_mb=N); the same command goes on",
         )
 
 

@@ -129,7 +129,8 @@ def _refusal(kind: str, error: BaseException) -> dict[str, str | None]:
         "expected": "module:function that can be imported by itself, without side effects that fail"
         if ":" in kind
         else "an installation that is whole",
-        "do": "mend the module, or install what it needs",
+        "do": "mend the module, install what it needs, or give it more memory with --set "
+        "verifier.memory_mb=N",
     }
 
 
