@@ -6,10 +6,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from helpers.processes import alive, wait_for
+from helpers.processes import alive, heed_signals, wait_for
 from learnalign.children import Child, isolated_python
 
 #: A parent that starts a child with a grandchild, says their numbers, and does something else.
@@ -30,9 +31,10 @@ print(child.pid, int(child.process.stdout.readline()), other.pid, flush=True)
 """
 
 
-def start(rest: str, **options: object) -> tuple[subprocess.Popen[str], list[int]]:
+def start(rest: str, **options: Any) -> tuple[subprocess.Popen[str], list[int]]:
+    command = [sys.executable, "-c", PARENT + rest]
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT + rest], stdout=subprocess.PIPE, text=True, **options
+        command, **{"stdout": subprocess.PIPE, "text": True, "preexec_fn": heed_signals, **options}
     )
     assert parent.stdout is not None
     pids = [int(word) for word in parent.stdout.readline().split()]

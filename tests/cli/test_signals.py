@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -31,38 +33,51 @@ main.main()
 """
 
 
-def start(**options: object) -> tuple[subprocess.Popen[str], int]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", HANGS],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
-    assert process.stdout is not None
-    worker = int(process.stdout.readline())
-    time.sleep(0.2)
-    assert alive(worker)
-    return process, worker
+Start = Callable[[Callable[[], None]], tuple[subprocess.Popen[str], int]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts the verb, and waits until its worker hangs."""
+    with ExitStack() as stack:
+
+        def started(prepare: Callable[[], None]) -> tuple[subprocess.Popen[str], int]:
+            process = subprocess.Popen(
+                [sys.executable, "-c", HANGS],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                preexec_fn=prepare,
+            )
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            worker = int(process.stdout.readline())
+            time.sleep(0.2)
+            assert alive(worker)
+            return process, worker
+
+        yield started
 
 
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_a_signal_ends_the_run_and_its_workers(number: signal.Signals, code: int) -> None:
-    process, worker = start(preexec_fn=heed_signals)
+def test_a_signal_ends_the_run_and_its_workers(
+    start: Start, number: signal.Signals, code: int
+) -> None:
+    process, worker = start(heed_signals)
     process.send_signal(number)
     _, said = process.communicate(timeout=10)
     assert (process.returncode, said) == (code, "stopped; the same command goes on where it was\n")
     assert wait_for(lambda: not alive(worker), 2)
 
 
-def test_what_the_shell_ignores_stays_ignored() -> None:
+def test_what_the_shell_ignores_stays_ignored(start: Start) -> None:
     def ignore() -> None:
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
 
-    process, worker = start(preexec_fn=ignore)
+    process, worker = start(ignore)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGHUP)
     time.sleep(0.3)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from helpers.processes import alive, interrupted_after, wait_for
+from helpers.processes import alive, heed_signals, interrupted_after, wait_for
 from learnalign.config import VerifierConfig
 from learnalign.errors import LearnAlignError
 from learnalign.verifying import rewards
@@ -156,7 +156,13 @@ asked["completions"] = [sys.argv[1]]
 worker.judge(asked)
 """
     command = [sys.executable, "-c", code, HANG]
-    parent = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    parent = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=heed_signals,
+    )
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
     parent.stdout.close()
