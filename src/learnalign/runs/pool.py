@@ -1,7 +1,6 @@
 """The first stage: the pool is read, each prompt built, the shards of PROBLEMS written."""
 
 import time
-from typing import Any
 
 import pyarrow as pa
 
@@ -9,10 +8,10 @@ from learnalign import files
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError
 from learnalign.runs.folder import RunFolder
+from learnalign.runs.golds import with_good_golds
 from learnalign.runs.progress import Progress
 from learnalign.runs.workshop import Workshop
 from learnalign.tables import PROBLEMS
-from learnalign.verifying.verifier import open_verifier
 
 
 def make_problems(folder: RunFolder, config: Config, shop: Workshop, progress: Progress) -> None:
@@ -42,7 +41,7 @@ def make_problems(folder: RunFolder, config: Config, shop: Workshop, progress: P
                 continue
             kept.append(problem | {"prompt": prompt, "prompt_ids": ids})
     checked = len(kept)
-    kept = _with_good_golds(kept, config, pool.excluded, progress)
+    kept = with_good_golds(kept, config, pool.excluded, progress)
     golds = {"verifier": config.verifier.kind, "set_aside": checked - len(kept)}
     if not kept:
         seen = ", ".join(sorted({row["reason"] for row in pool.excluded}))
@@ -59,32 +58,3 @@ def make_problems(folder: RunFolder, config: Config, shop: Workshop, progress: P
         folder.write_shard("problems", index, table, seconds=seconds, excluded=excluded)
     columns = [{key: value for key, value in vars(c).items() if value} for c in pool.columns]
     folder.finish("problems", columns=columns, golds=golds)
-
-
-def _with_good_golds(
-    problems: list[dict[str, Any]],
-    config: Config,
-    excluded: list[dict[str, Any]],
-    progress: Progress,
-) -> list[dict[str, Any]]:
-    """Leave out problems whose gold answer its own verifier does not accept: none can be solved.
-
-    A function of the user's is not asked, and recorded rewards need no gold.
-    """
-    kind = config.verifier.kind
-    if ":" in kind or (kind == "auto" and config.rollouts.recorded):
-        return problems
-    with (
-        open_verifier(config.verifier) as verifier,
-        progress.stage("golds", len(problems)) as advance,
-    ):
-        reasons = verifier.check_golds(problems, advance)
-    kept = []
-    for problem, found in zip(problems, reasons, strict=True):
-        if found is None:
-            kept.append(problem)
-            continue
-        where = {key: problem[key] for key in ("problem_id", "source_index", "source_row")}
-        reason, detail = found
-        excluded.append(where | {"stage": "problems", "reason": reason, "detail": detail})
-    return kept
