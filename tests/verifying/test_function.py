@@ -225,7 +225,8 @@ def test_a_copy_of_a_copy_keeps_its_own_files(judged: Load, here: Path) -> None:
     ("deed", "words"),
     [
         ("os._exit(3)", "ended with code 3"),
-        ("os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "Segmentation fault"),
+        ("os.kill(os.getpid(), signal.SIGRTMIN + 5)", "ended by signal"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "was killed"),
         ("os.closerange(3, 100)", "closed its output"),
         ("write_everywhere(b'{}\\n')", "no answer"),

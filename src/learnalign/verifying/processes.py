@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
-from signal import SIGKILL, Signals
+from signal import SIGKILL, strsignal
 from typing import Any
 
 from learnalign.children import Child
@@ -257,7 +257,7 @@ class WorkerProcess:
         if code is None or code == -SIGKILL:  # ours, where it lived on without its output
             return "the verifier's process was killed, or closed its output"
         if code < 0:
-            return f"the verifier's process was ended by {Signals(-code).name}"
+            return f"the verifier's process was ended by signal {-code} ({strsignal(-code)})"
         return f"the verifier's process ended with code {code}"
 
     def _end(self) -> int | None:
