@@ -165,8 +165,8 @@ def watching_new(grace_s: float) -> Iterator[list[int]]:
             for child in multiprocessing.active_children():
                 if child.pid is not None and child.pid not in known:
                     known.add(child.pid)
-                    seen.append(child.pid)
                     watch(child.pid, grace_s=grace_s)
+                    seen.append(child.pid)
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
