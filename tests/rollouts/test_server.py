@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from helpers.fake_server import FakeServer
+from helpers.processes import interrupts_heeded
 from learnalign.config import ModelConfig, PromptConfig, RolloutConfig, ServerConfig
 from learnalign.errors import LearnAlignError
 from learnalign.models import load_tokenizer
@@ -307,7 +308,7 @@ def test_ctrl_c_keeps_what_has_come(tokenizer: Any, pool: pa.Table, tmp_path: Pa
     with FakeServer(tokenizer, delay_s=0.1) as server:
         engine = open_engine(tokenizer, server, tmp_path, concurrency=2)
         Timer(0.6, os.kill, (os.getpid(), signal.SIGINT)).start()
-        with pytest.raises(KeyboardInterrupt):
+        with interrupts_heeded(), pytest.raises(KeyboardInterrupt):
             engine.sample(pool)
         kept = [json.loads(file.read_text()) for file in tmp_path.iterdir()]
         again = open_engine(tokenizer, server, tmp_path)

@@ -105,3 +105,5 @@ class VerifierConfig(Section):
     """Seconds a single answer may take before its worker is killed."""
     workers: PositiveInt | None = None
     """Worker processes; default: the processors of this machine."""
+    memory_mb: PositiveInt | None = 4096
+    """MiB that a worker may allocate; null for no limit (docs/verifying.md)."""

@@ -161,8 +161,9 @@ def work(
     Raises:
         LearnAlignError: before any work, if a table there was made with other options.
     """
-    with open_verifier(config.verifier):
-        pass  # its name is right, and its processes are not started yet
+    if redo is not None or not _all_done(folder, wanted):
+        with open_verifier(config.verifier):
+            pass  # its name is right, and a function of the user's can be imported
     if "references" in wanted:
         reference_model(config)  # there is one, and it is not the policy itself
     if redo is not None:
@@ -172,9 +173,7 @@ def work(
             folder.begin(stage, stage_options(config, stage))
     folder.manifest.learnalign = version("learnalign")
     write_config(folder.path / "config.yaml", asked or config)
-    records = folder.manifest.stages
-    done = all(stage in records and records[stage].complete for stage in wanted)
-    where = nullcontext() if done else open_cluster(config)
+    where = nullcontext() if _all_done(folder, wanted) else open_cluster(config)
     with Workshop(config) as shop, where as cluster:
         for stage in wanted:
             if not folder.begin(stage, stage_options(config, stage)).complete:
@@ -187,6 +186,11 @@ def work(
                 budget_count(config.selection.budget, rows)
 
 
+def _all_done(folder: RunFolder, wanted: Sequence[str]) -> bool:
+    records = folder.manifest.stages
+    return all(stage in records and records[stage].complete for stage in wanted)
+
+
 def score(folder: RunFolder, config: Config) -> Selection:
     """Rank the problems from the tables there are, and write scores, summary and report."""
     ranking = ranked(folder, config)
@@ -194,6 +198,7 @@ def score(folder: RunFolder, config: Config) -> Selection:
     summary = ranking.summary | {"num_excluded": excluded.num_rows}
     summary["spending"] = rounds.spending(folder)
     said = [*warnings(rounds.counts(folder)), *_exclusion_warnings(excluded)]
+    said += _other_golds(folder, config)
     summary["warnings"] = [*summary["warnings"], *said]
     files.write_table(folder.path / "scores.parquet", ranking.scores)
     write_config(folder.path / "config.yaml", config)
@@ -256,10 +261,22 @@ def report(folder: RunFolder, config: Config) -> Path:
     return path
 
 
+def _other_golds(folder: RunFolder, config: Config) -> list[str]:
+    """Say so where golds were held against another verifier than the one that judges now."""
+    checked = folder.manifest.stages["problems"].facts.get("golds", {})
+    if not checked.get("set_aside") or checked["verifier"] == config.verifier.kind:
+        return []
+    return [
+        f"the verifier '{checked['verifier']}' set {checked['set_aside']} problems aside for their "
+        f"golds, and '{config.verifier.kind}' judges now; --redo problems reads the pool again"
+    ]
+
+
 def _exclusion_warnings(excluded: pa.Table) -> list[str]:
     """Say aloud what left the pool for a reason the user should look at."""
     texts = {
         "unparsed_gold": "problems left the pool because their gold answer cannot be read",
+        "rejected_gold": "problems left the pool because the verifier rejects their gold answer",
         "too_few_rewards": "problems left the pool because the verifier failed on their rollouts",
         "nonfinite_gradient": "problems left the pool because their gradient holds NaN or Inf",
         "nonfinite_logits": "problems left the pool because the model's logits hold NaN or Inf",

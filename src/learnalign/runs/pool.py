@@ -8,6 +8,7 @@ from learnalign import files
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError
 from learnalign.runs.folder import RunFolder
+from learnalign.runs.golds import with_good_golds
 from learnalign.runs.progress import Progress
 from learnalign.runs.workshop import Workshop
 from learnalign.tables import PROBLEMS
@@ -39,6 +40,9 @@ def make_problems(folder: RunFolder, config: Config, shop: Workshop, progress: P
                 )
                 continue
             kept.append(problem | {"prompt": prompt, "prompt_ids": ids})
+    checked = len(kept)
+    kept = with_good_golds(kept, config, pool.excluded, progress)
+    golds = {"verifier": config.verifier.kind, "set_aside": checked - len(kept)}
     if not kept:
         seen = ", ".join(sorted({row["reason"] for row in pool.excluded}))
         raise LearnAlignError(
@@ -53,4 +57,4 @@ def make_problems(folder: RunFolder, config: Config, shop: Workshop, progress: P
         excluded = pool.excluded_table() if index == 0 else None
         folder.write_shard("problems", index, table, seconds=seconds, excluded=excluded)
     columns = [{key: value for key, value in vars(c).items() if value} for c in pool.columns]
-    folder.finish("problems", columns=columns)
+    folder.finish("problems", columns=columns, golds=golds)

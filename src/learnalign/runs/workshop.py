@@ -6,6 +6,9 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from learnalign.config import Config, ModelConfig
 from learnalign.rollouts.engine import Engine
 from learnalign.runs.fingerprints import reference_model
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
     from learnalign.features.engine import FeatureEngine
     from learnalign.gradients.engine import GradientEngine
     from learnalign.gradients.logprobs import LogProbs
+
+#: Problems that a function of the user's is tried on.
+_TRIED = 8
 
 
 class Workshop:
@@ -31,6 +37,7 @@ class Workshop:
         self.config = config
         self._tool: Any = None
         self._tools_name = ""
+        self._trial: list[tuple[pa.Table, pa.Table]] | None = None
         self._open = ExitStack()
 
     def __enter__(self) -> "Workshop":
@@ -89,6 +96,23 @@ class Workshop:
         device = resolve_device(self.config.model.device)
         dtype = resolve_dtype(section.dtype, device)
         return load_model(which or self.config.model, dtype=dtype)
+
+    def keep_for_trial(self, problems: pa.Table, rollouts: pa.Table) -> None:
+        """Keep a few rollouts of the first shard, for a function of the user's to be tried on."""
+        if self._trial is None and ":" in self.config.verifier.kind:
+            few = problems.slice(0, _TRIED)
+            theirs = pc.is_in(rollouts["problem_id"], few["problem_id"].combine_chunks())
+            self._trial = [(few, rollouts.filter(theirs))]
+
+    def try_function(self) -> None:
+        """Try a function of the user's once, before more than one shard is sampled.
+
+        Raises:
+            LearnAlignError: if it fails on all that it is tried on.
+        """
+        while self._trial:
+            self.verifier.verify(*self._trial.pop())
+            self.verifier.require_works()
 
     def forget(self) -> None:
         """Let the engine of rollouts throw away what it kept for tables that stand now."""

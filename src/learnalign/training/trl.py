@@ -195,7 +195,9 @@ class _Bridge:
         # The engine knows a prompt, TRL the row: two problems may share one text.
         place = self.rollouts.schema.get_field_index("problem_id")
         rollouts = self.rollouts.set_column(place, "problem_id", pa.array(problem_id))
-        verdicts = self.verifier.verify(some, rollouts)
+        state = {"global_step": trainer_state.global_step, "max_steps": trainer_state.max_steps}
+        verdicts = self.verifier.verify(some, rollouts, None, state)
+        self.verifier.require_works(always=True)
         self.history.add_rollouts(trainer_state.global_step, rollouts, verdicts)
         self.figures = rollout_figures(rollouts, verdicts)
         self.verifying_s += time.monotonic() - begin
