@@ -272,3 +272,22 @@ def test_an_evaluation_to_compare_with(place: Path, tmp_path: Path) -> None:
             evaluate(other, pool, against=tmp_path / "e", progress=QUIET)
         evaluate(config, pool, progress=QUIET)
     evaluate(other, pool, against=tmp_path / "e", progress=QUIET)
+
+
+def test_a_runs_own_options_are_checked_and_a_copy_may_be_edited(
+    damaged_copy: Path, tmp_path: Path
+) -> None:
+    from learnalign.runs.config_files import load_config
+
+    file = damaged_copy / "config.yaml"
+    text = file.read_text()
+    assert load_config(file).selection.budget == 3
+    changed = text.replace("budget: 3", "budget: 2")
+    file.write_text(changed)
+    with pytest.raises(LearnAlignError, match=r"config\.yaml is not the file that the run wrote"):
+        load_config(file)
+    copy = tmp_path / "mine.yaml"
+    copy.write_text(changed)
+    assert load_config(copy).selection.budget == 2
+    file.write_text("".join(changed.splitlines(keepends=True)[:-1]))
+    assert load_config(file).selection.budget == 2
