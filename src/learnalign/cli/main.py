@@ -57,6 +57,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line."""
+    from learnalign.cli.limits import limit_reached
     from learnalign.errors import LearnAlignError
 
     _leave_current_folder_out()
@@ -71,6 +72,7 @@ def main() -> None:
         if isinstance(error, click.ClickException):
             error.show()
             sys.exit(error.exit_code)
+        error = limit_reached(error) or error
         if isinstance(error, LearnAlignError):
             click.echo(f"error: {error}", err=True)
             sys.exit(2)

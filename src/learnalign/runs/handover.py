@@ -38,15 +38,17 @@ def hand_over(
     folder = scored(run)
 
     def original(index: int) -> pa.Table | None:
-        path = folder.path / "sources" / f"source-{index:02d}.parquet"
-        return files.read_table(path) if files.is_file(path) else None
+        name = f"sources/source-{index:02d}.parquet"
+        if not files.is_file(folder.path / name):
+            return None
+        return folder.read_table(name, do=folder.made_again("problems"))
 
     where = out or folder.path / f"export-{kind}"
     done = export(
         where,
         kind,
         problems=lambda: folder.shards("problems"),
-        scores=files.read_table(folder.path / "scores.parquet"),
+        scores=folder.scores(),
         order=order,
         control=control,
         seed=config.run.seed,

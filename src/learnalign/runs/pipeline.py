@@ -11,7 +11,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from learnalign import files
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError
 from learnalign.rollouts.answers import warnings
@@ -24,7 +23,7 @@ from learnalign.runs.making import make_table, open_cluster
 from learnalign.runs.pool import make_problems
 from learnalign.runs.progress import Progress, ProgressKind
 from learnalign.runs.targets import target_ids
-from learnalign.runs.warmup import warmed_up
+from learnalign.runs.warmup import redo_of_warmup, warmed_up
 from learnalign.runs.workshop import Workshop
 from learnalign.selecting.methods import method_named
 from learnalign.selecting.order import budget_count
@@ -85,21 +84,33 @@ def select(
     return run(load_config(overrides=given), progress=Progress(progress))
 
 
-def run(config: Config, *, progress: Progress, redo: str | None = None) -> Selection:
-    """Do all stages that the method needs, rank, and write the report."""
+def run(
+    config: Config, *, progress: Progress, redo: str | None = None, below: str = ""
+) -> Selection:
+    """Do all stages that the method needs, rank, and write the report.
+
+    Args:
+        config: The options.
+        progress: Shows each stage.
+        redo: Stage to throw away first, with those after it; or ``warmup``, or one of its tables
+            (``warmup/history``, ``warmup/checkpoint``). The selection's own tables stand if the
+            same policy comes out again; otherwise an error names them.
+        below: What stands before that in the --redo of the whole run this selection is a part of.
+
+    Raises:
+        LearnAlignError: for whatever the user can mend.
+    """
     _check_groups(config)
     wanted = needed(config.selection.method, config)
-    folder = RunFolder(config.run.out)
+    folder = RunFolder(config.run.out, below=below)
+    of_warmup = redo_of_warmup(redo, config)
+    own = redo if of_warmup is None else None
+    if own is not None:
+        folder.check_redo(own)  # a warm-up comes first, which may take long
     with folder.locked():
         # The folder replays what was asked for, warm-up included.
-        work(
-            folder,
-            warmed_up(config, progress=progress),
-            wanted,
-            progress=progress,
-            redo=redo,
-            asked=config,
-        )
+        warm = warmed_up(config, progress=progress, redo=of_warmup, below=below)
+        work(folder, warm, wanted, progress=progress, redo=own, asked=config)
         return score(folder, config)
 
 
@@ -200,7 +211,7 @@ def score(folder: RunFolder, config: Config) -> Selection:
     said = [*warnings(rounds.counts(folder)), *_exclusion_warnings(excluded)]
     said += _other_golds(folder, config)
     summary["warnings"] = [*summary["warnings"], *said]
-    files.write_table(folder.path / "scores.parquet", ranking.scores)
+    folder.write_table("scores.parquet", ranking.scores)
     write_config(folder.path / "config.yaml", config)
     folder.set_summary(summary)
     report(folder, config)
@@ -236,7 +247,7 @@ def report(folder: RunFolder, config: Config) -> Path:
     from learnalign.reporting.examples import shown_ids
     from learnalign.reporting.report import ReportData, write_report
 
-    scores = files.read_table(folder.path / "scores.parquet")
+    scores = folder.scores()
     first, last = shown_ids(scores)
     shown = pa.array([*first, *last], pa.string())
 

@@ -4,7 +4,6 @@ import time
 
 import pyarrow as pa
 
-from learnalign import files
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError
 from learnalign.runs.folder import RunFolder
@@ -24,7 +23,7 @@ def make_problems(folder: RunFolder, config: Config, shop: Workshop, progress: P
     prompter = Prompter(shop.tokenizer, config.prompt)
     pool = read_pool(config.data)
     for index, table in pool.originals.items():
-        files.write_table(folder.path / "sources" / f"source-{index:02d}.parquet", table)
+        folder.write_table(f"sources/source-{index:02d}.parquet", table)
     context = context_length(config.model)
     kept = []
     with progress.stage("problems", len(pool.problems) + len(pool.excluded)) as advance:

@@ -115,7 +115,7 @@ class Workshop:
             self.verifier.require_works()
 
     def forget(self) -> None:
-        """Let the engine of rollouts throw away what it kept for tables that stand now."""
+        """Let the engine of rollouts throw away what it kept for shards on disk."""
         if self._tools_name == "rollouts":
             self._tool.forget()
 
@@ -140,14 +140,10 @@ class Workshop:
         engine = self._sampling_engine()
         if config.rollouts.reuse is None:
             return engine
-        from learnalign.rollouts.reused import ReusedEngine, recent_groups
+        from learnalign.rollouts.reused import ReusedEngine
+        from learnalign.runs.histories import reused_groups
 
-        groups = recent_groups(
-            config.rollouts.reuse,
-            steps=config.rollouts.reuse_steps,
-            num_rollouts=config.rollouts.num_rollouts,
-        )
-        return ReusedEngine(groups, engine)
+        return ReusedEngine(reused_groups(config.rollouts), engine)
 
     def _sampling_engine(self) -> Engine:
         config = self.config

@@ -40,6 +40,18 @@ _OURS = {
     "seed": "run.seed",
 }
 
+#: TRL's options that resuming and the tables depend on.
+_KEPT = frozenset(
+    {
+        "load_best_model_at_end",
+        "logging_steps",
+        "logging_strategy",
+        "save_only_model",
+        "save_strategy",
+        "save_total_limit",
+    }
+)
+
 
 def train(
     model: Any,
@@ -52,7 +64,7 @@ def train(
     *,
     folder: Path,
     first: int,
-    save: Callable[[], None],
+    save: Callable[[int], None],
     progress: Callable[[int], None],
 ) -> None:
     """Make the steps that are left; TRL's own checkpoints lie in ``folder``.
@@ -70,7 +82,7 @@ def train(
         config: The options; ``training.trl`` goes to GRPOConfig.
         folder: For TRL's checkpoints.
         first: Steps made already; their checkpoint is in the folder.
-        save: Called after each of TRL's checkpoints.
+        save: Called after each of TRL's checkpoints with the number of steps done.
         progress: Called with 1 after each step.
 
     Raises:
@@ -108,6 +120,12 @@ def grpo_options(config: Config, per_step: int, folder: Path) -> dict[str, Any]:
                 expected=f"{_OURS[name]}, which TRL's {name} is made from",
                 do=f"give --set {_OURS[name]}=...",
             )
+        if name in _KEPT:
+            raise LearnAlignError(
+                f"got training.trl.{name}",
+                expected="the last two checkpoints, and a row a step: resuming needs them",
+                do="leave it out; training.save_every says how often",
+            )
         if name not in known:
             raise LearnAlignError(
                 f"got training.trl.{name}, which the installed TRL's GRPOConfig does not know",
@@ -130,7 +148,7 @@ def grpo_options(config: Config, per_step: int, folder: Path) -> dict[str, Any]:
         "shuffle_dataset": False,
         "save_strategy": "steps",
         "save_steps": training.save_every,
-        "save_total_limit": 2,
+        "save_total_limit": None,  # the run folder deletes what it no longer names
         "report_to": [],
         "disable_tqdm": True,
         "use_cpu": device.type == "cpu",
@@ -228,7 +246,7 @@ class _Bridge:
 def _recorder(
     bridge: _Bridge,
     history: History,
-    save: Callable[[], None],
+    save: Callable[[int], None],
     progress: Callable[[int], None],
 ) -> Any:
     """Make the callback that turns TRL's log into rows of STEPS."""
@@ -257,7 +275,7 @@ def _recorder(
             progress(1)
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            save()
+            save(state.global_step)
 
     return Recorder()
 
