@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from learnalign.formats.gold import gold_columns
 from learnalign.formats.rows import Block, Notes, check_prompts, is_messages, plain
 
 
@@ -15,7 +16,7 @@ def jsonl_lines(parts: Sequence[Block], notes: Notes, *, trl: bool) -> list[str]
     Args:
         parts: The rows by source.
         notes: Gets the warnings and hints.
-        trl: Add the `prompt` and `solution` columns of TRL where a row has none.
+        trl: Add the `prompt` and `solution` columns of TRL.
 
     Returns:
         (n,) lines without a line break.
@@ -94,9 +95,8 @@ def _trl_columns(part: Block, rows: list[dict[str, Any]], notes: Notes) -> list[
             notes.hint("`prompt` was added: the chat messages that were scored")
         elif not (isinstance(row["prompt"], str) or is_messages(row["prompt"])):
             notes.warn("your `prompt` is neither text nor chat messages, TRL cannot read it")
-        if row.get("solution") is None:
-            extra["solution"] = answer
-            notes.hint("`solution` was added: the gold answer, for TRL's accuracy_reward")
+        if part.golden or row.get("solution") is None:
+            extra |= gold_columns(row, answer, notes)
         added.append(extra)
     if not scored:
         prompts = [{**row, **extra}["prompt"] for row, extra in zip(rows, added, strict=True)]
