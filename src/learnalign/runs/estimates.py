@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import suppress
 from typing import Any
 
 import yaml
@@ -99,13 +100,16 @@ def estimate_rollouts(config: Config) -> dict[str, Any]:
     """Count the problems, rollouts, tokens and minutes of sampling; the last two at most."""
     from learnalign.models import load_tokenizer, num_parameters
     from learnalign.problems.pool import read_pool
-    from learnalign.problems.prompts import Prompter
+    from learnalign.problems.prompts import Prompter, PromptRefused
 
     prompter = Prompter(load_tokenizer(config.model), config.prompt)
     pool = read_pool(config.data)
     count, group = len(pool.problems), config.rollouts.num_rollouts
     sample = pool.problems[:: max(1, count // 100)]
-    lengths = [len(prompter(p["messages"], p["row"])[1]) for p in sample]
+    lengths = []
+    for problem in sample:
+        with suppress(PromptRefused):  # a run sets it aside
+            lengths.append(len(prompter(problem["messages"], problem["row"])[1]))
     prompt_tokens = round(sum(lengths) / max(1, len(lengths)))
     response_tokens = count * group * config.rollouts.max_tokens
     work: dict[str, Any] = {

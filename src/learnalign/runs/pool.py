@@ -1,6 +1,7 @@
 """The first stage: the pool is read, each prompt built, the shards of PROBLEMS written."""
 
 import time
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -12,12 +13,15 @@ from learnalign.runs.progress import Progress
 from learnalign.runs.workshop import Workshop
 from learnalign.tables import PROBLEMS
 
+if TYPE_CHECKING:
+    from learnalign.problems.pool import Pool
+
 
 def make_problems(folder: RunFolder, config: Config, shop: Workshop, progress: Progress) -> None:
     """Read the pool, build each prompt, write the shards of PROBLEMS and the sources' originals."""
     from learnalign.models import context_length
     from learnalign.problems.pool import read_pool
-    from learnalign.problems.prompts import Prompter
+    from learnalign.problems.prompts import Prompter, PromptRefused
 
     begin = time.monotonic()
     prompter = Prompter(shop.tokenizer, config.prompt)
@@ -26,19 +30,24 @@ def make_problems(folder: RunFolder, config: Config, shop: Workshop, progress: P
         files.write_table(folder.path / "sources" / f"source-{index:02d}.parquet", table)
     context = context_length(config.model)
     kept = []
+    refused: PromptRefused | None = None
     with progress.stage("problems", len(pool.problems) + len(pool.excluded)) as advance:
         advance(len(pool.excluded))
         for problem in pool.problems:
             advance(1)
-            prompt, ids = prompter(problem["messages"], problem["row"])
+            try:
+                prompt, ids = prompter(problem["messages"], problem["row"])
+            except PromptRefused as error:
+                refused = refused or error
+                _leave_out(pool, problem, "template_refused", error.got)
+                continue
             if context is not None and len(ids) >= context:
                 detail = f"{len(ids)} tokens; the model sees {context}"
-                where = {key: problem[key] for key in ("problem_id", "source_index", "source_row")}
-                pool.excluded.append(
-                    where | {"stage": "problems", "reason": "prompt_too_long", "detail": detail}
-                )
+                _leave_out(pool, problem, "prompt_too_long", detail)
                 continue
             kept.append(problem | {"prompt": prompt, "prompt_ids": ids})
+    if not kept and refused is not None:
+        raise refused
     if not kept:
         seen = ", ".join(sorted({row["reason"] for row in pool.excluded}))
         raise LearnAlignError(
@@ -54,3 +63,9 @@ def make_problems(folder: RunFolder, config: Config, shop: Workshop, progress: P
         folder.write_shard("problems", index, table, seconds=seconds, excluded=excluded)
     columns = [{key: value for key, value in vars(c).items() if value} for c in pool.columns]
     folder.finish("problems", columns=columns)
+
+
+def _leave_out(pool: "Pool", problem: dict[str, Any], reason: str, detail: str) -> None:
+    """List a problem whose prompt cannot be used."""
+    where = {key: problem[key] for key in ("problem_id", "source_index", "source_row")}
+    pool.excluded.append(where | {"stage": "problems", "reason": reason, "detail": detail})
