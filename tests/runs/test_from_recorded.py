@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import learnalign
+from helpers.digits import OPTIONS, digits_data, digits_model
+from learnalign.errors import LearnAlignError
 
 #: Completions of four problems; two of each group are the gold.
 QUESTIONS = {"a": "4", "b": "6", "c": "9", "d": "12"}
@@ -141,3 +143,67 @@ def test_recorded_rewards_are_the_verdicts(smollm2: Path, tmp_path: Path) -> Non
     assert found == {"a": 0.5, "b": 1.0}
     gone = {row["problem_id"]: row["reason"] for row in done.excluded.to_pylist()}
     assert gone == {"c": "too_few_rollouts", "d": "too_few_rollouts"}
+
+
+def _digits(
+    folder: Path, rollouts: list[dict[str, Any]], **more: Any
+) -> tuple[learnalign.Selection, dict[str, Any]]:
+    """Select from recorded rollouts of a tiny model; its gradients by problem."""
+    folder.mkdir(exist_ok=True)
+    model, data = digits_model(folder / "model"), digits_data(folder / "sums.jsonl")
+    path = folder / "rollouts.jsonl"
+    path.write_text("\n".join(map(json.dumps, rollouts)))
+    options = OPTIONS | {"rollouts.engine": "recorded", "rollouts.recorded": (path,)}
+    options |= {"verifier.kind": "auto"} | more
+    done = learnalign.select(
+        str(model), str(data), budget=2, out=folder / "run", options=options, progress="none"
+    )
+    rows = (pq.read_table(p).to_pylist() for p in sorted((done.path / "gradients").glob("*")))
+    return done, {row["problem_id"]: row for part in rows for row in part}
+
+
+def _sums(*rewards: float | str) -> list[dict[str, Any]]:
+    return [
+        {"id": f"0+{b}", "completion": str((b + g) % 10), "reward": reward}
+        for b in range(10)
+        for g, reward in enumerate(rewards)
+    ]
+
+
+def test_a_recorded_reward_that_is_no_number(tmp_path: Path) -> None:
+    """Its rollout does not count: all is as if it had not been recorded."""
+    whole, fresh = _digits(tmp_path / "a", _sums(1, 0, 0))
+    rows = _sums(1, 0, 0)
+    for b, sick in enumerate((float("nan"), float("inf"), "-inf")):
+        rows.insert(4 * b + 1, {"id": f"0+{b}", "completion": "7", "reward": sick})
+    done, gradients = _digits(tmp_path / "b", rows)
+    assert done.scores.drop(["mean_response_tokens"]).equals(
+        whole.scores.drop(["mean_response_tokens"])
+    )
+    for name in {row["id"] for row in rows}:
+        assert gradients[name]["status"] == "ok"
+        assert gradients[name]["num_rollouts"] == 3
+        assert gradients[name]["sketch"] == fresh[name]["sketch"]
+    (told,) = [text for text in done.summary["warnings"] if "NaN or infinite" in text]
+    assert told.startswith("3 of 33 recorded rollouts")
+
+
+def test_rollouts_of_another_pool(tmp_path: Path) -> None:
+    rows = [{"id": n, "prompt": f"{n}-{n}=", "completion": "0"} for n in range(4)]
+    with pytest.raises(LearnAlignError, match="0 of 4 rows match a problem"):
+        _digits(tmp_path, rows)
+
+
+def test_a_dump_is_found_in_all_shards(tmp_path: Path) -> None:
+    """Ids that count the rows are other problems' ids, in other shards."""
+    rows = [
+        {"id": f"0+{9 - b}", "prompt": f"0+{b}=", "completion": str(g), "reward": g % 2, "step": 1}
+        for b in range(10)
+        for g in range(2 + b % 3)
+    ]
+    done, _ = _digits(tmp_path, rows)
+    found = {row["problem_id"]: row["num_rollouts"] for row in done.scores.to_pylist()}
+    assert found == {f"0+{b}": 2 + b % 3 for b in range(10)}
+    said = [text for text in done.summary["warnings"] if "the prompt decided" in text]
+    assert len(said) == 1
+    assert said[0].startswith(f"{len(rows)} of {len(rows)}")
