@@ -10,10 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 import learnalign
 from helpers.digits import OPTIONS, digits_data, digits_model
+from learnalign.config import ModelConfig
 from learnalign.errors import LearnAlignError
+from learnalign.models import load_model, load_tokenizer
 
 #: Completions of four problems; two of each group are the gold.
 QUESTIONS = {"a": "4", "b": "6", "c": "9", "d": "12"}
@@ -207,3 +210,47 @@ def test_a_dump_is_found_in_all_shards(tmp_path: Path) -> None:
     said = [text for text in done.summary["warnings"] if "the prompt decided" in text]
     assert len(said) == 1
     assert said[0].startswith(f"{len(rows)} of {len(rows)}")
+
+
+def test_what_trl_itself_leaves_behind(tmp_path: Path) -> None:
+    """A training with TRL that logs its completions; its last step is selected from."""
+    trl, datasets = pytest.importorskip("trl"), pytest.importorskip("datasets")
+    folder, data = digits_model(tmp_path / "model"), digits_data(tmp_path / "sums.jsonl", count=4)
+    model = ModelConfig(path=str(folder), device="cpu")
+    seen: list[tuple[int, str, str, float]] = []
+
+    def accuracy(
+        prompts: list[str], completions: list[str], trainer_state: Any, **_: Any
+    ) -> list[float]:
+        rewards = [float(len(text) % 2) for text in completions]
+        steps = [trainer_state.global_step + 1] * len(prompts)  # TRL logs when a step is made
+        seen.extend(zip(steps, prompts, completions, rewards, strict=True))
+        return rewards
+
+    config = trl.GRPOConfig(
+        output_dir=str(tmp_path / "trl"), max_steps=2, num_generations=4, logging_steps=1,
+        per_device_train_batch_size=16, max_completion_length=2, log_completions=True,
+        use_cpu=True, bf16=False, report_to=[], save_strategy="no", disable_tqdm=True,
+        gradient_checkpointing=False,
+    )  # fmt: skip
+    questions = [json.loads(line)["question"] for line in data.read_text().splitlines()]
+    trl.GRPOTrainer(
+        model=load_model(model, dtype=torch.float32),
+        reward_funcs=accuracy,
+        args=config,
+        train_dataset=datasets.Dataset.from_dict({"prompt": questions}),
+        processing_class=load_tokenizer(model),
+    ).train()
+    dump = tmp_path / "trl" / "completions"
+    options = OPTIONS | {"rollouts.engine": "recorded", "rollouts.recorded": (dump,)}
+    options |= {"verifier.kind": "auto", "selection.method": "learnability"}
+    options |= {"rollouts.max_tokens": 4}
+    done = learnalign.select(
+        str(folder), str(data), budget=2, out=tmp_path / "run", options=options, progress="none"
+    )
+    last = Counter(row[1:] for row in seen if row[0] == 2)
+    assert sum(last.values()) == 16
+    rows = pa.concat_tables(map(pq.read_table, (done.path / "rollouts").glob("*"))).to_pylist()
+    found = Counter((f"{r['problem_id']}=", r["completion"], r["recorded_reward"]) for r in rows)
+    assert found == last
+    assert any("are of earlier steps" in text for text in done.summary["warnings"])

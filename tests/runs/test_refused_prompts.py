@@ -62,3 +62,17 @@ def test_no_row_is_left(model: Path, tmp_path: Path) -> None:
         learnalign.select(
             str(model), str(data), budget=2, out=tmp_path / "run", options=options, progress="none"
         )
+
+
+def test_a_row_that_the_users_own_template_does_not_fit_is_named(
+    model: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "sums.jsonl"
+    rows = [{"id": n, "question": f"{n}+1=", "answer": "1", "hint": "2"} for n in range(3)]
+    del rows[1]["hint"]
+    data.write_text("\n".join(map(json.dumps, rows)))
+    options = OPTIONS | {"prompt.template": "{{ row.hint }}{{ question }}"}
+    with pytest.raises(LearnAlignError, match=r"problem 1 \(row 2\): --template cannot be filled"):
+        learnalign.select(
+            str(model), str(data), budget=2, out=tmp_path / "run", options=options, progress="none"
+        )

@@ -41,6 +41,11 @@ def make_problems(folder: RunFolder, config: Config, shop: Workshop, progress: P
                 refused = refused or error
                 _leave_out(pool, problem, "template_refused", error.got)
                 continue
+            except LearnAlignError as error:
+                where = f"problem {problem['problem_id']} (row {problem['source_row'] + 1})"
+                raise LearnAlignError(
+                    f"{where}: {error.got}", expected=error.expected, do=error.do
+                ) from error
             if context is not None and len(ids) >= context:
                 detail = f"{len(ids)} tokens; the model sees {context}"
                 _leave_out(pool, problem, "prompt_too_long", detail)
