@@ -105,6 +105,20 @@ def test_a_solution_that_was_selected_with_stays(tmp_path, solution):
     assert done.warnings == []
 
 
+def test_solutions_of_several_types_load_as_one(tmp_path):
+    rows = [
+        {"question": "6 + 8?", "answer": 14, "solution": 14},
+        {"question": "6 + 9?", "answer": 15, "solution": {"steps": ["6 + 9"], "result": 16}},
+        {"question": "6 + 7?", "answer": 13, "solution": None},
+    ]
+    done, path = exported(tmp_path, "trl", rows)
+    rewards, loaded = trl_rewards(path, ["14", "15", "13"])
+    assert rewards == [1.0] * 3
+    own = loaded["learnalign_own_solution"]
+    assert json.loads(own[1]) == rows[1]["solution"]
+    assert len(done.warnings) == 1
+
+
 def test_a_worked_solution_gives_way_to_its_own_answer_without_a_warning(tmp_path):
     rows = [{"question": "6 + 8?", "solution": "6 + 8 = 14, of 2 numbers\n#### 14"}]
     done, path = exported(tmp_path, "trl", rows)

@@ -217,6 +217,7 @@ def test_an_agents_turns_are_no_response(tmp_path: Path, tokenizer: Any, pool: p
         {"task": {"data": {"prompt": QUESTION}}, "nodes": [said, said], "rewards": {}},
         {"task": {"data": {"prompt": QUESTION}}, "nodes": [said], "rewards": {"a": None},
          "errors": [{"type": "Timeout"}]},
+        {"task": {"data": {"prompt": QUESTION}}, "errors": ["x"], "traces": [{"nodes": [said]}]},
         {"task": {"question": QUESTION}, "is_correct": True,
          "trajectories": [{"steps": [{"model_response": "a"}, {"model_response": "b"}]}]},
         {"responses_create_params": {"input": CHAT}, "reward": 1.0,
@@ -229,4 +230,4 @@ def test_an_agents_turns_are_no_response(tmp_path: Path, tokenizer: Any, pool: p
     path.write_text("\n".join(map(json.dumps, rows)))
     engine = RecordedEngine(RolloutConfig(recorded=(path,)), tokenizer)
     assert engine.sample(pool)["completion"].to_pylist() == list(SAID)
-    assert engine.counts["recorded_empty"] == 5
+    assert engine.counts["recorded_empty"] == 6

@@ -94,13 +94,16 @@ def test_a_rollouts_table_is_read_back(tmp_path: Path, tokenizer: Any) -> None:
         ('{"id": "1", "txt": "a"}', "its columns are id, txt"),
         ('{"id": "1", "responses": ["a", "b"], "rewards": [1]}', "2 completions and 1 rewards"),
         ('{"id": "1", "responses": ["a", "b"], "reward": 0.5}', "2 completions and the one reward"),
-        ('{"id": "1", "completion": ["a"], "reward": [[1, 0]]}', r"row 1: the reward is \[1, 0\]"),
-        ('{"id": "1", "completion": "a", "reward": "good"}', "row 1: the reward is 'good'"),
+        ('{"id": "1", "completion": ["a"], "reward": [[1, 0]]}', r"line 1: the reward is \[1, 0\]"),
+        ('{"id": "1", "completion": "a", "reward": "good"}', "line 1: the reward is 'good'"),
         ('{"id": "1", "completion": "a", "reward": {"a": 1, "b": 0}}', "recorded_reward=COLUMN"),
-        ('{"id": "1", "completion": true}', "row 1: the completion is True"),
-        ('{"id": "1", "token_ids": [3, -1]}', "row 1: token_ids holds -1"),
-        ('{"id": "1", "token_ids": [3, 4.5]}', "row 1: token_ids holds 4.5"),
+        ('{"id": "1", "completion": true}', "line 1: the completion is True"),
+        ('{"id": "1", "completion": "a\\ud83d"}', "line 1: the completion is 'a"),
+        ('{"id": "1", "token_ids": [3, -1]}', "line 1: token_ids holds -1"),
+        ('{"id": "1", "token_ids": [3, 4.5]}', "line 1: token_ids holds 4.5"),
         ('{"id": "1", "token_ids": [3], "logprobs": [0.1, 0.2]}', "1 token_ids and 2 logprobs"),
+        ('{"id": "1", "completion": null}', "no completion, but 1 that are null"),
+        ('\n{"id": "1", "completion": [3], "reward": "x"}', "row 1: the reward is 'x'"),
         ('{"id": "1", "traces": "none"}', "do not hold what a trainer's dump"),
     ],
 )
@@ -178,7 +181,7 @@ def test_a_reward_that_is_no_number_is_counted(tmp_path: Path, tokenizer: Any) -
 
 def test_tokens_of_another_model(tmp_path: Path, tokenizer: Any) -> None:
     rows = [{"id": "p0", "completion": "a", "token_ids": [5, 60_000]}] * 2
-    with pytest.raises(LearnAlignError, match="row 1: the token 60000 is none of the model's"):
+    with pytest.raises(LearnAlignError, match="line 1: the token 60000 is none of the model's"):
         _engine(tmp_path, rows, tokenizer).sample(_problems())
     config = RolloutConfig(recorded=(tmp_path / "rollouts.jsonl",))
     known = RecordedEngine(config, tokenizer, vocabulary=60_001).sample(_problems())

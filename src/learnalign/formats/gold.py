@@ -1,10 +1,12 @@
 """The gold that was selected with, put where a trainer's reward function reads one."""
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from learnalign.formats.rows import PREFIX, Block, Notes
+from learnalign.formats.rows import PREFIX, Block, Notes, plain
 from learnalign.problems.columns import answer_of
 
 
@@ -21,17 +23,30 @@ def holds(own: Any, gold: str) -> bool:
     return own.strip() == gold if isinstance(own, str) else answer_of(own) == gold
 
 
+def solutions_stay(parts: Sequence[Block]) -> bool:
+    """Say whether the rows' own `solution` is the gold in all rows of a file, and not as text.
+
+    One row that needs the gold as text makes text of all: a loader wants one type in a column.
+    """
+    return all(
+        not isinstance(row.get("solution"), str) and holds(row.get("solution"), gold)
+        for part in parts
+        for row, gold in zip(part.dicts(), part.problems["answer"].to_pylist(), strict=True)
+    )
+
+
 def gold_columns(row: dict[str, Any], gold: str, notes: Notes) -> dict[str, Any]:
-    """Give the columns that a row needs for TRL's `solution` to be the gold."""
+    """Give the columns that a row needs for TRL's `solution` to be the gold, as text."""
     own = row.get("solution")
     if own is None:
         notes.hint("`solution` was added: the gold answer, for TRL's accuracy_reward")
         return {"solution": gold}
-    if holds(own, gold):
+    if isinstance(own, str) and holds(own, gold):
         return {}
     kept = f"{PREFIX}own_solution"
     _tell("solution", kept, answer_of(own) == gold, notes)
-    return {"solution": gold, kept: row.get(kept, own)}
+    text = own if isinstance(own, str) else json.dumps(plain(own, "solution", set()))
+    return {"solution": gold, kept: row.get(kept, text)}
 
 
 def with_gold(table: pa.Table, part: Block, notes: Notes) -> pa.Table:

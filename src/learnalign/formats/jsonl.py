@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from learnalign.formats.gold import gold_columns
+from learnalign.formats.gold import gold_columns, solutions_stay
 from learnalign.formats.rows import Block, Notes, check_prompts, is_messages, plain
 
 
@@ -24,10 +24,11 @@ def jsonl_lines(parts: Sequence[Block], notes: Notes, *, trl: bool) -> list[str]
     lines = [""] * sum(len(part.places) for part in parts)
     lossy: set[str] = set()
     texts: set[bool] = set()
+    stay = trl and solutions_stay(parts)
     for part in parts:
         rows = part.dicts()
         ours = part.ours.to_pylist()
-        added = _trl_columns(part, rows, notes) if trl else [{} for _ in rows]
+        added = _trl_columns(part, rows, notes, stay) if trl else [{} for _ in rows]
         source_texts = part.problems["row"].to_pylist()
         for i, row in enumerate(rows):
             extra = {**added[i], **_without_clashes(ours[i], row, notes)}
@@ -80,7 +81,9 @@ def _listed(names: set[str]) -> str:
     return ", ".join(sorted(names))
 
 
-def _trl_columns(part: Block, rows: list[dict[str, Any]], notes: Notes) -> list[dict[str, Any]]:
+def _trl_columns(
+    part: Block, rows: list[dict[str, Any]], notes: Notes, stay: bool
+) -> list[dict[str, Any]]:
     scored = part.asked is not None
     messages = (part.problems["messages"] if part.asked is None else part.asked).to_pylist()
     answers = part.problems["answer"].to_pylist()
@@ -95,7 +98,7 @@ def _trl_columns(part: Block, rows: list[dict[str, Any]], notes: Notes) -> list[
             notes.hint("`prompt` was added: the chat messages that were scored")
         elif not (isinstance(row["prompt"], str) or is_messages(row["prompt"])):
             notes.warn("your `prompt` is neither text nor chat messages, TRL cannot read it")
-        if part.golden or row.get("solution") is None:
+        if row.get("solution") is None or (part.golden and not stay):
             extra |= gold_columns(row, answer, notes)
         added.append(extra)
     if not scored:

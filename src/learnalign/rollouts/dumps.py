@@ -71,11 +71,13 @@ def _nemo_gym(row: Row) -> list[dict[str, Any]]:
 
 def _verifiers_episode(row: Row) -> list[dict[str, Any]]:
     """Read an episode of verifiers (prime-rl's traces.jsonl): a task and its traces."""
-    task = row.get("task")
+    failed = {"ok": False} if row.get("ok") is False or row.get("errors") else {}
     return [
         made
         for trace in row["traces"] or ()
-        for made in _verifiers_trace({"task": task, **trace} if task else trace)
+        for made in _verifiers_trace(
+            {**trace, "task": trace.get("task") or row.get("task"), **failed}
+        )
     ]
 
 

@@ -159,7 +159,7 @@ def _asked(problem: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def _digest(text: str) -> bytes:
     """Hash a text without the blanks around it; pools are large, and prompts long."""
-    return blake2b(text.strip().encode(), digest_size=16).digest()
+    return blake2b(text.strip().encode("utf-8", "replace"), digest_size=16).digest()
 
 
 def _described(ids: Mapping[str, str], prompts: Iterable[str]) -> str:

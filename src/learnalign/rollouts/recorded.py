@@ -149,5 +149,5 @@ class RecordedEngine(Engine):
             raise LearnAlignError(
                 f"{place}: the token {beyond} is none of the model's {self.vocabulary}",
                 expected="token_ids of the model whose gradients are taken",
-                do="leave token_ids out, so that the text is tokenised, or give the other model",
+                do="select with the model that sampled them, or leave token_ids out",
             )

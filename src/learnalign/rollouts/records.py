@@ -81,7 +81,15 @@ def read_records(
     """
     counts: Counter[str] = Counter()
     files = [file for path in paths for file in _files(Path(path))]
-    return [_file(file, reward_column, counts) for file in files], counts
+    found = [_file(file, reward_column, counts) for file in files]
+    if not any(found):
+        raise LearnAlignError(
+            f"{', '.join(map(str, files))}: no completion, but {counts['empty']} that are null, "
+            "failed or of several turns",
+            expected="single responses to the prompts",
+            do="correct --recorded",
+        )
+    return found, counts
 
 
 def _files(path: Path) -> list[Path]:
@@ -120,8 +128,9 @@ def _file(path: Path, reward_column: str | None, counts: Counter[str]) -> list[R
     scaled = False
     rows = read_source(str(path)).rows
     reward_column = reward_column or _trl_column(rows, path)
+    unit = _unit(path, len(rows))
     for number, row in enumerate(rows, 1):
-        place = f"{path}, row {number}"
+        place = f"{path}, {unit} {number}"
         scaled = scaled or "response_tokens" in row
         try:
             plain = plain_rows(row)
@@ -140,13 +149,21 @@ def _file(path: Path, reward_column: str | None, counts: Counter[str]) -> list[R
     return records
 
 
+def _unit(path: Path, count: int) -> str:
+    """Say whether a file's rows are its lines, for messages."""
+    if path.suffix not in {".jsonl", ".ndjson"}:
+        return "row"
+    with path.open("rb") as file:
+        return "line" if sum(1 for _ in file) == count else "row"
+
+
 def _records(
     row: Mapping[str, Any], place: str, path: Path, reward_column: str | None
 ) -> Iterator[Record | None]:
     """Give the rollouts of a plain row; None for each that has no completion."""
     texts = _first(row, _TEXTS)
     prompts = tuple(t for name in PROMPTS if (t := _prompt(row.get(name))) is not None)
-    ids = {name: str(row[name]) for name in IDS if isinstance(row.get(name), str | int)}
+    ids = {name: text for name in IDS if (text := _id(row.get(name))) is not None}
     told = row.get("token_ids") is not None
     known = [name for name in _TEXTS if name in row]
     if not (known or told) or not (prompts or ids or row.get("prompt_ids")):
@@ -159,6 +176,8 @@ def _records(
     rewards = _reward_value(row, reward_column, place)
     if several and rewards is None:
         rewards = [None] * len(texts)
+    if several and len(texts) == 1 and not isinstance(rewards, list):
+        rewards = [rewards]
     if several and not isinstance(rewards, list):
         raise LearnAlignError(
             f"{place}: {len(texts)} completions and the one reward {rewards!r}",
@@ -195,6 +214,13 @@ def _records(
 
 def _first(row: Mapping[str, Any], names: Iterable[str]) -> Any:
     return next((row[name] for name in names if row.get(name) is not None), None)
+
+
+def _id(content: Any) -> str | None:
+    """Give an id as text; a column with gaps makes 7 a 7.0."""
+    if isinstance(content, float) and content.is_integer():
+        content = int(content)
+    return str(content) if isinstance(content, str | int) else None
 
 
 def _prompt(content: Any) -> str | None:

@@ -23,10 +23,13 @@ def completion_of(content: Any, place: str) -> str | None:
     if isinstance(content, int | float) and not isinstance(content, bool):
         return str(content)
     if isinstance(content, str | Mapping) or is_message_list(content):
-        return text_of(content)
+        text = text_of(content)
+        if text is None or text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text):
+            return text
+        content = text[:80]  # no tokenizer takes half a character
     raise LearnAlignError(
         f"{place}: the completion is {content!r}",
-        expected="text, a chat message, or a list of them",
+        expected="text of whole characters, a chat message, or a list of them",
         do="correct the row",
     )
 
