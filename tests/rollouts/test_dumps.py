@@ -43,13 +43,13 @@ class Written:
             for text in SAID
         ]
 
-    def verl(self, folder: Path, step: int = 4) -> Path:
-        path = folder / "rollout_data" / f"{step}.jsonl"
+    def verl(self, folder: Path, number: int = 4, **more: int) -> Path:
+        path = folder / "rollout_data" / f"{number}.jsonl"
         bare = self.tokenizer.decode(self.prompt_ids, skip_special_tokens=True)
         self._lines(
             path,
             [
-                {"input": bare, "output": text, "gts": "24", "score": r, "acc": r, "step": step}
+                {"input": bare, "output": text, "gts": "24", "score": r, "acc": r, **more}
                 for text, r in zip(SAID, (1.0, 0.0), strict=True)
             ],
         )
@@ -192,7 +192,7 @@ def test_a_trainers_dump(tmp_path: Path, tokenizer: Any, pool: pa.Table, trainer
 def test_each_step_of_a_training_is_a_file(tmp_path: Path, tokenizer: Any, pool: pa.Table) -> None:
     written = Written(tokenizer, pool)
     for step in (2, 10, 9):
-        folder = written.verl(tmp_path, step)
+        folder = written.verl(tmp_path, step, **({"step": step} if step > 2 else {}))
     engine = RecordedEngine(RolloutConfig(recorded=(folder,)), tokenizer)
     assert engine.sample(pool).num_rows == 2
     assert {record.step for group in engine.files for record in group} == {2, 9, 10}

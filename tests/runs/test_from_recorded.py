@@ -14,9 +14,11 @@ import torch
 
 import learnalign
 from helpers.digits import OPTIONS, digits_data, digits_model
+from learnalign import load_config
 from learnalign.config import ModelConfig
 from learnalign.errors import LearnAlignError
 from learnalign.models import load_model, load_tokenizer
+from learnalign.runs.handover import hand_over
 
 #: Completions of four problems; two of each group are the gold.
 QUESTIONS = {"a": "4", "b": "6", "c": "9", "d": "12"}
@@ -254,3 +256,27 @@ def test_what_trl_itself_leaves_behind(tmp_path: Path) -> None:
     found = Counter((f"{r['problem_id']}=", r["completion"], r["recorded_reward"]) for r in rows)
     assert found == last
     assert any("are of earlier steps" in text for text in done.summary["warnings"])
+
+
+def test_a_recipes_reward_may_be_another_than_was_selected_by(tmp_path: Path) -> None:
+    """Recorded rewards, and two verifiers in one pool, are more than a recipe can name."""
+    done, _ = _digits(tmp_path, _sums(1, 0, 0))
+    config = load_config(done.path / "config.yaml", overrides={"run.out": done.path})
+    told = hand_over(done.path, config, "trl").warnings
+    assert [text for text in told if "went by recorded rewards" in text]
+    pytest.importorskip("reasoning_gym")
+    data = tmp_path / "mixed.jsonl"
+    rows = [
+        {"id": n, "question": f"{n}+0=", "answer": str(n)}
+        | ({"metadata": {"source_dataset": "chain_sum"}} if n < 3 else {})
+        for n in range(5)
+    ]
+    data.write_text("\n".join(map(json.dumps, rows)))
+    options = OPTIONS | {"verifier.kind": "auto", "selection.method": "learnability"}
+    done = learnalign.select(
+        str(tmp_path / "model"), str(data), budget=5, out=tmp_path / "mixed", options=options,
+        progress="none",
+    )  # fmt: skip
+    config = load_config(done.path / "config.yaml", overrides={"run.out": done.path})
+    (told,) = [t for t in hand_over(done.path, config, "trl").warnings if "rewards every row" in t]
+    assert "`reasoning_gym`, but 2 of 5 problems were judged by `math`" in told

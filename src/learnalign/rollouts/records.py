@@ -246,8 +246,10 @@ def _step(row: Mapping[str, Any], path: Path) -> int:
         if isinstance(step, int | float) and not isinstance(step, bool) and math.isfinite(step):
             return int(step)
     numbers = re.findall(r"step_?(\d+)", "/".join(path.parts[-4:]))
-    if not numbers and {"task_id", "sample_idx"} <= row.keys() and path.parent.name.isdigit():
-        numbers = [path.parent.name]  # AReaL's folder of a version of the policy
+    if not numbers and {"task_id", "sample_idx"} <= row.keys():  # AReaL: VERSION/TASK.jsonl
+        numbers = re.findall(r"^\d+$", path.parent.name)
+    elif not numbers and {"input", "output"} <= row.keys():  # verl: STEP.jsonl
+        numbers = re.findall(r"^\d+$", path.stem)
     return int(numbers[-1]) if numbers else -1
 
 
