@@ -114,7 +114,15 @@ def test_rows_that_match_nothing(tmp_path: Path, pool: pa.Table, tokenizer: Any)
     rows = _rows(pool, lambda i, p: {"id": 100 + i, "prompt": f"Q: {i}", "step": 2})[::2]
     with pytest.raises(LearnAlignError) as raised:
         _engine(tmp_path, rows, tokenizer).sample(pool)
-    for part in ("0 of 6 rows match", "id '100'", "'Q: 0'", "line 1", "'q0'", QUESTIONS["q0"]):
+    for part in (
+        "0 of 6 rows match",
+        "id '100'",
+        "'Q: 0'",
+        "line 1",
+        "'q0'",
+        QUESTIONS["q0"],
+        "Think it over.",
+    ):
         assert part in str(raised.value)
 
 

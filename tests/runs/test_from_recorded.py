@@ -18,6 +18,7 @@ from learnalign import load_config
 from learnalign.config import ModelConfig
 from learnalign.errors import LearnAlignError
 from learnalign.models import load_model, load_tokenizer
+from learnalign.runs.estimates import estimate_rollouts
 from learnalign.runs.handover import hand_over
 
 #: Completions of four problems; two of each group are the gold.
@@ -197,6 +198,20 @@ def test_rollouts_of_another_pool(tmp_path: Path) -> None:
     rows = [{"id": n, "prompt": f"{n}-{n}=", "completion": "0"} for n in range(4)]
     with pytest.raises(LearnAlignError, match="0 of 4 rows match a problem"):
         _digits(tmp_path, rows)
+
+
+def test_a_dry_run_counts_what_is_recorded(tmp_path: Path) -> None:
+    model, data = digits_model(tmp_path / "model"), digits_data(tmp_path / "sums.jsonl")
+    path = tmp_path / "rollouts.jsonl"
+    rows = [{"prompt": f"0+{b}=", "completion": "1"} for b in range(4) for _ in range(3)]
+    path.write_text("\n".join(map(json.dumps, [*rows, {"prompt": "1+1", "completion": "2"}])))
+    options = OPTIONS | {"rollouts.engine": "recorded", "rollouts.recorded": (path,)}
+    options |= {"model.path": str(model), "data.paths": (str(data),)}
+    work = estimate_rollouts(load_config(overrides=options))
+    assert (work["recorded_rollouts"], work["problems_with_recorded_rollouts"]) == (12, 4)
+    path.write_text('{"prompt": "1+1", "completion": "2"}')
+    with pytest.raises(LearnAlignError, match="0 of 1 rows match"):
+        estimate_rollouts(load_config(overrides=options))
 
 
 def test_a_dump_is_found_in_all_shards(tmp_path: Path) -> None:

@@ -57,6 +57,24 @@ def test_a_selection(models: list[Path], data: Path, tmp_path: Path) -> None:
         assert usual.equals(beyond), stage
 
 
+def test_a_question_that_holds_it_is_set_aside(models: list[Path], tmp_path: Path) -> None:
+    data = tmp_path / "odd.jsonl"
+    rows = [{"id": n, "question": q, "answer": "4"} for n, q in enumerate(["2+2=", "<nowhere>2="])]
+    data.write_text("\n".join(map(json.dumps, rows)))
+    done = learnalign.select(
+        str(models[1]),
+        str(data),
+        budget=1,
+        out=tmp_path / "run",
+        progress="none",
+        options=OPTIONS | {"selection.method": "random"},
+    )
+    (gone,) = done.excluded.to_pylist()
+    assert (gone["problem_id"], gone["reason"]) == ("1", "unknown_token")
+    assert "15 ('<nowhere>') is none of the model's 15" in gone["detail"]
+    assert any("a token that the model does not have" in t for t in done.summary["warnings"])
+
+
 @pytest.mark.parametrize("trainer", ["native", "trl"])
 def test_a_training(models: list[Path], data: Path, tmp_path: Path, trainer: str) -> None:
     if trainer == "trl":

@@ -37,8 +37,8 @@ class Join:
     def _add(self, problem: dict[str, Any]) -> None:
         name, prompt, question = _asked(problem)
         self.names.add(name)
-        self.example = self.example or (name, question)
         bare = self.bare(problem["prompt_ids"], prompt)
+        self.example = self.example or (name, bare)
         for texts, text in zip(self.by_text, (prompt, bare, question), strict=True):
             key = _digest(text)
             texts[key] = None if texts.get(key, name) != name else name
@@ -112,11 +112,11 @@ class Join:
     def _nothing_matches(self, files: list[list[Record]]) -> LearnAlignError:
         records = [record for part in files for record in part]
         first = next(iter(records), None)
-        name, question = self.example or ("none", "none")
+        name, prompt = self.example or ("none", "none")
         seen = "nothing" if first is None else _described(first.ids, first.prompts)
         where = "" if first is None else f" ({first.place})"
         rows = len({record.place for record in records})
-        ours = _described({"problem_id": name}, [question])
+        ours = _described({"problem_id": name}, [prompt])
         return LearnAlignError(
             f"0 of {rows} rows match a problem: the recorded rollouts have {seen}{where}, "
             f"the problems {ours}",
@@ -164,5 +164,10 @@ def _digest(text: str) -> bytes:
 
 def _described(ids: Mapping[str, str], prompts: Iterable[str]) -> str:
     told = [f"{name} {value!r}" for name, value in ids.items()]
-    told += [f"the prompt {text if len(text) < 90 else text[:60] + '...'!r}" for text in prompts]
+    told += [f"the prompt {_short(text.strip())!r}" for text in prompts]
     return ", ".join(told) or "neither ids nor prompts"
+
+
+def _short(text: str) -> str:
+    """Leave out the middle of a long text: prompts begin alike."""
+    return text if len(text) < 160 else f"{text[:50]} ... {text[-100:]}"

@@ -269,6 +269,7 @@ def _exclusion_warnings(excluded: pa.Table) -> list[str]:
         "missing_answer": "rows have no answer",
         "empty_prompt": "rows have no prompt",
         "template_refused": "problems have messages that the chat template refuses",
+        "unknown_token": "problems hold a token that the model does not have",
         "prompt_too_long": "problems are longer than the model's context",
         "too_few_rollouts": "problems have fewer than two recorded rollouts",
     }

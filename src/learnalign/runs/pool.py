@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def make_problems(folder: RunFolder, config: Config, shop: Workshop, progress: Progress) -> None:
     """Read the pool, build each prompt, write the shards of PROBLEMS and the sources' originals."""
-    from learnalign.models import context_length
+    from learnalign.models import context_length, vocabulary_size
     from learnalign.problems.pool import read_pool
     from learnalign.problems.prompts import Prompter, PromptRefused
 
@@ -28,7 +28,7 @@ def make_problems(folder: RunFolder, config: Config, shop: Workshop, progress: P
     pool = read_pool(config.data)
     for index, table in pool.originals.items():
         files.write_table(folder.path / "sources" / f"source-{index:02d}.parquet", table)
-    context = context_length(config.model)
+    context, vocabulary = context_length(config.model), vocabulary_size(config.model)
     kept = []
     refused: PromptRefused | None = None
     with progress.stage("problems", len(pool.problems) + len(pool.excluded)) as advance:
@@ -49,6 +49,11 @@ def make_problems(folder: RunFolder, config: Config, shop: Workshop, progress: P
             if context is not None and len(ids) >= context:
                 detail = f"{len(ids)} tokens; the model sees {context}"
                 _leave_out(pool, problem, "prompt_too_long", detail)
+                continue
+            if vocabulary is not None and max(ids, default=0) >= vocabulary:
+                word = shop.tokenizer.convert_ids_to_tokens(max(ids))
+                detail = f"the token {max(ids)} ({word!r}) is none of the model's {vocabulary}"
+                _leave_out(pool, problem, "unknown_token", detail)
                 continue
             kept.append(problem | {"prompt": prompt, "prompt_ids": ids})
     if not kept and refused is not None:
