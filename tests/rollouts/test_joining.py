@@ -78,6 +78,16 @@ def test_a_whole_prompt(tmp_path: Path, pool: pa.Table, tokenizer: Any, column: 
     assert _whose(engine, pool) == EACH
 
 
+def test_a_prompt_with_its_padding_or_without_its_first_token(
+    tmp_path: Path, pool: pa.Table, tokenizer: Any
+):
+    def keys(number: int, problem: dict[str, Any]) -> dict[str, Any]:
+        ids = [0] * 3 + problem["prompt_ids"] if number % 2 else problem["prompt_ids"][1:]
+        return {"prompt": tokenizer.decode(ids)}
+
+    assert _whose(_engine(tmp_path, _rows(pool, keys), tokenizer), pool) == EACH
+
+
 @pytest.mark.parametrize("unrelated", ["row-{}", "q{}"])
 def test_an_unrelated_id(tmp_path: Path, pool: pa.Table, tokenizer: Any, unrelated: str):
     """A column that counts the rows, even where its values are other problems' ids."""

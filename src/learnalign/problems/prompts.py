@@ -130,16 +130,28 @@ def _check_variables(tokenizer: Any, config: PromptConfig) -> None:
                 expected="one of them",
                 do="write the value into the template",
             )
-        text = tokenizer.chat_template
-        text = text if isinstance(text, str) else json.dumps(text)
-        if name in _DECIDED or re.search(rf"\b{re.escape(name)}\b", text) is None:
-            words = set(re.findall(r"\b[a-z]\w*_\w+\b", text)) - _DECIDED
+        read = _names(tokenizer.chat_template) - _DECIDED
+        if name not in read:
+            near = nearest(name, read)
+            hint = f": {near}" if near.startswith("the nearest") else ""
             raise LearnAlignError(
                 f"got prompt.chat_template_kwargs.{name}, which is no variable of the model's chat "
                 "template",
-                expected=f"one that it has: {nearest(name, words)}",
+                expected=f"a variable that the template reads{hint}",
                 do="correct the name, or leave it out",
             )
+
+
+def _names(template: str | dict[str, str]) -> set[str]:
+    """Find the names in a chat template's code; a model may have several templates.
+
+    Example:
+        >>> sorted(_names("so {{ a.b }} {% if c == 'd e' %}{{ f }}{% endif %} g"))
+        ['a', 'c', 'endif', 'f', 'if']
+    """
+    texts = [template] if isinstance(template, str) else template.values()
+    code = " ".join(part for text in texts for part in re.findall(r"\{[%{].*?[%}]\}", text, re.S))
+    return set(re.findall(r"(?<![\w.])[A-Za-z_]\w*", re.sub(r"'[^']*'|\"[^\"]*\"", "", code)))
 
 
 def _text_or_file(template: str | None) -> str | None:

@@ -29,6 +29,7 @@ class Join:
         self.names: set[str] = set()
         self.by_text: list[dict[bytes, str | None]] = [{}, {}, {}]
         self.example: tuple[str, str] | None = None
+        self._found: dict[tuple[Any, Any], str | None] = {}
         for table in pool:
             known = ["problem_id", "prompt", "prompt_ids", "messages"]
             for problem in table.select(known).to_pylist():
@@ -51,9 +52,18 @@ class Join:
 
     def by_prompt(self, record: Record) -> str | None:
         """Find a record's problem by what the model was asked."""
-        texts = list(record.prompts)
-        if record.prompt_ids is not None:
-            texts.append(self.bare(record.prompt_ids, ""))
+        asked = (record.prompts, record.prompt_ids)
+        if asked not in self._found:
+            texts = list(record.prompts)
+            if record.prompt_ids is not None:
+                texts.append(self.bare(record.prompt_ids, ""))
+            # Padding, or a begin token, may be written down too.
+            self._found[asked] = self._by_text(texts) or self._by_text(
+                [self.bare(None, text) for text in record.prompts]
+            )
+        return self._found[asked]
+
+    def _by_text(self, texts: list[str]) -> str | None:
         keys = [_digest(text) for text in texts]
         found = (known[key] for known in self.by_text for key in keys if key in known)
         return next((name for name in found if name is not None), None)
