@@ -221,7 +221,8 @@ def test_the_turns_end_follows_a_text(tmp_path: Path, base: Any) -> None:
 def test_a_text_without_any_end(tmp_path: Path, base: Any) -> None:
     base.chat_template, base.eos_token = None, None
     assert _last(tmp_path, base, "so 4") == []
-    assert _last(tmp_path, base, "so 4", endings=Endings(base, others=[2])) == ["<|im_end|>"]
+    others = [2, 10**6]  # a generation config may name what the tokenizer does not know
+    assert _last(tmp_path, base, "so 4", endings=Endings(base, others=others)) == ["<|im_end|>"]
 
 
 @pytest.mark.parametrize(

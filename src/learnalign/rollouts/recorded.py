@@ -117,10 +117,10 @@ class RecordedEngine(Engine):
             cut = len(ids) >= self.config.max_tokens and ids[-1] not in self.endings.all
             finish = "length" if cut else "stop"
         self._check(ids, record.place)
+        if text is None:
+            text = self.tokenizer.decode(ids, skip_special_tokens=True)
         return {
-            "completion": self.tokenizer.decode(ids, skip_special_tokens=True)
-            if text is None
-            else text,
+            "completion": text,
             "token_ids": ids,
             "logprobs": record.logprobs,
             "finish_reason": finish,
@@ -136,7 +136,7 @@ class RecordedEngine(Engine):
             end = self.endings.after(prompt_ids)
         for token in self.endings.all:  # the text may have been written down with its end
             word = self.tokenizer.convert_ids_to_tokens(token)
-            if text.rstrip().endswith(word):
+            if word and text.rstrip().endswith(word):
                 text, end, finish = text.rstrip().removesuffix(word), token, "stop"
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         if len(ids) >= self.config.max_tokens:
