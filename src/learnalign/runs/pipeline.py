@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError
 from learnalign.rollouts.answers import warnings
+from learnalign.rollouts.joining import warnings as recorded_warnings
 from learnalign.runs import rounds, stages
 from learnalign.runs.config_files import load_config, write_config
 from learnalign.runs.fingerprints import reference_model, stage_options
@@ -208,7 +209,8 @@ def score(folder: RunFolder, config: Config) -> Selection:
     excluded = folder.excluded()
     summary = ranking.summary | {"num_excluded": excluded.num_rows}
     summary["spending"] = rounds.spending(folder)
-    said = [*warnings(rounds.counts(folder)), *_exclusion_warnings(excluded)]
+    counts = rounds.counts(folder)
+    said = [*warnings(counts), *recorded_warnings(counts), *_exclusion_warnings(excluded)]
     said += _other_golds(folder, config)
     summary["warnings"] = [*summary["warnings"], *said]
     folder.write_table("scores.parquet", ranking.scores)
@@ -294,6 +296,8 @@ def _exclusion_warnings(excluded: pa.Table) -> list[str]:
         "conflicting_answer": "problems stood in the data a second time with another answer",
         "missing_answer": "rows have no answer",
         "empty_prompt": "rows have no prompt",
+        "template_refused": "problems have messages that the chat template refuses",
+        "unknown_token": "problems hold a token that the model does not have",
         "prompt_too_long": "problems are longer than the model's context",
         "too_few_rollouts": "problems have fewer than two recorded rollouts",
     }

@@ -12,12 +12,14 @@ import pyarrow.compute as pc
 from learnalign.config import Config, ModelConfig
 from learnalign.rollouts.engine import Engine
 from learnalign.runs.fingerprints import reference_model
+from learnalign.runs.folder import RunFolder
 from learnalign.verifying.verifier import Verifier, open_verifier
 
 if TYPE_CHECKING:
     from learnalign.features.engine import FeatureEngine
     from learnalign.gradients.engine import GradientEngine
     from learnalign.gradients.logprobs import LogProbs
+    from learnalign.rollouts.endings import Endings
 
 #: Problems that a function of the user's is tried on.
 _TRIED = 8
@@ -134,9 +136,7 @@ class Workshop:
     def _engine(self) -> Engine:
         config = self.config
         if config.rollouts.engine == "recorded":
-            from learnalign.rollouts.recorded import RecordedEngine
-
-            return RecordedEngine(config.rollouts, self.tokenizer)
+            return self._recorded_engine()
         engine = self._sampling_engine()
         if config.rollouts.reuse is None:
             return engine
@@ -144,6 +144,27 @@ class Workshop:
         from learnalign.runs.histories import reused_groups
 
         return ReusedEngine(reused_groups(config.rollouts), engine)
+
+    def _recorded_engine(self) -> Engine:
+        from learnalign.models import vocabulary_size
+        from learnalign.rollouts.recorded import RecordedEngine
+
+        folder = RunFolder(self.config.run.out)
+        return RecordedEngine(
+            self.config.rollouts,
+            self.tokenizer,
+            pool=lambda: folder.shards("problems"),
+            endings=self._endings(),
+            vocabulary=vocabulary_size(self.config.model),
+        )
+
+    def _endings(self) -> "Endings":
+        """Say what ends a response to this run's prompts."""
+        from learnalign.models import end_ids
+        from learnalign.rollouts.endings import Endings
+
+        chat = self.config.prompt.template is None
+        return Endings(self.tokenizer, chat=chat, others=end_ids(self.config.model))
 
     def _sampling_engine(self) -> Engine:
         config = self.config
@@ -182,6 +203,8 @@ class Workshop:
             context=context_length(config.model),
             journal=config.run.out / "requests",
             asked=asked,
+            endings=self._endings(),
+            template_kwargs=config.prompt.chat_template_kwargs,
         )
 
     def _gradient_engine(self) -> "GradientEngine":
@@ -212,4 +235,5 @@ class Workshop:
             self.tokenizer,
             ratings=self.config.features.ratings,
             token_budget=self.config.gradients.token_budget,
+            template_kwargs=self.config.prompt.chat_template_kwargs,
         )

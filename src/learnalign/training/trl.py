@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def train(
         reward_funcs=bridge.reward,
         args=trl.GRPOConfig(**grpo_options(config, order.shape[1], folder)),
         train_dataset=datasets.Dataset.from_dict(rows.to_pydict()),
-        processing_class=engine.tokenizer,
+        processing_class=_padding(engine.tokenizer, model),
         callbacks=[_recorder(bridge, history, save, progress)],
         **({"rollout_func": bridge.sample} if config.training.sampling == "learnalign" else {}),
     )
@@ -156,6 +157,17 @@ def grpo_options(config: Config, per_step: int, folder: Path) -> dict[str, Any]:
         "gradient_checkpointing": False,
         **training.trl,
     }
+
+
+def _padding(tokenizer: Any, model: Any) -> Any:
+    """Give a tokenizer that pads with a token of the model: TRL puts it into the model's input."""
+    known = model.get_input_embeddings().num_embeddings
+    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id < known:
+        return tokenizer
+    ends = [token for token in [tokenizer.eos_token_id, 0] if token is not None and token < known]
+    padding = deepcopy(tokenizer)
+    padding.pad_token = padding.convert_ids_to_tokens(ends[0])
+    return padding
 
 
 class _Bridge:

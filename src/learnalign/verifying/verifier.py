@@ -1,6 +1,7 @@
 """Verdicts of a shard: which verifier judges which problem, over a few worker processes."""
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -151,7 +152,10 @@ class Verifier:
         left = []
         for rollout in rollouts:
             reward = rollout["recorded_reward"]
-            if self.kind == "auto" and reward is not None:
+            if self.kind == "auto" and reward is not None and not math.isfinite(reward):
+                detail = f"the recorded reward is {reward}"
+                rows.append(_row(rollout) | {"verdict": "error", "detail": detail})
+            elif self.kind == "auto" and reward is not None:
                 verdict = "correct" if reward > 0.5 else "wrong"
                 rows.append(_row(rollout) | {"verdict": verdict, "reward": reward})
             else:
