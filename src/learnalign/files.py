@@ -3,10 +3,9 @@
 import errno
 import hashlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +29,10 @@ class Written(NamedTuple):
     sha256: str
 
 
+class DamagedFile(OSError):
+    """A file is not what was written, or cannot be read as what it should be; says why."""
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to; it becomes ``path`` when the block ends without an error.
@@ -50,15 +53,14 @@ def atomic(path: Path) -> Iterator[Path]:
         with _put(path) as temporary:
             yield temporary
         return
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    temporary = temporary_name(path)
     with explained(path):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             yield temporary
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
+            sync(temporary)
             temporary.replace(path)
-            _sync_folder(path.parent)
+            sync(path.parent)
         finally:
             # Nothing is there once it has been renamed, nor where the folder is none.
             if temporary.parent.is_dir():
@@ -85,6 +87,33 @@ def explained(path: Path) -> Iterator[None]:
                 do="choose another folder with --out, or change its permissions",
             ) from error
         raise
+
+
+def temporary_name(path: Path) -> Path:
+    """Name what stands in for a file or folder of this machine until it is whole.
+
+    The process is part of the name: what a dead one left behind can be told (`folders`).
+    """
+    return path.parent / f".{path.name}.{os.getpid()}.tmp"
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, so that they last through a power cut."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Have the disk take a file, or what was renamed in a folder (where the system can)."""
+    if path.is_dir() and os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -115,23 +144,48 @@ def write_table(path: Path, table: pa.Table) -> Written:
         return Written(temporary.stat().st_size, sha256(temporary))
 
 
-def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a Parquet file, or some of its columns."""
-    with _here(path) as file:
-        return pq.read_table(file, columns=None if columns is None else list(columns))
+def read_table(
+    path: Path, columns: Sequence[str] | None = None, *, expected: str | None = None
+) -> pa.Table:
+    """Read a Parquet file, or some of its columns.
+
+    Args:
+        path: The file.
+        columns: Their names; None for all.
+        expected: SHA-256 that the file must have; None reads it as it is.
+
+    Raises:
+        DamagedFile: if the file has another hash, or is no whole Parquet file.
+    """
+    with _parsed(), _here(path) as here:
+        _compare(here, expected)
+        return pq.read_table(here, columns=None if columns is None else list(columns))
 
 
-def read_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def read_batches(
+    path: Path, columns: Sequence[str], *, expected: str | None = None
+) -> Iterator[pa.RecordBatch]:
     """Read columns of a Parquet file from its beginning, a bounded piece at a time.
+
+    Args:
+        path: The file.
+        columns: Their names.
+        expected: See `read_table`.
 
     Yields:
         Batches in order, whose raw numbers take 16 MiB at most (or are one row's).
+
+    Raises:
+        DamagedFile: as `read_table`.
     """
     # Not pre-buffered: that would keep each row group whole until its last batch is gone.
-    with (
-        _here(path) as here,
-        pq.ParquetFile(here, pre_buffer=False, buffer_size=_READ_BYTES) as file,
-    ):
+    with _parsed(), _here(path) as here:
+        _compare(here, expected)
+        yield from _batches(here, columns)
+
+
+def _batches(here: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(here, pre_buffer=False, buffer_size=_READ_BYTES) as file:
         raw = _raw(file.schema_arrow)
         width = sum(raw.get(name, 0) for name in columns)
         rows = max(1, _BATCH_BYTES // max(width, 256))
@@ -177,23 +231,6 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def remove_tree(path: Path) -> None:
-    """Delete a folder and all that is in it, if there is one."""
-    if not is_remote(path):
-        shutil.rmtree(path, ignore_errors=True)
-        return
-    store: Any = path
-    with reached(path), suppress(FileNotFoundError):
-        store.fs.rm(store.path, recursive=True)
-
-
-def remove_matching(folder: Path, pattern: str) -> None:
-    """Delete the files of a folder whose names match."""
-    with reached(folder):
-        for path in list(folder.glob(pattern)):
-            path.unlink()
-
-
 @contextmanager
 def _put(path: Path) -> Iterator[Path]:
     """Give a file of this machine; it is put into the store in one piece when the block ends."""
@@ -220,15 +257,24 @@ def _here(path: Path) -> Iterator[Path]:
         yield here
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power cut (where the system can sync a folder)."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
+def _compare(here: Path, expected: str | None) -> None:
+    if expected is not None and sha256(here) != expected:
+        raise DamagedFile("its contents are not those that were written")
+
+
+@contextmanager
+def _parsed() -> Iterator[None]:
+    """Turn what pyarrow says of a file that is not whole into one kind of error."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        yield
+    except (LearnAlignError, MemoryError):
+        raise
+    except (pa.ArrowException, ValueError, OverflowError, OSError) as error:
+        # An error of the system's has a number; pyarrow's own OSErrors have none.
+        if isinstance(error, DamagedFile) or getattr(error, "errno", None):
+            raise
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DamagedFile(f"it cannot be read: {reason}") from error
 
 
 def _raw(schema: pa.Schema) -> dict[str, int]:

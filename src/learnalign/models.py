@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils import logging
 
 from learnalign.config import ModelConfig
@@ -95,14 +95,30 @@ def load_trainable(
 
 def context_length(config: ModelConfig) -> int | None:
     """Read how many tokens the model can see; None if it does not say."""
-    _check_folder(config.path)
-    try:
-        values = AutoConfig.from_pretrained(config.path, **_options(config)).get_text_config()
-    except (OSError, ValueError, KeyError) as error:
-        raise _unloadable(config.path, "configuration", error) from error
+    values = _configuration(config)
     names = ("max_position_embeddings", "n_positions")
     lengths = [int(getattr(values, name, None) or 0) for name in names]
     return max(lengths) or None
+
+
+def vocabulary_size(config: ModelConfig) -> int | None:
+    """Read how many tokens the model's embeddings hold; None if it does not say.
+
+    An adapter may have grown them, and then nobody says.
+    """
+    if config.adapter is not None:
+        return None
+    return getattr(_configuration(config), "vocab_size", None)
+
+
+def end_ids(config: ModelConfig) -> list[int]:
+    """Read the end tokens that the model's generation config names."""
+    try:
+        values = GenerationConfig.from_pretrained(config.path, revision=config.revision or "main")
+    except (OSError, ValueError):
+        return []  # it has none
+    named = values.eos_token_id
+    return [] if named is None else [named] if isinstance(named, int) else list(named)
 
 
 def num_parameters(config: ModelConfig) -> int:
@@ -159,6 +175,15 @@ def _quick_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16 in hardware."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def _configuration(config: ModelConfig) -> Any:
+    """Read the configuration of a model's text part."""
+    _check_folder(config.path)
+    try:
+        return AutoConfig.from_pretrained(config.path, **_options(config)).get_text_config()
+    except (OSError, ValueError, KeyError) as error:
+        raise _unloadable(config.path, "configuration", error) from error
 
 
 def _options(config: ModelConfig) -> dict[str, Any]:

@@ -59,7 +59,8 @@ VERDICTS = pa.schema(
     ]
 )
 
-#: correct: reward above 0.5, or the verifier said so. unparsed_answer and timed_out have reward 0;
+#: correct: reward above 0.5, or the verifier said so. unparsed_answer and timed_out have reward 0
+#: (none where a function of the user's was too slow for a group: nobody knows for which of it);
 #: unparsed_gold takes the whole problem out; error (the verifier itself failed) has no reward and
 #: its rollout does not count.
 VERDICT_KINDS = ("correct", "wrong", "unparsed_answer", "unparsed_gold", "timed_out", "error")

@@ -8,26 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from learnalign.cli.main import main
+from helpers.command_line import call
+from helpers.sums_run import PREFIX
 
 PROGRAM = Path(sys.executable).parent / "learnalign"
-PREFIX = "{{ row.metadata.expression }} ="
-
-
-def _call(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(PROGRAM), *arguments], capture_output=True, text=True, cwd=cwd, timeout=250
-    )
 
 
 @pytest.fixture(scope="module")
-def run(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(sums: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("cli") / "run"
     data = "reasoning-gym:chain_sum?size=10&seed=1&max_terms=2&max_digits=1"
     flags = ["--budget", "4", "--num-rollouts", "4", "--max-tokens", "5", "--stop", "\n"]
     flags += ["--verifier", "number", "--assistant-prefix", PREFIX, "--sketch-size", "128"]
     flags += ["--set", "gradients.num_resampled=2", "--out", str(out), "--num-bootstrap", "20"]
-    done = _call("select", str(smollm2), data, *flags)
+    done = call("select", str(sums), data, *flags)
     assert done.returncode == 0, done.stderr
     assert "4 of" in done.stdout
     assert "report.html" in done.stdout
@@ -41,24 +35,33 @@ VERBS = (
 
 
 @pytest.mark.parametrize("verb", ["", *VERBS])
-def test_help_is_quick_and_teaches(verb: str) -> None:
-    texts, seconds = [], []
+def test_help_teaches(verb: str) -> None:
+    text = call(*([verb] if verb else []), "--help").stdout
+    assert "Usage: " in text
+    assert all(name in text for name in VERBS if not verb)
+    assert verb != "select" or "learnability" in text
+
+
+@pytest.mark.parametrize("verb", ["", "select"])
+def test_help_is_quick(verb: str) -> None:
+    seconds = []
     for _ in range(3):
         # Processor time: on a machine with nothing else to do the clock shows the same.
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        texts.append(_call(*([verb] if verb else []), "--help").stdout)
+        subprocess.run([PROGRAM, *([verb] if verb else []), "--help"], check=True, stdout=-3)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(seconds) < 0.5
-    assert "Usage: learnalign" in texts[0]
-    assert all(name in texts[0] for name in VERBS if not verb)
-    assert verb != "select" or "learnability" in texts[0]
 
 
-def test_heavy_packages_stay_out_of_the_import() -> None:
-    script = "import sys, learnalign, learnalign.cli.select; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+def test_heavy_packages_stay_out_of_every_verbs_help() -> None:
+    script = "import importlib, sys, learnalign\n"
+    script += f"for verb in {VERBS}: importlib.import_module(f'learnalign.cli.{{verb}}')\n"
+    done = subprocess.run(
+        [sys.executable, "-c", script + "print(*sys.modules)"], capture_output=True, text=True
+    )
     loaded = set(done.stdout.split())
+    assert {f"learnalign.cli.{verb}" for verb in VERBS} <= loaded, done.stderr
     assert not loaded & {"torch", "transformers", "datasets", "plotly", "scipy", "math_verify"}
 
 
@@ -98,12 +101,7 @@ def test_heavy_packages_stay_out_of_the_import() -> None:
     ],
 )
 def test_users_errors_end_with_2(
-    arguments: tuple[str, ...],
-    message: str,
-    smollm2: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...], message: str, smollm2: Path, tmp_path: Path
 ) -> None:
     row = '{"id": 7, "question": "1+1?", "answer": "2"}\n'
     (tmp_path / "pool.jsonl").write_text(row)
@@ -113,37 +111,33 @@ def test_users_errors_end_with_2(
     (tmp_path / "empty.jsonl").write_text("")
     (tmp_path / "blank.jsonl").write_text(row.replace("1+1?", " "))
     known = {"MODEL": str(smollm2), "DATA": "pool.jsonl"}
-    # In this process: what the program's own start adds is seen by the tests around this one.
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["learnalign", *(known.get(a, a) for a in arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    told = capfd.readouterr().err
-    assert ended.value.code == 2, told
-    assert any(part in told for part in message.split("|")), told
-    assert "Traceback" not in told
+    # In this process: what the program's own start adds is seen by the tests of faults.
+    done = call(*(known.get(a, a) for a in arguments), cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert any(part in done.stderr for part in message.split("|")), done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_model_folder_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "pool.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
-    done = _call("select", str(tmp_path), "pool.jsonl", cwd=tmp_path)
+    done = call("select", str(tmp_path), "pool.jsonl", cwd=tmp_path)
     assert (done.returncode, "is no model: it holds pool.jsonl" in done.stderr) == (2, True)
 
 
 def test_unknown_option_in_the_config_file(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("rollouts: {num_rolouts: 4}\n")
-    done = _call("select", "--config", "c.yaml", cwd=tmp_path)
+    done = call("select", "--config", "c.yaml", cwd=tmp_path)
     assert (done.returncode, "nearest is 'num_rollouts'" in done.stderr) == (2, True)
 
 
 def test_dry_run_does_no_work(smollm2: Path, tmp_path: Path) -> None:
     data = "reasoning-gym:chain_sum?size=10&seed=1"
     arguments = ["select", str(smollm2), data, "--budget", "3", "--out", str(tmp_path / "x")]
-    done = _call(*arguments, "--dry-run")
+    done = call(*arguments, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "num_rollouts: 8" in done.stdout
     assert "rollouts: 80" in done.stdout
-    work = json.loads(_call(*arguments, "--dry-run", "--json").stdout)["work"]
+    work = json.loads(call(*arguments, "--dry-run", "--json").stdout)["work"]
     assert work["problems"] == 10
     assert work["parameters"] == 134_515_008
     assert work["gradient_minutes_at_most"] > 0
@@ -152,22 +146,20 @@ def test_dry_run_does_no_work(smollm2: Path, tmp_path: Path) -> None:
 
 def test_prompt_prints_what_the_model_sees(smollm2: Path) -> None:
     data = "reasoning-gym:chain_sum?size=3&seed=1"
-    done = _call(
-        "prompt", str(smollm2), data, "--assistant-prefix", PREFIX, "--system", "Be brief."
-    )
+    done = call("prompt", str(smollm2), data, "--assistant-prefix", PREFIX, "--system", "Be brief.")
     assert done.stdout.startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n")
     assert "assistant\n4 - 1 - 7 =" in done.stdout
-    plain = json.loads(_call("prompt", str(smollm2), data, "--json", "--index", "1").stdout)
+    plain = json.loads(call("prompt", str(smollm2), data, "--json", "--index", "1").stdout)
     assert plain["answer"] == "6"
 
 
 def test_score_again(run: Path) -> None:
-    done = _call("score", str(run), "--budget", "0.5", "--method", "learnability", "--json")
+    done = call("score", str(run), "--budget", "0.5", "--method", "learnability", "--json")
     summary = json.loads(done.stdout)
     assert summary["method"] == "learnability"
     assert summary["num_selected"] == round(summary["num_problems"] / 2)
     assert json.loads(
-        _call("score", str(run), "--budget", "4", "--method", "learnalign", "--json").stdout
+        call("score", str(run), "--budget", "4", "--method", "learnalign", "--json").stdout
     )
 
 
@@ -175,13 +167,13 @@ def test_compare(run: Path, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
     before = (run / "scores.parquet").read_bytes()
-    unasked = _call("compare", str(run), "--methods", "selectit", "--budget", "3")
+    unasked = call("compare", str(run), "--methods", "selectit", "--budget", "3")
     assert unasked.returncode == 2
     assert "--set features.ratings=true" in unasked.stderr
     methods = "learnalign,learnability,features,ifd,selectit,random"
     flags = ["--methods", methods, "--budget", "0.4", "--out", str(tmp_path)]
     asked = ["--set", "features.ratings=true"]
-    done = _call("compare", str(run), *flags, *asked)
+    done = call("compare", str(run), *flags, *asked)
     assert done.returncode == 0, done.stderr
     assert "What each would train on" in done.stdout
     chosen = {name: (tmp_path / f"{name}.txt").read_text().split() for name in methods.split(",")}
@@ -198,16 +190,16 @@ def test_compare(run: Path, tmp_path: Path) -> None:
         mine = [rates[name] for name in chosen[choice["method"]]]
         assert choice["success_rate"] == pytest.approx(sum(mine) / 4)
         assert choice["with_signal"] == sum(0 < rate < 1 for rate in mine) / 4
-    again = _call("compare", str(run), "--budget", "4", *asked, "--json", "--out", str(tmp_path))
+    again = call("compare", str(run), "--budget", "4", *asked, "--json", "--out", str(tmp_path))
     assert json.loads(again.stdout)["num_problems"] == scores.num_rows
     assert "features" in json.loads((run / "manifest.json").read_text())["stages"]
 
 
 def test_compare_needs_a_budget_and_known_methods(run: Path, tmp_path: Path) -> None:
-    wrong = _call("compare", str(run), "--methods", "learnalin", "--budget", "3")
+    wrong = call("compare", str(run), "--methods", "learnalin", "--budget", "3")
     assert wrong.returncode == 2
     assert "the nearest is 'learnalign'" in wrong.stderr
-    lacking = _call("compare", str(run), "--methods", "limr", "--budget", "3")
+    lacking = call("compare", str(run), "--methods", "limr", "--budget", "3")
     assert lacking.returncode == 2
     assert "--history TRAINING" in lacking.stderr
 
@@ -216,21 +208,21 @@ def test_inspect_and_report(run: Path) -> None:
     import pyarrow.parquet as pq
 
     first = pq.read_table(run / "scores.parquet")["problem_id"][0].as_py()
-    known = json.loads(_call("inspect", str(run), first, "--json").stdout)
+    known = json.loads(call("inspect", str(run), first, "--json").stdout)
     assert len(known["rollouts"]) == 4
     assert known["scores"]["rank"] == 1
     assert known["gradient"]["status"] == "ok"
-    assert "rank: 1" in _call("inspect", str(run), first).stdout
-    done = _call("inspect", str(run), first[:-1] + "_")
+    assert "rank: 1" in call("inspect", str(run), first).stdout
+    done = call("inspect", str(run), first[:-1] + "_")
     assert (done.returncode, f"'{first}'" in done.stderr) == (2, True)
     (run / "report.html").unlink()
-    assert _call("report", str(run)).returncode == 0
+    assert call("report", str(run)).returncode == 0
     assert first in (run / "report.html").read_text()
 
 
 @pytest.mark.parametrize("kind", ["trl", "verl", "jsonl", "parquet", "ids"])
 def test_export(run: Path, kind: str) -> None:
-    done = _call("export", str(run), "--as", kind, "--batch-size", "3", "--json")
+    done = call("export", str(run), "--as", kind, "--batch-size", "3", "--json")
     assert done.returncode == 0, done.stderr
     plain = json.loads(done.stdout)
     recipe = [kind] if kind in ("trl", "verl") else []
@@ -247,22 +239,22 @@ def test_export(run: Path, kind: str) -> None:
 
 
 def test_export_of_prompts_that_messages_cannot_hold(run: Path) -> None:
-    done = _call("export", str(run), "--as", "trl", "--prompts", "scored")
+    done = call("export", str(run), "--as", "trl", "--prompts", "scored")
     assert (done.returncode, "scored with --assistant-prefix" in done.stderr) == (2, True)
-    done = _call("export", str(run), "--as", "trl", "--prompts", "mine")
+    done = call("export", str(run), "--as", "trl", "--prompts", "mine")
     assert (done.returncode, "got --prompts mine" in done.stderr) == (2, True)
 
 
-def test_rollout_then_gradients_then_score(smollm2: Path, tmp_path: Path) -> None:
+def test_rollout_then_gradients_then_score(sums: Path, tmp_path: Path) -> None:
     out = tmp_path / "steps"
     flags = ["--num-rollouts", "4", "--max-tokens", "5", "--stop", "\n", "--verifier", "number"]
     flags += ["--assistant-prefix", PREFIX, "--out", str(out), "--json"]
     data = "reasoning-gym:chain_sum?size=6&seed=1&max_terms=2&max_digits=1"
-    counts = json.loads(_call("rollout", str(smollm2), data, *flags).stdout)
+    counts = json.loads(call("rollout", str(sums), data, *flags).stdout)
     assert counts["problems"] + counts["excluded"] == 6
-    done = _call("score", str(out), "--budget", "2")
+    done = call("score", str(out), "--budget", "2")
     assert (done.returncode, "gradients" in done.stderr) == (2, True)
-    assert _call("score", str(out), "--budget", "2", "--method", "learnability").returncode == 0
-    done = _call("gradients", str(out), "--sketch-size", "64")
+    assert call("score", str(out), "--budget", "2", "--method", "learnability").returncode == 0
+    done = call("gradients", str(out), "--sketch-size", "64")
     assert done.returncode == 0, done.stderr
-    assert _call("score", str(out), "--budget", "2", "--method", "learnalign").returncode == 0
+    assert call("score", str(out), "--budget", "2", "--method", "learnalign").returncode == 0

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from helpers.processes import heed_signals
 from learnalign.runs.folder import RunFolder
 
 PROGRAM = [sys.executable, "-c", "from learnalign.cli.main import main; main()"]
@@ -119,7 +120,11 @@ def test_the_second_of_two_processes_is_told(smollm2: Path, tmp_path: Path) -> N
 def test_ctrl_c_ends_with_130_and_goes_on(undisturbed: Path, smollm2: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     process = subprocess.Popen(
-        _command(smollm2, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        _command(smollm2, out),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_signals,
     )
     while process.poll() is None and not list(out.glob("rollouts/*.parquet")):
         time.sleep(0.005)
@@ -153,6 +158,6 @@ main.main()
 
 
 def test_ctrl_c_that_compiled_code_made_another_error_of(tmp_path: Path) -> None:
-    done = _call([sys.executable, "-c", SWALLOWED])
+    done = _call([sys.executable, "-c", SWALLOWED], preexec_fn=heed_signals)
     assert done.returncode == 130, done.stderr
     assert done.stderr == "stopped; the same command goes on where it was\n"

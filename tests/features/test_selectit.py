@@ -137,6 +137,9 @@ def test_a_text_is_wrapped_as_the_model_expects_it():
     plain.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<model>"
     text = rating_text(plain, "How good?", "1 + 1", "2")
     assert text == "<user>How good?\n\nProblem:\n1 + 1\n\nAnswer:\n2<model>"
+    plain.chat_template += "{% if not thinking %}</think>{% endif %}"
+    text = rating_text(plain, "How good?", "1 + 1", "2", {"thinking": False})
+    assert text.endswith("2<model></think>")
 
 
 def test_a_plain_text_begins_as_the_tokenizer_begins_texts():

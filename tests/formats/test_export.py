@@ -198,7 +198,7 @@ def test_trl_reads_the_export_as_conversations(run, tmp_path):
 
 def test_trl_keeps_the_users_prompt_and_says_if_it_was_not_scored(run):
     chat = [{"role": "user", "content": "q"}]
-    same = [problem(0, {"prompt": chat, "solution": "s"}, messages=chat)]
+    same = [problem(0, {"prompt": chat, "solution": "s"}, messages=chat, answer="s")]
     done, out = run("trl", same, selected=(0,), control=False)
     assert mine(json.loads((out / "selected.jsonl").read_text())) == {
         "prompt": chat,
@@ -292,7 +292,13 @@ def test_dapo_round_trip(run, tmp_path):
     places = [17000, 3, 9000, 41, 12]
     rows = table.take(places).to_pylist()
     pool = [
-        problem(i, row, source_row=place, messages=row["prompt"])
+        problem(
+            i,
+            row,
+            source_row=place,
+            messages=row["prompt"],
+            answer=row["reward_model"]["ground_truth"],
+        )
         for i, (row, place) in enumerate(zip(rows, places, strict=True))
     ]
     _, out = run("verl", pool, selected=(3, 0, 4), originals={0: table}, control=False)

@@ -144,3 +144,25 @@ def test_other_formats_have_no_recipe(tmp_path):
     assert (
         write_recipe(tmp_path, "jsonl", CONFIG, reward="math", longest=1, batch_size=None) is None
     )
+
+
+def test_variables_of_the_chat_template_go_along(tmp_path):
+    variables = {"enable_thinking": False, "style": "terse, plain", "depth": 3}
+    config = load_config(
+        overrides={"model.path": "m", "prompt.chat_template_kwargs": variables},
+    )
+    script = verl_recipe(config, tmp_path / "d", reward="math", longest=9, batch_size=4)
+    options = verl_options(script)
+    for name, value in variables.items():
+        # Hydra reads such a value as YAML reads JSON.
+        assert yaml.safe_load(options[f"+data.apply_chat_template_kwargs.{name}"]) == value
+    assert "chat_template" not in verl_recipe(
+        CONFIG, Path("d"), reward="m", longest=9, batch_size=4
+    )
+    grpo = pytest.importorskip("trl.scripts.grpo")
+    path = write_recipe(tmp_path, "trl", config, reward="number", longest=90, batch_size=12)
+    _, training, *_ = grpo.make_parser().parse_args_and_config(
+        ["--config", str(path), "--use_cpu", "true", "--bf16", "false"],
+        fail_with_unknown_args=True,
+    )
+    assert training.chat_template_kwargs == variables

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from learnalign.children import Child
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 FLAGS = (
@@ -60,10 +62,12 @@ def take_screenshot(path: Path, picture: Path, *, width: int = 1280, height: int
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     browser = find_browser()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        return subprocess.run(
-            [browser, *FLAGS, f"--user-data-dir={profile}", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
-        )
+        command = [browser, *FLAGS, f"--user-data-dir={profile}", *arguments]
+        # A browser is many processes; all of them end here, or with the test.
+        child = Child(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            said, errors = child.process.communicate(timeout=120)
+            assert child.process.returncode == 0, errors
+        finally:
+            child.end()
+    return subprocess.CompletedProcess(command, 0, said, errors)

@@ -111,7 +111,10 @@ class FakeServer:
         chat, prompt = "messages" in body, body.get("prompt")
         if chat:
             prompt = self.tokenizer.apply_chat_template(
-                body["messages"], tokenize=False, add_generation_prompt=True
+                body["messages"],
+                tokenize=False,
+                add_generation_prompt=True,
+                **body.get("chat_template_kwargs", {}),
             )
         if isinstance(prompt, str):
             prompt = self.tokenizer(prompt, add_special_tokens=False)["input_ids"]

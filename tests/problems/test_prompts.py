@@ -9,7 +9,7 @@ import pytest
 from learnalign.config import ModelConfig, PromptConfig
 from learnalign.errors import LearnAlignError
 from learnalign.models import load_tokenizer
-from learnalign.problems.prompts import Prompter
+from learnalign.problems.prompts import Prompter, PromptRefused
 
 MESSAGES = [{"role": "user", "content": "What is 6 + 4?"}]
 ROW = json.dumps({"metadata": {"expression": "6 + 4"}})
@@ -91,3 +91,52 @@ def test_own_template_begins_with_the_models_first_token(smollm2: Path) -> None:
         text, ids = Prompter(base, PromptConfig(template=template))(MESSAGES, ROW)
         assert text == base.bos_token + "What is 6 + 4?"
         assert ids.count(base.bos_token_id) == 1
+
+
+#: As Gemma's: no system role, and a user's turn first.
+STRICT = """{% for m in messages %}{% if m.role not in ("user", "assistant") %}{{
+raise_exception("System role not supported") }}{% endif %}<{{ m.role }}>{{ m.content }}</s>
+{% endfor %}{% if add_generation_prompt %}<assistant>{% if enable_thinking is defined and not
+enable_thinking %}<think></think>{% endif %}{% endif %}"""
+
+
+@pytest.fixture
+def strict(smollm2: Path) -> Any:
+    tokenizer = load_tokenizer(ModelConfig(path=str(smollm2)))
+    tokenizer.chat_template = STRICT
+    return tokenizer
+
+
+def test_variables_of_the_chat_template(strict: Any) -> None:
+    plain = Prompter(strict, PromptConfig())(MESSAGES, ROW)[0]
+    quick = PromptConfig(chat_template_kwargs={"enable_thinking": False})
+    assert Prompter(strict, quick)(MESSAGES, ROW)[0] == plain + "<think></think>"
+    long = PromptConfig(chat_template_kwargs={"enable_thinking": True})
+    assert Prompter(strict, long)(MESSAGES, ROW)[0] == plain
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"chat_template_kwargs": {"enable_thinkin": False}}, "(?s)no variable.*enable_thinking"),
+        ({"chat_template_kwargs": {"tokenize": True}}, "tokenize, which is no variable"),
+        (
+            {"chat_template_kwargs": {"enable_thinking": False}, "template": "{{ question }}"},
+            "--template, which takes the place",
+        ),
+    ],
+)
+def test_variables_that_would_change_nothing(
+    strict: Any, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(LearnAlignError, match=message):
+        Prompter(strict, PromptConfig(**options))
+
+
+def test_messages_that_the_template_refuses(strict: Any) -> None:
+    asked = [{"role": "system", "content": "Be brief."}, *MESSAGES]
+    with pytest.raises(PromptRefused, match=r"\(system, user\): System role not supported"):
+        Prompter(strict, PromptConfig())(asked, ROW)
+    strict.chat_template = "{{ messages[0].content + messages[0].nothing }}"
+    with pytest.raises(PromptRefused, match=r"\(user\)"):
+        Prompter(strict, PromptConfig())(MESSAGES, ROW)

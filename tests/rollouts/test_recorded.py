@@ -11,6 +11,8 @@ import pytest
 from learnalign.config import ModelConfig, RolloutConfig
 from learnalign.errors import LearnAlignError
 from learnalign.models import load_tokenizer
+from learnalign.rollouts.endings import Endings, turn_end
+from learnalign.rollouts.joining import warnings
 from learnalign.rollouts.recorded import RecordedEngine
 from learnalign.tables import PROBLEMS
 
@@ -91,6 +93,18 @@ def test_a_rollouts_table_is_read_back(tmp_path: Path, tokenizer: Any) -> None:
         ('{"id": 1', "line 1: broken JSON"),
         ('{"id": "1", "txt": "a"}', "its columns are id, txt"),
         ('{"id": "1", "responses": ["a", "b"], "rewards": [1]}', "2 completions and 1 rewards"),
+        ('{"id": "1", "responses": ["a", "b"], "reward": 0.5}', "2 completions and the one reward"),
+        ('{"id": "1", "completion": ["a"], "reward": [[1, 0]]}', r"line 1: the reward is \[1, 0\]"),
+        ('{"id": "1", "completion": "a", "reward": "good"}', "line 1: the reward is 'good'"),
+        ('{"id": "1", "completion": "a", "reward": {"a": 1, "b": 0}}', "recorded_reward=COLUMN"),
+        ('{"id": "1", "completion": true}', "line 1: the completion is True"),
+        ('{"id": "1", "completion": "a\\ud83d"}', "line 1: the completion is 'a"),
+        ('{"id": "1", "token_ids": [3, -1]}', "line 1: token_ids holds -1"),
+        ('{"id": "1", "token_ids": [3, 4.5]}', "line 1: token_ids holds 4.5"),
+        ('{"id": "1", "token_ids": [3], "logprobs": [0.1, 0.2]}', "1 token_ids and 2 logprobs"),
+        ('{"id": "1", "completion": null}', "no completion, but 1 that are null"),
+        ('\n{"id": "1", "completion": [3], "reward": "x"}', "row 1: the reward is 'x'"),
+        ('{"id": "1", "traces": "none"}', "do not hold what a trainer's dump"),
     ],
 )
 def test_bad_files(tmp_path: Path, text: str, message: str, tokenizer: Any) -> None:
@@ -105,3 +119,125 @@ def test_no_file(tokenizer: Any) -> None:
         RecordedEngine(RolloutConfig(), tokenizer)
     with pytest.raises(LearnAlignError, match="got no file"):
         RecordedEngine(RolloutConfig(recorded=(Path("no.jsonl"),)), tokenizer)
+    with pytest.raises(LearnAlignError, match="a pickle, which runs code"):
+        RecordedEngine(RolloutConfig(recorded=(Path("rollouts.pt"),)), tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("correct", 1.0),
+        ("Incorrect", 0.0),
+        ("0.25", 0.25),
+        ([0.5], 0.5),
+        (True, 1.0),
+        ({"accuracy": 1}, 1.0),
+        ({"score": 0.5, "acc": 1, "pred": "7"}, 0.5),
+        (None, None),
+    ],
+)
+def test_rewards_in_any_form(tmp_path: Path, written: Any, read: Any, tokenizer: Any) -> None:
+    rows = [{"id": "p0", "completion": t, "reward": written} for t in ("a", "b")]
+    table = _engine(tmp_path, rows, tokenizer).sample(_problems())
+    assert table["recorded_reward"].to_pylist() == [read, read]
+
+
+def test_the_reward_that_is_named(tmp_path: Path, tokenizer: Any) -> None:
+    rows = [
+        {"id": "p0", "completion": "a", "reward": 9.0, "rewards": {"answer": 1.0, "form": 0.5}}
+    ] * 2
+    table = _engine(tmp_path, rows, tokenizer, recorded_reward="rewards.form").sample(_problems())
+    assert table["recorded_reward"].to_pylist() == [0.5, 0.5]
+    with pytest.raises(LearnAlignError, match=r"(?s)no column 'rewards.from'.*recorded_reward"):
+        _engine(tmp_path, rows, tokenizer, recorded_reward="rewards.from")
+
+
+def test_completions_that_are_none(tmp_path: Path, tokenizer: Any) -> None:
+    """Null responses are left out with their rewards, and counted; a number is text."""
+    call = {"role": "assistant", "content": None, "tool_calls": [{"name": "search"}]}
+    rows = [
+        {"id": "p0", "responses": ["a", None, 7], "rewards": [1, 0, 0.5]},
+        {"id": "p0", "completion": None, "reward": 1},
+        {"id": "p0", "completion": [call], "reward": 1},
+        {"id": "p0", "completion": [{"role": "assistant", "content": [{"text": "b"}, "c"]}]},
+    ]
+    engine = _engine(tmp_path, rows, tokenizer)
+    table = engine.sample(_problems())
+    assert table["completion"].to_pylist() == ["a", "7", "bc"]
+    assert table["recorded_reward"].to_pylist() == [1.0, 0.5, None]
+    assert warnings(engine.counts) == [
+        "3 recorded completions are null, failed or of several turns, and were left out"
+    ]
+
+
+def test_a_reward_that_is_no_number_is_counted(tmp_path: Path, tokenizer: Any) -> None:
+    rows = [{"id": "p0", "completion": "a", "reward": r} for r in (1.0, float("nan"), "-inf")]
+    engine = _engine(tmp_path, rows, tokenizer)
+    table = engine.sample(_problems())
+    assert table.num_rows == 3
+    assert engine.counts["recorded_nonfinite"] == 2
+    assert "2 of 3 recorded rollouts have a reward that is NaN" in warnings(engine.counts)[0]
+
+
+def test_tokens_of_another_model(tmp_path: Path, tokenizer: Any) -> None:
+    rows = [{"id": "p0", "completion": "a", "token_ids": [5, 60_000]}] * 2
+    with pytest.raises(LearnAlignError, match="line 1: the token 60000 is none of the model's"):
+        _engine(tmp_path, rows, tokenizer).sample(_problems())
+    config = RolloutConfig(recorded=(tmp_path / "rollouts.jsonl",))
+    known = RecordedEngine(config, tokenizer, vocabulary=60_001).sample(_problems())
+    assert known["token_ids"].to_pylist() == [[5, 60_000]] * 2
+
+
+# --- what ends a response
+
+
+@pytest.fixture
+def base(smollm2: Path) -> Any:
+    """A tokenizer whose eos never ends a turn, as many models have it."""
+    found = load_tokenizer(ModelConfig(path=str(smollm2)))
+    found.eos_token = "<|endoftext|>"
+    return found
+
+
+def _last(tmp_path: Path, tokenizer: Any, completion: str, **more: Any) -> list[str]:
+    rows = [{"id": "p0", "completion": completion}] * 2
+    path = tmp_path / "rollouts.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    config = RolloutConfig(recorded=(path,))
+    row = RecordedEngine(config, tokenizer, **more).sample(_problems()).to_pylist()[0]
+    assert row["completion"] == "so 4"
+    return tokenizer.convert_ids_to_tokens(row["token_ids"])[len(tokenizer.tokenize("so 4")) :]
+
+
+def test_the_turns_end_follows_a_text(tmp_path: Path, base: Any) -> None:
+    assert _last(tmp_path, base, "so 4") == ["<|im_end|>"]
+    # Written down with its special tokens: not a second time.
+    assert _last(tmp_path, base, "so 4<|im_end|>\n") == ["<|im_end|>"]
+    assert _last(tmp_path, base, "so 4<|endoftext|>") == ["<|endoftext|>"]
+    # A template of the user's own writes no turns.
+    assert _last(tmp_path, base, "so 4", endings=Endings(base, chat=False)) == ["<|endoftext|>"]
+
+
+def test_a_text_without_any_end(tmp_path: Path, base: Any) -> None:
+    base.chat_template, base.eos_token = None, None
+    assert _last(tmp_path, base, "so 4") == []
+    others = [2, 10**6]  # a generation config may name what the tokenizer does not know
+    assert _last(tmp_path, base, "so 4", endings=Endings(base, others=others)) == ["<|im_end|>"]
+
+
+@pytest.mark.parametrize(
+    ("template", "end"),
+    [
+        (
+            "{% for m in messages %}<start>{{ m.content }}<end_of_turn>\n{% endfor %}",
+            "<end_of_turn>",
+        ),
+        ("{% for m in messages %}[{{ m.content }}] <|eot_id|>{% endfor %}", "<|eot_id|>"),
+        ("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}", None),
+        ("{{ raise_exception('no') }}", None),
+    ],
+)
+def test_the_turns_end_of_a_template(base: Any, template: str, end: str | None) -> None:
+    base.add_special_tokens({"additional_special_tokens": ["<end_of_turn>", "<|eot_id|>"]})
+    base.chat_template = template
+    assert turn_end(base) == (None if end is None else base.convert_tokens_to_ids(end))

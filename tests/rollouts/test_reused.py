@@ -1,19 +1,20 @@
 """Rollouts of a training's last steps: the latest whole group of each problem, in order."""
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
+from learnalign.config import RolloutConfig
 from learnalign.errors import LearnAlignError
 from learnalign.rollouts.engine import Engine
 from learnalign.rollouts.reused import ReusedEngine, recent_groups
+from learnalign.runs.histories import reused_groups
 from learnalign.tables import HISTORY, PROBLEMS, ROLLOUTS
 
 
-def history(folder, steps):
-    """Write HISTORY: at each step, some problems with some samples."""
-    (folder / "history").mkdir(parents=True)
-    for number, (step, problems) in enumerate(steps.items()):
+def history(steps):
+    """Give shards of HISTORY: at each step, some problems with some samples."""
+    tables = []
+    for step, problems in steps.items():
         rows = [
             {
                 "step": step,
@@ -25,9 +26,8 @@ def history(folder, steps):
             for name, count in problems.items()
             for g in range(count)
         ]
-        table = pa.Table.from_pylist(rows, schema=HISTORY)
-        pq.write_table(table, folder / "history" / f"part-{number:05d}.parquet")
-    return folder
+        tables.append(pa.Table.from_pylist(rows, schema=HISTORY))
+    return lambda: tables
 
 
 STEPS = {0: {"a": 2, "b": 2}, 5: {"b": 2, "c": 2}, 6: {"d": 1, "e": 3}, 7: {"c": 2}}
@@ -42,15 +42,15 @@ STEPS = {0: {"a": 2, "b": 2}, 5: {"b": 2, "c": 2}, 6: {"d": 1, "e": 3}, 7: {"c":
         (9, {"a": 0, "b": 5, "c": 7, "e": 6}),
     ],
 )
-def test_the_latest_whole_group_counts(tmp_path, steps, expected):
-    found = recent_groups(history(tmp_path, STEPS), steps=steps, num_rollouts=2)
+def test_the_latest_whole_group_counts(steps, expected):
+    found = recent_groups(history(STEPS), steps=steps, num_rollouts=2)
     assert {
         name: int(group[0]["completion"].split("@")[1]) for name, group in found.items()
     } == expected
     assert all([row["sample"] for row in group] == [0, 1] for group in found.values())
 
 
-def test_the_others_are_sampled_and_the_order_is_the_pools(tmp_path):
+def test_the_others_are_sampled_and_the_order_is_the_pools():
     class Fresh(Engine):
         def __init__(self):
             super().__init__()
@@ -67,7 +67,7 @@ def test_the_others_are_sampled_and_the_order_is_the_pools(tmp_path):
             return pa.Table.from_pylist(rows, schema=ROLLOUTS)
 
     fresh, done = Fresh(), []
-    engine = ReusedEngine(recent_groups(history(tmp_path, STEPS), steps=3, num_rollouts=2), fresh)
+    engine = ReusedEngine(recent_groups(history(STEPS), steps=3, num_rollouts=2), fresh)
     pool = pa.Table.from_pylist([{"problem_id": n} for n in "zcab"], schema=PROBLEMS)
     table = engine.sample(pool, done.append)
     assert fresh.asked == ["z", "a"]
@@ -82,4 +82,4 @@ def test_the_others_are_sampled_and_the_order_is_the_pools(tmp_path):
 
 def test_no_history_says_so(tmp_path):
     with pytest.raises(LearnAlignError, match="holds no training's history"):
-        recent_groups(tmp_path, steps=1, num_rollouts=2)
+        reused_groups(RolloutConfig(reuse=tmp_path))

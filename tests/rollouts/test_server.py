@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from helpers.fake_server import FakeServer
+from helpers.processes import interrupts_heeded
 from learnalign.config import ModelConfig, PromptConfig, RolloutConfig, ServerConfig
 from learnalign.errors import LearnAlignError
 from learnalign.models import load_tokenizer
@@ -278,6 +279,46 @@ def test_another_prompt_is_an_error_or_a_warning(tokenizer: Any, pool: pa.Table)
         assert "another number of tokens" in warnings(engine.counts)[0]
 
 
+def test_the_chat_apis_template_gets_its_variables(smollm2: Path) -> None:
+    """The server's own template makes the very prompt, or the run stops."""
+    tokenizer = load_tokenizer(ModelConfig(path=str(smollm2)))
+    quick = "{% if enable_thinking is defined and not enable_thinking %}<|im_start|>{% endif %}"
+    tokenizer.chat_template += quick
+    variables = {"enable_thinking": False}
+    prompter = Prompter(tokenizer, PromptConfig(chat_template_kwargs=variables))
+    messages = [{"role": "user", "content": "What is 2 + 2?"}]
+    prompt, ids = prompter(messages, "{}")
+    row = {"problem_id": "p", "prompt": prompt, "prompt_ids": ids, "messages": messages}
+    problems = pa.Table.from_pylist([row | {"row": "{}"}])
+    with FakeServer(tokenizer) as server:
+
+        def sample(**more: Any) -> pa.Table:
+            config, chat = RolloutConfig(num_rollouts=2), ServerConfig(url=server.url, api="chat")
+            engine = ServerEngine(config, chat, tokenizer, seed=5, asked=prompter.asked, **more)
+            return engine.sample(problems)
+
+        assert sample(template_kwargs=variables).num_rows == 2
+        assert [body["chat_template_kwargs"] for body in server.bodies] == [variables] * 2
+        with pytest.raises(LearnAlignError, match="they differ from token"):
+            sample()
+        server.takes_extras = False
+        sample(template_kwargs=variables)
+        assert server.bodies[-1]["chat_template_kwargs"] == variables
+
+
+def test_a_text_ends_as_the_template_ends_a_turn(smollm2: Path) -> None:
+    tokenizer = load_tokenizer(ModelConfig(path=str(smollm2)))
+    tokenizer.eos_token = "<|endoftext|>"
+    usage = {"prompt_tokens": 3, "completion_tokens": 4}
+    choice = {"text": "It is 4", "finish_reason": "stop"}
+    answer = read_answer({"choices": [choice], "usage": usage})
+    ids = Rows(tokenizer, RolloutConfig()).row("p", 0, answer, [1, 2, 3])["token_ids"]
+    assert tokenizer.decode(ids) == "It is 4<|im_end|>"
+    tokenizer.eos_token = tokenizer.chat_template = None
+    ids = Rows(tokenizer, RolloutConfig()).row("p", 0, answer, [1, 2, 3])["token_ids"]
+    assert tokenizer.decode(ids) == "It is 4"
+
+
 def test_responses_end_where_the_context_does(tokenizer: Any, pool: pa.Table) -> None:
     length = len(pool["prompt_ids"][0].as_py())
     with FakeServer(tokenizer, max_model_len=length + 3) as server:
@@ -307,7 +348,7 @@ def test_ctrl_c_keeps_what_has_come(tokenizer: Any, pool: pa.Table, tmp_path: Pa
     with FakeServer(tokenizer, delay_s=0.1) as server:
         engine = open_engine(tokenizer, server, tmp_path, concurrency=2)
         Timer(0.6, os.kill, (os.getpid(), signal.SIGINT)).start()
-        with pytest.raises(KeyboardInterrupt):
+        with interrupts_heeded(), pytest.raises(KeyboardInterrupt):
             engine.sample(pool)
         kept = [json.loads(file.read_text()) for file in tmp_path.iterdir()]
         again = open_engine(tokenizer, server, tmp_path)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +14,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from helpers.processes import alive
 from learnalign import select
+from learnalign.children import Child
 from learnalign.config import ModelConfig, RolloutConfig, ServerConfig
 from learnalign.errors import LearnAlignError
 from learnalign.models import load_tokenizer
@@ -50,11 +51,11 @@ class LlamaServer:
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--verbose", "False"]
         command += ["--n_ctx", "256", "--n_threads", "1", "--model_alias", "smollm2"]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
+            self.child = Child(
                 command, stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"}
             )
         until = time.monotonic() + 150
-        while time.monotonic() < until and self.process.poll() is None:
+        while time.monotonic() < until and alive(self.child.pid):
             try:
                 urllib.request.urlopen(self.url + "/models", timeout=5).close()
                 return
@@ -63,8 +64,7 @@ class LlamaServer:
         raise AssertionError(self.log.read_text())
 
     def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+        self.child.end()
 
     @property
     def url(self) -> str:

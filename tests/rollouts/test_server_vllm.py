@@ -3,7 +3,6 @@
 import json
 import os
 import socket
-import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -15,6 +14,8 @@ import pyarrow as pa
 import pytest
 import torch
 
+from helpers.processes import alive, wait_for
+from learnalign.children import Child
 from learnalign.config import ModelConfig, PromptConfig, RolloutConfig, ServerConfig
 from learnalign.models import load_model, load_tokenizer
 from learnalign.problems.prompts import Prompter
@@ -41,9 +42,7 @@ def url(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
     quiet |= {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
     path = tmp_path_factory.mktemp("vllm") / "log"
     with path.open("wb") as log:
-        process = subprocess.Popen(
-            command, env=os.environ | quiet, stdout=log, stderr=log, start_new_session=True
-        )
+        server = Child(command, grace_s=20.0, env=os.environ | quiet, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}/v1"
     until = time.monotonic() + 400
     while True:
@@ -51,12 +50,13 @@ def url(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
             urllib.request.urlopen(address + "/models", timeout=5).close()
             break
         except OSError:
-            assert process.poll() is None, path.read_text()[-3000:]
+            assert alive(server.pid), path.read_text()[-3000:]
             assert time.monotonic() < until, path.read_text()[-3000:]
             time.sleep(0.5)
     yield address
-    process.terminate()
-    process.wait(60)
+    server.process.terminate()
+    wait_for(lambda: not alive(server.pid), 60)
+    server.end()
 
 
 @pytest.fixture(scope="module")

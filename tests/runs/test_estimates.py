@@ -4,19 +4,20 @@ import json
 
 import pytest
 
+from helpers.sums_run import QUIET
+from helpers.sums_run import configure_training as configure
 from learnalign.errors import LearnAlignError
 from learnalign.runs.estimates import dry_run, dry_run_evaluation, estimate
 from learnalign.runs.evaluation import evaluate
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.pipeline import run
-from runs.test_training import QUIET, configure
 
 BENCHMARK = "reasoning-gym:chain_sum?size=4&seed=9&max_terms=2&max_digits=1"
 
 
-def test_a_selections_plan_is_what_it_does(smollm2, tmp_path):
+def test_a_selections_plan_is_what_it_does(sums, tmp_path):
     config = configure(
-        smollm2,
+        sums,
         tmp_path / "s",
         selection__warmup=4,
         gradients__kl_beta=0.04,
@@ -58,8 +59,8 @@ def test_the_references_pass_counts_as_one_of_three(smollm2, tmp_path, monkeypat
         estimate(configure(smollm2, tmp_path, gradients__kl_beta=0.04))
 
 
-def test_an_evaluations_plan_is_what_it_does(smollm2, tmp_path):
-    config = configure(smollm2, tmp_path / "e", selection__budget=1000)
+def test_an_evaluations_plan_is_what_it_does(sums, tmp_path):
+    config = configure(sums, tmp_path / "e", selection__budget=1000)
     told = dry_run_evaluation(config, [BENCHMARK], samples=3, greedy=True, as_json=True)
     work = json.loads(told)["work"]["chain_sum"]
     assert not (tmp_path / "e").exists()

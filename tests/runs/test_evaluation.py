@@ -3,49 +3,45 @@
 import gzip
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from helpers import sums_run
+from helpers.command_line import call
+from helpers.sums_run import QUIET
 from learnalign import load_config
 from learnalign.config import ModelConfig
 from learnalign.errors import LearnAlignError
 from learnalign.models import load_model, load_tokenizer
 from learnalign.runs.evaluation import evaluate
 from learnalign.runs.progress import Progress
-from runs.test_training import OPTIONS, QUIET
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the recorded data is not here")
 BENCHMARK = "reasoning-gym:chain_sum?size=12&seed=9&max_terms=2&max_digits=1"
 
 
-def configure(smollm2, out, **more):
-    kept = {
-        k: v
-        for k, v in OPTIONS.items()
-        if k.split(".")[0] in ("model", "prompt", "rollouts", "verifier")
-    }
-    given = {key.replace("__", "."): value for key, value in more.items()}
-    return load_config(overrides={**kept, "model.path": str(smollm2), "run.out": str(out), **given})
+def configure(model, out, **more):
+    return sums_run.configure(model, out, **({"data__paths": ()} | more))
 
 
-def test_greedy_is_the_models_own_argmax(smollm2, tmp_path):
-    config = configure(smollm2, tmp_path / "e", rollouts__dtype="float32")
+@pytest.mark.parametrize(("name", "count"), [("sums", 12), ("smollm2", 3)])
+def test_greedy_is_the_models_own_argmax(name, count, request, tmp_path):
+    folder = request.getfixturevalue(name)
+    config = configure(folder, tmp_path / "e", rollouts__dtype="float32", data__limit=count)
     done = evaluate(config, [BENCHMARK], samples=3, progress=QUIET)
     greedy, sampled = done.results
     assert (greedy.mode, sampled.mode) == ("pass@1", "mean@3")
-    assert greedy.accuracy.num_problems == 12
+    assert greedy.accuracy.num_problems == count
     import pyarrow.parquet as pq
 
     place = tmp_path / "e" / "chain_sum" / "pass-1"
     problems = pq.read_table(place / "problems").to_pylist()
     made = {row["problem_id"]: row for row in pq.read_table(place / "rollouts").to_pylist()}
-    assert len(made) == 12
-    model_config = ModelConfig(path=str(smollm2), device="cpu")
+    assert len(made) == count
+    model_config = ModelConfig(path=str(folder), device="cpu")
     model, tokenizer = load_model(model_config, dtype=torch.float32), load_tokenizer(model_config)
     right = 0
     for problem in problems:
@@ -56,7 +52,7 @@ def test_greedy_is_the_models_own_argmax(smollm2, tmp_path):
         text = tokenizer.decode(made[problem["problem_id"]]["token_ids"])
         found = re.findall(r"-?\d+", text.split("\n")[0])
         right += found[-1:] == [problem["answer"]]
-    assert greedy.accuracy.mean == pytest.approx(right / 12, abs=1e-9)
+    assert greedy.accuracy.mean == pytest.approx(right / count, abs=1e-9)
     tree = json.loads((tmp_path / "e" / "results.json").read_text())
     assert tree["results"][0]["accuracy"]["mean"] == greedy.accuracy.mean
     # Against itself nothing differs; and nothing is sampled again.
@@ -65,8 +61,8 @@ def test_greedy_is_the_models_own_argmax(smollm2, tmp_path):
     assert again.scores.equals(done.scores)
 
 
-def test_what_cannot_be_evaluated_says_so(smollm2, tmp_path):
-    config = configure(smollm2, tmp_path / "e")
+def test_what_cannot_be_evaluated_says_so(sums, tmp_path):
+    config = configure(sums, tmp_path / "e")
     with pytest.raises(LearnAlignError, match="each once"):
         evaluate(config, [BENCHMARK, BENCHMARK], progress=QUIET)
     with pytest.raises(LearnAlignError, match="is no evaluation"):
@@ -75,10 +71,10 @@ def test_what_cannot_be_evaluated_says_so(smollm2, tmp_path):
         evaluate(config, [BENCHMARK], greedy=False, progress=QUIET)
 
 
-def test_what_belongs_to_selecting_does_not_stop_an_evaluation(smollm2, tmp_path):
+def test_what_belongs_to_selecting_does_not_stop_an_evaluation(sums, tmp_path):
     """One file of options for every verb: its budget may be larger than a benchmark."""
     config = configure(
-        smollm2, tmp_path / "e", selection__budget=1000, selection__warmup=300, data__limit=2
+        sums, tmp_path / "e", selection__budget=1000, selection__warmup=300, data__limit=2
     )
     (result,) = evaluate(config, [BENCHMARK], progress=QUIET).results
     assert result.accuracy.num_problems == 2
@@ -162,33 +158,26 @@ def test_presets_read_real_copies(smollm2, tmp_path, preset, file):
     assert result.accuracy.mean == 1.0
 
 
-def test_from_the_command_line(smollm2, tmp_path):
-    program = Path(sys.executable).parent / "learnalign"
-    flags = ["--assistant-prefix", OPTIONS["prompt.assistant_prefix"], "--stop", "\n"]
+def test_from_the_command_line(sums, tmp_path):
+    flags = ["--assistant-prefix", sums_run.PREFIX, "--stop", "\n"]
     flags += ["--verifier", "number", "--max-tokens", "5", "--limit", "6", "--device", "cpu"]
     command = [
-        str(program),
         "evaluate",
-        str(smollm2),
+        str(sums),
         BENCHMARK,
         *flags,
         "--out",
         str(tmp_path / "e"),
     ]
-    plan = subprocess.run(
-        [*command, "--samples", "3", "--dry-run"], capture_output=True, text=True, timeout=200
-    )
+    plan = call(*command, "--samples", "3", "--dry-run")
     assert plan.returncode == 0, plan.stderr
     assert "  chain_sum:\n    pass@1:\n      problems: 6\n" in plan.stdout
     assert "max_tokens: 5" in plan.stdout
     assert not (tmp_path / "e").exists()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    done = call(*command)
     assert done.returncode == 0, done.stderr
     assert "Accuracy, 95 % intervals" in done.stdout
-    again = subprocess.run(
-        [*command, "--against", str(tmp_path / "e"), "--json"],
-        capture_output=True, text=True, timeout=200,
-    )  # fmt: skip
+    again = call(*command, "--against", str(tmp_path / "e"), "--json")
     (result,) = json.loads(again.stdout)["results"]
     assert result["accuracy"]["num_problems"] == 6
     assert result["against"]["better"] == result["against"]["worse"] == 0

@@ -162,3 +162,13 @@ def test_a_checkpoint_that_was_trained_further(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{ }")
     assert len({first, second, weights_digest(str(tmp_path))}) == 3
     assert weights_digest("owner/name") is None
+
+
+def test_variables_of_the_chat_template_change_the_prompts() -> None:
+    options = [
+        stage_options(
+            Config.model_validate({"prompt": {"chat_template_kwargs": values}}), "problems"
+        )
+        for values in ({}, {"enable_thinking": True}, {"enable_thinking": False})
+    ]
+    assert len({fingerprint(one) for one in options}) == 3

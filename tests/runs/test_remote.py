@@ -22,6 +22,7 @@ from learnalign import files
 from learnalign.cli.main import cli
 from learnalign.cli.options import training_config
 from learnalign.errors import LearnAlignError
+from learnalign.folders import remove_tree
 from learnalign.places import place
 from learnalign.runs import lease
 from learnalign.runs.config_files import load_config
@@ -64,7 +65,7 @@ def there(store: Store, local: Path) -> Iterator[str]:
     where = place(f"s3://{BUCKET}/there")
     _copy(local, where)
     yield str(where)
-    files.remove_tree(where)
+    remove_tree(where)
 
 
 def _select(policy: tuple[str, str], out: Path | str) -> learnalign.Selection:

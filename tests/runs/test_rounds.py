@@ -40,9 +40,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "pool.jsonl", folder / "rollouts.jsonl"
 
 
-def _options(data: tuple[Path, Path], smollm2: Path, out: Path, **more: Any) -> dict[str, Any]:
+def _options(data: tuple[Path, Path], sums: Path, out: Path, **more: Any) -> dict[str, Any]:
     return {
-        "model.path": str(smollm2),
+        "model.path": str(sums),
         "data.paths": (str(data[0]),),
         "selection.budget": BUDGET,
         "run.out": str(out),
@@ -58,18 +58,18 @@ def _options(data: tuple[Path, Path], smollm2: Path, out: Path, **more: Any) -> 
     } | {key.replace("__", "."): value for key, value in more.items()}
 
 
-def _run(data: tuple[Path, Path], smollm2: Path, out: Path, **more: Any) -> learnalign.Selection:
-    config = load_config(overrides=_options(data, smollm2, out, **more))
+def _run(data: tuple[Path, Path], sums: Path, out: Path, **more: Any) -> learnalign.Selection:
+    config = load_config(overrides=_options(data, sums, out, **more))
     return run(config, progress=Progress("none"))
 
 
 @pytest.fixture(scope="module")
 def both(
-    data: tuple[Path, Path], smollm2: Path, tmp_path_factory: pytest.TempPathFactory
+    data: tuple[Path, Path], sums: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[learnalign.Selection, learnalign.Selection]:
     out = tmp_path_factory.mktemp("both")
-    full = _run(data, smollm2, out / "full", rollouts__spend="full")
-    return full, _run(data, smollm2, out / "auto")
+    full = _run(data, sums, out / "full", rollouts__spend="full")
+    return full, _run(data, sums, out / "auto")
 
 
 def _rows(selection: learnalign.Selection, table: str) -> dict[tuple[str, int], dict[str, Any]]:
@@ -134,17 +134,17 @@ def test_who_was_sampled_on_is_what_the_counts_decide(
 def test_another_budget_needs_new_rounds_but_the_first(
     both: tuple[learnalign.Selection, learnalign.Selection],
     data: tuple[Path, Path],
-    smollm2: Path,
+    sums: Path,
 ) -> None:
     out = both[1].path
     before = RunFolder(out).manifest.stages["round-1"]
     with pytest.raises(LearnAlignError, match=r"round-2.*selection.budget was 12, is now 5"):
-        _run(data, smollm2, out, selection__budget=5)
-    config = load_config(overrides=_options(data, smollm2, out, selection__budget=5))
+        _run(data, sums, out, selection__budget=5)
+    config = load_config(overrides=_options(data, sums, out, selection__budget=5))
     few = run(config, progress=Progress("none"), redo="round-2")
     assert RunFolder(out).manifest.stages["round-1"] == before
     assert few.summary["num_selected"] == 5
-    config = load_config(overrides=_options(data, smollm2, out))
+    config = load_config(overrides=_options(data, sums, out))
     again = run(config, progress=Progress("none"), redo="round-2")
     assert again.scores == both[1].scores
 
@@ -154,22 +154,22 @@ def test_another_budget_needs_new_rounds_but_the_first(
     [{"selection__method": "band"}, {"selection__per_source": True}, {"selection__budget": None}],
 )
 def test_where_the_ranking_is_not_foretold_no_signal_stops(
-    more: dict[str, Any], data: tuple[Path, Path], smollm2: Path, tmp_path: Path
+    more: dict[str, Any], data: tuple[Path, Path], sums: Path, tmp_path: Path
 ) -> None:
-    table = _run(data, smollm2, tmp_path / "run", **more).scores
+    table = _run(data, sums, tmp_path / "run", **more).scores
     signal = pc.greater(table["learnability"], 0.0)
     assert set(table.filter(signal)["num_rollouts"].to_pylist()) == {GROUP}
     assert min(table.filter(pc.invert(signal))["num_rollouts"].to_pylist()) < GROUP
 
 
 def test_rewards_between_0_and_1_stop_nothing(
-    data: tuple[Path, Path], smollm2: Path, tmp_path: Path
+    data: tuple[Path, Path], sums: Path, tmp_path: Path
 ) -> None:
     rows = [json.loads(line) for line in data[1].read_text().splitlines()]
     graded = tmp_path / "graded.jsonl"
     given = (json.dumps(row | {"reward": (i % 3) / 4}) for i, row in enumerate(rows))
     graded.write_text("\n".join(given))
-    found = _run((data[0], graded), smollm2, tmp_path / "run", verifier__kind="auto")
+    found = _run((data[0], graded), sums, tmp_path / "run", verifier__kind="auto")
     assert set(found.scores["num_rollouts"].to_pylist()) == {GROUP}
     assert found.summary["spending"]["expected_loss"] == 0.0
 
@@ -203,10 +203,10 @@ def test_killed_in_a_round(
     shards: int,
     both: tuple[learnalign.Selection, learnalign.Selection],
     data: tuple[Path, Path],
-    smollm2: Path,
+    sums: Path,
     tmp_path: Path,
 ) -> None:
-    config = load_config(overrides=_options(data, smollm2, tmp_path / "run"))
+    config = load_config(overrides=_options(data, sums, tmp_path / "run"))
     file = tmp_path / "config.yaml"
     file.write_text(json.dumps(config.model_dump(mode="json")))
     done = subprocess.run(

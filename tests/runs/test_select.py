@@ -1,11 +1,11 @@
-"""The whole way on the real small model: killed and resumed equals undisturbed."""
+"""The whole way: the folder's contract, killed and resumed, other options, what leaves the pool."""
 
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,42 +17,11 @@ import pytest
 import yaml
 
 import learnalign
+from helpers.command_line import PROGRAM
+from helpers.sums_run import configure, select
 from learnalign.errors import LearnAlignError
+from learnalign.runs.folder import RunFolder
 from learnalign.sketches import from_bytes
-
-CONFIG: dict[str, Any] = {
-    "prompt": {"assistant_prefix": "{{ row.metadata.expression }} ="},
-    "rollouts": {"num_rollouts": 4, "max_tokens": 5, "stop": ["\n"], "token_budget": 2000},
-    "gradients": {"sketch_size": 256, "num_resampled": 4},
-    "selection": {"budget": 5, "num_bootstrap": 50},
-    "verifier": {"kind": "number", "workers": 1},
-    "run": {"shard_size": 4},
-    "data": {"paths": ["reasoning-gym:chain_sum?size=14&seed=1&max_terms=2&max_digits=1"]},
-}
-
-
-def _options(smollm2: Path, **more: Any) -> dict[str, Any]:
-    flat = {f"{s}.{k}": v for s, values in CONFIG.items() for k, v in values.items()}
-    flat |= {"model.path": str(smollm2), "model.device": "cpu"}
-    return flat | more
-
-
-def _run(smollm2: Path, out: Path, **more: Any) -> learnalign.Selection:
-    options = _options(smollm2, **{key.replace("__", "."): value for key, value in more.items()})
-    paths = options.pop("data.paths")
-    return learnalign.select(
-        options.pop("model.path"),
-        paths,
-        budget=options.pop("selection.budget"),
-        out=out,
-        options=options,
-        progress="none",
-    )
-
-
-@pytest.fixture(scope="module")
-def undisturbed(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> learnalign.Selection:
-    return _run(smollm2, tmp_path_factory.mktemp("runs") / "undisturbed")
 
 
 def _tables(out: Path, stages: tuple[str, ...] = ("problems", "rollouts", "verdicts", "gradients")):
@@ -62,8 +31,9 @@ def _tables(out: Path, stages: tuple[str, ...] = ("problems", "rollouts", "verdi
     return found | {"scores": pq.read_table(out / "scores.parquet")}
 
 
-def test_the_folder_keeps_its_contract(undisturbed: learnalign.Selection) -> None:
-    out = undisturbed.path
+@pytest.mark.parametrize("model", ["real_run", "finished"])
+def test_the_folder_keeps_its_contract(model: str, request: pytest.FixtureRequest) -> None:
+    out: Path = request.getfixturevalue(model)
     for name in ("scores.parquet", "manifest.json", "config.yaml", "report.html"):
         assert (out / name).stat().st_size > 100
     tables = _tables(out)
@@ -71,7 +41,6 @@ def test_the_folder_keeps_its_contract(undisturbed: learnalign.Selection) -> Non
     gradients = {row["problem_id"]: row for row in tables["gradients"].to_pylist()}
     assert [row["rank"] for row in scores] == list(range(1, len(scores) + 1))
     assert [row["selected"] for row in scores] == [True] * 5 + [False] * (len(scores) - 5)
-    assert undisturbed.problem_ids == [row["problem_id"] for row in scores[:5]]
     # The score from its definition: the mean over all pairs of V_i V_j cos(i, j).
     units = {}
     for name, row in gradients.items():
@@ -91,16 +60,11 @@ def test_the_folder_keeps_its_contract(undisturbed: learnalign.Selection) -> Non
 
 
 def test_killed_again_and_again_equals_undisturbed(
-    undisturbed: learnalign.Selection, smollm2: Path, tmp_path: Path
+    finished: Path, sums: Path, tmp_path: Path
 ) -> None:
     out, config = tmp_path / "killed", tmp_path / "c.yaml"
-    tree: dict[str, dict[str, Any]] = {}
-    for key, value in _options(smollm2).items():
-        section, name = key.split(".")
-        tree.setdefault(section, {})[name] = value
-    config.write_text(yaml.safe_dump(tree))
-    command = [sys.executable, "-c", "from learnalign.cli.main import main; main()", "select"]
-    command += ["--config", str(config), "--out", str(out)]
+    config.write_text(yaml.safe_dump(configure(sums, out).model_dump(mode="json")))
+    command = [*PROGRAM, "select", "--config", str(config)]
     # Each process is let live until it has added a random number of files, then killed dead.
     rng = random.Random(3)
     kills = 0
@@ -109,7 +73,7 @@ def test_killed_again_and_again_equals_undisturbed(
         before, more = len(list(out.rglob("*.parquet"))), rng.randint(1, 4)
         while process.poll() is None and len(list(out.rglob("*.parquet"))) < before + more:
             time.sleep(0.002)
-        time.sleep(rng.random() * 0.3)
+        time.sleep(rng.random() * 0.02)
         if process.poll() is None:
             os.kill(process.pid, signal.SIGKILL)
             kills += 1
@@ -117,32 +81,32 @@ def test_killed_again_and_again_equals_undisturbed(
     assert kills >= 2
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    ours, theirs = _tables(out), _tables(undisturbed.path)
+    ours, theirs = _tables(out), _tables(finished)
     for stage, table in theirs.items():
         assert ours[stage].equals(table), stage
 
 
-def test_a_finished_run_is_not_done_again(undisturbed: learnalign.Selection, smollm2: Path) -> None:
-    stamps = {p: p.stat().st_mtime_ns for p in undisturbed.path.glob("*/part-*.parquet")}
-    again = _run(smollm2, undisturbed.path)
-    assert again.scores.equals(undisturbed.scores)
-    assert stamps == {p: p.stat().st_mtime_ns for p in undisturbed.path.glob("*/part-*.parquet")}
+def test_a_finished_run_is_not_done_again(finished_copy: Path, sums: Path) -> None:
+    stamps = {p: p.stat().st_mtime_ns for p in finished_copy.glob("*/part-*.parquet")}
+    before = pq.read_table(finished_copy / "scores.parquet")
+    again = select(sums, finished_copy)
+    assert again.scores.equals(before)
+    assert again.problem_ids == [row["problem_id"] for row in before.to_pylist()[:5]]
+    assert stamps == {p: p.stat().st_mtime_ns for p in finished_copy.glob("*/part-*.parquet")}
 
 
-def test_changed_option_names_the_table_and_the_way_out(
-    undisturbed: learnalign.Selection, smollm2: Path
-) -> None:
-    before = (undisturbed.path / "config.yaml").read_bytes()
+def test_changed_option_names_the_table_and_the_way_out(finished_copy: Path, sums: Path) -> None:
+    before = (finished_copy / "config.yaml").read_bytes()
     with pytest.raises(
         LearnAlignError, match=r"(?s)rollouts was made .*temperature was 1\.0.*--redo"
     ):
-        _run(smollm2, undisturbed.path, rollouts__temperature=0.5)
-    assert (undisturbed.path / "config.yaml").read_bytes() == before
+        select(sums, finished_copy, rollouts__temperature=0.5)
+    assert (finished_copy / "config.yaml").read_bytes() == before
 
 
-def test_budget_larger_than_the_pool(undisturbed: learnalign.Selection, smollm2: Path) -> None:
+def test_budget_larger_than_the_pool(finished_copy: Path, sums: Path) -> None:
     with pytest.raises(LearnAlignError, match="got a budget of 500"):
-        _run(smollm2, undisturbed.path, selection__budget=500)
+        select(sums, finished_copy, selection__budget=500)
 
 
 def _aligned_to(selection: learnalign.Selection, target: list[str], budget: int = 5) -> list[str]:
@@ -161,11 +125,12 @@ def _aligned_to(selection: learnalign.Selection, target: list[str], budget: int 
 
 
 def test_methods_and_targets_from_the_same_tables(
-    undisturbed: learnalign.Selection, smollm2: Path, tmp_path: Path
+    finished_copy: Path, sums: Path, tmp_path: Path
 ) -> None:
     def chosen(**more: Any) -> list[str]:
-        return _run(smollm2, undisturbed.path, **more).problem_ids
+        return select(sums, finished_copy, **more).problem_ids
 
+    undisturbed = select(sums, finished_copy)
     scores = undisturbed.scores.to_pylist()
     best = max(row["learnability"] for row in scores)
     by_rate = {row["problem_id"]: row["learnability"] for row in scores}
@@ -180,10 +145,9 @@ def test_methods_and_targets_from_the_same_tables(
     )
     with pytest.raises(LearnAlignError, match="true of no problem"):
         chosen(selection__target="source=nowhere")
-    _run(smollm2, undisturbed.path)
 
 
-def test_no_signal_says_what_to_try(smollm2: Path, tmp_path: Path) -> None:
+def test_no_signal_says_what_to_try(sums: Path, tmp_path: Path) -> None:
     pool = tmp_path / "hard.jsonl"
     rows = [
         {"question": f"What is the weather on day {i}?", "answer": "77777777"} for i in range(4)
@@ -192,17 +156,17 @@ def test_no_signal_says_what_to_try(smollm2: Path, tmp_path: Path) -> None:
     with pytest.raises(
         LearnAlignError, match=r"(?s)no problem carries a signal.*0 were always right.*--num"
     ):
-        _run(
-            smollm2,
+        select(
+            sums,
             tmp_path / "x",
-            data__paths=[str(pool)],
+            data__paths=(str(pool),),
             prompt__assistant_prefix=None,
             selection__budget=2,
         )
 
 
 def test_golds_that_cannot_be_read_and_long_prompts_leave_the_pool(
-    smollm2: Path, tmp_path: Path
+    sums: Path, tmp_path: Path
 ) -> None:
     pool = tmp_path / "pool.jsonl"
     rows = [
@@ -211,10 +175,10 @@ def test_golds_that_cannot_be_read_and_long_prompts_leave_the_pool(
     rows[1]["answer"] = "many"
     rows[2]["question"] = "long " * 9000
     pool.write_text("\n".join(map(json.dumps, rows)))
-    done = _run(
-        smollm2,
+    done = select(
+        sums,
         tmp_path / "x",
-        data__paths=[str(pool)],
+        data__paths=(str(pool),),
         prompt__assistant_prefix="{{ row.e }}",
         selection__budget=2,
         selection__method="random",
@@ -225,20 +189,16 @@ def test_golds_that_cannot_be_read_and_long_prompts_leave_the_pool(
     assert any("gold answer cannot be read" in text for text in done.summary["warnings"])
 
 
-def test_model_with_nan_weights_sets_problems_aside(smollm2: Path, tmp_path: Path) -> None:
-    import shutil
-
+def test_model_with_nan_weights_sets_problems_aside(sums: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     sick = tmp_path / "sick"
-    shutil.copytree(smollm2, sick)
+    shutil.copytree(sums, sick)
     (file,) = sick.glob("*.safetensors")
     weights = load_file(file)
     weights["model.norm.weight"] = weights["model.norm.weight"] * float("nan")
     save_file(weights, file, metadata={"format": "pt"})
     with pytest.raises(LearnAlignError, match="no problem is left"):
-        _run(sick, tmp_path / "x")
-    from learnalign.runs.folder import RunFolder
-
+        select(sick, tmp_path / "x")
     excluded = RunFolder(tmp_path / "x").excluded().to_pylist()
     assert {row["reason"] for row in excluded if row["stage"] == "rollouts"} == {"nonfinite_logits"}

@@ -1,11 +1,10 @@
-"""Staged RL on the real small model: killed between any two steps, it ends the same."""
+"""Staged RL: each stage begins where the one before it ended, also after kills."""
 
 import json
 import os
 import random
 import signal
 import subprocess
-import sys
 import time
 
 import pyarrow as pa
@@ -13,10 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from helpers.command_line import PROGRAM
+from helpers.sums_run import QUIET
+from helpers.sums_run import configure_training as configure
 from learnalign.reporting.stages import problem_states, stages_figure
 from learnalign.runs.staging import run_stages, stage_problems
 from learnalign.tables import SCORES
-from runs.test_training import QUIET, assert_same_history, configure
+from runs.test_training import assert_same_history
 
 STAGED = {
     "stages__count": 2,
@@ -30,9 +32,9 @@ STAGED = {
 
 
 @pytest.fixture(scope="module")
-def undisturbed(smollm2, tmp_path_factory):
+def undisturbed(sums, tmp_path_factory):
     out = tmp_path_factory.mktemp("stages") / "s"
-    return run_stages(configure(smollm2, out, **STAGED), progress=QUIET), out
+    return run_stages(configure(sums, out, **STAGED), progress=QUIET), out
 
 
 def test_each_stage_chooses_with_the_policy_that_came_out(undisturbed):
@@ -59,12 +61,11 @@ def test_each_stage_chooses_with_the_policy_that_came_out(undisturbed):
 
 
 @pytest.mark.slow
-def test_killed_between_any_two_steps_equals_undisturbed(undisturbed, smollm2, tmp_path):
+def test_killed_between_any_two_steps_equals_undisturbed(undisturbed, sums, tmp_path):
     stages, there = undisturbed
     out, file = tmp_path / "killed", tmp_path / "c.yaml"
-    file.write_text(yaml.safe_dump(configure(smollm2, out, **STAGED).model_dump(mode="json")))
-    command = [sys.executable, "-c", "from learnalign.cli.main import main; main()"]
-    command += ["stages", "--config", str(file), "--out", str(out)]
+    file.write_text(yaml.safe_dump(configure(sums, out, **STAGED).model_dump(mode="json")))
+    command = [*PROGRAM, "stages", "--config", str(file), "--out", str(out)]
     rng, kills = random.Random(5), 0
     for wanted in (
         "stage-1/selection/rollouts",

@@ -5,29 +5,31 @@ from dataclasses import fields
 import pyarrow.compute as pc
 import pytest
 
+from helpers.sums_run import QUIET
+from helpers.sums_run import configure_training as configure
 from learnalign.config import TrainingConfig
 from learnalign.errors import LearnAlignError
 from learnalign.runs.training import train
 from learnalign.training.trl import grpo_options
-from runs.test_training import QUIET, assert_same_history, configure
+from runs.test_training import assert_same_history
 
 trl = pytest.importorskip("trl")
 
 
-def options(smollm2, out, **more):
+def options(sums, out, **more):
     return configure(
-        smollm2, out, training__trainer="trl", training__dtype="float32", training__steps=2,
+        sums, out, training__trainer="trl", training__dtype="float32", training__steps=2,
         training__save_every=1, **more,
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def undisturbed(smollm2, tmp_path_factory):
-    return train(options(smollm2, tmp_path_factory.mktemp("trl") / "t"), progress=QUIET)
+def undisturbed(sums, tmp_path_factory):
+    return train(options(sums, tmp_path_factory.mktemp("trl") / "t"), progress=QUIET)
 
 
-def test_both_trainers_see_the_same_rollouts(undisturbed, smollm2, tmp_path):
-    config = options(smollm2, tmp_path / "native")
+def test_both_trainers_see_the_same_rollouts(undisturbed, sums, tmp_path):
+    config = options(sums, tmp_path / "native")
     native = config.training.model_copy(update={"trainer": "native"})
     ours = train(config.model_copy(update={"training": native}), progress=QUIET)
     first = [
@@ -42,7 +44,7 @@ def test_both_trainers_see_the_same_rollouts(undisturbed, smollm2, tmp_path):
         assert one["gradient_norm"] == pytest.approx(other["gradient_norm"], rel=2e-2)
 
 
-def test_resumed_equals_undisturbed(undisturbed, smollm2, tmp_path, monkeypatch):
+def test_resumed_equals_undisturbed(undisturbed, sums, tmp_path, monkeypatch):
     from learnalign.verifying.verifier import Verifier
 
     calls, verify = [], Verifier.verify
@@ -56,16 +58,16 @@ def test_resumed_equals_undisturbed(undisturbed, smollm2, tmp_path, monkeypatch)
     monkeypatch.setattr(Verifier, "verify", failing)
     out = tmp_path / "resumed"
     with pytest.raises(KeyboardInterrupt):
-        train(options(smollm2, out), progress=QUIET)
+        train(options(sums, out), progress=QUIET)
     assert (out / "checkpoints" / "checkpoint-1").is_dir()
-    train(options(smollm2, out), progress=QUIET)
+    train(options(sums, out), progress=QUIET)
     assert len(calls) == 3
     assert_same_history(out, undisturbed.path)
 
 
-def test_every_option_is_one_of_the_installed_trls(smollm2, tmp_path):
+def test_every_option_is_one_of_the_installed_trls(sums, tmp_path):
     known = {field.name for field in fields(trl.GRPOConfig)}
-    given = options(smollm2, tmp_path, training__trl={"top_entropy_quantile": 0.5})
+    given = options(sums, tmp_path, training__trl={"top_entropy_quantile": 0.5})
     made = grpo_options(given, 3, tmp_path)
     assert set(made) <= known
     assert made["top_entropy_quantile"] == 0.5
@@ -84,14 +86,14 @@ def test_every_option_is_one_of_the_installed_trls(smollm2, tmp_path):
         ({"beta": 0.1}, "training.kl_beta"),
     ],
 )
-def test_wrong_options_are_refused(smollm2, tmp_path, wrong, message):
+def test_wrong_options_are_refused(sums, tmp_path, wrong, message):
     with pytest.raises(LearnAlignError, match=message):
-        grpo_options(options(smollm2, tmp_path, training__trl=wrong), 3, tmp_path)
+        grpo_options(options(sums, tmp_path, training__trl=wrong), 3, tmp_path)
 
 
 @pytest.mark.slow
-def test_trls_own_sampling(smollm2, tmp_path):
-    config = options(smollm2, tmp_path / "t", training__sampling="trl", rollouts__stop=())
+def test_trls_own_sampling(sums, tmp_path):
+    config = options(sums, tmp_path / "t", training__sampling="trl", rollouts__stop=())
     done = train(config, progress=QUIET)
     assert done.history().num_rows == 2 * 3 * 4
     assert set(done.history()["finish_reason"].to_pylist()) <= {"stop", "length"}

@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from learnalign.config import VerifierConfig
 from learnalign.errors import LearnAlignError
 from learnalign.tables import PROBLEMS, ROLLOUTS
-from learnalign.verifying.verifier import open_verifier
+from learnalign.verifying.verifier import Verifier, open_verifier
 
 
 def _tables(groups: list[tuple[dict[str, Any], list[str]]]) -> tuple[pa.Table, pa.Table]:
@@ -33,12 +34,28 @@ def _tables(groups: list[tuple[dict[str, Any], list[str]]]) -> tuple[pa.Table, p
     )
 
 
+#: Verifiers that have a name are opened once, by their options.
+OPENED: dict[str, Verifier] = {}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _closed() -> Iterator[None]:
+    yield
+    while OPENED:
+        OPENED.popitem()[1].close()
+
+
 def _verdicts(
     kind: str, groups: list[tuple[dict[str, Any], list[str]]], **options: Any
 ) -> pa.Table:
     problems, rollouts = _tables(groups)
-    with open_verifier(VerifierConfig(kind=kind, workers=2, **options)) as verifier:
-        table = verifier.verify(problems, rollouts)
+    config = VerifierConfig(kind=kind, workers=2, **options)
+    if ":" in kind:  # each test has a module of its own
+        with open_verifier(config) as verifier:
+            table = verifier.verify(problems, rollouts)
+    else:
+        opened = OPENED.setdefault(config.model_dump_json(), Verifier(config))
+        table = opened.verify(problems, rollouts)
     assert table.select(["problem_id", "sample"]).equals(rollouts.select(["problem_id", "sample"]))
     return table
 
@@ -201,6 +218,57 @@ def test_function_that_fails(functions: str, name: str, verdict: str, detail: st
     table = _verdicts(f"{functions}:{name}", [({"answer": "1"}, ["a", "b"])], timeout_s=0.5)
     assert table["verdict"].to_pylist() == [verdict] * 2
     assert all(detail in text for text in table["detail"].to_pylist())
+
+
+def _says_none(folder: Path) -> str:
+    (folder / "none_then.py").write_text(
+        "def f(completions, **_): return [None if text == 'a' else 1.0 for text in completions]"
+    )
+    return "none_then:f"
+
+
+def test_function_that_fails_on_all_of_the_first_problems_ends_the_run(functions: str) -> None:
+    groups: list[tuple[dict[str, Any], list[str]]] = [({"answer": "1"}, ["a", "b"])] * 20
+    with pytest.raises(LearnAlignError, match=r"'my_rewards:raises' gave no reward: KeyError: 'x'"):
+        _verdicts(f"{functions}:raises", groups)
+
+
+def test_function_that_fails_on_all_there_are_is_told(functions: str) -> None:
+    problems, rollouts = _tables([({"answer": "1"}, ["a", "b"])] * 2)
+    with open_verifier(VerifierConfig(kind=f"{functions}:raises", workers=1)) as verifier:
+        verifier.require_works()
+        assert verifier.verify(problems, rollouts)["verdict"].to_pylist() == ["error"] * 4
+        with pytest.raises(LearnAlignError, match="KeyError"):
+            verifier.require_works()
+
+
+def test_function_that_fails_once_it_has_worked(functions: str) -> None:
+    """In a selection those problems leave the pool; a training would go on learning nothing."""
+    (Path("sometimes.py")).write_text(
+        "def f(completions, answer, **_): return [1 / int(answer[0])] * len(completions)"
+    )
+    problems, rollouts = _tables(
+        [({"answer": "1"}, ["a", "b"]), *[({"answer": "0"}, ["a", "b"])] * 12]
+    )
+    with open_verifier(VerifierConfig(kind="sometimes:f", workers=1)) as verifier:
+        table = verifier.verify(problems, rollouts)
+        assert table["verdict"].to_pylist() == ["correct"] * 2 + ["error"] * 24
+        verifier.require_works()
+        with pytest.raises(LearnAlignError, match="ZeroDivisionError"):
+            verifier.require_works(always=True)
+
+
+def test_none_is_no_failure_of_a_function(functions: str, tmp_path: Path) -> None:
+    kind = _says_none(tmp_path)
+    table = _verdicts(kind, [({"answer": "1"}, ["a", "a"])] * 20 + [({"answer": "1"}, ["b", "a"])])
+    assert table["reward"].to_pylist() == [None] * 40 + [1.0, None]
+    # But a training by one that never says anything else trains nothing.
+    problems, rollouts = _tables([({"answer": "1"}, ["a"])] * 64)
+    with open_verifier(VerifierConfig(kind=kind, workers=1)) as verifier:
+        verifier.verify(problems, rollouts)
+        verifier.require_works()
+        with pytest.raises(LearnAlignError, match="gave None"):
+            verifier.require_works(always=True)
 
 
 def test_function_that_is_not_there(functions: str) -> None:

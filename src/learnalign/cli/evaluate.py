@@ -28,7 +28,11 @@ from learnalign.cli import options as o
 @o.options("data.answer_column", "data.limit", *o.MODEL, *o.CLUSTER, *o.RUN)
 @o.config_options
 @click.option("--dry-run", is_flag=True, help="Print the resolved options and the work to be done.")
-@click.option("--redo", metavar="STAGE", help="Make a table (and those after it) anew.")
+@click.option(
+    "--redo",
+    metavar="STAGE",
+    help="Make a table (and those after it) anew, in each run or in one (gsm8k/pass-1/rollouts).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def command(
     model: str | None,

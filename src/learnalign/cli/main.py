@@ -1,8 +1,10 @@
 """The command ``learnalign`` and its verbs; a user's error is printed and ends with code 2."""
 
 import importlib
+import os
 import signal
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 
 import click
@@ -55,37 +57,52 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line."""
+    from learnalign.cli.limits import limit_reached
     from learnalign.errors import LearnAlignError
 
-    interrupts = _noted_interrupts()
+    _leave_current_folder_out()
+    signals = _noted_signals()
     try:
         cli(standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:
-        if interrupts or isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
-            click.echo("stopped; the same command goes on where it was", err=True)
-            sys.exit(130)
+        if signals or isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
+            with suppress(OSError):  # the terminal may be gone
+                click.echo("stopped; the same command goes on where it was", err=True)
+            sys.exit(128 + (signals or [signal.SIGINT])[0])
         if isinstance(error, click.ClickException):
             error.show()
             sys.exit(error.exit_code)
+        error = limit_reached(error) or error
         if isinstance(error, LearnAlignError):
             click.echo(f"error: {error}", err=True)
             sys.exit(2)
         raise
 
 
-def _noted_interrupts() -> list[int]:
-    """Have Ctrl-C noted in a list before it raises KeyboardInterrupt.
+def _leave_current_folder_out() -> None:
+    """Import nothing more from the folder that somebody happens to stand in (``python -c``, -m)."""
+    with suppress(OSError):  # that folder may be gone
+        if sys.path and sys.path[0] in ("", os.getcwd()):
+            del sys.path[0]
+
+
+def _noted_signals() -> list[int]:
+    """Have Ctrl-C, SIGTERM and SIGHUP noted in a list before they raise KeyboardInterrupt.
 
     Where that meets compiled code (pydantic's writing of JSON, say) it may come out as another
     error.
     """
     noted: list[int] = []
 
-    def interrupt(number: int, frame: object) -> None:
+    def stop(number: int, frame: object) -> None:
         noted.append(number)
+        if number != signal.SIGINT:
+            signal.signal(number, signal.SIG_DFL)  # a second one does not wait
         raise KeyboardInterrupt
 
-    # A shell's background job ignores Ctrl-C, and goes on doing so.
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, interrupt)
+    # What is ignored stays so: Ctrl-C in a shell's background job, SIGHUP under nohup.
+    usual = {signal.SIGINT: signal.default_int_handler}
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is usual.get(number, signal.SIG_DFL):
+            signal.signal(number, stop)
     return noted

@@ -17,7 +17,11 @@ from learnalign.cli import options as o
 )
 @o.config_options
 @click.option("--dry-run", is_flag=True, help="Print the resolved options and the work to be done.")
-@click.option("--redo", metavar="STAGE", help="Make a table (and those after it) anew.")
+@click.option(
+    "--redo",
+    metavar="STAGE",
+    help="Make a table (and those after it) anew; of the warm-up: warmup, warmup/checkpoint.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
     model: str | None,

@@ -17,12 +17,19 @@ from learnalign.cli import options as o
 @o.options("selection.method", "selection.warmup", *o.TRAINING, *o.ROLLOUTS, *o.PROMPT, *o.DATA)
 @o.options(*o.OBJECTIVE, "gradients.sketch_size", *o.MODEL, *o.RUN)
 @o.config_options
+@click.option(
+    "--redo",
+    metavar="STAGE",
+    help="Make a stage (stage-2) and all after it anew, or a table of one of its runs "
+    "(stage-2/training/history).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the stages as JSON.")
 def command(
     model: str | None,
     data: tuple[str, ...],
     config: Path | None,
     sets: tuple[str, ...],
+    redo: str | None,
     as_json: bool,
     **flags: Any,
 ) -> None:
@@ -41,7 +48,7 @@ def command(
     from learnalign.runs.progress import Progress
     from learnalign.runs.staging import run_stages
 
-    done = run_stages(resolved, progress=Progress("none" if as_json else "auto"))
+    done = run_stages(resolved, progress=Progress("none" if as_json else "auto"), redo=redo)
     if as_json:
         click.echo(json.dumps([asdict(stage) for stage in done], default=str))
         return

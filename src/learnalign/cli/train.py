@@ -17,7 +17,10 @@ from learnalign.cli import options as o
 @o.config_options
 @click.option("--dry-run", is_flag=True, help="Print the resolved options and the work to be done.")
 @click.option(
-    "--redo", metavar="TABLE", help="Throw away problems or history, and what came of it."
+    "--redo",
+    metavar="TABLE",
+    help="Throw away problems or history, and what came of it; or checkpoint, the newest, to go on "
+    "from the one before.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(

@@ -1,8 +1,9 @@
 """Options of the policy, the pool of problems and the prompt."""
 
 from pathlib import Path
+from typing import Any
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from learnalign.config.section import Section
 
@@ -60,3 +61,7 @@ class PromptConfig(Section):
     """Text put after the question, e.g. how to write the answer. A Jinja template over row."""
     assistant_prefix: str | None = None
     """Beginning of the assistant's turn (base models and tiny ones). A Jinja template over row."""
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Variables of the model's chat template, such as enable_thinking: --set
+    prompt.chat_template_kwargs.enable_thinking=false. A server's chat API and the recipes for
+    trainers get them too."""

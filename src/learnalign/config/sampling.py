@@ -17,7 +17,11 @@ class RolloutConfig(Section):
     """transformers and vllm sample here; server asks an OpenAI-compatible endpoint; recorded reads
     rollouts that exist already."""
     recorded: tuple[Path, ...] = ()
-    """Files of rollouts (JSONL or Parquet with completions, and rewards if there are any)."""
+    """Files of rollouts, or folders of a trainer's dumps: completions, and rewards if there are
+    any."""
+    recorded_reward: str | None = None
+    """Column of the reward in recorded rollouts, where it has a name of its own (dots reach into
+    objects)."""
     num_rollouts: PositiveInt = 8
     """G, rollouts a problem; a group needs two."""
     spend: Literal["full", "auto"] = "full"
@@ -105,3 +109,5 @@ class VerifierConfig(Section):
     """Seconds a single answer may take before its worker is killed."""
     workers: PositiveInt | None = None
     """Worker processes; default: the processors of this machine."""
+    memory_mb: PositiveInt | None = 4096
+    """MiB that a worker may allocate; null for no limit (docs/verifying.md)."""

@@ -1,6 +1,6 @@
 """The feature stage: problems in, one row a problem out, a few forward passes each, no sampling."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,7 @@ class FeatureEngine:
         ratings: Ask for SelectIT's rating as well; M passes a problem more.
         token_budget: Tokens a batch may hold, padding included; as many as pay on this device if
             None.
+        template_kwargs: Variables of the chat template, under which the ratings are asked for.
 
     Raises:
         LearnAlignError: if ratings are wanted and a score is no single token of the tokenizer.
@@ -56,8 +57,10 @@ class FeatureEngine:
         *,
         ratings: bool = False,
         token_budget: int | None = None,
+        template_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         self.model, self.tokenizer = model.eval(), tokenizer
+        self.template_kwargs = template_kwargs
         self.forward = Forward(model, token_budget=token_budget)
         self.schema = features_schema(self.forward.width)
         text = model.config.get_text_config()
@@ -66,7 +69,7 @@ class FeatureEngine:
         self.start = [i for i in starts if i is not None][:1]
         self.score_ids: list[list[int]] = []
         if ratings:
-            before = rating_text(tokenizer, RATING_PROMPTS[0], "", "")
+            before = rating_text(tokenizer, RATING_PROMPTS[0], "", "", template_kwargs)
             self.score_ids = score_ids(tokenizer, before)
 
     def table(self, problems: pa.Table, progress: Callable[[int], None] | None = None) -> pa.Table:
@@ -131,7 +134,10 @@ class FeatureEngine:
         ):
             question = messages[-1]["content"]
             gold = golds(answer)[0]
-            texts = [rating_text(self.tokenizer, w, question, gold) for w in RATING_PROMPTS]
+            texts = [
+                rating_text(self.tokenizer, wording, question, gold, self.template_kwargs)
+                for wording in RATING_PROMPTS
+            ]
             asked.append(self.tokenizer(texts, add_special_tokens=False)["input_ids"])
         known = [i for i, texts in enumerate(asked) if all(map(self._fits, texts))]
         flat = [text for i in known for text in asked[i]]

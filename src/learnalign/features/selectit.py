@@ -7,6 +7,7 @@ ratings; there is one model here. The paper rates instructions with their respon
 RLVR has a bare gold answer instead, so the wordings are our own.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,13 @@ def sentence_rating(ratings: ArrayLike, alpha: float = 0.2) -> Floats:
     return np.asarray(values.mean(axis=1) / (1.0 + alpha * values.std(axis=1)), np.float64)
 
 
-def rating_text(tokenizer: Any, wording: str, problem: str, answer: str) -> str:
+def rating_text(
+    tokenizer: Any,
+    wording: str,
+    problem: str,
+    answer: str,
+    variables: Mapping[str, Any] | None = None,
+) -> str:
     """Write what the model sees when it is asked for a rating; the score is its next token.
 
     Args:
@@ -91,12 +98,14 @@ def rating_text(tokenizer: Any, wording: str, problem: str, answer: str) -> str:
         wording: One of ``RATING_PROMPTS``.
         problem: The problem's text.
         answer: Its gold answer.
+        variables: Of the chat template; where it lets the model think first, its next token is no
+            score, unless they say otherwise.
     """
     question = f"{wording}\n\nProblem:\n{problem}\n\nAnswer:\n{answer}"
     if tokenizer.chat_template:
         messages = [{"role": "user", "content": question}]
         text: str = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True
+            messages, tokenize=False, add_generation_prompt=True, **(variables or {})
         )
         return text
     bos = tokenizer.bos_token or ""

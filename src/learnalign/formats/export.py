@@ -14,7 +14,7 @@ from learnalign import files
 from learnalign.errors import LearnAlignError, nearest
 from learnalign.formats.jsonl import jsonl_lines
 from learnalign.formats.parquet import explained, parquet_table, verl_table
-from learnalign.formats.rows import Asked, Notes, Sources, blocks, gather, with_asked
+from learnalign.formats.rows import Asked, Block, Notes, Sources, blocks, gather, with_asked
 
 FORMATS = ("trl", "verl", "jsonl", "parquet", "ids")
 
@@ -57,6 +57,7 @@ def export(
     batch_size: int | None = None,
     scored_with: Sequence[str] = (),
     asked: Asked | None = None,
+    golden: bool = True,
 ) -> Exported:
     r"""Write the selected problems' own rows, with our columns, in a trainer's format.
 
@@ -76,6 +77,8 @@ def export(
             the messages that go out are those of the data.
         asked: Makes of a problem's messages those that were scored; they then go out as `prompt`,
             for trl and verl. None leaves the data's own.
+        golden: For trl and verl, make `solution` and `ground_truth` the gold that was selected
+            with; False leaves the data's own, for a reward function of the user's that reads them.
 
     Returns:
         The paths, warnings and hints.
@@ -114,7 +117,8 @@ def export(
     paths = []
     for stem, names in lists.items():
         path = out / f"{stem}.{_SUFFIXES.get(kind, 'txt')}"
-        _write(path, kind, names, (pool, scores, sources), notes)
+        parts = [] if kind == "ids" else blocks(pool, scores, names, sources, golden=golden)
+        _write(path, kind, names, parts, notes)
         paths.append(path)
     if kind in _HINTS:
         notes.hint(_HINTS[kind])
@@ -237,7 +241,7 @@ def _write(
     path: Path,
     kind: str,
     names: list[str],
-    tables: tuple[pa.Table, pa.Table, Sources],
+    parts: Sequence[Block],
     notes: Notes,
 ) -> None:
     if kind == "ids":
@@ -250,8 +254,6 @@ def _write(
             )
         _write_lines(path, names)
         return
-    pool, scores, sources = tables
-    parts = blocks(pool, scores, names, sources)
     if kind in ("trl", "jsonl"):
         _write_lines(path, jsonl_lines(parts, notes, trl=kind == "trl"))
         return

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from learnalign.formats.gold import gold_columns, solutions_stay
 from learnalign.formats.rows import Block, Notes, check_prompts, is_messages, plain
 
 
@@ -15,7 +16,7 @@ def jsonl_lines(parts: Sequence[Block], notes: Notes, *, trl: bool) -> list[str]
     Args:
         parts: The rows by source.
         notes: Gets the warnings and hints.
-        trl: Add the `prompt` and `solution` columns of TRL where a row has none.
+        trl: Add the `prompt` and `solution` columns of TRL.
 
     Returns:
         (n,) lines without a line break.
@@ -23,10 +24,11 @@ def jsonl_lines(parts: Sequence[Block], notes: Notes, *, trl: bool) -> list[str]
     lines = [""] * sum(len(part.places) for part in parts)
     lossy: set[str] = set()
     texts: set[bool] = set()
+    stay = trl and solutions_stay(parts)
     for part in parts:
         rows = part.dicts()
         ours = part.ours.to_pylist()
-        added = _trl_columns(part, rows, notes) if trl else [{} for _ in rows]
+        added = _trl_columns(part, rows, notes, stay) if trl else [{} for _ in rows]
         source_texts = part.problems["row"].to_pylist()
         for i, row in enumerate(rows):
             extra = {**added[i], **_without_clashes(ours[i], row, notes)}
@@ -79,7 +81,9 @@ def _listed(names: set[str]) -> str:
     return ", ".join(sorted(names))
 
 
-def _trl_columns(part: Block, rows: list[dict[str, Any]], notes: Notes) -> list[dict[str, Any]]:
+def _trl_columns(
+    part: Block, rows: list[dict[str, Any]], notes: Notes, stay: bool
+) -> list[dict[str, Any]]:
     scored = part.asked is not None
     messages = (part.problems["messages"] if part.asked is None else part.asked).to_pylist()
     answers = part.problems["answer"].to_pylist()
@@ -94,9 +98,8 @@ def _trl_columns(part: Block, rows: list[dict[str, Any]], notes: Notes) -> list[
             notes.hint("`prompt` was added: the chat messages that were scored")
         elif not (isinstance(row["prompt"], str) or is_messages(row["prompt"])):
             notes.warn("your `prompt` is neither text nor chat messages, TRL cannot read it")
-        if row.get("solution") is None:
-            extra["solution"] = answer
-            notes.hint("`solution` was added: the gold answer, for TRL's accuracy_reward")
+        if row.get("solution") is None or (part.golden and not stay):
+            extra |= gold_columns(row, answer, notes)
         added.append(extra)
     if not scored:
         prompts = [{**row, **extra}["prompt"] for row, extra in zip(rows, added, strict=True)]

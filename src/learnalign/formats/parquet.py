@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from learnalign.errors import LearnAlignError
+from learnalign.formats.gold import with_gold
 from learnalign.formats.jsonl import clash
 from learnalign.formats.rows import Block, Notes, check_prompts, is_messages
 
@@ -90,7 +91,7 @@ def _is_verl_schema(schema: pa.Schema) -> bool:
 
 
 def _with_ours(part: Block, notes: Notes) -> pa.Table:
-    table = part.arrow()
+    table = with_gold(part.arrow(), part, notes) if part.golden else part.arrow()
     if part.asked is None:
         check_prompts(table["prompt"].to_pylist(), part.problems, notes)
     else:

@@ -1,5 +1,6 @@
 """Ready commands for trainers, beside the files they train on: GRPO as the selection saw it."""
 
+import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,8 @@ def trl_recipe(config: Config, data: Path, *, reward: str, batch_size: int) -> d
         "num_train_epochs": training.epochs,
         "shuffle_dataset": training.shuffled,
     }
+    if config.prompt.chat_template_kwargs:
+        recipe["chat_template_kwargs"] = config.prompt.chat_template_kwargs
     if training.parameters == "lora":
         recipe |= {"use_peft": True, "lora_r": training.lora_rank}
         recipe |= {"lora_alpha": 2 * training.lora_rank, "lora_target_modules": ["all-linear"]}
@@ -142,6 +145,8 @@ def verl_recipe(config: Config, data: Path, *, reward: str, longest: int, batch_
         "trainer.default_local_dir": f"{data.parent}/trained",
         "trainer.logger": "[console]",
     }
+    for name, value in config.prompt.chat_template_kwargs.items():
+        options[f"+data.apply_chat_template_kwargs.{name}"] = json.dumps(value)
     if not function:
         options["+reward.custom_reward_function.reward_kwargs.kind"] = reward
     if training.parameters == "lora":

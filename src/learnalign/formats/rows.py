@@ -60,6 +60,8 @@ class Block:
     """Our columns, prefixed."""
     typed: pa.Table | None
     """The user's rows with their own types; None where there is only JSON text."""
+    golden: bool = True
+    """Whether the rows' rewards are to be read off the gold that was selected with."""
 
     def part(self, indices: Sequence[int]) -> "Block":
         """Keep some of the rows."""
@@ -69,6 +71,7 @@ class Block:
             problems=self.problems.take(chosen),
             ours=self.ours.take(chosen),
             typed=None if self.typed is None else self.typed.take(chosen),
+            golden=self.golden,
         )
 
     @property
@@ -132,7 +135,12 @@ def with_asked(pool: pa.Table, asked: Asked) -> pa.Table:
 
 
 def blocks(
-    pool: pa.Table, scores: pa.Table, problem_ids: Sequence[str], sources: Sources
+    pool: pa.Table,
+    scores: pa.Table,
+    problem_ids: Sequence[str],
+    sources: Sources,
+    *,
+    golden: bool = True,
 ) -> list[Block]:
     """Split the rows of a file by the source they came from.
 
@@ -141,6 +149,7 @@ def blocks(
         scores: SCORES.
         problem_ids: The problems in the order of the file.
         sources: The user's own table of a source, or None.
+        golden: See `Block`.
 
     Returns:
         One block a source; their ``places`` together are 0..n-1.
@@ -157,7 +166,7 @@ def blocks(
         places = np.flatnonzero(index == source).astype(np.int64)
         rows = problems.take(places)
         typed = _typed(sources(source), rows["source_row"], rows["source"][0].as_py())
-        result.append(Block(places, rows, ours.take(places), typed))
+        result.append(Block(places, rows, ours.take(places), typed, golden))
     return result
 
 

@@ -1,5 +1,6 @@
 """Problems that reasoning-gym generates: seeded, checkable, without a network."""
 
+import json
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -8,6 +9,8 @@ import yaml
 from learnalign.errors import LearnAlignError, nearest
 
 _PREFIX = "reasoning-gym:"
+#: Where generators of problems with many right answers keep one of them.
+_EXAMPLES = ("example_answer", "example_correct_answer", "possible_answer")
 _OWN_KEYS = {"dataset", "size", "seed", "source", "difficulty", "params"}
 
 
@@ -93,5 +96,26 @@ def _generate(name: str, size: int, seed: int, options: dict[str, Any]) -> list[
             expected="options of its configuration class",
             do="correct them",
         ) from error
-    keys = ("question", "answer", "metadata")
-    return [{**{key: entry[key] for key in keys}, "source": name} for entry in entries]
+    return [
+        {"question": entry["question"], "answer": _answer(name, entry)}
+        | {"metadata": entry["metadata"], "source": name}
+        for entry in entries
+    ]
+
+
+def _answer(name: str, entry: dict[str, Any]) -> str:
+    """Give an entry's answer, or one of those that its generator would accept.
+
+    Raises:
+        LearnAlignError: if the generator knows none: nobody could see that a problem is solvable.
+    """
+    if entry["answer"] is not None:
+        return str(entry["answer"])
+    found = next((entry["metadata"][key] for key in _EXAMPLES if key in entry["metadata"]), None)
+    if found is None:
+        raise LearnAlignError(
+            f"reasoning-gym's {name} gives no answer to its own problems",
+            expected="a generator whose answers can be held against its scorer",
+            do="leave it out",
+        )
+    return found if isinstance(found, str) else json.dumps(found)

@@ -1,6 +1,7 @@
 """From a problem to exactly what the model sees: text and token ids."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,19 @@ from jinja2 import StrictUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from learnalign.config import PromptConfig
-from learnalign.errors import LearnAlignError
+from learnalign.errors import LearnAlignError, nearest
 from learnalign.problems.columns import Messages
+
+#: Arguments of ``apply_chat_template`` that are no variables of the template.
+_DECIDED = {
+    *("conversation", "messages", "chat_template", "tokenize", "add_generation_prompt"),
+    *("continue_final_message", "return_tensors", "return_dict", "return_assistant_tokens_mask"),
+    *("tokenizer_kwargs", "padding", "truncation", "max_length"),
+}
+
+
+class PromptRefused(LearnAlignError):
+    """The model's chat template does not take one problem's messages."""
 
 
 class Prompter:
@@ -17,11 +29,12 @@ class Prompter:
 
     Args:
         tokenizer: The model's tokenizer.
-        config: Template, system prompt, instruction, beginning of the assistant's turn.
+        config: Template, system prompt, instruction, beginning of the assistant's turn, variables
+            of the chat template.
 
     Raises:
-        LearnAlignError: if the model has no chat template and none is given, or a template of the
-            user is broken.
+        LearnAlignError: if the model has no chat template and none is given, a template of the user
+            is broken, or the chat template has no variable of a given name.
     """
 
     def __init__(self, tokenizer: Any, config: PromptConfig) -> None:
@@ -36,6 +49,7 @@ class Prompter:
                 expected="a chat model, or a template of your own",
                 do="give --template '{{ question }}\\nAnswer:' (or a file with one)",
             )
+        _check_variables(tokenizer, config)
 
     def __call__(self, messages: Messages, row: str) -> tuple[str, list[int]]:
         """Build the prompt of one problem.
@@ -46,6 +60,10 @@ class Prompter:
 
         Returns:
             The text, and its token ids (special tokens only where the text holds them).
+
+        Raises:
+            PromptRefused: if the chat template does not take the messages.
+            LearnAlignError: if a template of the user cannot be filled in.
         """
         messages = self.asked(messages, row)
         variables = {"row": json.loads(row), "question": messages[-1]["content"]}
@@ -79,12 +97,16 @@ class Prompter:
     def _chat(self, messages: Messages) -> str:
         try:
             text: str = self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True
+                messages,
+                tokenize=False,
+                add_generation_prompt=True,
+                **self.config.chat_template_kwargs,
             )
-        except TemplateError as error:
-            raise LearnAlignError(
-                f"the model's chat template refuses the messages: {error}",
-                expected="roles that the template knows",
+        except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
+            roles = ", ".join(message["role"] for message in messages)
+            raise PromptRefused(
+                f"the model's chat template refuses the messages ({roles}): {error}",
+                expected="roles that the template knows, in their order",
                 do="give --template, or leave --system out",
             ) from error
         return text
@@ -96,6 +118,40 @@ class Prompter:
         if bos and first == [self.tokenizer.bos_token_id] and not text.startswith(bos):
             return str(bos) + text
         return text
+
+
+def _check_variables(tokenizer: Any, config: PromptConfig) -> None:
+    """Refuse variables that would change nothing, or that decide what is decided here."""
+    for name in config.chat_template_kwargs:
+        if config.template is not None:
+            raise LearnAlignError(
+                f"got prompt.chat_template_kwargs.{name} and --template, which takes the place of "
+                "the chat template",
+                expected="one of them",
+                do="write the value into the template",
+            )
+        read = _names(tokenizer.chat_template) - _DECIDED
+        if name not in read:
+            near = nearest(name, read)
+            hint = f": {near}" if near.startswith("the nearest") else ""
+            raise LearnAlignError(
+                f"got prompt.chat_template_kwargs.{name}, which is no variable of the model's chat "
+                "template",
+                expected=f"a variable that the template reads{hint}",
+                do="correct the name, or leave it out",
+            )
+
+
+def _names(template: str | dict[str, str]) -> set[str]:
+    """Find the names in a chat template's code; a model may have several templates.
+
+    Example:
+        >>> sorted(_names("so {{ a.b }} {% if c == 'd e' %}{{ f }}{% endif %} g"))
+        ['a', 'c', 'endif', 'f', 'if']
+    """
+    texts = [template] if isinstance(template, str) else template.values()
+    code = " ".join(part for text in texts for part in re.findall(r"\{[%{].*?[%}]\}", text, re.S))
+    return set(re.findall(r"(?<![\w.])[A-Za-z_]\w*", re.sub(r"'[^']*'|\"[^\"]*\"", "", code)))
 
 
 def _text_or_file(template: str | None) -> str | None:

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from learnalign.config import RolloutConfig
+from learnalign.rollouts.endings import Endings
 
 _FINISHES = {"stop": "stop", "length": "length", "eos_token": "stop", "stop_sequence": "stop"}
 
@@ -77,10 +78,14 @@ class Rows:
     Args:
         tokenizer: Of the model whose gradients will be taken.
         config: Temperature, stop strings, the longest response.
+        endings: What ends a response.
     """
 
-    def __init__(self, tokenizer: Any, config: RolloutConfig) -> None:
+    def __init__(
+        self, tokenizer: Any, config: RolloutConfig, endings: Endings | None = None
+    ) -> None:
         self.tokenizer, self.config = tokenizer, config
+        self.endings = endings or Endings(tokenizer)
         self.special = set(tokenizer.all_special_ids)
         self.counts: Counter[str] = Counter()
         """``sampled``: rows made; ``retokenised``: those whose tokens the server did not tell
@@ -90,7 +95,7 @@ class Rows:
         self, problem_id: str, sample: int, answer: Answer, prompt: list[int]
     ) -> dict[str, Any]:
         """Give one row."""
-        ids = self._told(answer) if answer.token_ids is not None else self._pieced(answer)
+        ids = self._told(answer) if answer.token_ids is not None else self._pieced(answer, prompt)
         text = None if ids is None else self._text(ids)
         self.counts["sampled"] += 1
         if answer.num_prompt_tokens not in (None, len(prompt)):
@@ -98,7 +103,7 @@ class Rows:
         if ids is None or self._lacks_its_end(ids, answer):
             self.counts["retokenised"] += 1
         if ids is None:
-            ids = self._tokenised(answer)
+            ids = self._tokenised(answer, prompt)
         logprobs = answer.logprobs if self.config.temperature in (0.0, 1.0) else None
         return {
             "problem_id": problem_id,
@@ -115,7 +120,7 @@ class Rows:
         end = answer.ended_by
         return [*ids, end] if isinstance(end, int) and ids[-1:] != [end] else ids
 
-    def _pieced(self, answer: Answer) -> list[int] | None:
+    def _pieced(self, answer: Answer, prompt: list[int]) -> list[int] | None:
         """Find the tokens that pieces of text stand for; None unless there is no doubt."""
         if answer.pieces is None or answer.num_tokens not in (None, len(answer.pieces)):
             return None
@@ -126,17 +131,22 @@ class Rows:
         if answer.finish_reason == "stop" and not self.special & set(ids[-1:]):
             whole = self._decode(ids)
             if answer.ended_by == "token" or not any(stop in whole for stop in self.config.stop):
-                ids.append(self.tokenizer.eos_token_id)
+                ids += self._end(prompt)
         return ids
 
-    def _tokenised(self, answer: Answer) -> list[int]:
+    def _tokenised(self, answer: Answer, prompt: list[int]) -> list[int]:
         """Tokenise the text; the end token is put behind it where it must have stood."""
         ids = self.tokenizer(answer.text, add_special_tokens=False)["input_ids"]
         most = self.config.max_tokens
         ended = answer.ended_by == "token" or isinstance(answer.ended_by, int)
         if answer.finish_reason == "stop" and (ended or not self.config.stop):
-            return [*ids[: most - 1], self.tokenizer.eos_token_id]
+            return [*ids[: most - 1], *self._end(prompt)]
         return list(ids[:most])
+
+    def _end(self, prompt: list[int]) -> list[int]:
+        """Give the token that ends a response to the prompt, if the model has one."""
+        end = self.endings.after(prompt)
+        return [] if end is None else [end]
 
     def _lacks_its_end(self, ids: list[int], answer: Answer) -> bool:
         """Say whether a response was ended by something that is not among its tokens."""

@@ -19,7 +19,7 @@ class Request:
     messages: list[dict[str, str]] | None
     """For the chat API, in place of the prompt."""
     options: dict[str, Any]
-    """seed, max_tokens, temperature, top_p and, if there is one, stop."""
+    """seed, max_tokens, temperature, top_p and, if there are any, stop and chat_template_kwargs."""
 
 
 @dataclass(frozen=True)

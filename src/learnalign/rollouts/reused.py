@@ -5,46 +5,36 @@ made the policy: it is then the work of a policy only that many updates old. doc
 what such groups are worth beside fresh ones.
 """
 
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from learnalign.errors import LearnAlignError
 from learnalign.rollouts.engine import Engine, Progress
 from learnalign.tables import ROLLOUTS, in_order
 
 Group = list[dict[str, Any]]
 
 
-def recent_groups(training: Path, *, steps: int, num_rollouts: int) -> dict[str, Group]:
+def recent_groups(
+    history: Callable[[], Iterable[pa.Table]], *, steps: int, num_rollouts: int
+) -> dict[str, Group]:
     """Find each problem's last group among a training's last steps.
 
     Args:
-        training: Its run folder.
+        history: Gives the shards of HISTORY, anew at every call.
         steps: How many of the last steps count.
         num_rollouts: G; smaller groups do not count.
 
     Returns:
         Rows of ROLLOUTS by problem_id, samples 0 to G-1.
-
-    Raises:
-        LearnAlignError: if there is no history.
     """
-    paths = sorted((training / "history").glob("part-*.parquet"))
-    if not paths:
-        raise LearnAlignError(
-            f"{training} holds no training's history",
-            expected="the folder of a finished `learnalign train`",
-            do="check rollouts.reuse",
-        )
-    last = max(pc.max(pq.read_table(path, columns=["step"])["step"]).as_py() for path in paths)
+    last = max((pc.max(table["step"]).as_py() for table in history()), default=0)
     found: dict[str, dict[int, Group]] = {}
-    for path in paths:
-        table = pq.read_table(path, filters=[("step", ">", last - steps)])
-        for row in table.drop(["verdict", "reward"]).to_pylist():
+    for table in history():
+        recent = table.filter(pc.greater(table["step"], last - steps))
+        for row in recent.drop(["verdict", "reward"]).to_pylist():
             step = row.pop("step")
             found.setdefault(row["problem_id"], {}).setdefault(step, []).append(row)
     groups = {name: by_step[max(by_step)] for name, by_step in found.items()}

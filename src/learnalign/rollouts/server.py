@@ -7,7 +7,7 @@ or another, is given it instead of a second one.
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ import pyarrow as pa
 from learnalign.config import RolloutConfig, ServerConfig
 from learnalign.errors import LearnAlignError
 from learnalign.rollouts.answers import Answer, Rows
+from learnalign.rollouts.endings import Endings
 from learnalign.rollouts.endpoint import Endpoint
 from learnalign.rollouts.engine import Engine, Progress
 from learnalign.rollouts.journal import Journal, entry_name
@@ -53,6 +54,8 @@ class ServerEngine(Engine):
         context: Tokens the model sees, prompt and response together.
         journal: Folder that keeps the answers until `forget`.
         asked: Turns a problem's messages and row into those that are sent; for the chat API.
+        endings: What ends a response.
+        template_kwargs: Variables of the chat template; for the chat API.
 
     Raises:
         LearnAlignError: for an address that is none.
@@ -68,13 +71,16 @@ class ServerEngine(Engine):
         context: int | None = None,
         journal: Path | None = None,
         asked: Callable[[Any, str], Messages] | None = None,
+        endings: Endings | None = None,
+        template_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         assert server.api == "completions" or asked is not None
         self.config, self.server, self.seed, self.asked = config, server, seed, asked
         self.context = context or 1 << 30
         self.journal = Journal(journal)
-        self.rows = Rows(tokenizer, config)
+        self.rows = Rows(tokenizer, config, endings)
+        self.template_kwargs = dict(template_kwargs or {}) if server.api == "chat" else {}
         self.counts = self.rows.counts
         self.endpoint = Endpoint(server)
         self._kept: set[str] = set()
@@ -180,6 +186,8 @@ class ServerEngine(Engine):
     def _options(self, seed: int, max_tokens: int) -> dict[str, Any]:
         options: dict[str, Any] = {"seed": seed, "max_tokens": max_tokens}
         options |= {"temperature": self.config.temperature, "top_p": self.config.top_p}
+        if self.template_kwargs:  # they make the prompt: no server is asked without them
+            options["chat_template_kwargs"] = self.template_kwargs
         return options | ({"stop": list(self.config.stop)} if self.config.stop else {})
 
     async def _row(self, job: _Job, there: set[str]) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from learnalign.tables import ROLLOUTS
 
 #: Rows leave a batch when this share of it has finished.
 _COMPACT_SHARE = 0.25
+#: Fills up what is masked. Any token of the model does; a tokenizer's own may be none of them.
+_PAD_ID = 0
 #: Steps between two looks at what has finished, where a look makes the processor wait for the GPU.
 _GPU_STEPS = 8
 
@@ -58,7 +60,6 @@ class TransformersEngine(Engine):
         text = model.config.get_text_config()
         self.context = int(getattr(text, "max_position_embeddings", 0) or 0) or 1 << 30
         self.end_ids = torch.tensor(_end_ids(model, tokenizer), device=self.device)
-        self.pad_id = tokenizer.pad_token_id or 0
 
     def sample(
         self,
@@ -116,7 +117,7 @@ class TransformersEngine(Engine):
             [min(most, self.context - len(p)) for p in prompts for _ in range(group)],
             device=self.device,
         )
-        tokens = torch.full((total, most), self.pad_id, dtype=torch.long, device=self.device)
+        tokens = torch.full((total, most), _PAD_ID, dtype=torch.long, device=self.device)
         logprobs = torch.zeros(total, most, device=self.device)
         lengths = limits.clone()
         ended = torch.zeros(total, dtype=torch.bool, device=self.device)
@@ -147,7 +148,7 @@ class TransformersEngine(Engine):
     def _prefill(self, prompts: list[list[int]], group: int) -> tuple[_State, torch.Tensor]:
         """Run the prompts, once each, and repeat what they leave for the group's samples."""
         width = max(map(len, prompts))
-        inputs = torch.full((len(prompts), width), self.pad_id)
+        inputs = torch.full((len(prompts), width), _PAD_ID)
         mask = torch.zeros(len(prompts), width, dtype=torch.long)
         for row, prompt in enumerate(prompts):
             inputs[row, width - len(prompt) :] = torch.tensor(prompt)

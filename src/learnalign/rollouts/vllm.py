@@ -19,11 +19,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from learnalign.children import isolated_python, unwatch, watching_new
 from learnalign.config import ModelConfig, RolloutConfig, VllmConfig
 from learnalign.errors import LearnAlignError
 from learnalign.models import context_length
 from learnalign.rollouts.engine import Engine, Progress
-from learnalign.rollouts.orphans import Watch
 from learnalign.tables import ROLLOUTS
 
 #: Set where the user has not: warnings alone, not among a command's output; no report over the
@@ -33,6 +33,8 @@ _ENVIRONMENT = {
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",
     "VLLM_NO_USAGE_STATS": "1",
 }
+#: Seconds vLLM's processes have to end by themselves if this one is killed.
+_GRACE_S = 20.0
 #: Ranks of adapters that vLLM can make room for.
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
@@ -67,15 +69,17 @@ class VllmEngine(Engine):
         self.config, self.seed = config, seed
         self._sampling_params = SamplingParams
         self._llm: Any = None
-        self._watch: Watch | None = None
         self._adapter: Any = None
         context_length(model)  # tells what is wrong with a path, before vLLM takes half a minute
         arguments = llm_arguments(model, config, options, seed=seed)
         before = {child.pid for child in multiprocessing.active_children()}
         self._processes: list[BaseProcess] = []
+        self._pids: list[int] = []
         try:
             self._parameters("", range(1), 1)
-            self._llm = LLM(**arguments)
+            # An engine that lived on would keep its device's memory.
+            with isolated_python(), watching_new(_GRACE_S) as self._pids:
+                self._llm = LLM(**arguments)
             if model.adapter is not None:
                 self._adapter = LoRARequest("policy", 1, str(model.adapter))
                 self._llm.llm_engine.add_lora(self._adapter)
@@ -84,7 +88,6 @@ class VllmEngine(Engine):
             raise _unopened(model.path, error) from error
         now = multiprocessing.active_children()
         self._processes = [child for child in now if child.pid not in before]
-        self._watch = Watch(child.pid for child in self._processes if child.pid is not None)
         answers = getattr(self._llm.llm_engine.engine_core, "outputs_queue", None)
         if self._processes and answers is not None:
             sentinels = [child.sentinel for child in self._processes]
@@ -143,9 +146,10 @@ class VllmEngine(Engine):
             self._llm = None
             for process in self._processes:
                 process.join(timeout=60)  # its memory is free when it is gone, not when it is told
-        if self._watch is not None:
-            self._watch.stop()
-            self._watch = None
+                if process.is_alive():
+                    process.kill()
+        while self._pids:
+            unwatch(self._pids.pop())
 
     def _parameters(self, problem_id: str, samples: range, room: int) -> Any:
         """Say how a problem is sampled; vLLM gives the n-th of its samples the seed plus n."""

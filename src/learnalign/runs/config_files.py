@@ -1,5 +1,6 @@
 """One configuration out of a file, ``--set`` pairs and flags; the resolved one into a file."""
 
+import hashlib
 import platform
 import subprocess
 import tomllib
@@ -15,6 +16,8 @@ from learnalign import files
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError, nearest
 
+#: The last line of a run's own file; the hash is of what stands above.
+_OWN_HASH = "# sha256 of the lines above, as the run wrote them: "
 _PACKAGES = ("learnalign", "torch", "transformers", "math-verify", "pyarrow", "numpy")
 
 
@@ -72,7 +75,8 @@ def write_config(path: Path, config: Config) -> None:
         "git": _git_hash(),
     }
     tree = config.model_dump(mode="json") | {"made_by": made_by}
-    files.write_text(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+    text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+    files.write_text(path, f"{text}{_OWN_HASH}{hashlib.sha256(text.encode()).hexdigest()}\n")
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -80,6 +84,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise LearnAlignError(f"got no file {file}", expected="a YAML or TOML file", do="check it")
     try:
         text = files.read_text(file)
+        _compare(text, file)
         tree = tomllib.loads(text) if file.suffix == ".toml" else yaml.safe_load(text)
     except (tomllib.TOMLDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise LearnAlignError(f"cannot read {file}: {error}", do="mend the file") from error
@@ -92,6 +97,20 @@ def _read(file: Path) -> dict[str, Any]:
             do="see a run folder's config.yaml for a whole one",
         )
     return tree
+
+
+def _compare(text: str, file: Path) -> None:
+    """See that a run's own file is as the run wrote it; a copy elsewhere is the user's to edit."""
+    written, line, own = text.rpartition(_OWN_HASH)
+    if not line or not files.is_file(file.parent / "manifest.json"):
+        return
+    if hashlib.sha256(written.encode()).hexdigest() != own.strip():
+        raise LearnAlignError(
+            f"{file} is not the file that the run wrote",
+            expected="the options that its tables were made with",
+            do="run the command that made the folder once more, which writes it again; if you "
+            "changed it on purpose, delete its last line",
+        )
 
 
 def _merged(below: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

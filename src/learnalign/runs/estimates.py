@@ -2,8 +2,10 @@
 
 import json
 import time
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import yaml
 
 from learnalign.config import Config
@@ -13,6 +15,10 @@ from learnalign.runs.subsets import chosen_ids, training_source
 from learnalign.runs.warmup import warming
 from learnalign.selecting.methods import method_named
 from learnalign.selecting.order import budget_count
+from learnalign.tables import PROBLEMS
+
+if TYPE_CHECKING:
+    from learnalign.problems.prompts import Prompter
 
 #: Share of a device's speed at matrix products that a stage reaches; decoding reads all weights for
 #: each token and reaches less. Both were measured on a CPU with a model of 135 million parameters.
@@ -99,13 +105,16 @@ def estimate_rollouts(config: Config) -> dict[str, Any]:
     """Count the problems, rollouts, tokens and minutes of sampling; the last two at most."""
     from learnalign.models import load_tokenizer, num_parameters
     from learnalign.problems.pool import read_pool
-    from learnalign.problems.prompts import Prompter
+    from learnalign.problems.prompts import Prompter, PromptRefused
 
     prompter = Prompter(load_tokenizer(config.model), config.prompt)
     pool = read_pool(config.data)
     count, group = len(pool.problems), config.rollouts.num_rollouts
     sample = pool.problems[:: max(1, count // 100)]
-    lengths = [len(prompter(p["messages"], p["row"])[1]) for p in sample]
+    lengths = []
+    for problem in sample:
+        with suppress(PromptRefused):  # a run sets it aside
+            lengths.append(len(prompter(problem["messages"], problem["row"])[1]))
     prompt_tokens = round(sum(lengths) / max(1, len(lengths)))
     response_tokens = count * group * config.rollouts.max_tokens
     work: dict[str, Any] = {
@@ -120,11 +129,35 @@ def estimate_rollouts(config: Config) -> dict[str, Any]:
         operations = 2.0 * work["parameters"] * (response_tokens + count * prompt_tokens)
         speed = _speed(config, "rollouts") * _DECODING
         work["rollout_minutes_at_most"] = _minutes(operations, speed)
+    elif config.rollouts.engine == "recorded":
+        work |= _recorded(config, pool.problems, prompter)
     elif config.rollouts.engine == "server":
         from learnalign.rollouts.server import served_model
 
         work["served_model"] = served_model(config.server)
     return work
+
+
+def _recorded(
+    config: Config, problems: list[dict[str, Any]], prompter: "Prompter"
+) -> dict[str, Any]:
+    """Count the recorded rollouts, and the problems that have some; whose they are is checked."""
+    from learnalign.problems.prompts import PromptRefused
+    from learnalign.rollouts.joining import Join
+    from learnalign.rollouts.records import read_records
+
+    files, _ = read_records(config.rollouts.recorded, reward_column=config.rollouts.recorded_reward)
+    rows = []
+    for problem in problems:
+        with suppress(PromptRefused):
+            prompt, ids = prompter(problem["messages"], problem["row"])
+            rows.append(problem | {"prompt": prompt, "prompt_ids": ids})
+    pool = pa.Table.from_pylist(rows, schema=PROBLEMS)
+    groups, _ = Join([pool], prompter.tokenizer).groups(files)
+    return {
+        "recorded_rollouts": sum(map(len, groups.values())),
+        "problems_with_recorded_rollouts": len(groups),
+    }
 
 
 def estimate_training(config: Config) -> dict[str, Any]:

@@ -13,6 +13,9 @@ from learnalign.config import Config
 from learnalign.errors import LearnAlignError
 from learnalign.evaluating.accuracy import Accuracy, Difference, accuracy, difference
 from learnalign.evaluating.benchmarks import Benchmark, benchmark_named
+from learnalign.folders import remove_leftovers
+from learnalign.places import is_remote
+from learnalign.runs.checked import damaged
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.pipeline import up_to, work
 from learnalign.runs.progress import Progress
@@ -28,6 +31,17 @@ class Part:
     mode: str
     """``pass@1`` (greedy) or ``mean@k``."""
     config: Config
+
+    @property
+    def below(self) -> str:
+        """Its folder, below the evaluation's."""
+        return f"{self.benchmark}/{self.mode.replace('@', '-')}/"
+
+    def own(self, redo: str | None) -> str | None:
+        """Say which of its tables --redo means, if one."""
+        if redo is None or "/" not in redo:
+            return redo
+        return redo.removeprefix(self.below) if redo.startswith(self.below) else None
 
 
 @dataclass(frozen=True)
@@ -74,7 +88,8 @@ def evaluate(
         samples: k of mean@k; 0 leaves it out.
         greedy: Whether pass@1 is measured.
         against: Folder of another evaluation to compare with, problem by problem.
-        redo: Table to make anew in each benchmark's run, with those after it.
+        redo: Table to make anew in each benchmark's run, with those after it; in one run alone,
+            by its place (``gsm8k/pass-1/rollouts``).
         progress: Shows the stages.
 
     Raises:
@@ -82,20 +97,23 @@ def evaluate(
     """
     wanted = parts(config, benchmarks, samples=samples, greedy=greedy)
     others = None if against is None else _read_scores(against)
+    _check_redo(redo, wanted)
     results, tables = [], []
     for part in wanted:
-        folder = RunFolder(part.config.run.out)
+        folder = RunFolder(part.config.run.out, below=part.below)
         with folder.locked():
             stages = up_to("verdicts", part.config)
-            work(folder, part.config, stages, progress=progress, redo=redo)
+            work(folder, part.config, stages, progress=progress, redo=part.own(redo))
             table = _scores(folder, part.benchmark, part.mode)
         tables.append(table)
         compared = None if others is None else _compare(table, others, config.run.seed)
         results.append(_result(part.benchmark, part.mode, table, folder, compared))
     whole = pa.concat_tables(tables)
     path = config.run.out
-    files.write_table(path / "evaluation.parquet", whole)
+    if not is_remote(path):
+        remove_leftovers([path])
     tree = {
+        "evaluation_sha256": files.write_table(path / "evaluation.parquet", whole).sha256,
         "model": config.model.model_dump(mode="json"),
         "against": against and str(against),
         "results": [asdict(result) for result in results],
@@ -197,6 +215,16 @@ def _scores(folder: RunFolder, benchmark: str, mode: str) -> pa.Table:
     ).cast(EVALUATION)
 
 
+def _check_redo(redo: str | None, wanted: list[Part]) -> None:
+    """Stop a --redo that means none of the runs."""
+    if redo is not None and not any(part.own(redo) for part in wanted):
+        raise LearnAlignError(
+            f"got --redo {redo}",
+            expected="a table of every run, or of one: " + ", ".join(p.below for p in wanted),
+            do="correct it, for instance --redo " + wanted[0].below + "rollouts",
+        )
+
+
 def _read_scores(path: Path) -> dict[tuple[str, str, str], float]:
     file = path / "evaluation.parquet"
     if not files.is_file(file):
@@ -205,7 +233,17 @@ def _read_scores(path: Path) -> dict[tuple[str, str, str], float]:
             expected="the folder of a finished `learnalign evaluate`",
             do="check --against",
         )
-    table = files.read_table(file)
+    do = f"run the `learnalign evaluate` that made {path} once more: it writes the file again"
+    try:
+        said = json.loads(files.read_text(path / "results.json"))
+        expected = said.get("evaluation_sha256")  # evaluations of earlier versions have none
+        table = files.read_table(file, expected=expected)
+    except files.DamagedFile as error:
+        raise damaged(file, str(error), do) from error
+    except (FileNotFoundError, AttributeError, ValueError) as error:
+        if isinstance(error, LearnAlignError):
+            raise
+        raise damaged(path / "results.json", str(error), do) from error
     keys = zip(*(table[c].to_pylist() for c in ("benchmark", "mode", "problem_id")), strict=True)
     return dict(zip(keys, table["score"].to_pylist(), strict=True))
 

@@ -11,38 +11,44 @@ import pyarrow as pa
 
 from learnalign import files
 from learnalign.errors import LearnAlignError
-from learnalign.places import place
+from learnalign.folders import remove_leftovers, remove_matching, remove_tree
+from learnalign.places import is_remote, place
+from learnalign.runs.checked import CheckedFolder, damaged
 from learnalign.runs.fingerprints import differences, fingerprint
 from learnalign.runs.holding import held
-from learnalign.runs.manifest import Manifest, Shard, StageRecord, read_manifest, write_manifest
+from learnalign.runs.manifest import Shard, StageRecord, read_manifest, write_manifest
 from learnalign.tables import EXCLUDED
 
 #: The rounds in which rollouts may be spent.
 ROUND_NAMES = ("round-1", "round-2", "round-3", "round-4")
 #: The stages that keep shards, in the order in which the data flows.
 STAGES = ("problems", *ROUND_NAMES, "rollouts", "verdicts", "references", "gradients", "features")
-
-
+#: Where else this process alone writes while it holds the folder.
+_OTHERS = ("", "excluded", "sources", "requests", "checkpoints")
 #: The manifest is written again after this many times what the last writing took.
 _REST = 10.0
 
 
-class RunFolder:
+class RunFolder(CheckedFolder):
     """A run's tables on disk, or in a store. Reading needs no lock; writing needs ``locked()``.
 
     Args:
         path: The folder, or its URL; made when first written to.
         stages: Its tables, in the order in which the data flows.
+        below: What --redo puts before a table's name where the folder is part of another run
+            (``warmup/``).
 
     Raises:
         LearnAlignError: if the manifest that lies there cannot be read by this version.
     """
 
-    def __init__(self, path: str | Path, stages: tuple[str, ...] = STAGES) -> None:
-        self.path, self.stages = place(path), stages
-        self.manifest: Manifest = read_manifest(self.path / "manifest.json")
+    def __init__(
+        self, path: str | Path, stages: tuple[str, ...] = STAGES, *, below: str = ""
+    ) -> None:
+        super().__init__(place(path), below=below)
+        self.stages = stages
         self._still_ours: Callable[[], None] = lambda: None
-        self._unsaved, self._next_save = False, 0.0
+        self._next_save = 0.0
 
     @classmethod
     def existing(cls, path: Path, *, needs: str = "problems") -> "RunFolder":
@@ -65,12 +71,14 @@ class RunFolder:
             LearnAlignError: at once, if another process holds it, or it cannot be written to.
         """
         with held(self.path) as self._still_ours:
+            if not is_remote(self.path):
+                remove_leftovers(self.path / name for name in (*_OTHERS, *self.stages))
             self.manifest = read_manifest(self.path / "manifest.json")
             try:
                 yield
             finally:
                 if self._unsaved:
-                    self._save()
+                    self.save()
 
     def begin(self, stage: str, options: Mapping[str, Any]) -> StageRecord:
         """Open a stage for writing, or go on with it where it was.
@@ -82,31 +90,43 @@ class RunFolder:
         if record is None:
             record = StageRecord(fingerprint=fingerprint(options), options=dict(options))
             self.manifest.stages[stage] = record
-            self._save()
+            self.save()
         elif record.fingerprint != fingerprint(options):
             changed = differences(record.options, options)
             raise LearnAlignError(
                 f"the table {self.path / stage} was made with other options: " + "; ".join(changed),
                 expected="the options it was made with, or no old table",
-                do=f"make it anew with --redo {stage} (later tables go with it), or give another "
-                "folder with --out",
+                do=f"make it anew with --redo {self.redo_name(stage)} (later tables go with it), "
+                "or give another folder with --out",
             )
         return record
 
     def redo(self, stage: str) -> None:
         """Throw away a stage's table and those that were made from it."""
-        if stage not in self.stages:
-            raise LearnAlignError(
-                f"got --redo {stage}", expected="one of " + ", ".join(self.stages), do="name one"
-            )
+        self.check_redo(stage)
         gone = self.stages[self.stages.index(stage) :]
         for later in gone:
             self.manifest.stages.pop(later, None)
         self.manifest.summary = {}
-        self._save()
+        # The ranking came of these tables, and the sources' own rows of the first.
+        others = ["scores.parquet", *(["sources"] if "problems" in gone else [])]
+        self.forget(*others)
         for later in gone:
-            files.remove_tree(self.path / later)
-            files.remove_matching(self.path / "excluded", f"{later}-*.parquet")
+            remove_tree(self.path / later)
+            remove_matching(self.path / "excluded", f"{later}-*.parquet")
+
+    def check_redo(self, stage: str) -> None:
+        """See that --redo names a table.
+
+        Raises:
+            LearnAlignError: if it does not.
+        """
+        if stage not in self.stages:
+            raise LearnAlignError(
+                f"got --redo {self.below}{stage}",
+                expected="one of " + ", ".join(self.below + name for name in self.stages),
+                do="name one",
+            )
 
     def write_shard(
         self,
@@ -139,8 +159,9 @@ class RunFolder:
         """
         file = f"{stage}/part-{index:05d}.parquet"
         written = files.write_table(self.path / file, table)
+        aside = None
         if excluded is not None and excluded.num_rows:
-            files.write_table(self.path / "excluded" / f"{stage}-{index:05d}.parquet", excluded)
+            aside = files.write_table(self.path / _excluded_file(stage, index), excluded)
         return Shard(
             file=file,
             rows=table.num_rows,
@@ -150,6 +171,7 @@ class RunFolder:
             tokens=tokens,
             counts=dict(counts or {}),
             excluded=0 if excluded is None else excluded.num_rows,
+            excluded_sha256="" if aside is None else aside.sha256,
         )
 
     def add_shard(self, stage: str, index: int, shard: Shard) -> None:
@@ -162,24 +184,53 @@ class RunFolder:
         self._unsaved = True
         self.save_due()
 
+    def add_shards(self, index: int, shards: Mapping[str, Shard]) -> None:
+        """Enter shards of several stages that belong together, all or none; they are saved then."""
+        for stage, shard in shards.items():
+            self.manifest.stages[stage].shards[index] = shard
+        self.save()
+
+    @property
+    def saved(self) -> bool:
+        """Whether the manifest on disk names all that has been entered."""
+        return not self._unsaved
+
     def save_due(self) -> None:
         """Write the manifest, if it has changed and it is time."""
         if self._unsaved and time.monotonic() >= self._next_save:
-            self._save()
+            self.save()
+
+    def save(self) -> None:
+        """Write the manifest now: what replaces something must be named before that is deleted."""
+        self._still_ours()
+        begin = time.monotonic()
+        write_manifest(self.path / "manifest.json", self.manifest)
+        end = time.monotonic()
+        self._unsaved, self._next_save = False, end + _REST * (end - begin)
 
     def finish(self, stage: str, **facts: object) -> None:
-        """Mark a stage's table as whole."""
+        """Mark a stage's table as whole; its files that the manifest does not name are deleted."""
         record = self.manifest.stages[stage]
         if record.complete and not facts:
             return
         record.complete = True
         record.facts.update(facts)
-        self._save()
+        self.save()
+        named = {Path(shard.file).name for shard in record.shards.values()}
+        remove_matching(self.path / stage, "part-*.parquet", but=named)
+        aside = {
+            Path(_excluded_file(stage, i)).name for i, s in record.shards.items() if s.excluded
+        }
+        remove_matching(self.path / "excluded", f"{stage}-*.parquet", but=aside)
 
     def set_summary(self, summary: dict[str, Any]) -> None:
         """Write the selection's figures into the manifest."""
         self.manifest.summary = summary
-        self._save()
+        self.save()
+
+    def scores(self) -> pa.Table:
+        """Read the ranking, ``scores.parquet``."""
+        return self.read_table("scores.parquet", do=f"run `learnalign score {self.path}`")
 
     def num_shards(self, stage: str) -> int:
         """Count a stage's shards."""
@@ -192,7 +243,9 @@ class RunFolder:
         Raises:
             LearnAlignError: if the file is gone or is not the one that was written.
         """
-        return files.read_table(self._shard_path(stage, index))
+        path, expected = self._shard(stage, index)
+        with self.intact(path, expected, self.made_again(stage)):
+            return files.read_table(path, expected=self.unless_known(path, expected))
 
     def shards(self, stage: str) -> Iterator[pa.Table]:
         """Read a stage's shards one after the other, in order."""
@@ -202,7 +255,10 @@ class RunFolder:
     def batches(self, stage: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Read columns of a stage's table from its beginning, a few MB at a time, in order."""
         for index in sorted(self.manifest.stages[stage].shards):
-            yield from files.read_batches(self._shard_path(stage, index), columns)
+            path, expected = self._shard(stage, index)
+            with self.intact(path, expected, self.made_again(stage)):
+                known = self.unless_known(path, expected)
+                yield from files.read_batches(path, columns, expected=known)
 
     def table(self, stage: str) -> pa.Table:
         """Read a stage's whole table into memory."""
@@ -210,13 +266,15 @@ class RunFolder:
 
     def excluded(self) -> pa.Table:
         """Read the problems that have left the pool so far, in the order of the stages."""
-        tables = [
-            files.read_table(self.path / "excluded" / f"{stage}-{index:05d}.parquet")
-            for stage in self.stages
-            if stage in self.manifest.stages
-            for index, shard in sorted(self.manifest.stages[stage].shards.items())
-            if shard.excluded
-        ]
+        tables = []
+        for stage in (stage for stage in self.stages if stage in self.manifest.stages):
+            for index, shard in sorted(self.manifest.stages[stage].shards.items()):
+                if not shard.excluded:
+                    continue
+                path, expected = self.path / _excluded_file(stage, index), shard.excluded_sha256
+                with self.intact(path, expected, self.made_again(stage)):
+                    known = self.unless_known(path, expected)
+                    tables.append(files.read_table(path, expected=known))
         return pa.concat_tables(tables) if tables else EXCLUDED.empty_table()
 
     def manifest_dict(self) -> dict[str, Any]:
@@ -224,29 +282,25 @@ class RunFolder:
         plain: dict[str, Any] = json.loads(self.manifest.model_dump_json())
         return plain
 
-    def _shard_path(self, stage: str, index: int) -> Path:
+    def _shard(self, stage: str, index: int) -> tuple[Path, str]:
+        """Give a shard's path and hash, if it has its size."""
         shard = self.manifest.stages[stage].shards[index]
         path = self.path / shard.file
-        if files.size(path) != shard.bytes:
-            raise LearnAlignError(
-                f"{path} is not the file that was written ({shard.bytes} bytes)",
-                expected="a run folder nobody else has changed",
-                do=f"make the table anew with --redo {stage}",
-            )
-        return path
+        found = files.size(path)
+        if found != shard.bytes:
+            why = "it is gone" if found is None else f"{found} bytes of {shard.bytes}"
+            raise damaged(path, why, self.made_again(stage))
+        return path, shard.sha256
 
-    def _save(self) -> None:
-        self._still_ours()
-        begin = time.monotonic()
-        write_manifest(self.path / "manifest.json", self.manifest)
-        end = time.monotonic()
-        self._unsaved, self._next_save = False, end + _REST * (end - begin)
+
+def _excluded_file(stage: str, index: int) -> str:
+    return f"excluded/{stage}-{index:05d}.parquet"
 
 
 def scored(path: Path) -> RunFolder:
     """Open the folder of a run that has been ranked."""
     folder = RunFolder.existing(path, needs="verdicts")
-    if not files.is_file(folder.path / "scores.parquet"):
+    if not (folder.manifest.summary and files.is_file(folder.path / "scores.parquet")):
         raise LearnAlignError(
             f"{path} has no scores yet",
             expected="a run that has been ranked",

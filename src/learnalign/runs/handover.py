@@ -1,6 +1,7 @@
 """From a finished run to a trainer's files."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,15 +39,17 @@ def hand_over(
     folder = scored(run)
 
     def original(index: int) -> pa.Table | None:
-        path = folder.path / "sources" / f"source-{index:02d}.parquet"
-        return files.read_table(path) if files.is_file(path) else None
+        name = f"sources/source-{index:02d}.parquet"
+        if not files.is_file(folder.path / name):
+            return None
+        return folder.read_table(name, do=folder.made_again("problems"))
 
     where = out or folder.path / f"export-{kind}"
     done = export(
         where,
         kind,
         problems=lambda: folder.shards("problems"),
-        scores=files.read_table(folder.path / "scores.parquet"),
+        scores=folder.scores(),
         order=order,
         control=control,
         seed=config.run.seed,
@@ -55,20 +58,24 @@ def hand_over(
         about=_about(folder, config),
         scored_with=prompt_flags(config),
         asked=_asked(config, prompts),
+        golden=":" not in config.verifier.kind,
     )
     lengths = [
         pc.max(pc.list_value_length(shard["prompt_ids"])).as_py()
         for shard in folder.shards("problems")
     ]
+    reward, doubts = _reward(folder, config)
     recipe = write_recipe(
         where,
         kind,
         config,
-        reward=_reward(folder, config),
+        reward=reward,
         longest=max(lengths),
         batch_size=batch_size,
     )
-    return done if recipe is None else replace(done, paths=[*done.paths, recipe])
+    if recipe is None:
+        return done
+    return replace(done, paths=[*done.paths, recipe], warnings=[*done.warnings, *doubts])
 
 
 def _asked(config: Config, prompts: str) -> Asked | None:
@@ -113,20 +120,37 @@ def _about(folder: RunFolder, config: Config) -> dict[str, Any]:
     }
 
 
-def _reward(folder: RunFolder, config: Config) -> str:
-    """Say which verifier judged the run's problems."""
+def _reward(folder: RunFolder, config: Config) -> tuple[str, list[str]]:
+    """Say which verifier judges in a recipe, and where that is not how the run's problems were."""
     if config.verifier.kind != "auto":
-        return config.verifier.kind
-    row = json.loads(folder.read_shard("problems", 0)["row"][0].as_py())
-    return "reasoning_gym" if is_gym_row(row) else "math"
+        return config.verifier.kind, []
+    judged = Counter(
+        "reasoning_gym" if is_gym_row(json.loads(row)) else "math"
+        for shard in folder.shards("problems")
+        for row in shard["row"].to_pylist()
+    )
+    (kind, count), *others = judged.most_common()
+    doubts = [
+        f"the recipe rewards every row with `{kind}`, but {other:,} of {other + count:,} problems "
+        f"were judged by `{name}`: export the sources apart"
+        for name, other in others
+    ]
+    if any(shard["recorded_reward"].null_count < len(shard) for shard in folder.shards("rollouts")):
+        doubts.append(
+            f"the selection went by recorded rewards, the recipe rewards with `{kind}`: give the "
+            "trainer your own reward function if that is another"
+        )
+    return kind, doubts
 
 
 def prompt_flags(config: Config) -> list[str]:
     """Name the flags that made the scored prompts other than the rows' own.
 
+    The variables of the chat template are none of them: the recipe hands them on.
+
     Example:
         >>> prompt_flags(Config.model_validate({"prompt": {"system": "Be brief."}}))
         ['--system']
     """
-    given = config.prompt.model_dump(exclude_none=True)
+    given = config.prompt.model_dump(exclude_none=True, exclude={"chat_template_kwargs"})
     return [f"--{name.replace('_', '-')}" for name in given]

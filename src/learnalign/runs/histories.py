@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnalign import files
+from learnalign.config import RolloutConfig
 from learnalign.errors import LearnAlignError
 from learnalign.problems.sources import read_source
+from learnalign.rollouts.reused import Group, recent_groups
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.training import TABLES
 from learnalign.training.history import success_history
@@ -41,14 +43,35 @@ def read_history(path: Path, problem_ids: Sequence[str]) -> NDArray[np.float64]:
     return np.array([rates + [np.nan] * (width - len(rates)) for rates in known])
 
 
-def _of_training(path: Path) -> dict[str, list[float]]:
+def reused_groups(rollouts: RolloutConfig) -> dict[str, Group]:
+    """Find the rollouts of a training's last steps that stand in for new ones (`recent_groups`).
+
+    Raises:
+        LearnAlignError: if ``rollouts.reuse`` is no training.
+    """
+    assert rollouts.reuse is not None
+    folder = _training(rollouts.reuse, "rollouts.reuse")
+    return recent_groups(
+        lambda: folder.shards("history"),
+        steps=rollouts.reuse_steps,
+        num_rollouts=rollouts.num_rollouts,
+    )
+
+
+def _training(path: Path, option: str) -> RunFolder:
+    """Open a training that has a history."""
     folder = RunFolder(path, TABLES)
-    if "history" not in folder.manifest.stages:
+    if not folder.num_shards("history"):
         raise LearnAlignError(
-            f"{path} is no training",
-            expected="the folder of `learnalign train`",
-            do="check --history",
+            f"{path} holds no training's history",
+            expected="the folder of a finished `learnalign train`",
+            do=f"check {option}",
         )
+    return folder
+
+
+def _of_training(path: Path) -> dict[str, list[float]]:
+    folder = _training(path, "--history")
     found: dict[str, list[float]] = {}
     for row in success_history(folder.table("history")).to_pylist():
         found.setdefault(row["problem_id"], []).append(row["success_rate"])

@@ -41,7 +41,7 @@ def inspect(path: Path, problem_id: str) -> dict[str, Any]:
     verdicts = {row["sample"]: row for row in found["verdicts"]}
     scores: list[dict[str, Any]] = []
     if files.is_file(folder.path / "scores.parquet"):
-        table = files.read_table(folder.path / "scores.parquet")
+        table = folder.scores()
         scores = table.filter(pc.is_in(table["problem_id"], wanted)).to_pylist()
     nothing = dict.fromkeys(("verdict", "reward", "parsed_answer", "detail"))
     return {

@@ -62,7 +62,10 @@ def make_table(
                 shards = cluster.shards(folder, stage, left, given, advance)
             for index, shard in shards:
                 folder.add_shard(stage, index, shard)
+                if folder.saved:
+                    shop.forget()
     folder.finish(stage, **facts)
+    shop.forget()
 
 
 def _here(
@@ -70,4 +73,3 @@ def _here(
 ) -> Iterator[tuple[int, Shard]]:
     for index in left:
         yield index, make_shard(folder, stage, index, shop, given, advance)
-        shop.forget()  # the manifest has the shard by now

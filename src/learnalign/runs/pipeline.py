@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from learnalign import files
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError
 from learnalign.rollouts.answers import warnings
+from learnalign.rollouts.joining import warnings as recorded_warnings
 from learnalign.runs import rounds, stages
 from learnalign.runs.config_files import load_config, write_config
 from learnalign.runs.fingerprints import reference_model, stage_options
@@ -24,7 +24,7 @@ from learnalign.runs.making import make_table, open_cluster
 from learnalign.runs.pool import make_problems
 from learnalign.runs.progress import Progress, ProgressKind
 from learnalign.runs.targets import target_ids
-from learnalign.runs.warmup import warmed_up
+from learnalign.runs.warmup import redo_of_warmup, warmed_up
 from learnalign.runs.workshop import Workshop
 from learnalign.selecting.methods import method_named
 from learnalign.selecting.order import budget_count
@@ -85,21 +85,33 @@ def select(
     return run(load_config(overrides=given), progress=Progress(progress))
 
 
-def run(config: Config, *, progress: Progress, redo: str | None = None) -> Selection:
-    """Do all stages that the method needs, rank, and write the report."""
+def run(
+    config: Config, *, progress: Progress, redo: str | None = None, below: str = ""
+) -> Selection:
+    """Do all stages that the method needs, rank, and write the report.
+
+    Args:
+        config: The options.
+        progress: Shows each stage.
+        redo: Stage to throw away first, with those after it; or ``warmup``, or one of its tables
+            (``warmup/history``, ``warmup/checkpoint``). The selection's own tables stand if the
+            same policy comes out again; otherwise an error names them.
+        below: What stands before that in the --redo of the whole run this selection is a part of.
+
+    Raises:
+        LearnAlignError: for whatever the user can mend.
+    """
     _check_groups(config)
     wanted = needed(config.selection.method, config)
-    folder = RunFolder(config.run.out)
+    folder = RunFolder(config.run.out, below=below)
+    of_warmup = redo_of_warmup(redo, config)
+    own = redo if of_warmup is None else None
+    if own is not None:
+        folder.check_redo(own)  # a warm-up comes first, which may take long
     with folder.locked():
         # The folder replays what was asked for, warm-up included.
-        work(
-            folder,
-            warmed_up(config, progress=progress),
-            wanted,
-            progress=progress,
-            redo=redo,
-            asked=config,
-        )
+        warm = warmed_up(config, progress=progress, redo=of_warmup, below=below)
+        work(folder, warm, wanted, progress=progress, redo=own, asked=config)
         return score(folder, config)
 
 
@@ -161,8 +173,9 @@ def work(
     Raises:
         LearnAlignError: before any work, if a table there was made with other options.
     """
-    with open_verifier(config.verifier):
-        pass  # its name is right, and its processes are not started yet
+    if redo is not None or not _all_done(folder, wanted):
+        with open_verifier(config.verifier):
+            pass  # its name is right, and a function of the user's can be imported
     if "references" in wanted:
         reference_model(config)  # there is one, and it is not the policy itself
     if redo is not None:
@@ -172,9 +185,7 @@ def work(
             folder.begin(stage, stage_options(config, stage))
     folder.manifest.learnalign = version("learnalign")
     write_config(folder.path / "config.yaml", asked or config)
-    records = folder.manifest.stages
-    done = all(stage in records and records[stage].complete for stage in wanted)
-    where = nullcontext() if done else open_cluster(config)
+    where = nullcontext() if _all_done(folder, wanted) else open_cluster(config)
     with Workshop(config) as shop, where as cluster:
         for stage in wanted:
             if not folder.begin(stage, stage_options(config, stage)).complete:
@@ -187,15 +198,22 @@ def work(
                 budget_count(config.selection.budget, rows)
 
 
+def _all_done(folder: RunFolder, wanted: Sequence[str]) -> bool:
+    records = folder.manifest.stages
+    return all(stage in records and records[stage].complete for stage in wanted)
+
+
 def score(folder: RunFolder, config: Config) -> Selection:
     """Rank the problems from the tables there are, and write scores, summary and report."""
     ranking = ranked(folder, config)
     excluded = folder.excluded()
     summary = ranking.summary | {"num_excluded": excluded.num_rows}
     summary["spending"] = rounds.spending(folder)
-    said = [*warnings(rounds.counts(folder)), *_exclusion_warnings(excluded)]
+    counts = rounds.counts(folder)
+    said = [*warnings(counts), *recorded_warnings(counts), *_exclusion_warnings(excluded)]
+    said += _other_golds(folder, config)
     summary["warnings"] = [*summary["warnings"], *said]
-    files.write_table(folder.path / "scores.parquet", ranking.scores)
+    folder.write_table("scores.parquet", ranking.scores)
     write_config(folder.path / "config.yaml", config)
     folder.set_summary(summary)
     report(folder, config)
@@ -231,7 +249,7 @@ def report(folder: RunFolder, config: Config) -> Path:
     from learnalign.reporting.examples import shown_ids
     from learnalign.reporting.report import ReportData, write_report
 
-    scores = files.read_table(folder.path / "scores.parquet")
+    scores = folder.scores()
     first, last = shown_ids(scores)
     shown = pa.array([*first, *last], pa.string())
 
@@ -256,16 +274,30 @@ def report(folder: RunFolder, config: Config) -> Path:
     return path
 
 
+def _other_golds(folder: RunFolder, config: Config) -> list[str]:
+    """Say so where golds were held against another verifier than the one that judges now."""
+    checked = folder.manifest.stages["problems"].facts.get("golds", {})
+    if not checked.get("set_aside") or checked["verifier"] == config.verifier.kind:
+        return []
+    return [
+        f"the verifier '{checked['verifier']}' set {checked['set_aside']} problems aside for their "
+        f"golds, and '{config.verifier.kind}' judges now; --redo problems reads the pool again"
+    ]
+
+
 def _exclusion_warnings(excluded: pa.Table) -> list[str]:
     """Say aloud what left the pool for a reason the user should look at."""
     texts = {
         "unparsed_gold": "problems left the pool because their gold answer cannot be read",
+        "rejected_gold": "problems left the pool because the verifier rejects their gold answer",
         "too_few_rewards": "problems left the pool because the verifier failed on their rollouts",
         "nonfinite_gradient": "problems left the pool because their gradient holds NaN or Inf",
         "nonfinite_logits": "problems left the pool because the model's logits hold NaN or Inf",
         "conflicting_answer": "problems stood in the data a second time with another answer",
         "missing_answer": "rows have no answer",
         "empty_prompt": "rows have no prompt",
+        "template_refused": "problems have messages that the chat template refuses",
+        "unknown_token": "problems hold a token that the model does not have",
         "prompt_too_long": "problems are longer than the model's context",
         "too_few_rollouts": "problems have fewer than two recorded rollouts",
     }

@@ -1,44 +1,66 @@
 """The first stage: the pool is read, each prompt built, the shards of PROBLEMS written."""
 
 import time
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from learnalign import files
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError
 from learnalign.runs.folder import RunFolder
+from learnalign.runs.golds import with_good_golds
 from learnalign.runs.progress import Progress
 from learnalign.runs.workshop import Workshop
 from learnalign.tables import PROBLEMS
 
+if TYPE_CHECKING:
+    from learnalign.problems.pool import Pool
+
 
 def make_problems(folder: RunFolder, config: Config, shop: Workshop, progress: Progress) -> None:
     """Read the pool, build each prompt, write the shards of PROBLEMS and the sources' originals."""
-    from learnalign.models import context_length
+    from learnalign.models import context_length, vocabulary_size
     from learnalign.problems.pool import read_pool
-    from learnalign.problems.prompts import Prompter
+    from learnalign.problems.prompts import Prompter, PromptRefused
 
     begin = time.monotonic()
     prompter = Prompter(shop.tokenizer, config.prompt)
     pool = read_pool(config.data)
     for index, table in pool.originals.items():
-        files.write_table(folder.path / "sources" / f"source-{index:02d}.parquet", table)
-    context = context_length(config.model)
+        folder.write_table(f"sources/source-{index:02d}.parquet", table)
+    context, vocabulary = context_length(config.model), vocabulary_size(config.model)
     kept = []
+    refused: PromptRefused | None = None
     with progress.stage("problems", len(pool.problems) + len(pool.excluded)) as advance:
         advance(len(pool.excluded))
         for problem in pool.problems:
             advance(1)
-            prompt, ids = prompter(problem["messages"], problem["row"])
+            try:
+                prompt, ids = prompter(problem["messages"], problem["row"])
+            except PromptRefused as error:
+                refused = refused or error
+                _leave_out(pool, problem, "template_refused", error.got)
+                continue
+            except LearnAlignError as error:
+                where = f"problem {problem['problem_id']} (row {problem['source_row'] + 1})"
+                raise LearnAlignError(
+                    f"{where}: {error.got}", expected=error.expected, do=error.do
+                ) from error
             if context is not None and len(ids) >= context:
                 detail = f"{len(ids)} tokens; the model sees {context}"
-                where = {key: problem[key] for key in ("problem_id", "source_index", "source_row")}
-                pool.excluded.append(
-                    where | {"stage": "problems", "reason": "prompt_too_long", "detail": detail}
-                )
+                _leave_out(pool, problem, "prompt_too_long", detail)
+                continue
+            if vocabulary is not None and max(ids, default=0) >= vocabulary:
+                word = shop.tokenizer.convert_ids_to_tokens(max(ids))
+                detail = f"the token {max(ids)} ({word!r}) is none of the model's {vocabulary}"
+                _leave_out(pool, problem, "unknown_token", detail)
                 continue
             kept.append(problem | {"prompt": prompt, "prompt_ids": ids})
+    if not kept and refused is not None:
+        raise refused
+    checked = len(kept)
+    kept = with_good_golds(kept, config, pool.excluded, progress)
+    golds = {"verifier": config.verifier.kind, "set_aside": checked - len(kept)}
     if not kept:
         seen = ", ".join(sorted({row["reason"] for row in pool.excluded}))
         raise LearnAlignError(
@@ -53,4 +75,10 @@ def make_problems(folder: RunFolder, config: Config, shop: Workshop, progress: P
         excluded = pool.excluded_table() if index == 0 else None
         folder.write_shard("problems", index, table, seconds=seconds, excluded=excluded)
     columns = [{key: value for key, value in vars(c).items() if value} for c in pool.columns]
-    folder.finish("problems", columns=columns)
+    folder.finish("problems", columns=columns, golds=golds)
+
+
+def _leave_out(pool: "Pool", problem: dict[str, Any], reason: str, detail: str) -> None:
+    """List a problem whose prompt cannot be used."""
+    where = {key: problem[key] for key in ("problem_id", "source_index", "source_row")}
+    pool.excluded.append(where | {"stage": "problems", "reason": reason, "detail": detail})

@@ -9,6 +9,7 @@ free, and another actor is asked for.
 import json
 import logging
 import os
+import sys
 from collections import Counter, deque
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -86,7 +87,8 @@ class RayCluster:
         except LearnAlignError:
             self.__exit__(None, None, None)
             raise
-        self._work = (_everywhere(self.config).model_dump(mode="json"), version("learnalign"))
+        tree = _everywhere(self.config).model_dump(mode="json")
+        self._work = (tree, version("learnalign"), os.getcwd())
         # Now, so that they import what they need while the pool is read.
         for _ in range(self.config.cluster.workers):
             self._start()
@@ -165,7 +167,10 @@ class RayCluster:
 class _Actor:
     """Makes the shards it is handed, and keeps the model between them."""
 
-    def __init__(self, config: dict[str, Any], wanted: str) -> None:
+    def __init__(self, config: dict[str, Any], wanted: str, here: str = "") -> None:
+        if here:
+            # Ray searches the driver's current folder first, where a file may have any name.
+            sys.path[:] = [*(entry for entry in sys.path if entry not in ("", here)), here]
         self.config, self.wanted = Config.model_validate(config), wanted
         self.shop = Workshop(self.config)
         self.folder, self.stage = RunFolder(self.config.run.out), ""

@@ -38,7 +38,11 @@ def rollouts(folder: RunFolder, index: int, shop: Workshop, given: Any, advance:
         table = joined(folder, shop.config, index, ROLLOUTS)
         advance(folder.read_shard("problems", index).num_rows)
         return Made(table)
-    return _sampled(folder.read_shard("problems", index), shop, advance)
+    shop.try_function()
+    pool = folder.read_shard("problems", index)
+    made = _sampled(pool, shop, advance)
+    shop.keep_for_trial(pool, made.table)
+    return made
 
 
 def a_round(folder: RunFolder, index: int, shop: Workshop, given: Round, advance: Advance) -> Made:
@@ -50,6 +54,7 @@ def a_round(folder: RunFolder, index: int, shop: Workshop, given: Round, advance
         return Made(ROUNDS.empty_table())
     made = _sampled(kept, shop, advance, given.samples)
     said = shop.verifier.verify(kept, made.table)
+    shop.verifier.require_works()
     return replace(made, table=with_verdicts(made.table, said))
 
 
@@ -61,6 +66,7 @@ def verdicts(folder: RunFolder, index: int, shop: Workshop, given: Any, advance:
         advance(pool.num_rows)
     else:
         table = shop.verifier.verify(pool, made, advance)
+        shop.verifier.require_works()
     reasons: Reasons = []
     for row in group_figures([made], [table]).to_pylist():
         name, count = row["problem_id"], row["num_rollouts"]

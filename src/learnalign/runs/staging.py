@@ -11,10 +11,12 @@ import pyarrow.compute as pc
 from learnalign import files
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError
+from learnalign.folders import remove_leftovers, remove_tree
 from learnalign.places import local_only
-from learnalign.rollouts.reused import recent_groups
 from learnalign.runs import pipeline
 from learnalign.runs.config_files import write_config
+from learnalign.runs.histories import reused_groups
+from learnalign.runs.holding import held
 from learnalign.runs.progress import Progress
 from learnalign.runs.training import train
 from learnalign.selecting.order import luck
@@ -41,12 +43,14 @@ class Stage:
     """Of the whole pool, under the policy that the stage began with."""
 
 
-def run_stages(config: Config, *, progress: Progress) -> list[Stage]:
+def run_stages(config: Config, *, progress: Progress, redo: str | None = None) -> list[Stage]:
     """Select and train, stage after stage; called again, it goes on where it was.
 
     Args:
         config: ``model`` is what the first stage begins with, ``stages`` says how many there are.
         progress: Shows each stage's parts.
+        redo: What to throw away first: a stage with all after it (``stage-2``), or a table of one
+            of its runs (``stage-2/training/history``).
 
     Raises:
         LearnAlignError: for whatever the user can mend.
@@ -62,21 +66,65 @@ def run_stages(config: Config, *, progress: Progress) -> list[Stage]:
     found: list[Stage] = []
     tables: list[pa.Table] = []
     chosen: list[str] = []
-    for number in range(1, config.stages.count + 1):
-        progress.say(f"stage {number} of {config.stages.count}")
-        stage, scores, names = _stage(config, number, found, chosen, progress)
-        found.append(stage)
-        tables.append(scores)
-        chosen = names
-        write_config(out / "config.yaml", config)
-        _write_summary(out, found, tables)
+    with held(out):
+        remove_leftovers([out, *out.glob("stage-*")])
+        left = _redo(out, redo, config.stages.count)
+        for number in range(1, config.stages.count + 1):
+            progress.say(f"stage {number} of {config.stages.count}")
+            stage, scores, names = _stage(config, number, found, chosen, progress, left)
+            found.append(stage)
+            tables.append(scores)
+            chosen = names
+            write_config(out / "config.yaml", config)
+            _write_summary(out, found, tables)
     return found
 
 
+def _redo(out: Path, redo: str | None, count: int) -> str | None:
+    """Throw away whole stages; give back a --redo that means a table of one of their runs.
+
+    Raises:
+        LearnAlignError: if it means neither.
+    """
+    if redo is None:
+        return None
+    first, _, rest = redo.partition("/")
+    number = first.removeprefix("stage-")
+    run, _, table = rest.partition("/")
+    known = number.isdecimal() and 1 <= int(number) <= count and (out / first).is_dir()
+    if not known or (rest and (run not in ("selection", "training") or not table)):
+        raise LearnAlignError(
+            f"got --redo {redo}",
+            expected="a stage that there is (stage-2: it and all after it are made again), or a "
+            "table of one of its runs: stage-2/selection/rollouts, stage-2/training/history, "
+            "stage-2/training/checkpoint, stage-1/selection/warmup",
+            do="correct it",
+        )
+    if rest:
+        return redo
+    numbers = [path.name.removeprefix("stage-") for path in out.glob("stage-*")]
+    later = sorted(int(n) for n in numbers if n.isdecimal() and int(n) >= int(number))
+    for n in reversed(later):  # killed meanwhile, the first ones stand
+        remove_tree(out / f"stage-{n}")
+    return None
+
+
 def _stage(
-    config: Config, number: int, before: list[Stage], previous: list[str], progress: Progress
+    config: Config,
+    number: int,
+    before: list[Stage],
+    previous: list[str],
+    progress: Progress,
+    redo: str | None,
 ) -> tuple[Stage, pa.Table, list[str]]:
-    place = config.run.out / f"stage-{number}"
+    name = f"stage-{number}"
+    place = config.run.out / name
+
+    def part(run: str) -> dict[str, Any]:
+        below = f"{name}/{run}/"
+        own = redo.removeprefix(below) if redo and redo.startswith(below) else None
+        return {"redo": own, "below": below, "progress": progress}
+
     model, reuse = config.model, None
     gradients: dict[str, Any] = {}
     if before:
@@ -97,7 +145,7 @@ def _stage(
         selection={"warmup": None if before else config.selection.warmup},
         run={"out": place / "selection"},
     )
-    selection = pipeline.run(selecting, progress=progress)
+    selection = pipeline.run(selecting, **part("selection"))
     share = config.stages.easy_share
     names, easy = stage_problems(selection.scores, share, seed=config.run.seed + number)
     files.write_text(place / "problems.txt", "".join(f"{name}\n" for name in names))
@@ -109,13 +157,11 @@ def _stage(
             training={"subset": str(place / "problems.txt")},
             run={"out": place / "training"},
         ),
-        progress=progress,
+        **part("training"),
     )
     reused = 0
     if reuse is not None:
-        groups = recent_groups(
-            reuse, steps=config.stages.reuse_steps, num_rollouts=config.rollouts.num_rollouts
-        )
+        groups = reused_groups(selecting.rollouts)
         reused = len(set(groups) & set(selection.scores["problem_id"].to_pylist()))
     stage = Stage(
         number=number,

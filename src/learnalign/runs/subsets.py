@@ -92,7 +92,7 @@ def chosen_ids(source: RunFolder, subset: str, *, seed: int) -> list[str]:
     Raises:
         LearnAlignError: for an unknown subset, an id the run does not know, or nothing chosen.
     """
-    scores = files.read_table(source.path / "scores.parquet")
+    scores = source.scores()
     names: list[str] = scores["problem_id"].to_pylist()
     selected: list[str] = scores.filter(pc.fill_null(scores["selected"], False))[
         "problem_id"

@@ -1,15 +1,23 @@
 """A training as a run folder: its problems, its history, its checkpoints, the model at the end."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from learnalign.config import Config
+from learnalign.errors import LearnAlignError
+from learnalign.folders import atomic_folder, sync_tree
 from learnalign.places import local_only
+from learnalign.runs.checkpoints import (
+    add_checkpoint,
+    checkpoint,
+    drop_checkpoint,
+    keep_checkpoints,
+    verify_tables,
+    verify_training,
+)
 from learnalign.runs.config_files import write_config
 from learnalign.runs.fingerprints import fingerprint, training_options
 from learnalign.runs.folder import RunFolder
@@ -44,7 +52,9 @@ class Training:
 TABLES = ("problems", "history", "steps")
 
 
-def train(config: Config, *, progress: Progress, redo: str | None = None) -> Training:
+def train(
+    config: Config, *, progress: Progress, redo: str | None = None, below: str = ""
+) -> Training:
     """Train a model by GRPO on problems; called again, it goes on where it was.
 
     Args:
@@ -52,18 +62,18 @@ def train(config: Config, *, progress: Progress, redo: str | None = None) -> Tra
             or the folder of one finished selection, whose chosen problems (``training.subset``)
             keep the prompts they were scored with.
         progress: Shows the steps.
-        redo: Table to throw away first (``problems``, ``history``), with all that came of it.
+        redo: What to throw away first: ``problems`` or ``history``, with all that came of it, or
+            ``checkpoint``, the newest, to go on from the one before.
+        below: What stands before that in the --redo of the whole run this training is a part of.
 
     Raises:
         LearnAlignError: for whatever the user can mend.
     """
     local_only(config.run.out, "a training, whose checkpoints are files")
-    folder = RunFolder(config.run.out, TABLES)
+    folder = RunFolder(config.run.out, TABLES, below=below)
     with folder.locked():
         if redo is not None:
-            folder.redo(redo)
-            for name in ("checkpoints", "model", "adapter"):
-                shutil.rmtree(folder.path / name, ignore_errors=True)
+            _redo(folder, redo, config.training.trainer)
         shop = Workshop(config)
         problems = training_problems(folder, config, shop, progress)
         order = step_problems(
@@ -82,10 +92,31 @@ def train(config: Config, *, progress: Progress, redo: str | None = None) -> Tra
         folder.begin("history", options)
         done = folder.begin("steps", options).complete
         write_config(folder.path / "config.yaml", config)
-        if not done:
+        name = "adapter" if config.training.parameters == "lora" else "model"
+        if done:
+            verify_tables(folder)
+            folder.verify(name, do=folder.made_again("history"))
+        else:
             _train(folder, config, shop, problems, order, progress)
-        model = folder.path / ("adapter" if config.training.parameters == "lora" else "model")
-        return Training(folder.path, model, folder.table("steps"))
+        if (folder.path / "checkpoints").exists():
+            folder.forget("checkpoints")
+        return Training(folder.path, folder.path / name, folder.table("steps"))
+
+
+def _redo(folder: RunFolder, redo: str, trainer: str) -> None:
+    """Throw away what --redo names."""
+    if redo == "checkpoint":
+        drop_checkpoint(folder, trainer)
+        return
+    if redo not in ("problems", "history"):
+        raise LearnAlignError(
+            f"got --redo {folder.below}{redo}",
+            expected=", ".join(folder.below + name for name in ("problems", "history"))
+            + f" or {folder.below}checkpoint",
+            do="name one",
+        )
+    folder.redo(redo)
+    folder.forget("checkpoints", "model", "adapter", "training.html")
 
 
 @dataclass
@@ -102,9 +133,15 @@ class _Job:
     advance: Advance
     history: History
 
-    @property
-    def checkpoints(self) -> Path:
-        return self.folder.path / "checkpoints"
+    def checkpoint(self, step: int) -> Path:
+        """Give the folder of the checkpoint after so many steps."""
+        return self.folder.path / checkpoint(self.config.training.trainer, step)
+
+    def save(self, step: int) -> None:
+        """Enter a checkpoint that is on disk, with what has come together since the last."""
+        rollouts, steps = self.history.take()
+        if steps.num_rows:
+            add_checkpoint(self.folder, self.config.training.trainer, step, rollouts, steps)
 
 
 def _train(
@@ -132,7 +169,8 @@ def _train(
         dtype=dtype if native else torch.float32,  # TRL casts by itself, from float32
     )
     engine = TransformersEngine(model, shop.tokenizer, config.rollouts, seed=config.run.seed)
-    first = _num_steps(folder)
+    first = verify_training(folder, training.trainer)
+    keep_checkpoints(folder, training.trainer)  # what a kill left, no trainer shall write into
     with (
         open_verifier(config.verifier) as verifier,
         progress.stage("training", len(order), first, unit="steps") as advance,
@@ -143,7 +181,6 @@ def _train(
         else:
             _with_trl(job, first)
     _write_model(folder, config, model, shop.tokenizer)
-    shutil.rmtree(job.checkpoints, ignore_errors=True)
     from learnalign.reporting.training import write_picture
 
     write_picture(folder.path / "training.html", folder.table("steps"), folder.table("history"))
@@ -153,11 +190,7 @@ def _train(
 
 def _natively(job: _Job, first: int, dtype: "torch.dtype") -> None:
     from learnalign.models import load_model
-    from learnalign.training.checkpoint import (
-        forget_checkpoints,
-        load_checkpoint,
-        save_checkpoint,
-    )
+    from learnalign.training.checkpoint import load_checkpoint, save_checkpoint
     from learnalign.training.learner import Learner
     from learnalign.training.native import train
 
@@ -176,12 +209,11 @@ def _natively(job: _Job, first: int, dtype: "torch.dtype") -> None:
         dtype=dtype if training.parameters == "full" else None,
     )
     if first:
-        load_checkpoint(job.checkpoints, first, learner)
+        load_checkpoint(job.checkpoint(first), first, learner)
 
     def save() -> None:
-        save_checkpoint(job.checkpoints, learner)
-        _write(job)
-        forget_checkpoints(job.checkpoints, keep=learner.done)
+        save_checkpoint(job.checkpoint(learner.done), learner)
+        job.save(learner.done)
 
     train(
         learner,
@@ -201,6 +233,10 @@ def _natively(job: _Job, first: int, dtype: "torch.dtype") -> None:
 def _with_trl(job: _Job, first: int) -> None:
     from learnalign.training.trl import train
 
+    def save(step: int) -> None:
+        sync_tree(job.checkpoint(step))
+        job.save(step)
+
     train(
         job.model,
         job.engine,
@@ -209,34 +245,16 @@ def _with_trl(job: _Job, first: int) -> None:
         job.order,
         job.history,
         job.config,
-        folder=job.checkpoints,
+        folder=job.checkpoint(0).parent,
         first=first,
-        save=lambda: _write(job),
+        save=save,
         progress=job.advance,
     )
 
 
-def _num_steps(folder: RunFolder) -> int:
-    """Count the steps whose figures are on disk: the checkpoint to go on from."""
-    return sum(shard.rows for shard in folder.manifest.stages["steps"].shards.values())
-
-
-def _write(job: _Job) -> None:
-    """Write what has come together since the last checkpoint; it counts once STEPS has it."""
-    folder = job.folder
-    rollouts, steps = job.history.take()
-    if not steps.num_rows:
-        return
-    index = folder.num_shards("steps")
-    seconds = sum(pc.sum(steps[name]).as_py() or 0.0 for name in ("sampling_s", "learning_s"))
-    tokens = int(pc.sum(pc.list_value_length(rollouts["token_ids"])).as_py() or 0)
-    folder.write_shard("history", index, rollouts, seconds=seconds, tokens=tokens)
-    folder.write_shard("steps", index, steps, seconds=seconds)
-
-
 def _write_model(folder: RunFolder, config: Config, model: Any, tokenizer: Any) -> None:
-    lora = config.training.parameters == "lora"
-    path = folder.path / ("adapter" if lora else "model")
-    shutil.rmtree(path, ignore_errors=True)
-    model.save_pretrained(path)
-    tokenizer.save_pretrained(path)
+    name = "adapter" if config.training.parameters == "lora" else "model"
+    with atomic_folder(folder.path / name) as temporary:
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+    folder.record(name)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from learnalign.config import Config
+from learnalign.errors import LearnAlignError
 from learnalign.runs.progress import Progress
 from learnalign.runs.subsets import WHOLE, selection_folder
 from learnalign.runs.training import Training, train
@@ -34,17 +35,51 @@ def warming(config: Config, num_problems: int) -> Config:
     return config.model_copy(update={"training": changed})
 
 
-def warmed_up(config: Config, *, progress: Progress) -> Config:
+def redo_of_warmup(redo: str | None, config: Config) -> str | None:
+    """Say what of a selection's warm-up --redo throws away; None if it means something else.
+
+    Raises:
+        LearnAlignError: if it means the warm-up and there is none.
+
+    Example:
+        >>> config = Config.model_validate({"selection": {"warmup": 9}})
+        >>> [redo_of_warmup(redo, config) for redo in ("warmup", "warmup/checkpoint", "rollouts")]
+        ['problems', 'checkpoint', None]
+    """
+    first, _, rest = (redo or "").partition("/")
+    if first != "warmup":
+        return None
+    if config.selection.warmup is None:
+        raise LearnAlignError(
+            f"got --redo {redo} for a selection without a warm-up",
+            expected="--warmup N beside it",
+            do="give the command that the run was made with",
+        )
+    return rest or "problems"
+
+
+def warmed_up(
+    config: Config, *, progress: Progress, redo: str | None = None, below: str = ""
+) -> Config:
     """Do a selection's warm-up in ``warmup/`` of its folder; give the configuration to go on with.
 
     There the policy is the warm one, and the gradients' KL term, if any, pulls towards the model
     that the warm-up began with.
+
+    Args:
+        config: The selection's.
+        progress: Shows the steps.
+        redo: What of the warm-up to throw away first; see `train`.
+        below: What stands before ``warmup/`` in --redo.
     """
     if config.selection.warmup is None:
         return config
     run = config.run.model_copy(update={"out": config.run.out / "warmup"})
-    done = warm_up(
-        config.model_copy(update={"run": run}), config.selection.warmup, progress=progress
+    done = train(
+        warming(config.model_copy(update={"run": run}), config.selection.warmup),
+        progress=progress,
+        redo=redo,
+        below=f"{below}warmup/",
     )
     gradients = config.gradients
     if config.training.parameters == "lora":

@@ -6,15 +6,23 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from learnalign.config import Config, ModelConfig
 from learnalign.rollouts.engine import Engine
 from learnalign.runs.fingerprints import reference_model
+from learnalign.runs.folder import RunFolder
 from learnalign.verifying.verifier import Verifier, open_verifier
 
 if TYPE_CHECKING:
     from learnalign.features.engine import FeatureEngine
     from learnalign.gradients.engine import GradientEngine
     from learnalign.gradients.logprobs import LogProbs
+    from learnalign.rollouts.endings import Endings
+
+#: Problems that a function of the user's is tried on.
+_TRIED = 8
 
 
 class Workshop:
@@ -31,6 +39,7 @@ class Workshop:
         self.config = config
         self._tool: Any = None
         self._tools_name = ""
+        self._trial: list[tuple[pa.Table, pa.Table]] | None = None
         self._open = ExitStack()
 
     def __enter__(self) -> "Workshop":
@@ -90,8 +99,25 @@ class Workshop:
         dtype = resolve_dtype(section.dtype, device)
         return load_model(which or self.config.model, dtype=dtype)
 
+    def keep_for_trial(self, problems: pa.Table, rollouts: pa.Table) -> None:
+        """Keep a few rollouts of the first shard, for a function of the user's to be tried on."""
+        if self._trial is None and ":" in self.config.verifier.kind:
+            few = problems.slice(0, _TRIED)
+            theirs = pc.is_in(rollouts["problem_id"], few["problem_id"].combine_chunks())
+            self._trial = [(few, rollouts.filter(theirs))]
+
+    def try_function(self) -> None:
+        """Try a function of the user's once, before more than one shard is sampled.
+
+        Raises:
+            LearnAlignError: if it fails on all that it is tried on.
+        """
+        while self._trial:
+            self.verifier.verify(*self._trial.pop())
+            self.verifier.require_works()
+
     def forget(self) -> None:
-        """Let the engine of rollouts throw away what it kept for tables that stand now."""
+        """Let the engine of rollouts throw away what it kept for shards on disk."""
         if self._tools_name == "rollouts":
             self._tool.forget()
 
@@ -110,20 +136,35 @@ class Workshop:
     def _engine(self) -> Engine:
         config = self.config
         if config.rollouts.engine == "recorded":
-            from learnalign.rollouts.recorded import RecordedEngine
-
-            return RecordedEngine(config.rollouts, self.tokenizer)
+            return self._recorded_engine()
         engine = self._sampling_engine()
         if config.rollouts.reuse is None:
             return engine
-        from learnalign.rollouts.reused import ReusedEngine, recent_groups
+        from learnalign.rollouts.reused import ReusedEngine
+        from learnalign.runs.histories import reused_groups
 
-        groups = recent_groups(
-            config.rollouts.reuse,
-            steps=config.rollouts.reuse_steps,
-            num_rollouts=config.rollouts.num_rollouts,
+        return ReusedEngine(reused_groups(config.rollouts), engine)
+
+    def _recorded_engine(self) -> Engine:
+        from learnalign.models import vocabulary_size
+        from learnalign.rollouts.recorded import RecordedEngine
+
+        folder = RunFolder(self.config.run.out)
+        return RecordedEngine(
+            self.config.rollouts,
+            self.tokenizer,
+            pool=lambda: folder.shards("problems"),
+            endings=self._endings(),
+            vocabulary=vocabulary_size(self.config.model),
         )
-        return ReusedEngine(groups, engine)
+
+    def _endings(self) -> "Endings":
+        """Say what ends a response to this run's prompts."""
+        from learnalign.models import end_ids
+        from learnalign.rollouts.endings import Endings
+
+        chat = self.config.prompt.template is None
+        return Endings(self.tokenizer, chat=chat, others=end_ids(self.config.model))
 
     def _sampling_engine(self) -> Engine:
         config = self.config
@@ -162,6 +203,8 @@ class Workshop:
             context=context_length(config.model),
             journal=config.run.out / "requests",
             asked=asked,
+            endings=self._endings(),
+            template_kwargs=config.prompt.chat_template_kwargs,
         )
 
     def _gradient_engine(self) -> "GradientEngine":
@@ -192,4 +235,5 @@ class Workshop:
             self.tokenizer,
             ratings=self.config.features.ratings,
             token_budget=self.config.gradients.token_budget,
+            template_kwargs=self.config.prompt.chat_template_kwargs,
         )

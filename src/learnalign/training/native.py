@@ -45,7 +45,8 @@ def train(
         progress: Called with 1 after each step.
 
     Raises:
-        LearnAlignError: if the policy has come apart: all logits of a step hold NaN or Inf.
+        LearnAlignError: if the policy has come apart: all logits of a step hold NaN or Inf; and if
+            a reward function fails on every rollout.
     """
     for step in range(learner.done, len(order)):
         some = problems.take(order[step])
@@ -60,7 +61,9 @@ def train(
                 do="lower --learning-rate, or raise --kl-beta; the last checkpoint stands",
             )
         sampled = time.monotonic()
-        verdicts = verifier.verify(some, rollouts)
+        state = {"global_step": step, "max_steps": len(order)}
+        verdicts = verifier.verify(some, rollouts, None, state)
+        verifier.require_works(always=True)
         verified = time.monotonic()
         groups = group_rollouts(rollouts, verdicts)
         done = learner.step(

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,18 @@ _OURS = {
     "seed": "run.seed",
 }
 
+#: TRL's options that resuming and the tables depend on.
+_KEPT = frozenset(
+    {
+        "load_best_model_at_end",
+        "logging_steps",
+        "logging_strategy",
+        "save_only_model",
+        "save_strategy",
+        "save_total_limit",
+    }
+)
+
 
 def train(
     model: Any,
@@ -52,7 +65,7 @@ def train(
     *,
     folder: Path,
     first: int,
-    save: Callable[[], None],
+    save: Callable[[int], None],
     progress: Callable[[int], None],
 ) -> None:
     """Make the steps that are left; TRL's own checkpoints lie in ``folder``.
@@ -70,7 +83,7 @@ def train(
         config: The options; ``training.trl`` goes to GRPOConfig.
         folder: For TRL's checkpoints.
         first: Steps made already; their checkpoint is in the folder.
-        save: Called after each of TRL's checkpoints.
+        save: Called after each of TRL's checkpoints with the number of steps done.
         progress: Called with 1 after each step.
 
     Raises:
@@ -85,7 +98,7 @@ def train(
         reward_funcs=bridge.reward,
         args=trl.GRPOConfig(**grpo_options(config, order.shape[1], folder)),
         train_dataset=datasets.Dataset.from_dict(rows.to_pydict()),
-        processing_class=engine.tokenizer,
+        processing_class=_padding(engine.tokenizer, model),
         callbacks=[_recorder(bridge, history, save, progress)],
         **({"rollout_func": bridge.sample} if config.training.sampling == "learnalign" else {}),
     )
@@ -107,6 +120,12 @@ def grpo_options(config: Config, per_step: int, folder: Path) -> dict[str, Any]:
                 f"got training.trl.{name}",
                 expected=f"{_OURS[name]}, which TRL's {name} is made from",
                 do=f"give --set {_OURS[name]}=...",
+            )
+        if name in _KEPT:
+            raise LearnAlignError(
+                f"got training.trl.{name}",
+                expected="the last two checkpoints, and a row a step: resuming needs them",
+                do="leave it out; training.save_every says how often",
             )
         if name not in known:
             raise LearnAlignError(
@@ -130,7 +149,7 @@ def grpo_options(config: Config, per_step: int, folder: Path) -> dict[str, Any]:
         "shuffle_dataset": False,
         "save_strategy": "steps",
         "save_steps": training.save_every,
-        "save_total_limit": 2,
+        "save_total_limit": None,  # the run folder deletes what it no longer names
         "report_to": [],
         "disable_tqdm": True,
         "use_cpu": device.type == "cpu",
@@ -138,6 +157,17 @@ def grpo_options(config: Config, per_step: int, folder: Path) -> dict[str, Any]:
         "gradient_checkpointing": False,
         **training.trl,
     }
+
+
+def _padding(tokenizer: Any, model: Any) -> Any:
+    """Give a tokenizer that pads with a token of the model: TRL puts it into the model's input."""
+    known = model.get_input_embeddings().num_embeddings
+    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id < known:
+        return tokenizer
+    ends = [token for token in [tokenizer.eos_token_id, 0] if token is not None and token < known]
+    padding = deepcopy(tokenizer)
+    padding.pad_token = padding.convert_ids_to_tokens(ends[0])
+    return padding
 
 
 class _Bridge:
@@ -195,7 +225,9 @@ class _Bridge:
         # The engine knows a prompt, TRL the row: two problems may share one text.
         place = self.rollouts.schema.get_field_index("problem_id")
         rollouts = self.rollouts.set_column(place, "problem_id", pa.array(problem_id))
-        verdicts = self.verifier.verify(some, rollouts)
+        state = {"global_step": trainer_state.global_step, "max_steps": trainer_state.max_steps}
+        verdicts = self.verifier.verify(some, rollouts, None, state)
+        self.verifier.require_works(always=True)
         self.history.add_rollouts(trainer_state.global_step, rollouts, verdicts)
         self.figures = rollout_figures(rollouts, verdicts)
         self.verifying_s += time.monotonic() - begin
@@ -226,7 +258,7 @@ class _Bridge:
 def _recorder(
     bridge: _Bridge,
     history: History,
-    save: Callable[[], None],
+    save: Callable[[int], None],
     progress: Callable[[int], None],
 ) -> Any:
     """Make the callback that turns TRL's log into rows of STEPS."""
@@ -255,7 +287,7 @@ def _recorder(
             progress(1)
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            save()
+            save(state.global_step)
 
     return Recorder()
 

@@ -1,19 +1,89 @@
-"""A reward function of the user's own, ``module:function``, with TRL's signature."""
+"""A reward function of the user's own, ``module:function``, called as GRPOTrainer calls it."""
 
 import asyncio
 import importlib
 import inspect
-import os
-import sys
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from learnalign.errors import LearnAlignError, nearest
-from learnalign.verifying.judgement import CORRECT, WRONG, Judgement
+from learnalign.verifying.judgement import CORRECT, GAVE_NONE, WRONG, Judgement, failed
+
+#: Columns that TRL hands over under other names.
+_RENAMED = {"prompt", "completion", "completion_ids"}
+
+
+@dataclass
+class TrainerState:
+    """What a function sees of the training as ``trainer_state``; in a selection step 0 of 0."""
+
+    global_step: int = 0
+    max_steps: int = 0
+    epoch: float = 0.0
+    num_train_epochs: int = 0
+    num_input_tokens_seen: int = 0
+    total_flos: float = 0.0
+    log_history: list[dict[str, float]] = field(default_factory=list)
+    best_metric: float | None = None
+    is_local_process_zero: bool = True
+    is_world_process_zero: bool = True
+
+
+class TrlFunction:
+    """Judges a problem's completions together, with one call of the user's function.
+
+    Args:
+        name: ``module:function``.
+
+    Raises:
+        LearnAlignError: if there is no such module or function.
+        BaseException: whatever else the module raises while it is imported.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.function = load_function(name)
+
+    def __call__(self, request: Mapping[str, Any]) -> list[Judgement]:
+        """Call the function.
+
+        It gets ``prompts``, ``completions``, ``completion_ids`` and every column of the user's row,
+        each a list with one entry a completion, and ``trainer_state``, ``log_extra`` and
+        ``log_metric``. Where the row's ``prompt`` is a list of messages, prompts and completions
+        are conversations. An async function is awaited.
+
+        Args:
+            request: ``row``, ``prompt``, ``messages``, ``completions``, ``completion_ids``, and
+                ``trainer_state`` if there is a training.
+
+        Raises:
+            TypeError: if it does not give one reward a completion.
+        """
+        row, count = request["row"], len(request["completions"])
+        conversational = isinstance(row.get("prompt"), list)
+        columns = {name: [value] * count for name, value in row.items() if name not in _RENAMED}
+        completions: list[Any] = request["completions"]
+        if conversational:
+            completions = [[{"role": "assistant", "content": text}] for text in completions]
+        rewards = self.function(
+            **{
+                **columns,
+                "prompts": [request["messages"] if conversational else request["prompt"]] * count,
+                "completions": completions,
+                "completion_ids": request["completion_ids"],
+                "trainer_state": TrainerState(**request.get("trainer_state") or {}),
+                "log_extra": _ignored,
+                "log_metric": _ignored,
+            }
+        )
+        if inspect.isawaitable(rewards):
+            rewards = asyncio.run(_awaited(rewards))
+        return [_judgement(reward) for reward in _listed(rewards, count)]
 
 
 def load_function(name: str) -> Callable[..., Any]:
-    """Import a function by its name, ``module:function``; the current folder is searched first.
+    """Import a function by its name, ``module:function``.
 
     Raises:
         LearnAlignError: if there is no such module or function.
@@ -23,8 +93,6 @@ def load_function(name: str) -> Callable[..., Any]:
         3.0
     """
     module_name, _, attribute = name.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
@@ -33,55 +101,60 @@ def load_function(name: str) -> Callable[..., Any]:
             expected="module:function, importable from the current folder or installed",
             do="check the name, or run from the folder that holds it",
         ) from error
-    function = getattr(module, attribute, None)
+    function: Any = module
+    for part in attribute.split("."):
+        function = getattr(function, part, None)
     if not callable(function):
         names = [n for n in vars(module) if callable(getattr(module, n)) and not n.startswith("_")]
+        where = getattr(module, "__file__", None)
         raise LearnAlignError(
-            f"'{module_name}' has no function '{attribute}'",
-            expected=nearest(attribute, names),
-            do="correct --verifier",
+            f"'{module_name}'{f' ({where})' if where else ''} has no function '{attribute}'",
+            expected=nearest(attribute, names) if names else "a module that has functions",
+            do="correct --verifier; a module of the current folder is found only if no installed "
+            "one has its name",
         )
     found: Callable[..., Any] = function
     return found
 
 
-def call(function: Callable[..., Any], group: Mapping[str, Any]) -> list[Judgement]:
-    """Call a reward function on one problem's completions, as TRL's GRPOTrainer does.
+def _listed(rewards: Any, count: int) -> list[Any]:
+    """Give the rewards as a list: of a list, a tuple, an array, a tensor, or one number for one.
 
-    It gets ``prompts``, ``completions``, ``completion_ids`` and every column of the user's row,
-    each a list with one entry a completion. Where the row's ``prompt`` is a list of messages,
-    prompts and completions are conversations. An async function is awaited.
-
-    Args:
-        function: Returns a list of numbers; None where it cannot say.
-        group: ``row``, ``prompt``, ``messages``, ``completions``, ``completion_ids``.
+    Raises:
+        TypeError: if they are not one a completion.
     """
-    row, count = group["row"], len(group["completions"])
-    conversational = isinstance(row.get("prompt"), list)
-    columns = {k: [v] * count for k, v in row.items() if k not in {"prompt", "completion"}}
-    completions: list[Any] = group["completions"]
-    if conversational:
-        completions = [[{"role": "assistant", "content": text}] for text in completions]
-    rewards = function(
-        prompts=[group["messages"] if conversational else group["prompt"]] * count,
-        completions=completions,
-        **(columns | {"completion_ids": group["completion_ids"]}),
-    )
-    if inspect.isawaitable(rewards):
-        rewards = asyncio.run(_awaited(rewards))
-    if not isinstance(rewards, list | tuple) or len(rewards) != count:
+    if count == 1 and (isinstance(rewards, int | float) or getattr(rewards, "ndim", None) == 0):
+        rewards = [rewards]
+    unordered = isinstance(rewards, str | bytes | Mapping | set | frozenset)
+    if unordered or not isinstance(rewards, Iterable) or getattr(rewards, "ndim", 1) == 0:
         raise TypeError(f"gave {type(rewards).__name__}, not a list of {count} rewards")
-    return [_judgement(reward) for reward in rewards]
+    listed = list(rewards)
+    if len(listed) != count:
+        kind = type(rewards).__name__
+        raise TypeError(f"gave {kind} of {len(listed)}, not a list of {count} rewards")
+    return listed
+
+
+def _judgement(reward: Any) -> Judgement:
+    """Turn one reward into a verdict; NaN is TRL's way to write None."""
+    if reward is None:
+        return failed(GAVE_NONE)
+    if isinstance(reward, str | bytes):
+        return failed(f"a reward is {type(reward).__name__}, not a number")
+    try:
+        value = float(reward.item() if hasattr(reward, "item") else reward)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        return failed(f"a reward is {type(reward).__name__}, not a number: {error}")
+    if math.isnan(value):
+        return failed(GAVE_NONE)
+    if math.isinf(value):
+        return failed(f"the reward function gave {value}")
+    return Judgement(CORRECT if value > 0.5 else WRONG, value)
+
+
+def _ignored(*_: Any, **__: Any) -> None:
+    """Take what a function logs; there is no trainer to log to."""
 
 
 async def _awaited(rewards: Any) -> Any:
     return await rewards
-
-
-def _judgement(reward: Any) -> Judgement:
-    if reward is None:
-        return Judgement("error", None, detail="the reward function gave None")
-    value = float(reward)
-    if value != value or abs(value) == float("inf"):
-        return Judgement("error", None, detail=f"the reward function gave {value}")
-    return Judgement(CORRECT if value > 0.5 else WRONG, value)

@@ -1,10 +1,13 @@
 """reasoning-gym's own scorers: a real-valued reward for each completion."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from learnalign.errors import LearnAlignError
 from learnalign.verifying.judgement import CORRECT, WRONG, Judgement, marked_answer, unparsed
+
+Entry = Mapping[str, Any]
 
 
 def is_gym_row(row: Mapping[str, Any]) -> bool:
@@ -13,25 +16,63 @@ def is_gym_row(row: Mapping[str, Any]) -> bool:
     return isinstance(metadata, Mapping) and "source_dataset" in metadata
 
 
-def parse_gold(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Take the whole entry; a scorer may look at all of its metadata."""
-    return row if is_gym_row(row) else None
+def load() -> None:
+    """Import reasoning-gym.
+
+    Raises:
+        LearnAlignError: if it is not installed.
+    """
+    try:
+        import reasoning_gym  # noqa: F401
+    except ImportError as error:
+        raise LearnAlignError(
+            f"the verifier reasoning_gym needs its package ({error})",
+            do="pip install 'learnalign[gym]'",
+        ) from error
 
 
-def judge(entry: Mapping[str, Any], completion: str) -> Judgement:
+def parse_gold(gold: str, row: Entry) -> Entry | None:
+    """Take the whole entry, as its scorer knows it; a scorer may look at all of its metadata.
+
+    An entry that was written down and read again has lists where some generators have tuples, and
+    their scorers tell the two apart. The form that accepts the entry's own answer is taken.
+    """
+    if not is_gym_row(row):
+        return None
+    entry = {**row, "answer": gold or row.get("answer")}
+    tupled: Entry = {**entry, "metadata": _with_tuples(row["metadata"])}
+    return next((form for form in (entry, tupled) if _score(form, gold) >= 1.0), entry)
+
+
+def judge(entry: Entry, completion: str) -> Judgement:
     """Score the marked answer, or else the whole completion; a full score is correct.
 
     reasoning-gym gives partial credit; its figures are passed on as rewards.
     """
-    try:
-        from reasoning_gym import get_score_answer_fn
-    except ImportError as error:
-        raise LearnAlignError(
-            "the verifier reasoning_gym needs its package", do="pip install 'learnalign[gym]'"
-        ) from error
     answer = marked_answer(completion)
     answer = completion.strip() if answer is None else answer
     if not answer:
         return unparsed()
-    score = float(get_score_answer_fn(entry["metadata"]["source_dataset"])(answer, entry))
+    score = _score(entry, answer)
     return Judgement(CORRECT if score >= 1.0 else WRONG, score, answer)
+
+
+def _score(entry: Entry, answer: str) -> float:
+    return float(_scorer(entry["metadata"]["source_dataset"])(answer, entry))
+
+
+@cache
+def _scorer(name: str) -> Callable[[str, Entry], float]:
+    """Make a generator's scorer; some read their data for seconds."""
+    from reasoning_gym import get_score_answer_fn
+
+    scorer: Callable[[str, Entry], float] = get_score_answer_fn(name)
+    return scorer
+
+
+def _with_tuples(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_with_tuples(item) for item in value)
+    if isinstance(value, Mapping):
+        return {key: _with_tuples(item) for key, item in value.items()}
+    return value

@@ -15,8 +15,16 @@ class Judgement:
     parsed_answer: str | None = None
     detail: str | None = None
 
+    @property
+    def is_failure(self) -> bool:
+        """Whether the verifier itself failed, so that there is no reward."""
+        without = self.verdict in ("error", "timed_out") and self.reward is None
+        return without and self.detail != GAVE_NONE
+
 
 CORRECT, WRONG = "correct", "wrong"
+#: The detail where a function of the user's says that it cannot say: that is its right, no failure.
+GAVE_NONE = "the reward function gave None"
 
 
 def judged(right: bool, parsed_answer: str) -> Judgement:
@@ -27,6 +35,11 @@ def judged(right: bool, parsed_answer: str) -> Judgement:
 def unparsed() -> Judgement:
     """Give the judgement of a completion that holds no answer."""
     return Judgement("unparsed_answer", 0.0)
+
+
+def failed(detail: str) -> Judgement:
+    """Give the judgement where the verifier itself failed: the rollout does not count."""
+    return Judgement("error", None, detail=detail)
 
 
 def marked_answer(completion: str) -> str | None:

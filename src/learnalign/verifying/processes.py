@@ -2,116 +2,296 @@
 
 import json
 import os
-import select
 import subprocess
-import sys
-import time
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from math import isfinite
+from signal import SIGKILL, strsignal
 from typing import Any
 
-from learnalign.verifying.judgement import Judgement
+from learnalign.children import Child
+from learnalign.tables import VERDICT_KINDS
+from learnalign.verifying import bootstrap, importing
+from learnalign.verifying.channel import Channel
+from learnalign.verifying.judgement import Judgement, failed
+from learnalign.verifying.limits import no_worker
 
-#: Starting an interpreter and importing a verifier is not part of an answer's time.
+#: Seconds to start an interpreter and import a verifier; no part of an answer's time.
 _START_S = 120.0
+#: What comes of a worker that ended, and of a line that is no answer to the request.
+_NO_ANSWER = (OSError, ValueError, TypeError, KeyError)
+
+
+@dataclass(frozen=True)
+class _Stop:
+    """Why not all of a request was answered."""
+
+    detail: str
+    late: bool = False
+    """Whether time ran out; else the process ended, or said what makes no sense."""
+    at_gold: bool = False
+
+
+class Closed(RuntimeError):
+    """The worker was closed while somebody waited for it."""
 
 
 class WorkerProcess:
     """One worker, started when first needed and again after a kill.
 
+    Every answer names its request and its place. On any doubt (another number, a line that is no
+    answer, an end without an answer) the worker's whole process group is killed, and what is left
+    of the request is asked once again, of a new one. Threads take turns.
+
     Args:
         timeout_s: Seconds for the gold, and for each completion (for a function of the user's:
             times the number of completions, since it sees them together).
+        memory_mb: What it may allocate, in MiB; None for no limit.
     """
 
-    def __init__(self, timeout_s: float) -> None:
-        self.timeout_s = timeout_s
-        self.process: subprocess.Popen[bytes] | None = None
-        self.buffer = b""
+    def __init__(self, timeout_s: float, memory_mb: int | None = None) -> None:
+        self.timeout_s, self.memory_mb = timeout_s, memory_mb
+        self._lock = threading.Lock()
+        self._child: Child | None = None
+        self._channel: Channel | None = None
+        self._number = 0
+        self._closed = False
 
-    def judge(self, request: dict[str, Any]) -> list[Judgement]:
-        """Judge a problem's completions, in their order; never hangs, never raises."""
-        completions = request["completions"]
+    def load(self, kind: str) -> None:
+        """Have a verifier imported; raises LearnAlignError if it cannot be."""
+        with self._lock:
+            self._ask({"task": "load", "kind": kind}, 0, self.timeout_s)
+
+    def judge(self, request: Mapping[str, Any]) -> list[Judgement]:
+        """Judge a problem's completions; never hangs.
+
+        Args:
+            request: ``kind``, ``golds``, ``row``, ``prompt``, ``messages``, ``completions`` and
+                ``completion_ids``; ``trainer_state`` in a training.
+
+        Returns:
+            A judgement for each completion, in their order.
+
+        Raises:
+            LearnAlignError: if no worker can be started, or the verifier cannot be imported.
+        """
+        completions, ids = request["completions"], request["completion_ids"]
         together = ":" in request["kind"]
-        done: list[Judgement] = []
-        while len(done) < len(completions):
-            rest = dict(request, completions=completions[len(done) :])
-            rest["completion_ids"] = request["completion_ids"][len(done) :]
-            found, stopped = self._ask(rest)
-            done += found
-            if stopped is not None:
-                done += [stopped] * (len(completions) - len(done) if together else 1)
-                if stopped.verdict == "unparsed_gold":
-                    return [stopped] * len(completions)
-        return done
+
+        def rest(done: int) -> dict[str, Any]:
+            left = {"completions": completions[done:], "completion_ids": ids[done:]}
+            return {**request, **left, "task": "judge"}
+
+        def settle(stop: _Stop, done: int) -> list[Judgement]:
+            left = len(completions) - done
+            if together:
+                return _together(stop, left)
+            if stop.at_gold and not done:
+                return [_unreadable(stop)] * left
+            if stop.late:
+                return [Judgement("timed_out", 0.0, detail=stop.detail)]
+            return [failed(stop.detail)]
+
+        wait_s = self.timeout_s * (len(completions) if together else 1)
+        return self._all(rest, len(completions), wait_s, settle)
+
+    def check(self, kind: str, problems: Sequence[Mapping[str, Any]]) -> list[Judgement]:
+        """Hold golds against themselves; see `learnalign.verifying.kinds.Kind.check`.
+
+        Args:
+            kind: A verifier that has a name.
+            problems: Each with ``golds`` and ``row``.
+
+        Returns:
+            correct, wrong or unparsed_gold, problem by problem.
+
+        Raises:
+            LearnAlignError: if no worker can be started, or the verifier cannot be imported.
+        """
+        return self._all(
+            lambda done: {"task": "check", "kind": kind, "problems": problems[done:]},
+            len(problems),
+            self.timeout_s,
+            lambda stop, done: [_unreadable(stop)],
+        )
 
     def close(self) -> None:
-        """End the process at once."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.communicate()
-            self.process = None
+        """End the process at once, for good; whoever waits for an answer gets `Closed`."""
+        self._closed = True
+        child = self._child
+        if child is not None:
+            child.kill()
+        with self._lock:
+            self._end()
 
-    def _ask(self, request: dict[str, Any]) -> tuple[list[Judgement], Judgement | None]:
-        """Give the judgements that came, and what stopped the rest (None if nothing did)."""
-        count = len(request["completions"])
-        process = self._started()
-        assert process.stdin is not None
-        try:
-            process.stdin.write(json.dumps(request).encode() + b"\n")
-            process.stdin.flush()
-        except BrokenPipeError:
-            return [], self._died()
-        together = ":" in request["kind"]
-        wait = self.timeout_s * (count if together else 1)
+    def forget(self) -> None:
+        """Leave the process to the parent, in a forked child, whatever thread held the lock."""
+        self._lock = threading.Lock()
+        self._end()
+
+    def _all(
+        self,
+        rest: Callable[[int], dict[str, Any]],
+        count: int,
+        wait_s: float,
+        settle: Callable[[_Stop, int], list[Judgement]],
+    ) -> list[Judgement]:
+        """Ask until each of ``count`` has its judgement.
+
+        Args:
+            rest: Makes the request for those after the first so many.
+            count: How many there are.
+            wait_s: Seconds for each answer.
+            settle: Judges what stopped the worker; where it ended by itself, only the second time.
+        """
+        done: list[Judgement] = []
+        again = False
+        with self._lock:
+            while len(done) < count:
+                found, stop = self._ask(rest(len(done)), count - len(done), wait_s)
+                done += found
+                if stop is None:
+                    continue
+                if not stop.late and (found or not again):
+                    again = True
+                    continue
+                done += settle(stop, len(done))
+                again = False
+        return done
+
+    def _ask(
+        self, request: dict[str, Any], count: int, wait_s: float
+    ) -> tuple[list[Judgement], _Stop | None]:
+        """Ask once; give the judgements that came, and what stopped the rest, if anything did."""
         found: list[Judgement] = []
-        for place in range(2 + count):
-            line = self._line(wait if place else _START_S)
-            if line == b"":
-                return found, self._died()
-            if line is None:
-                self.close()
-                detail = f"no judgement within {wait if place else _START_S:g} s"
-                if place <= 1 and not together:
-                    return [], Judgement("unparsed_gold", None, detail=f"the gold: {detail}")
-                return found, Judgement("timed_out", 0.0, detail=detail)
-            if place == 0:
-                continue
-            plain = json.loads(line)
-            if place == 1 and plain is not None:
-                return [], Judgement(**plain)
-            if place > 1:
-                found.append(Judgement(**plain))
+        has_gold = request["task"] == "judge"
+        try:
+            channel = self._begun(request | {"count": count + has_gold})
+            try:
+                if has_gold:
+                    gold = self._answer(channel, 1, wait_s)
+                    if gold is not None:
+                        return [_judgement(gold)] * count, None
+                    has_gold = False
+                first = 2 if request["task"] == "judge" else 1
+                while len(found) < count:
+                    said = self._answer(channel, first + len(found), wait_s)
+                    found.append(_judgement(said))
+            except TimeoutError:
+                self._end()
+                return found, _Stop(f"no judgement within {wait_s:g} s", True, has_gold)
+            except _NO_ANSWER as error:
+                return found, _Stop(self._ended(error), at_gold=has_gold)
+        except BaseException:
+            self._end()  # an interrupt, say: nobody will read the answers
+            raise
         return found, None
 
-    def _started(self) -> "subprocess.Popen[bytes]":
-        if self.process is None:
-            self.buffer = b""
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "learnalign.verifying.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
-            )
-        return self.process
+    def _begun(self, request: dict[str, Any]) -> Channel:
+        """Send a request to a worker that has its verifier imported; a second one may try.
 
-    def _line(self, wait: float) -> bytes | None:
-        """Read one line; None when the time is up, empty when the process has ended."""
-        assert self.process is not None
-        assert self.process.stdout is not None
-        descriptor = self.process.stdout.fileno()
-        deadline = time.monotonic() + wait
-        while b"\n" not in self.buffer:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([descriptor], [], [], left)[0]:
-                return None
-            part = os.read(descriptor, 65_536)
-            if not part:
-                return b""
-            self.buffer += part
-        line, _, self.buffer = self.buffer.partition(b"\n")
-        return line
+        Raises:
+            LearnAlignError: if the verifier cannot be imported.
+        """
+        for last in (False, True):
+            channel = self._started()
+            self._number += 1
+            line = json.dumps(request | {"number": self._number}).encode()
+            try:
+                channel.send(line, _START_S)
+                refused = importing.refusal(self._answer(channel, 0, _START_S))
+            except TimeoutError as error:
+                self._end()
+                raise importing.too_slow(request["kind"], _START_S) from error
+            except _NO_ANSWER as error:
+                said = channel.said
+                refused = importing.ended(request["kind"], self._ended(error), said)
+            if refused is None:
+                return channel
+            self._end()
+            if last:
+                raise refused
+        raise AssertionError
 
-    def _died(self) -> Judgement:
-        code = self.process.wait() if self.process is not None else None
-        self.close()
-        return Judgement("error", None, detail=f"the verifier's process ended with code {code}")
+    def _answer(self, channel: Channel, place: int, wait_s: float) -> Any:
+        """Read what is said at a place; raises one of `_NO_ANSWER` if that is not what comes."""
+        line = channel.receive(wait_s)
+        if line is None:
+            raise BrokenPipeError
+        answer = json.loads(line)
+        if (answer["number"], answer["place"]) != (self._number, place):
+            raise ValueError("an answer to something else")
+        return answer["said"]
+
+    def _started(self) -> Channel:
+        if self._channel is None:
+            if self._closed:
+                raise Closed
+            try:
+                self._child = Child(
+                    bootstrap.command(),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    bufsize=0,
+                    env=os.environ | {"OMP_NUM_THREADS": "1"},
+                )
+            except OSError as error:
+                raise no_worker(error) from error
+            self._channel = Channel(self._child)
+            if self._closed:
+                raise Closed
+            with suppress(BrokenPipeError):  # it has ended already: whoever asks it is told
+                self._channel.send(bootstrap.setup(self.memory_mb), _START_S)
+        return self._channel
+
+    def _ended(self, error: Exception) -> str:
+        """End the process, and say what is known of its end."""
+        code = self._end()
+        if self._closed:
+            raise Closed
+        if not isinstance(error, OSError):
+            return "the verifier's process gave what is no answer to its request"
+        if code is None or code == -SIGKILL:  # ours, where it lived on without its output
+            return "the verifier's process was killed, or closed its output"
+        if code < 0:
+            return f"the verifier's process was ended by signal {-code} ({strsignal(-code)})"
+        return f"the verifier's process ended with code {code}"
+
+    def _end(self) -> int | None:
+        """End the process and forget it; give its exit code."""
+        child, self._child, self._channel = self._child, None, None
+        return None if child is None else child.end()
+
+
+def _judgement(said: Any) -> Judgement:
+    """Read a judgement.
+
+    Raises:
+        ValueError, TypeError, KeyError: if it is none.
+    """
+    texts = [said["parsed_answer"], said["detail"]]
+    if said["verdict"] not in VERDICT_KINDS or not all(isinstance(t, str | None) for t in texts):
+        raise ValueError("no judgement")
+    reward = said["reward"]
+    if reward is not None and not isfinite(reward):
+        raise ValueError("no reward")
+    parsed, detail = (t and t.encode(errors="replace").decode() for t in texts)
+    return Judgement(said["verdict"], reward, parsed, detail)
+
+
+def _unreadable(stop: _Stop) -> Judgement:
+    return Judgement("unparsed_gold", None, detail=f"the gold: {stop.detail}")
+
+
+def _together(stop: _Stop, count: int) -> list[Judgement]:
+    """Judge completions whose function gave nothing: if it is too slow, nobody knows for whom.
+
+    A group of one is an exception: its completion gets a reward of 0.
+    """
+    if not stop.late:
+        return [failed(stop.detail)] * count
+    detail = f"{stop.detail} for {count} completions together"
+    return [Judgement("timed_out", 0.0 if count == 1 else None, detail=detail)] * count

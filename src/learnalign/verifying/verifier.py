@@ -1,24 +1,35 @@
 """Verdicts of a shard: which verifier judges which problem, over a few worker processes."""
 
 import json
+import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from queue import SimpleQueue
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from learnalign.config import VerifierConfig
 from learnalign.errors import LearnAlignError, nearest
-from learnalign.tables import VERDICTS
-from learnalign.verifying.function import load_function
+from learnalign.tables import VERDICTS, golds
 from learnalign.verifying.gym import is_gym_row
-from learnalign.verifying.processes import WorkerProcess
+from learnalign.verifying.judgement import Judgement
+from learnalign.verifying.kinds import KINDS
+from learnalign.verifying.limits import no_worker
+from learnalign.verifying.workers import Workers
 
-#: The verifiers that have a name; a function of the user's own is the other kind.
-KINDS = ("auto", "math", "text", "choice", "number", "reasoning_gym")
+#: Golds that a worker is handed at once: what a round trip costs is shared.
+_BATCH = 64
+#: A function that fails on so many problems, the first or the last of a training, is broken.
+_PATIENCE = 8
+#: A function that has no reward for any of so many problems is of no use to a training.
+_SILENCE = 64
+
+Rows = list[dict[str, Any]]
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 class Verifier:
@@ -26,17 +37,19 @@ class Verifier:
 
     def __init__(self, config: VerifierConfig) -> None:
         self.kind = config.kind
-        count = config.workers or os.cpu_count() or 1
-        self.processes = [WorkerProcess(config.timeout_s) for _ in range(count)]
-        self.free: SimpleQueue[WorkerProcess] = SimpleQueue()
-        for process in self.processes:
-            self.free.put(process)
+        self.workers = Workers(
+            config.workers or os.cpu_count() or 1, config.timeout_s, config.memory_mb
+        )
+        self._proved = ":" not in config.kind
+        self._failed_in_a_row = self._silent = 0
+        self._reason = ""
 
     def verify(
         self,
         problems: pa.Table,
         rollouts: pa.Table,
         progress: Callable[[int], None] | None = None,
+        trainer_state: Mapping[str, Any] | None = None,
     ) -> pa.Table:
         """Judge each rollout.
 
@@ -44,68 +57,174 @@ class Verifier:
             problems: PROBLEMS table.
             rollouts: ROLLOUTS table of some of these problems, each problem's in one run.
             progress: Called with 1 after each problem.
+            trainer_state: What a function of the user's is told of the training, e.g.
+                ``global_step``.
 
         Returns:
             VERDICTS table, row for row that of ``rollouts``.
+
+        Raises:
+            LearnAlignError: if a function of the user's fails on all of the first problems, or can
+                be imported no more, or no worker can be started.
         """
         known = {row["problem_id"]: row for row in problems.drop(["prompt_ids"]).to_pylist()}
-        groups: dict[str, list[dict[str, Any]]] = {}
+        groups: dict[str, Rows] = {}
         for rollout in rollouts.drop(["logprobs"]).to_pylist():
             groups.setdefault(rollout["problem_id"], []).append(rollout)
 
-        def judge(problem_id: str) -> list[dict[str, Any]]:
-            return self._group(known[problem_id], groups[problem_id])
+        def judge(problem_id: str) -> tuple[Rows, list[Judgement]]:
+            return self._group(known[problem_id], groups[problem_id], trainer_state)
 
         found: dict[tuple[str, int], dict[str, Any]] = {}
-        with ThreadPoolExecutor(len(self.processes)) as threads:
-            for rows in threads.map(judge, groups):
-                found.update({(row["problem_id"], row["sample"]): row for row in rows})
-                if progress is not None:
-                    progress(1)
+        for rows, judgements in self._side_by_side(judge, groups):
+            found.update({(row["problem_id"], row["sample"]): row for row in rows})
+            self._note(judgements)
+            if not self._proved and self._failed_in_a_row >= _PATIENCE:
+                raise self._broken()
+            if progress is not None:
+                progress(1)
         keys = zip(rollouts["problem_id"].to_pylist(), rollouts["sample"].to_pylist(), strict=True)
         return pa.Table.from_pylist([found[key] for key in keys], schema=VERDICTS)
 
+    def require_works(self, *, always: bool = False) -> None:
+        """Stop where a function of the user's has failed on every problem so far.
+
+        Args:
+            always: In a training: stop as well where it worked once and has failed on the last few
+                problems, or has said None to all of many.
+
+        Raises:
+            LearnAlignError: with what it failed by.
+        """
+        never = self._failed_in_a_row > 0 or (always and self._silent >= _SILENCE)
+        if (never and not self._proved) or (always and self._failed_in_a_row >= _PATIENCE):
+            raise self._broken()
+
+    def check_golds(
+        self, problems: Iterable[Mapping[str, Any]], progress: Callable[[int], None] | None = None
+    ) -> list[tuple[str, str] | None]:
+        """Hold each gold against itself: read, written as an answer, and judged.
+
+        Args:
+            problems: Each with ``answer`` and ``row`` (JSON text), as in PROBLEMS.
+            progress: Called with the number of problems just checked.
+
+        Returns:
+            For each problem None, or why it is unusable: ``unparsed_gold`` or ``rejected_gold``,
+            with what the verifier said. A function of the user's is never asked.
+        """
+
+        def check(batch: list[Mapping[str, Any]]) -> list[tuple[str, str] | None]:
+            kinds: dict[str, list[int]] = {}
+            tasks = []
+            for place, problem in enumerate(batch):
+                row = json.loads(problem["row"])
+                kinds.setdefault(self._kind(row), []).append(place)
+                needed = row if is_gym_row(row) else {}
+                tasks.append({"golds": golds(problem["answer"]), "row": needed})
+            found: list[tuple[str, str] | None] = [None] * len(batch)
+            with self.workers.borrowed() as worker:
+                for kind, places in kinds.items():
+                    judgements = worker.check(kind, [tasks[place] for place in places])
+                    for place, judgement in zip(places, judgements, strict=True):
+                        found[place] = _unusable(judgement)
+            return found
+
+        problems = list(problems)
+        if ":" in self.kind:
+            return [None] * len(problems)
+        reasons: list[tuple[str, str] | None] = []
+        for found in self._side_by_side(check, _batches(problems, _BATCH)):
+            reasons += found
+            if progress is not None:
+                progress(len(found))
+        return reasons
+
+    def close(self) -> None:
+        """End the worker processes."""
+        self.workers.close()
+
     def _group(
-        self, problem: dict[str, Any], rollouts: list[dict[str, Any]]
-    ) -> list[dict[str, Any]]:
+        self, problem: dict[str, Any], rollouts: Rows, trainer_state: Mapping[str, Any] | None
+    ) -> tuple[Rows, list[Judgement]]:
         """Judge one problem's rollouts; under auto, recorded rewards stand as they are."""
-        rows: list[dict[str, Any]] = []
+        rows: Rows = []
         left = []
         for rollout in rollouts:
             reward = rollout["recorded_reward"]
-            if self.kind == "auto" and reward is not None:
+            if self.kind == "auto" and reward is not None and not math.isfinite(reward):
+                detail = f"the recorded reward is {reward}"
+                rows.append(_row(rollout) | {"verdict": "error", "detail": detail})
+            elif self.kind == "auto" and reward is not None:
                 verdict = "correct" if reward > 0.5 else "wrong"
                 rows.append(_row(rollout) | {"verdict": verdict, "reward": reward})
             else:
                 left.append(rollout)
         if not left:
-            return rows
+            return rows, []
         row = json.loads(problem["row"])
-        kind = self.kind
-        if kind == "auto":
-            kind = "reasoning_gym" if is_gym_row(row) else "math"
         request = {
-            "kind": kind,
-            "gold": problem["answer"],
+            "kind": self._kind(row),
+            "golds": golds(problem["answer"] or ""),
             "row": row,
             "prompt": problem["prompt"],
             "messages": problem["messages"],
             "completions": [rollout["completion"] for rollout in left],
             "completion_ids": [rollout["token_ids"] for rollout in left],
+            "trainer_state": trainer_state,
         }
-        process = self.free.get()
-        try:
-            judgements = process.judge(request)
-        finally:
-            self.free.put(process)
+        with self.workers.borrowed() as worker:
+            judgements = worker.judge(request)
         for rollout, judgement in zip(left, judgements, strict=True):
             rows.append(_row(rollout) | vars(judgement))
-        return rows
+        return rows, judgements
+
+    def _kind(self, row: Mapping[str, Any]) -> str:
+        if self.kind != "auto":
+            return self.kind
+        return "reasoning_gym" if is_gym_row(row) else "math"
+
+    def _side_by_side(self, do: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
+        """Do something for each item, as many at a time as there are workers; in their order."""
+        threads = ThreadPoolExecutor(len(self.workers))
+        try:
+            for some in _batches(items, 16 * len(self.workers)):
+                try:
+                    done = threads.map(do, some)
+                except RuntimeError as error:  # the system starts no more threads
+                    raise no_worker(error) from error
+                yield from done
+        finally:
+            # After an error or an interrupt nobody waits for what the workers are at.
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    def _note(self, judgements: list[Judgement]) -> None:
+        """Count the problems on which a function of the user's failed altogether."""
+        if not judgements:
+            return
+        if all(judgement.reward is None for judgement in judgements):
+            self._reason = judgements[0].detail or ""
+            if all(judgement.is_failure for judgement in judgements):
+                self._failed_in_a_row += 1
+            else:
+                self._silent += 1
+        else:
+            self._failed_in_a_row, self._proved = 0, True
+
+    def _broken(self) -> LearnAlignError:
+        return LearnAlignError(
+            f"the reward function '{self.kind}' gave no reward: {self._reason}",
+            expected="one reward a completion, or None where there is none",
+            do="mend the function, or give it more time or memory (--set verifier.timeout_s=N, "
+            "--set verifier.memory_mb=N); the same command goes on",
+        )
 
 
 @contextmanager
 def open_verifier(config: VerifierConfig) -> Iterator[Verifier]:
     """Give a verifier, and end its processes afterwards.
+
+    A function of the user's is imported at once, in a worker.
 
     Raises:
         LearnAlignError: for an unknown kind, or a function that cannot be imported.
@@ -118,9 +237,7 @@ def open_verifier(config: VerifierConfig) -> Iterator[Verifier]:
           expected: auto, math, text, choice, number, reasoning_gym or module:function: the nearest is 'math'
           to do: correct --verifier
     """  # noqa: E501
-    if ":" in config.kind:
-        load_function(config.kind)
-    elif config.kind not in KINDS:
+    if ":" not in config.kind and config.kind not in KINDS:
         raise LearnAlignError(
             f"got the verifier '{config.kind}'",
             expected=f"{', '.join(KINDS)} or module:function: {nearest(config.kind, KINDS)}",
@@ -128,11 +245,27 @@ def open_verifier(config: VerifierConfig) -> Iterator[Verifier]:
         )
     verifier = Verifier(config)
     try:
+        if ":" in config.kind:
+            with verifier.workers.borrowed() as worker:
+                worker.load(config.kind)
         yield verifier
     finally:
-        for process in verifier.processes:
-            process.close()
+        verifier.close()
+
+
+def _batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    found = iter(items)
+    while some := list(islice(found, size)):
+        yield some
 
 
 def _row(rollout: dict[str, Any]) -> dict[str, Any]:
     return {"problem_id": rollout["problem_id"], "sample": rollout["sample"]}
+
+
+def _unusable(judgement: Judgement) -> tuple[str, str] | None:
+    """Say why a gold cannot be used; None if it can."""
+    if judgement.verdict == "correct":
+        return None
+    reason = "unparsed_gold" if judgement.verdict == "unparsed_gold" else "rejected_gold"
+    return reason, judgement.detail or ""

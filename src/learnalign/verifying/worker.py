@@ -1,96 +1,155 @@
-"""A worker process: reads problems with their completions as JSON lines, writes judgements.
+"""A worker process: requests come in as numbered lines, each answer names its request and place.
 
-For each request it writes a line once its verifier is imported, a line about the gold, then a line
-a completion, each as soon as it is known, so that whoever waits knows which one hangs.
+A request is answered at place 0 once its verifier is imported (or with why it cannot be), and then
+place by place as each judgement is known, so that whoever waits knows which one hangs:
+
+- ``judge``: the gold (null if it is good), then each completion;
+- ``check``: each problem's gold, held against itself.
 """
 
 import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
-from typing import Any
+from typing import Any, BinaryIO
 
-from learnalign.verifying.judgement import Judgement
+from learnalign.errors import LearnAlignError
+from learnalign.verifying.bootstrap import Place, limit
+from learnalign.verifying.function import TrlFunction
+from learnalign.verifying.judgement import Judgement, failed
+from learnalign.verifying.kinds import Kind, named_kind
 
-#: A request in, the gold's judgement (None if it is good) and then each completion's out.
-Judge = Callable[[dict[str, Any]], Iterator[Judgement | None]]
+#: How much of an exception's text goes into a verdict's detail.
+_DETAIL = 1_000
 
 
 @cache
-def verifier(kind: str) -> Judge:
+def verifier(name: str) -> "Kind | TrlFunction":
     """Import a verifier: ``math``, ``text``, ``choice``, ``number``, ``reasoning_gym`` or a name.
 
+    Raises:
+        LearnAlignError: for a function that is not there.
+        BaseException: whatever a user's module raises while it is imported.
+    """
+    return TrlFunction(name) if ":" in name else named_kind(name)
+
+
+def judgements(request: dict[str, Any]) -> Iterator[Judgement | None]:
+    """Give the judgements of a request, place by place from 1 on.
+
     Example:
-        >>> request = {"gold": "2", "row": {}, "completions": ["it is 2", "3"]}
-        >>> [j and j.verdict for j in verifier("number")(request)]
+        >>> request = {"task": "judge", "kind": "number", "golds": ["2"], "row": {}}
+        >>> [j and j.verdict for j in judgements(request | {"completions": ["it is 2", "3"]})]
         [None, 'correct', 'wrong']
     """
-    if ":" in kind:
-        from learnalign.verifying.function import call, load_function
-
-        function = load_function(kind)
-        return lambda request: iter([None, *call(function, request)])
-    if kind == "math":
-        from learnalign.verifying import math
-
-        return _one_by_one(math.parse_gold, math.judge, "gold")
-    if kind == "reasoning_gym":
-        from learnalign.verifying import gym
-
-        return _one_by_one(gym.parse_gold, gym.judge, "row")
-    from learnalign.verifying import simple
-
-    return _one_by_one(getattr(simple, f"parse_{kind}"), getattr(simple, f"judge_{kind}"), "gold")
-
-
-def _one_by_one(
-    parse: Callable[[Any], Any], judge: Callable[[Any, str], Judgement], key: str
-) -> Judge:
-    def judgements(request: dict[str, Any]) -> Iterator[Judgement | None]:
-        gold = parse(request[key])
-        if gold is None:
-            yield Judgement("unparsed_gold", None, detail=f"no answer in '{request['gold']}'")
-            return
+    judge = verifier(request["kind"])
+    if isinstance(judge, TrlFunction):
         yield None
-        for completion in request["completions"]:
-            try:
-                yield judge(gold, completion)
-            except Exception as error:  # whatever a verifier trips over is a verdict, not a crash
-                yield _failure(error)
+        yield from judge(request)
+    elif request["task"] == "check":
+        yield from (judge.check(problem) for problem in request["problems"])
+    else:
+        yield from judge.judge(request)
 
-    return judgements
+
+class _Server:
+    """Answers requests until their pipe ends."""
+
+    def __init__(self) -> None:
+        # Both close in whatever this process starts: only this process answers.
+        self.requests: BinaryIO = os.fdopen(os.dup(0), "rb")
+        self.answers = os.dup(1)
+        self.pipes: tuple[int, ...] = (self.requests.fileno(), self.answers)
+        self.pid = os.getpid()
+        with open(os.devnull, "rb") as nothing:
+            os.dup2(nothing.fileno(), 0)
+        os.dup2(2, 1)  # what a verifier prints goes to the error stream
+        os.register_at_fork(after_in_child=self._let_go)
+
+    def serve(self) -> None:
+        told = json.loads(self.requests.readline() or b"null")
+        if told is None:
+            return
+        limit(told["memory_mb"])
+        place = Place(told)
+        for line in self.requests:
+            request = json.loads(line)
+            if ":" in request["kind"]:
+                place.import_as_the_parent_does()
+            self._answer(request)
+
+    def _answer(self, request: dict[str, Any]) -> None:
+        number = request["number"]
+        try:
+            verifier(request["kind"])
+        except BaseException as error:  # a module may raise SystemExit, or anything
+            self._send(number, 0, _refusal(request["kind"], error))
+            return
+        self._send(number, 0, None)
+        count, sent = request["count"], 0
+        try:
+            for judgement in judgements(request):
+                sent += 1
+                self._send(number, sent, judgement and dataclasses.asdict(judgement))
+        except BaseException as error:  # so may a function
+            plain = dataclasses.asdict(failed(_text(error)))
+            for place in range(sent + 1, count + 1):
+                self._send(number, place, plain)
+
+    def _send(self, number: int, place: int, said: Any) -> None:
+        if os.getpid() != self.pid:
+            os._exit(0)  # a copy that a user's function forked and let run on
+        line = json.dumps({"number": number, "place": place, "said": said}).encode() + b"\n"
+        view = memoryview(line)
+        try:
+            while view:
+                view = view[os.write(self.answers, view) :]
+        except OSError:
+            os._exit(1)  # nobody can be answered any more
+
+    def _let_go(self) -> None:
+        """Close the pipes, once, in a forked copy: their numbers may soon be another file's."""
+        pipes, self.pipes = self.pipes, ()
+        for descriptor in pipes:
+            with suppress(OSError):
+                os.close(descriptor)
+
+
+def _refusal(kind: str, error: BaseException) -> dict[str, str | None]:
+    if isinstance(error, LearnAlignError):
+        return {"got": error.got, "expected": error.expected, "do": error.do}
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return {
+        "got": f"cannot import the verifier '{kind}': {_text(error)}{where}",
+        "expected": "module:function that can be imported by itself, without side effects that fail"
+        if ":" in kind
+        else "an installation that is whole",
+        "do": "mend the module, install what it needs, or give it more memory with --set "
+        "verifier.memory_mb=N",
+    }
+
+
+def _text(error: BaseException) -> str:
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # an exception whose own text raises
+        text = type(error).__name__
+    return text[:_DETAIL]
 
 
 def main() -> None:
-    """Serve requests until the input ends; what a verifier prints goes to the error stream."""
-    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    for line in sys.stdin:
-        request = json.loads(line)
-        expected = 1 + len(request["completions"])
-        sent = 0
-        try:
-            judge = verifier(request["kind"])
-            _send(output, "loaded")
-            for judgement in judge(request):
-                _send(output, judgement and dataclasses.asdict(judgement))
-                sent += 1
-        except Exception as error:  # a user's function may raise anything
-            plain = dataclasses.asdict(_failure(error))
-            for place in range(sent, expected):
-                _send(output, plain if place else None)
-
-
-def _failure(error: Exception) -> Judgement:
-    return Judgement("error", None, detail=f"{type(error).__name__}: {error}")
-
-
-def _send(output: Any, content: Any) -> None:
-    output.write(json.dumps(content) + "\n")
-    output.flush()
-
-
-if __name__ == "__main__":
-    main()
+    """Serve, and end at once, whatever threads a verifier has left running."""
+    status = 1
+    try:
+        _Server().serve()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)

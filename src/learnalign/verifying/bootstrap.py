@@ -1,0 +1,90 @@
+"""How a worker starts: isolated, with this package, the parent's import path, and limits."""
+
+import json
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+#: Runs in an interpreter started with ``-I``: nothing of the current folder, of PYTHONPATH or of
+#: the user's site-packages is imported. The package is found where its parent found it, whatever
+#: else is installed.
+_CODE = """
+import sys
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+
+spec = PathFinder.find_spec("learnalign", [sys.argv[1]])
+module = sys.modules["learnalign"] = module_from_spec(spec)
+spec.loader.exec_module(module)
+from learnalign.verifying.worker import main
+
+main()
+"""
+
+
+def command() -> list[str]:
+    """Give the command that starts a worker."""
+    home = Path(__file__).absolute().parents[2]
+    flags = ["-I", "-X", "faulthandler", *(["-B"] if sys.dont_write_bytecode else [])]
+    return [sys.executable, *flags, "-c", _CODE, str(home)]
+
+
+def setup(memory_mb: int | None) -> bytes:
+    """Give the line that a worker reads first: where to import from, and what it may take."""
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:  # the current folder was deleted
+        here = ""
+    found = [os.path.abspath(entry) for entry in sys.path if here or os.path.isabs(entry)]
+    return json.dumps({"path": found, "here": here, "memory_mb": memory_mb}).encode()
+
+
+class Place:
+    """Where a worker imports from.
+
+    A verifier that has a name: from the installation, then from what else is on the parent's path,
+    never from the current folder: a file there called ``json.py`` is no part of it. A function of
+    the user's: as the parent does, and last from the current folder.
+    """
+
+    def __init__(self, told: dict[str, Any]) -> None:
+        self.here = told["here"]
+        own = list(sys.path)  # the installation, wherever the user stands
+        self.parents = [e for e in told["path"] if e in own or not self._is_here(e)]
+        sys.path += [entry for entry in self.parents if entry not in own]
+
+    def import_as_the_parent_does(self) -> None:
+        """Let a function of the user's find what it would find there."""
+        sys.path[:] = [*self.parents, *([self.here] if self.here else [])]
+
+    def _is_here(self, entry: str) -> bool:
+        return bool(self.here) and os.path.realpath(entry) == os.path.realpath(self.here)
+
+
+def limit(memory_mb: int | None) -> None:
+    """Take the default reaction to signals, whatever the parent ignored, and limit the memory.
+
+    Linux counts what the process itself allocates, not what it maps: CUDA reserves more addresses
+    than any machine has memory.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    _lower(resource.RLIMIT_CORE, 0)
+    if memory_mb is not None:
+        linux = sys.platform.startswith("linux")
+        _lower(resource.RLIMIT_DATA if linux else resource.RLIMIT_AS, memory_mb * 1024 * 1024)
+
+
+def _lower(what: int, value: int) -> None:
+    """Lower a limit; never raise one that is lower already."""
+    _, hard = resource.getrlimit(what)
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    try:
+        resource.setrlimit(what, (value, value))
+    except (OSError, ValueError):  # a system that knows no such limit
+        return

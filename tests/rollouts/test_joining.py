@@ -1,0 +1,168 @@
+"""Recorded rows find their problems: by id where that is one, else by what the model was asked."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from learnalign.config import ModelConfig, PromptConfig, RolloutConfig
+from learnalign.errors import LearnAlignError
+from learnalign.models import load_tokenizer
+from learnalign.problems.prompts import Prompter
+from learnalign.rollouts.joining import warnings
+from learnalign.rollouts.recorded import RecordedEngine
+from learnalign.tables import PROBLEMS
+
+QUESTIONS = {f"q{i}": f"What is {i} times {i + 3}?" for i in range(6)}
+
+
+@pytest.fixture(scope="module")
+def tokenizer(smollm2: Path) -> Any:
+    return load_tokenizer(ModelConfig(path=str(smollm2)))
+
+
+@pytest.fixture(scope="module")
+def pool(tokenizer: Any) -> pa.Table:
+    prompter = Prompter(tokenizer, PromptConfig(system="Think it over."))
+    rows = []
+    for name, question in QUESTIONS.items():
+        messages = [{"role": "user", "content": question}]
+        prompt, ids = prompter(messages, "{}")
+        rows.append({"problem_id": name, "messages": messages, "prompt": prompt, "prompt_ids": ids})
+    return pa.Table.from_pylist(rows, schema=PROBLEMS)
+
+
+def _rows(pool: pa.Table, keys: Any) -> list[dict[str, Any]]:
+    """Two rollouts of each problem, which say whose they are."""
+    return [
+        {**keys(number, problem), "output": f"{problem['problem_id']}, {take}", "score": take}
+        for number, problem in enumerate(pool.to_pylist())
+        for take in (0, 1)
+    ]
+
+
+def _engine(folder: Path, rows: list[dict[str, Any]], tokenizer: Any, **more: Any):
+    path = folder / "rollouts.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return RecordedEngine(RolloutConfig(recorded=(path,)), tokenizer, **more)
+
+
+def _whose(engine: RecordedEngine, pool: pa.Table) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for row in engine.sample(pool).to_pylist():
+        found.setdefault(row["problem_id"], []).append(row["completion"])
+    return found
+
+
+EACH = {name: [f"{name}, 0", f"{name}, 1"] for name in QUESTIONS}
+
+
+def test_a_prompt_without_its_special_tokens(tmp_path: Path, pool: pa.Table, tokenizer: Any):
+    """As verl writes it down: decoded with skip_special_tokens, padding on the left."""
+
+    def keys(number: int, problem: dict[str, Any]) -> dict[str, Any]:
+        padded = [tokenizer.pad_token_id] * 5 + problem["prompt_ids"]
+        return {"input": tokenizer.decode(padded, skip_special_tokens=True), "step": 1}
+
+    engine = _engine(tmp_path, _rows(pool, keys), tokenizer)
+    assert _whose(engine, pool) == EACH
+    assert warnings(engine.counts) == []
+
+
+@pytest.mark.parametrize("column", ["prompt", "prompt_ids", "messages"])
+def test_a_whole_prompt(tmp_path: Path, pool: pa.Table, tokenizer: Any, column: str):
+    to = {"messages": "prompt"}.get(column, column)
+    engine = _engine(tmp_path, _rows(pool, lambda _, p: {to: p[column]}), tokenizer)
+    assert _whose(engine, pool) == EACH
+
+
+def test_a_prompt_with_its_padding_or_without_its_first_token(
+    tmp_path: Path, pool: pa.Table, tokenizer: Any
+):
+    def keys(number: int, problem: dict[str, Any]) -> dict[str, Any]:
+        ids = [0] * 3 + problem["prompt_ids"] if number % 2 else problem["prompt_ids"][1:]
+        return {"prompt": tokenizer.decode(ids)}
+
+    assert _whose(_engine(tmp_path, _rows(pool, keys), tokenizer), pool) == EACH
+
+
+@pytest.mark.parametrize("unrelated", ["row-{}", "q{}"])
+def test_an_unrelated_id(tmp_path: Path, pool: pa.Table, tokenizer: Any, unrelated: str):
+    """A column that counts the rows, even where its values are other problems' ids."""
+    rows = _rows(pool, lambda i, p: {"id": unrelated.format(5 - i), "input": p["prompt"]})
+    engine = _engine(tmp_path, rows, tokenizer)
+    assert _whose(engine, pool) == EACH
+    disagreed = 0 if unrelated == "row-{}" else 12
+    assert engine.counts["recorded_disagreed"] == disagreed
+    assert len(warnings(engine.counts)) == (disagreed > 0)
+
+
+def test_an_id_counts_where_prompts_cannot_be_found(tmp_path: Path, pool: pa.Table, tokenizer: Any):
+    rows = _rows(pool, lambda i, p: {"problem_id": p["problem_id"], "prompt": f"Another: {i}"})
+    assert _whose(_engine(tmp_path, rows, tokenizer), pool) == EACH
+
+
+def test_equal_questions_are_told_apart_by_the_whole_prompt(
+    tmp_path: Path, pool: pa.Table, tokenizer: Any
+):
+    second = pool.to_pylist()[0] | {"problem_id": "other", "prompt": "Otherwise: 0 times 3?"}
+    second["prompt_ids"] = tokenizer(second["prompt"])["input_ids"]
+    both = pa.concat_tables([pool, pa.Table.from_pylist([second], schema=PROBLEMS)])
+    rows = _rows(both, lambda _, p: {"prompt": p["prompt"]})
+    assert _whose(_engine(tmp_path, rows, tokenizer), both) == EACH | {
+        "other": ["other, 0", "other, 1"]
+    }
+    rows = _rows(both, lambda _, p: {"question": p["messages"][-1]["content"]})
+    engine = _engine(tmp_path, rows, tokenizer)
+    assert set(_whose(engine, both)) == set(QUESTIONS) - {"q0"}
+    assert warnings(engine.counts)[0].startswith("4 of 14 recorded rollouts belong to no problem")
+
+
+def test_rows_that_match_nothing(tmp_path: Path, pool: pa.Table, tokenizer: Any):
+    rows = _rows(pool, lambda i, p: {"id": 100 + i, "prompt": f"Q: {i}", "step": 2})[::2]
+    with pytest.raises(LearnAlignError) as raised:
+        _engine(tmp_path, rows, tokenizer).sample(pool)
+    for part in (
+        "0 of 6 rows match",
+        "id '100'",
+        "'Q: 0'",
+        "line 1",
+        "'q0'",
+        QUESTIONS["q0"],
+        "Think it over.",
+    ):
+        assert part in str(raised.value)
+
+
+def test_the_whole_pool_decides_whose_a_row_is(tmp_path: Path, pool: pa.Table, tokenizer: Any):
+    """Shard by shard the same as at once, and what is to be told is told once."""
+    rows = _rows(pool, lambda i, p: {"id": f"q{(i + 3) % 6}", "prompt": p["prompt"]})
+    rows += [{"id": "gone", "output": "x"}, {"id": "gone", "output": None}]
+    shards = [pool.slice(0, 2), pool.slice(2, 3), pool.slice(5)]
+    engine = _engine(tmp_path, rows, tokenizer, pool=lambda: iter(shards))
+    parts = [engine.sample(shard) for shard in shards]
+    assert engine.counts["recorded_disagreed"] == 12
+    assert engine.counts["recorded_unmatched"] == 1
+    assert engine.counts["recorded"] == 13
+    assert engine.counts["recorded_empty"] == 1
+    whole = _engine(tmp_path, rows, tokenizer).sample(pool)
+    assert pa.concat_tables(parts).equals(whole)
+    # In rounds, the later samples of a problem say it no second time.
+    engine.sample(pool, samples=range(1, 2))
+    assert engine.counts["recorded_disagreed"] == 12
+
+
+def test_the_newest_step_counts(tmp_path: Path, pool: pa.Table, tokenizer: Any):
+    rows = [
+        {"problem_id": "q0", "output": f"{step}{take}", "step": step}
+        for step in (20, 30, 10)
+        for take in "ab"
+    ]
+    rows += [{"problem_id": "q1", "output": take, "step": 10} for take in "cd"]
+    engine = _engine(tmp_path, rows, tokenizer)
+    assert _whose(engine, pool) == {"q0": ["30a", "30b"], "q1": ["c", "d"]}
+    assert warnings(engine.counts) == [
+        "4 of 8 recorded rollouts are of earlier steps: each problem's newest ones were taken"
+    ]
