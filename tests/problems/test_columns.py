@@ -6,7 +6,10 @@ import pytest
 
 from learnalign.config import DataConfig
 from learnalign.errors import LearnAlignError
-from learnalign.problems.columns import answer_of, messages_of, recognise, value
+from learnalign.problems.chats import read_prompt
+from learnalign.problems.columns import recognise
+from learnalign.problems.golds import answer_of
+from learnalign.problems.nested import value
 
 CHAT = [{"role": "user", "content": "1+1?"}]
 
@@ -33,9 +36,9 @@ CHAT = [{"role": "user", "content": "1+1?"}]
     ],
 )
 def test_usual_shapes(row: dict[str, Any], prompt: str, answer: str) -> None:
-    columns = recognise(row, DataConfig(), place="x")
+    columns = recognise([row], DataConfig(), place="x")
     assert (columns.prompt, columns.answer) == (prompt, answer)
-    assert messages_of(value(row, columns.prompt)) == CHAT
+    assert read_prompt(value(row, columns.prompt)).messages == CHAT
 
 
 @pytest.mark.parametrize(
@@ -49,38 +52,78 @@ def test_usual_shapes(row: dict[str, Any], prompt: str, answer: str) -> None:
 )
 def test_doubt_says_what_it_saw_and_asks_for_the_flag(row: dict[str, Any], message: str) -> None:
     with pytest.raises(LearnAlignError, match=rf"(?s){message}.*-column"):
-        recognise(row, DataConfig(), place="x")
+        recognise([row], DataConfig(), place="x")
 
 
 def test_named_columns_go_first_and_reach_into_nested_ones() -> None:
     row = {"question": "a", "prompt": "b", "meta": {"gold": 7.0}}
     config = DataConfig(prompt_column="prompt", answer_column="meta.gold")
-    columns = recognise(row, config, place="x")
+    columns = recognise([row], config, place="x")
     assert (value(row, columns.prompt), answer_of(value(row, columns.answer))) == ("b", "7")
 
 
 def test_named_column_that_is_missing_names_the_nearest() -> None:
     row = {"question": "a", "answer": "2", "meta": {"gold": 1}}
     with pytest.raises(LearnAlignError, match=r"(?s)nearest is 'question'.*--prompt-column"):
-        recognise(row, DataConfig(prompt_column="qestion"), place="x")
+        recognise([row], DataConfig(prompt_column="qestion"), place="x")
     with pytest.raises(LearnAlignError, match=r"nearest is 'meta\.gold'"):
-        recognise(row, DataConfig(answer_column="meta.gol"), place="x")
+        recognise([row], DataConfig(answer_column="meta.gol"), place="x")
 
 
-def test_messages() -> None:
-    parts = [{"role": "user", "content": [{"type": "text", "text": "1+1?"}]}]
-    assert messages_of(parts) == CHAT
-    assert messages_of([*CHAT, {"role": "assistant", "content": "2"}]) == CHAT
-    assert messages_of([{"role": "user", "content": [{"type": "image"}]}]) is None
-    assert messages_of("  ") is None
-    assert messages_of([]) is None
+@pytest.mark.parametrize(
+    ("row", "prompt", "answer"),
+    [
+        ({"Problem": "1+1?", "Final Answer": "2"}, "Problem", "Final Answer"),
+        ({"conversations": CHAT, "answer": "2"}, "conversations", "answer"),
+        (
+            {"responses_create_params": {"input": CHAT}, "expected_answer": "2"},
+            "responses_create_params.input",
+            "expected_answer",
+        ),
+        (
+            {"responses_create_params": {"input": CHAT}, "verifier_metadata": {"answer": "2"}},
+            "responses_create_params.input",
+            "verifier_metadata.answer",
+        ),
+        (
+            {"prompt": CHAT, "reward_spec": {"method": "rule", "ground_truth": "2"}},
+            "prompt",
+            "reward_spec.ground_truth",
+        ),
+        (
+            {"prompt": CHAT, "verification_info": '{"ground_truth": "2"}'},
+            "prompt",
+            "verification_info.ground_truth",
+        ),
+        ({"prompt": CHAT, "answer": None, "ground_truth": "2"}, "prompt", "ground_truth"),
+    ],
+)
+def test_rows_of_trainers(row: dict[str, Any], prompt: str, answer: str) -> None:
+    columns = recognise([row], DataConfig(), place="x")
+    assert (columns.prompt, columns.answer) == (prompt, answer)
+    assert value(row, columns.answer) == "2"
 
 
-def test_answers() -> None:
-    assert answer_of("9 (apples)") == "9 (apples)"
-    assert answer_of(["5"]) == "5"
-    assert answer_of(0) == "0"
-    assert answer_of(2.5) == "2.5"
-    assert answer_of("x\n#### -1,234,567.5") == "-1234567.5"
-    assert answer_of(None) is None
-    assert answer_of("") is None
+def test_columns_of_all_rows_count() -> None:
+    rows = [{"question": "a"}, {"question": "b", "answer": "2"}]
+    assert recognise(rows, DataConfig(), place="x").answer == "answer"
+    rows[0]["ground_truth"] = "3"
+    with pytest.raises(LearnAlignError, match="answer, ground_truth"):
+        recognise(rows, DataConfig(), place="x")
+
+
+def test_a_question_that_may_need_another_column_asks() -> None:
+    row = {"Body": "Ann has 3 pens and buys 2.", "Question": "How many now?", "Answer": 5.0}
+    with pytest.raises(LearnAlignError, match=r"(?s)'Body' beside 'Question'.*row\.Body"):
+        recognise([row], DataConfig(), place="x")
+    assert recognise([row | {"Body": ""}], DataConfig(), place="x").prompt == "Question"
+    named = DataConfig(prompt_column="Question")
+    assert recognise([row], named, place="x").prompt == "Question"
+
+
+def test_dots_reach_into_text() -> None:
+    row = {"info": "{'golds': ['4', '5'], 'deep': '{\"gold\": 6}'}"}
+    assert value(row, "info.golds.1") == "5"
+    assert value(row, "info.deep.gold") == 6
+    assert value(row, "info.golds.9") is None
+    assert value({"info": "plain"}, "info.gold") is None

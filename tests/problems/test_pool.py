@@ -9,7 +9,7 @@ import pytest
 from learnalign.config import DataConfig
 from learnalign.errors import LearnAlignError
 from learnalign.problems.pool import Pool, read_pool
-from learnalign.problems.texts import Benchmarks, normal
+from learnalign.problems.texts import Benchmarks, gold_key, normal
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -164,3 +164,62 @@ def test_real_verl_rows() -> None:
     assert pool.columns[0].answer == "reward_model.ground_truth"
     assert len(pool.problems) > 1000
     assert pool.originals[0].num_rows == 1209
+
+
+def test_golds_that_mean_the_same_are_no_conflict(tmp_path: Path) -> None:
+    answers = ["9", 9.0, "$9$", r"\boxed{9}", r"\frac{18}{2}", "9.0", ["9"], "10"]
+    pool = _pool(tmp_path, [{"question": "How many?", "answer": a} for a in answers])
+    assert [p["answer"] for p in pool.problems] == ["9"]
+    assert [row["reason"] for row in pool.excluded] == ["duplicate"] * 6 + ["conflicting_answer"]
+
+
+def test_golds_that_only_look_alike_stay_apart() -> None:
+    apart = ["(1,234)", "(1234)", "1234.5", "12345", "x", "X", "-1", "1", "1/3", "0.333", "1 2"]
+    assert len({gold_key(gold) for gold in apart}) == len(apart)
+
+
+def test_half_a_character_sets_its_row_aside(tmp_path: Path) -> None:
+    rows = [
+        {"question": "a?", "answer": "1", "note": "\ud83d"},
+        {"question": "b \udc00?", "answer": "1"},
+        {"question": "c?", "answer": "1"},
+    ]
+    pool = _pool(tmp_path, rows)
+    assert _reasons(pool) == {0: "broken_text", 1: "broken_text"}
+    assert pool.excluded_table().num_rows == 2
+
+
+@pytest.mark.parametrize(
+    "bad", ["a\nb", "a\u2028b", "a\x85", "\x1b[31m", "a\ud800", " a", "", "\u202ea"]
+)
+def test_an_id_is_one_printable_line(tmp_path: Path, bad: str) -> None:
+    rows = [{"key": "fine", "question": "a?", "answer": "1"}]
+    rows.append({"key": bad, "question": "b?", "answer": "1"})
+    with pytest.raises(LearnAlignError, match=r"(?s)row 2: got the id .*in the id column 'key'"):
+        _pool(tmp_path, rows, id_column="key")
+
+
+def test_a_column_of_objects_is_an_error_and_a_single_one_is_listed(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"question": f"{i}?", "answer": {"best": str(i)}} for i in (1, 2)]
+    with pytest.raises(LearnAlignError, match=r"(?s)best first.*--answer-column answer\.best"):
+        _pool(tmp_path, rows)
+    assert [p["answer"] for p in _pool(tmp_path, rows, answer_column="answer.best").problems] == [
+        "1",
+        "2",
+    ]
+    rows[0]["answer"] = "1"
+    assert _reasons(_pool(tmp_path, rows)) == {1: "object_answer"}
+
+
+def test_how_it_was_read_is_said(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"prompt": json.dumps([{"role": "user", "content": f"{i}?"}])}
+        | {"reward_model": {"ground_truth": [str(i)]}}
+        for i in range(3)
+    ]
+    rows.append({"prompt": "plain?", "reward_model": {"ground_truth": None}, "id": 3})
+    assert [reading.line() for reading in _pool(tmp_path, rows).readings] == [
+        "prompt: prompt (chat, JSON text in 3 rows; text in 1), answer: reward_model.ground_truth "
+        "(list of one in 3 rows; nothing in 1); set aside: 1 missing_answer; "
+        "the column id is no id: not one for each row"
+    ]

@@ -27,6 +27,8 @@ DATA = (
     "data.split",
     "data.prompt_column",
     "data.answer_column",
+    "data.answer_form",
+    "data.last_assistant",
     "data.id_column",
     "data.source_column",
     "data.difficulty_column",

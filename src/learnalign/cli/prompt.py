@@ -35,6 +35,7 @@ def command(
     from learnalign.models import load_tokenizer
     from learnalign.problems.pool import read_pool
     from learnalign.problems.prompts import Prompter
+    from learnalign.problems.reading import reading_lines
 
     prompter = Prompter(load_tokenizer(resolved.model), resolved.prompt)
     pool = read_pool(resolved.data)
@@ -44,6 +45,8 @@ def command(
         if (p["problem_id"] == problem_id if problem_id else number == index)
     ]
     if not wanted:
+        for line in reading_lines(pool.readings):
+            click.echo(line, err=True)
         raise LearnAlignError(
             f"got the problem {problem_id or index}",
             expected=f"one of the {len(pool.problems)} problems that were read",
@@ -52,8 +55,11 @@ def command(
     text, ids = prompter(wanted[0]["messages"], wanted[0]["row"])
     if as_json:
         found = {"problem_id": wanted[0]["problem_id"], "prompt": text, "prompt_ids": ids}
+        found["read"] = reading_lines(pool.readings)
         click.echo(json.dumps(found | {"answer": wanted[0]["answer"]}, ensure_ascii=False))
         return
     click.echo(text)
     note = f"{wanted[0]['problem_id']}: {len(ids)} tokens; answer: {wanted[0]['answer']}"
-    click.echo(f"\n[{note}; columns: {pool.columns[0]}]", err=True)
+    click.echo(f"\n[{note}]", err=True)
+    for line in reading_lines(pool.readings):
+        click.echo(line, err=True)

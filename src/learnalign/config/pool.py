@@ -1,7 +1,7 @@
 """Options of the policy, the pool of problems and the prompt."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -34,6 +34,12 @@ class DataConfig(Section):
     """Column of the question, the prompt or the chat messages (dots reach into nested columns)."""
     answer_column: str | None = None
     """Column of the checkable answer."""
+    answer_form: Literal["auto", "text", "index"] = "auto"
+    """How the answer column is read: auto (by its contents), text (as it stands), index (the place
+    of the right option, counted from 0)."""
+    last_assistant: Literal["drop", "prefill"] = "drop"
+    """What an assistant's message at the end of a chat is: a reference answer, which the model must
+    not see (drop), or the beginning of the answer, which it goes on from (prefill)."""
     id_column: str | None = None
     """Column of your own ids (else ids are hashes of prompt and answer)."""
     source_column: str | None = None

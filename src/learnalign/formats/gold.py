@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from learnalign.formats.rows import PREFIX, Block, Notes, plain
-from learnalign.problems.columns import answer_of
+from learnalign.problems.golds import answer_of
 
 
 def holds(own: Any, gold: str) -> bool:

@@ -1,19 +1,34 @@
 """Which columns hold the prompt, the answer and the rest: recognised, or named by the user."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from learnalign.config import DataConfig
 from learnalign.errors import LearnAlignError, nearest
+from learnalign.problems.nested import empty, has, parsed, value
 
-Messages = list[dict[str, str]]
+Rows = Sequence[Mapping[str, Any]]
+#: Known names, in lower case with underscores; the others count where none of the first is there.
 _PROMPTS = ("problem", "question", "prompt", "messages", "query", "input", "instruction")
+_OTHER_PROMPTS = ("conversations", "conversation")
 _ANSWERS = ("answer", "ground_truth", "expected_answer", "final_answer", "solution", "label")
+_OTHER_ANSWERS = (
+    *("correct_answer", "answer_key", "answerkey", "answers"),
+    *("gold", "gold_answer", "golden_answers", "target"),
+)
 _SOURCES = ("data_source", "source", "dataset", "type", "subject", "category")
 _DIFFICULTIES = ("difficulty", "level")
 _IDS = ("id", "problem_id", "unique_id", "uid")
+#: Columns without which a question is not whole.
+_CONTEXTS = ("body", "context", "passage", "premise", "story")
+#: Columns inside which trainers keep the gold.
+_PARENTS = ("reward_model", "reward_spec", "verification_info", "verifier_metadata")
+#: Where NeMo-Gym keeps the prompt.
+GYM_REQUEST = "responses_create_params"
+_GYM_PROMPT = f"{GYM_REQUEST}.input"
+#: Rows of a source that are looked at for the names of its columns.
+_LOOKED_AT = 1000
 
 
 @dataclass(frozen=True)
@@ -27,22 +42,21 @@ class Columns:
     difficulty: str | None = None
 
 
-def recognise(
-    row: Mapping[str, Any], config: DataConfig, *, place: str, needs_answer: bool = True
-) -> Columns:
-    """Find the columns of a source from its first row; what the user named goes first.
+def recognise(rows: Rows, config: DataConfig, *, place: str, needs_answer: bool = True) -> Columns:
+    """Find the columns of a source from its first thousand rows; what the user named goes first.
 
-    verl's rows (``prompt`` and ``reward_model.ground_truth``) are known as a whole. Otherwise there
-    must be exactly one column that can be the prompt and one that can be the answer, where
-    ``answer`` beside ``solution`` is the answer and columns with the same contents are one.
+    verl's, SkyRL's and NeMo-Gym's rows are known as a whole. Otherwise there must be exactly one
+    column that can be the prompt and one that can be the answer, where ``answer`` beside
+    ``solution`` is the answer, columns with the same contents are one, and columns without contents
+    are none. Capital letters do not matter.
 
     Raises:
-        LearnAlignError: if a named column is missing (the nearest are named), or if there is not
+        LearnAlignError: if a named column is in no row (the nearest are named), or if there is not
             exactly one column that it can be.
 
     Example:
-        >>> recognise({"question": "1+1?", "answer": "2"}, DataConfig(), place="x.jsonl")
-        Columns(prompt='question', answer='answer', id=None, source=None, difficulty=None)
+        >>> recognise([{"Question": "1+1?"}, {"Answer": "2"}], DataConfig(), place="x.jsonl")
+        Columns(prompt='Question', answer='Answer', id=None, source=None, difficulty=None)
     """
     named = {
         "prompt": config.prompt_column,
@@ -51,127 +65,128 @@ def recognise(
         "source": config.source_column,
         "difficulty": config.difficulty_column,
     }
+    looked_at = rows[:_LOOKED_AT]
     for role, name in named.items():
         if name is not None:
-            _check(row, name, f"--{role}-column", place)
-    rewards = row.get("reward_model")
-    if isinstance(rewards, Mapping) and "ground_truth" in rewards and "prompt" in row:
-        found = {"prompt": "prompt", "answer": "reward_model.ground_truth"}
-    else:
-        found = {"prompt": named["prompt"] or _only(row, _PROMPTS, "prompt", place)}
-        if needs_answer and named["answer"] is None:
-            names = set(row) - {found["prompt"]}
-            if "answer" in names:
-                names.discard("solution")
-            found["answer"] = _only({n: row[n] for n in names}, _ANSWERS, "answer", place, row)
+            _check(rows, looked_at, name, f"--{role}-column", place)
+    seen = _Seen(looked_at, place)
+    found: dict[str, Any] = {"prompt": named["prompt"] or seen.prompt()}
+    if needs_answer and named["answer"] is None:
+        found["answer"] = seen.answer(found["prompt"])
     known = {
-        "id": next((n for n in _IDS if isinstance(row.get(n), str | int)), None),
-        "source": next((n for n in _SOURCES if isinstance(row.get(n), str)), None),
-        "difficulty": next((n for n in _DIFFICULTIES if isinstance(row.get(n), str | int)), None),
+        "id": seen.first(_IDS, str | int),
+        "source": seen.first(_SOURCES, str),
+        "difficulty": seen.first(_DIFFICULTIES, str | int),
     }
     given = {role: name for role, name in named.items() if name is not None}
     chosen: dict[str, Any] = {"answer": None, **known, **found, **given}
     return Columns(**chosen)
 
 
-def value(row: Mapping[str, Any], name: str | None) -> Any:
-    """Take a column's value; dots reach into nested ones; None where there is none.
+class _Seen:
+    """The columns of some rows."""
 
-    Example:
-        >>> value({"reward_model": {"ground_truth": "4"}}, "reward_model.ground_truth")
-        '4'
-    """
-    if name is None:
+    def __init__(self, rows: Rows, place: str) -> None:
+        self.rows, self.place = rows, place
+        self.names = list(dict.fromkeys(name for row in rows for name in row))
+        self.filled = [n for n in self.names if any(not empty(row.get(n)) for row in rows)]
+
+    def prompt(self) -> str:
+        if self._nested(GYM_REQUEST, ("input",)):
+            return _GYM_PROMPT
+        found = self._only(self.filled, (_PROMPTS, _OTHER_PROMPTS), "prompt")
+        beside = self.contexts(found)
+        if beside:
+            raise LearnAlignError(
+                f"{self.place} has the column '{beside[0]}' beside '{found}', which may need it",
+                expected="one column with the whole question",
+                do=f"give --prompt-column {found} if it does not; if it does, add --template "
+                f"'{{{{ row.{beside[0]} }}}} {{{{ question }}}}'",
+            )
+        return found
+
+    def contexts(self, prompt: str) -> list[str]:
+        """Name the columns that a question may need and that are not shown."""
+        return [name for name in self.filled if _usual(name) in _CONTEXTS and name != prompt]
+
+    def answer(self, prompt: str) -> str:
+        inside = [
+            f"{name}.{child}"
+            for name in self.filled
+            if _usual(name) in _PARENTS
+            for child in self._nested(name, (*_ANSWERS, *_OTHER_ANSWERS))
+        ]
+        trainers = [
+            name for name in inside if name.split(".")[0] in ("reward_model", "reward_spec")
+        ]
+        if trainers or (inside and prompt == _GYM_PROMPT):
+            return self._one(trainers or inside, "answer", (*_ANSWERS,))
+        names = [name for name in self.filled if name != prompt]
+        if any(_usual(name) == "answer" for name in names):
+            names = [name for name in names if _usual(name) != "solution"]
+        known = {*_ANSWERS, *_OTHER_ANSWERS}
+        if inside and not any(_usual(name) in known for name in names):
+            return self._one(inside, "answer", (*_ANSWERS,))
+        return self._only(names, (_ANSWERS, _OTHER_ANSWERS), "answer")
+
+    def first(self, candidates: tuple[str, ...], kind: Any) -> str | None:
+        """Give the first known name whose values are of a kind."""
+        for candidate in candidates:
+            for name in self.filled:
+                if _usual(name) == candidate and all(
+                    isinstance(row.get(name), kind) or empty(row.get(name)) for row in self.rows
+                ):
+                    return name
         return None
-    if name in row:
-        return row[name]
-    found: Any = row
-    for part in name.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
+
+    def _nested(self, name: str, children: tuple[str, ...]) -> list[str]:
+        """Name the known children of a column that holds objects."""
+        found = {child for row in self.rows for child in _keys(row.get(name))}
+        return [child for child in children if child in found]
+
+    def _only(self, names: Sequence[str], tiers: tuple[tuple[str, ...], ...], role: str) -> str:
+        for known in tiers:
+            found = [n for candidate in known for n in names if _usual(n) == candidate]
+            if found:
+                return self._one(found, role, tiers[0])
+        return self._one([], role, tiers[0])
+
+    def _one(self, found: list[str], role: str, known: tuple[str, ...]) -> str:
+        if found and all(
+            value(row, name) == value(row, found[0]) for row in self.rows for name in found[1:]
+        ):
+            return found[0]
+        seen = f"its columns are {', '.join(self.names)}"
+        what = (
+            f"{len(found)} that can be it ({', '.join(found)})" if found else "none of a known name"
+        )
+        raise LearnAlignError(
+            f"cannot tell which column of {self.place} is the {role}: {what}; {seen}",
+            expected=f"exactly one of {', '.join(known)}, or a flag",
+            do=f"name it with --{role}-column",
+        )
 
 
-def messages_of(content: Any) -> Messages | None:
-    """Turn a prompt into chat messages; None if it is empty or no text.
-
-    A reference answer at the end (messages of the assistant) is left out: the model writes its own.
-
-    Example:
-        >>> messages_of("1+1?")
-        [{'role': 'user', 'content': '1+1?'}]
-    """
-    if isinstance(content, str):
-        return [{"role": "user", "content": content}] if content.strip() else None
-    if not isinstance(content, list) or not all(isinstance(m, Mapping) for m in content):
-        return None
-    messages = []
-    for message in content:
-        text = _text(message.get("content"))
-        if text is None or not message.get("role"):
-            return None
-        messages.append({"role": str(message["role"]), "content": text})
-    while messages and messages[-1]["role"] == "assistant":
-        messages.pop()
-    return messages if messages and messages[-1]["content"].strip() else None
+def _usual(name: str) -> str:
+    return name.strip().lower().replace(" ", "_")
 
 
-def answer_of(content: Any) -> str | None:
-    r"""Turn a gold answer into text; None if it is missing.
-
-    Whole floats lose their ``.0``, a list of one is its element, and of GSM8K's worked answers the
-    part after ``#### `` counts, without commas in numbers.
-
-    Example:
-        >>> answer_of("She has 3 * 400 = 1,200.\n#### 1,200"), answer_of(27.0), answer_of("  ")
-        ('1200', '27', None)
-    """
-    if isinstance(content, list) and len(content) == 1:
-        content = content[0]
-    if content is None or isinstance(content, list | Mapping):
-        return None
-    if isinstance(content, float) and content.is_integer():
-        content = int(content)
-    text = str(content).strip()
-    if "#### " in text:
-        text = re.sub(r"(?<=\d),(?=\d{3})", "", text.rsplit("#### ", 1)[1].strip())
-    return text or None
+def _keys(content: Any) -> list[str]:
+    """Name the children of an object, also of one written as text."""
+    if isinstance(content, str) and content.lstrip().startswith("{"):
+        content = parsed(content)
+    return [str(key) for key in content] if isinstance(content, Mapping) else []
 
 
-def _text(content: Any) -> str | None:
-    """Read a message's content: text, or a list of text parts."""
-    if isinstance(content, list):
-        parts: list[Any] = [p.get("text") if isinstance(p, Mapping) else p for p in content]
-        return "".join(parts) if all(isinstance(p, str) for p in parts) else None
-    return content if isinstance(content, str) else None
-
-
-def _check(row: Mapping[str, Any], name: str, flag: str, place: str) -> None:
-    parents = name.split(".")[:-1]
-    above = value(row, ".".join(parents)) if parents and name not in row else row
-    if name in row or (isinstance(above, Mapping) and name.split(".")[-1] in above):
+def _check(rows: Rows, looked_at: Rows, name: str, flag: str, place: str) -> None:
+    if any(has(row, name) for row in looked_at) or any(has(row, name) for row in rows):
         return
-    names = list(row) + [f"{k}.{n}" for k, v in row.items() if isinstance(v, Mapping) for n in v]
+    top = dict.fromkeys(key for row in looked_at for key in row)
+    inside = dict.fromkeys(
+        f"{key}.{child}" for row in looked_at for key in row for child in _keys(row[key])
+    )
     raise LearnAlignError(
         f"{place} has no column '{name}'",
-        expected=f"a column of its rows: {nearest(name, names)}",
+        expected=f"a column of its rows: {nearest(name, [*top, *inside])}",
         do=f"correct {flag}",
-    )
-
-
-def _only(
-    row: Mapping[str, Any],
-    candidates: tuple[str, ...],
-    role: str,
-    place: str,
-    whole: Mapping[str, Any] | None = None,
-) -> str:
-    found = [name for name in candidates if name in row]
-    if found and all(row[name] == row[found[0]] for name in found):
-        return found[0]
-    seen = ", ".join(whole or row)
-    what = f"{len(found)} that can be it ({', '.join(found)})" if found else "none of a known name"
-    raise LearnAlignError(
-        f"cannot tell which column of {place} is the {role}: {what}; its columns are {seen}",
-        expected=f"exactly one of {', '.join(candidates)}, or a flag",
-        do=f"name it with --{role}-column",
     )

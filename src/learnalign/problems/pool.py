@@ -2,19 +2,28 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+import unicodedata
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 
 from learnalign.config import DataConfig
 from learnalign.errors import LearnAlignError
-from learnalign.problems.columns import Columns, answer_of, messages_of, recognise, value
+from learnalign.problems.chats import read_prompt
+from learnalign.problems.columns import Columns, recognise
+from learnalign.problems.golds import OBJECT
+from learnalign.problems.nested import value
+from learnalign.problems.reading import Reading
+from learnalign.problems.rows import Rows
 from learnalign.problems.sources import Source, read_source
-from learnalign.problems.texts import Benchmarks, normal
-from learnalign.tables import EXCLUDED
+from learnalign.problems.texts import Benchmarks, gold_key, normal
+from learnalign.tables import EXCLUDED, gold_text, golds
 
 Problem = dict[str, Any]
+#: Categories of characters that break a line or cannot be shown, and those that turn it around.
+_NO_ID = {"Cc", "Cs", "Zl", "Zp"}
+_TURNING = {*"\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
 
 
 @dataclass
@@ -29,6 +38,8 @@ class Pool:
     """Arrow tables of the sources that have one, by source_index."""
     columns: list[Columns] = field(default_factory=list)
     """Which columns were read, source by source."""
+    readings: list[Reading] = field(default_factory=list)
+    """How they were read, source by source."""
 
     def excluded_table(self) -> pa.Table:
         """Give the problems that were left out as an EXCLUDED table."""
@@ -40,12 +51,13 @@ def read_pool(config: DataConfig) -> Pool:
 
     Copies of a prompt that stood earlier are dropped (a copy with another answer too: one of the
     two golds is wrong), near copies with the same answer as well, unless ``keep_near_duplicates``.
-    Rows with an empty prompt or without an answer, and problems of the benchmarks, are left out and
-    listed.
+    Golds that are written differently and mean the same are the same. Rows whose prompt or answer
+    is missing or cannot be read as text, and problems of the benchmarks, are left out and listed.
 
     Raises:
         LearnAlignError: if there is no source, one cannot be read, or two rows of the user's id
-            column are equal.
+            column are equal, an id is no printable line, or a whole column of answers holds
+            objects.
 
     Example:
         >>> pool = read_pool(DataConfig(paths=("reasoning-gym:gcd?size=3&seed=1",)))
@@ -74,69 +86,91 @@ class _Reader:
     def __init__(self, config: DataConfig, pool: Pool, benchmarks: Benchmarks | None) -> None:
         self.config, self.pool, self.benchmarks = config, pool, benchmarks
         self.exact: dict[str, Problem] = {}
-        self.near: dict[tuple[str, str], Problem] = {}
+        self.near: dict[tuple[str, tuple[str, ...]], Problem] = {}
         self.user_ids: dict[str, str] = {}
         self.position = 0
 
     def add(self, index: int, source: Source, spec: str) -> None:
-        columns = recognise(source.rows[0], self.config, place=spec)
+        columns = recognise(source.rows, self.config, place=spec)
+        reading = Reading(spec, columns)
         if columns.id is not None and self.config.id_column is None:
             # A recognised id column is a guess: it counts only where it is one, over all sources.
             ids = [value(row, columns.id) for row in source.rows]
             names = {str(i) for i in ids}
             if None in ids or len(names) < len(ids) or names & self.user_ids.keys():
-                columns = Columns(
-                    columns.prompt, columns.answer, None, columns.source, columns.difficulty
-                )
+                reading.notes.append(f"the column {columns.id} is no id: not one for each row")
+                columns = replace(columns, id=None)
+        reading.columns = columns
         self.pool.columns.append(columns)
+        self.pool.readings.append(reading)
+        rows = Rows(source.rows, columns, self.config, spec)
+        reading.options = rows.choices.column if rows.choices is not None else None
         for number, row in enumerate(source.rows):
-            self._add_row(columns, source.name, index, number, row, f"{spec}, row {number + 1}")
+            where = {"source_index": index, "source_row": number}
+            self._add_row(rows, reading, source.name, where, row, f"{spec}, row {number + 1}")
             self.position += 1
+        if reading.answers and set(reading.answers) <= {OBJECT, "nothing"}:
+            rows.refuse_objects()
 
     def _add_row(
-        self, columns: Columns, name: str, index: int, number: int, row: dict[str, Any], place: str
+        self,
+        rows: Rows,
+        reading: Reading,
+        name: str,
+        where: dict[str, int],
+        row: dict[str, Any],
+        place: str,
     ) -> None:
-        messages = messages_of(value(row, columns.prompt))
-        answer = answer_of(value(row, columns.answer))
-        where = {"source_index": index, "source_row": number}
-        if messages is None or answer is None:
-            problem_id = str(value(row, columns.id) or f"{name}-{number}")
-            reason = "empty_prompt" if messages is None else "missing_answer"
-            self._leave_out(problem_id, where, reason, place)
+        columns = rows.columns
+        prompt, gold = rows.read(row, where["source_row"], place)
+        reading.prompts[prompt.form] += 1
+        reading.answers[gold.form] += 1
+        user_id = _checked_id(value(row, columns.id), columns.id, place)
+        text = json.dumps(row, ensure_ascii=False, default=str)
+        reason, detail = (
+            prompt.reason or gold.reason,
+            prompt.detail if prompt.reason else gold.detail,
+        )
+        if not reason and not _encodes(text):
+            reason, detail = "broken_text", "half a character (a lone surrogate such as \\ud83d)"
+        if reason:
+            problem_id = user_id or f"{name}-{where['source_row']}"
+            detail = f"{place}: {detail}" if detail else place
+            self._leave_out(reading, problem_id, where, reason, detail)
             return
+        answer = gold_text(gold.texts)
         problem: Problem = {
-            "problem_id": self._id(columns, row, messages, answer, place),
+            "problem_id": self._id(columns, user_id, prompt.messages, answer, place),
             "position": self.position,
             **where,
             "source": str(value(row, columns.source) or name),
             "difficulty": _label(value(row, columns.difficulty)),
-            "messages": messages,
+            "messages": prompt.messages,
             "answer": answer,
-            "row": json.dumps(row, ensure_ascii=False, default=str),
+            "row": text,
         }
         reason, detail = self._reason(problem)
         if reason:
-            self._leave_out(problem["problem_id"], where, reason, detail)
+            self._leave_out(reading, problem["problem_id"], where, reason, detail)
         else:
             self.pool.problems.append(problem)
 
     def _id(
-        self, columns: Columns, row: dict[str, Any], messages: Any, answer: str, place: str
+        self, columns: Columns, user_id: str | None, messages: Any, answer: str, place: str
     ) -> str:
-        user_id = value(row, columns.id)
         if columns.id is None:
             text = json.dumps([messages, answer], ensure_ascii=False)
             return hashlib.sha256(text.encode()).hexdigest()[:16]
-        if user_id is None or str(user_id) in self.user_ids:
+        if user_id is None or user_id in self.user_ids:
             got = "no id" if user_id is None else f"the id '{user_id}' a second time"
-            first = f" (first in {self.user_ids[str(user_id)]})" if user_id is not None else ""
+            first = f" (first in {self.user_ids[user_id]})" if user_id is not None else ""
             raise LearnAlignError(
                 f"{place}: got {got}{first}",
                 expected=f"different values in the id column '{columns.id}'",
                 do="mend them, or name another column with --id-column",
             )
-        self.user_ids[str(user_id)] = place
-        return str(user_id)
+        self.user_ids[user_id] = place
+        return user_id
 
     def _reason(self, problem: Problem) -> tuple[str, str]:
         """Say why a problem must stay out; an empty reason lets it in."""
@@ -144,23 +178,58 @@ class _Reader:
         first = self.exact.setdefault(text, problem)
         if first is not problem:
             of = f"of {first['problem_id']}"
-            if first["answer"] == problem["answer"]:
+            if first["answer"] == problem["answer"] or _key(first) == _key(problem):
                 return "duplicate", of
             return "conflicting_answer", f"{of}: '{problem['answer']}', not '{first['answer']}'"
-        first = self.near.setdefault((normal(text), normal(problem["answer"])), problem)
+        keys = tuple(normal(key) for key in _key(problem))
+        first = self.near.setdefault((normal(text), keys), problem)
         if first is not problem and not self.config.keep_near_duplicates:
             return "near_duplicate", f"of {first['problem_id']}"
         if self.benchmarks is not None:
-            match = self.benchmarks.match(problem["messages"][-1]["content"])
+            question = [m for m in problem["messages"] if m["role"] != "assistant"][-1]
+            match = self.benchmarks.match(question["content"])
             if match is not None:
                 return "contaminated", match
         return "", ""
 
-    def _leave_out(self, problem_id: str, where: dict[str, int], reason: str, detail: str) -> None:
+    def _leave_out(
+        self, reading: Reading, problem_id: str, where: dict[str, int], reason: str, detail: str
+    ) -> None:
+        reading.set_aside[reason] += 1
+        detail = detail.encode(errors="replace").decode()
         self.pool.excluded.append(
             {"problem_id": problem_id, **where, "stage": "problems"}
             | {"reason": reason, "detail": detail}
         )
+
+
+def _key(problem: Problem) -> tuple[str, ...]:
+    """Give what equal golds share; of alternatives, all of them."""
+    return tuple(sorted({gold_key(gold) for gold in golds(problem["answer"])}))
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _checked_id(content: Any, column: str | None, place: str) -> str | None:
+    """Give an id as text: one line that can be printed and written into a list of ids."""
+    if content is None:
+        return None
+    text = str(content)
+    bad = [c for c in text if unicodedata.category(c) in _NO_ID or c in _TURNING]
+    if bad or not text or text != text.strip():
+        what = f"U+{ord(bad[0]):04X} in it" if bad else "space around it, or nothing"
+        raise LearnAlignError(
+            f"{place}: got the id {text[:80]!a} with {what}",
+            expected=f"one printable line in the id column '{column}'",
+            do="mend it, or name another column with --id-column",
+        )
+    return text
 
 
 def _label(content: Any) -> str | None:
@@ -175,9 +244,9 @@ def _benchmarks(config: DataConfig) -> Benchmarks | None:
     for path in config.decontaminate:
         source = read_source(str(path), split=config.split)
         plain = DataConfig()
-        columns = recognise(source.rows[0], plain, place=str(path), needs_answer=False)
+        columns = recognise(source.rows, plain, place=str(path), needs_answer=False)
         for number, row in enumerate(source.rows, 1):
-            messages = messages_of(value(row, columns.prompt))
-            if messages is not None:
-                texts.append((f"{path.name}:{number}", messages[-1]["content"]))
+            found = read_prompt(value(row, columns.prompt), place=f"{path}, row {number}")
+            if found.messages:
+                texts.append((f"{path.name}:{number}", found.messages[-1]["content"]))
     return Benchmarks(texts, ngram=config.decontaminate_ngram)

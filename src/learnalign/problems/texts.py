@@ -4,8 +4,18 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from fractions import Fraction
 
 _LOOSE = re.compile(r"[.,;:?\"“”„](?!\d)")
+_WRAPPERS = (
+    re.compile(r"\\(?:boxed|text|textbf|mathbf|mathrm|fbox)\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}"),
+    re.compile(r"\$\$?([^$]*)\$\$?"),
+    re.compile(r"\\\((.*)\\\)|\\\[(.*)\\\]", re.S),
+)
+_NO_MEANING = re.compile(r"\\left(?![a-z])|\\right(?![a-z])|\\[!,;: ]")
+_THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?")
+_FRACTION = re.compile(r"(-?)\\[dt]?frac\{(\d{1,50})\}\{(\d{1,50})\}|(-?\d{1,50})/(\d{1,50})")
+_NUMBER = re.compile(r"[-+]?(\d{1,50}(\.\d{0,50})?|\.\d{1,50})")
 _WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+|[^\w\s]")
 
 
@@ -20,6 +30,42 @@ def normal(text: str) -> str:
     """  # noqa: E501
     text = unicodedata.normalize("NFKC", text).casefold()
     return " ".join(_LOOSE.sub(" ", text).split())
+
+
+def gold_key(gold: str) -> str:
+    r"""Bring a gold answer into a form that equal ones share, however they are wrapped and written.
+
+    What it does not see through (``x+1`` and ``1+x``) stays different: no two answers that differ
+    share a form.
+
+    Example:
+        >>> {gold_key(text) for text in ("4", "4.0", r"\boxed{4}", "$4$", r"\frac{8}{2}", " 4.")}
+        {'4'}
+        >>> gold_key("1,234.50") == gold_key("1234.5"), gold_key("0.5") == gold_key("1/2")
+        (True, True)
+        >>> gold_key("(1, 2)") == gold_key("(1,2)"), gold_key("a") == gold_key("A")
+        (True, False)
+    """
+    text = unicodedata.normalize("NFKC", gold).strip().removesuffix(".")
+    before = None
+    while text != before:
+        before = text
+        for wrapper in _WRAPPERS:
+            whole = wrapper.fullmatch(text)
+            if whole:
+                text = next(part for part in whole.groups() if part is not None).strip()
+    text = _NO_MEANING.sub("", text)
+    if re.search(r"\d\s|\s\d|[^\w\s]", text):  # words keep their spaces
+        text = re.sub(r"\s+", "", text) if not re.search(r"\d\s+\d", text) else text
+    if _THOUSANDS.fullmatch(text):
+        text = text.replace(",", "")
+    fraction = _FRACTION.fullmatch(text)
+    if fraction:
+        sign, above, below, plain, under = fraction.groups()
+        above, below = (sign + above, below) if above else (plain, under)
+        if int(below):
+            return str(Fraction(int(above), int(below)))
+    return str(Fraction(text)) if _NUMBER.fullmatch(text) else " ".join(text.split())
 
 
 class Benchmarks:

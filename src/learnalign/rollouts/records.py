@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from learnalign.errors import LearnAlignError, nearest
-from learnalign.problems.columns import value
+from learnalign.problems.nested import value
 from learnalign.problems.sources import read_source
 from learnalign.rollouts.dumps import plain_rows
 from learnalign.rollouts.values import (

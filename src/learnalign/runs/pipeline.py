@@ -193,6 +193,9 @@ def work(
                     make_problems(folder, config, shop, progress)
                 else:
                     make_table(folder, stage, shop, progress, cluster)
+            elif stage == "problems":
+                for line in folder.manifest.stages[stage].facts.get("reading", []):
+                    progress.say(line)
             if stage == "problems":
                 rows = sum(shard.rows for shard in folder.manifest.stages[stage].shards.values())
                 budget_count(config.selection.budget, rows)
@@ -295,7 +298,13 @@ def _exclusion_warnings(excluded: pa.Table) -> list[str]:
         "nonfinite_logits": "problems left the pool because the model's logits hold NaN or Inf",
         "conflicting_answer": "problems stood in the data a second time with another answer",
         "missing_answer": "rows have no answer",
+        "object_answer": "rows have an object for an answer: --answer-column reaches into it",
+        "unreadable_answer": "rows have an answer that cannot be read",
         "empty_prompt": "rows have no prompt",
+        "unreadable_prompt": "rows have a prompt that is neither text nor a chat",
+        "image_prompt": "rows ask about an image, a film or sound, which the model would not see",
+        "tool_calls": "rows call tools or bring some along",
+        "broken_text": "rows hold text that is no Unicode (half a character)",
         "template_refused": "problems have messages that the chat template refuses",
         "unknown_token": "problems hold a token that the model does not have",
         "prompt_too_long": "problems are longer than the model's context",

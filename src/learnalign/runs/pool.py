@@ -22,10 +22,14 @@ def make_problems(folder: RunFolder, config: Config, shop: Workshop, progress: P
     from learnalign.models import context_length, vocabulary_size
     from learnalign.problems.pool import read_pool
     from learnalign.problems.prompts import Prompter, PromptRefused
+    from learnalign.problems.reading import reading_lines
 
     begin = time.monotonic()
     prompter = Prompter(shop.tokenizer, config.prompt)
     pool = read_pool(config.data)
+    reading = reading_lines(pool.readings)
+    for line in reading:
+        progress.say(line)
     for index, table in pool.originals.items():
         folder.write_table(f"sources/source-{index:02d}.parquet", table)
     context, vocabulary = context_length(config.model), vocabulary_size(config.model)
@@ -75,7 +79,7 @@ def make_problems(folder: RunFolder, config: Config, shop: Workshop, progress: P
         excluded = pool.excluded_table() if index == 0 else None
         folder.write_shard("problems", index, table, seconds=seconds, excluded=excluded)
     columns = [{key: value for key, value in vars(c).items() if value} for c in pool.columns]
-    folder.finish("problems", columns=columns, golds=golds)
+    folder.finish("problems", columns=columns, reading=reading, golds=golds)
 
 
 def _leave_out(pool: "Pool", problem: dict[str, Any], reason: str, detail: str) -> None:

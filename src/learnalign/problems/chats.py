@@ -1,0 +1,178 @@
+"""Reading a prompt: text, or chat messages in any of the forms that data sets keep them in."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from learnalign.errors import LearnAlignError
+from learnalign.problems.nested import empty, parsed
+
+Messages = list[dict[str, str]]
+_ROLES = {
+    **{"human": "user", "gpt": "assistant", "chatgpt": "assistant", "model": "assistant"},
+    **{"bot": "assistant", "developer": "system"},
+    **{"function": "tool", "observation": "tool", "function_call": "tool"},
+}
+#: How a chat written as text begins; what begins so and cannot be read is no question.
+_CHAT = re.compile(r"""\s*(?:\[\s*)?\{\s*(['"])(role|content|from|value|messages)['"]\s*:""")
+_TEXT_PARTS = {"text", "input_text", "output_text", None}
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt that was read, or why it cannot be used."""
+
+    messages: Messages
+    """Empty if it cannot be used. The last is the user's, or begins the assistant's turn."""
+    form: str
+    """What it was written as."""
+    reason: str = ""
+    """Of EXCLUDED; empty if it can be used."""
+    detail: str = ""
+
+
+def read_prompt(
+    content: Any, *, last: Literal["drop", "prefill"] = "drop", place: str = "the row"
+) -> Prompt:
+    """Read a prompt.
+
+    Args:
+        content: Text, a list of messages (``role``/``content``, or ShareGPT's ``from``/``value``),
+            an object of lists (``{"role": [...], "content": [...]}``), or one of these as JSON text
+            or as Python prints it.
+        last: What becomes of the assistant's messages at the end: they are left out (a reference
+            answer must not be shown), or the last one begins the model's answer.
+        place: Of the row, for the error.
+
+    Raises:
+        LearnAlignError: for text that begins like a chat and cannot be read as one.
+
+    Example:
+        >>> read_prompt('[{"from": "human", "value": "1+1?"}, {"from": "gpt", "value": "2"}]')
+        ... # doctest: +NORMALIZE_WHITESPACE
+        Prompt(messages=[{'role': 'user', 'content': '1+1?'}],
+               form="ShareGPT chat, JSON text, the assistant's end left out", reason='',
+               detail='')
+    """
+    written = ""
+    if isinstance(content, str):
+        begins = _CHAT.match(content)
+        if not begins:
+            return _text(content)
+        written = ", JSON text" if begins[1] == '"' else ", Python's text"
+        content = _chat_text(content, place)
+    if isinstance(content, Mapping) and "messages" in content:
+        content = content["messages"]
+    if isinstance(content, Mapping):
+        content = _in_rows(content)
+        written = ", an object of lists" + written
+    if empty(content):
+        return Prompt([], "empty", "empty_prompt")
+    if not isinstance(content, list) or not all(isinstance(m, Mapping) for m in content):
+        detail = f"{type(content).__name__}: neither text nor chat messages"
+        return Prompt([], "unreadable", "unreadable_prompt", detail)
+    share = "from" in content[0] and "role" not in content[0]
+    return _chat(content, ("ShareGPT chat" if share else "chat") + written, last)
+
+
+def _text(content: str) -> Prompt:
+    if not content.strip():
+        return Prompt([], "empty", "empty_prompt")
+    return Prompt([{"role": "user", "content": content}], "text")
+
+
+def _chat_text(text: str, place: str) -> Any:
+    found = parsed(text)
+    if found is None:
+        raise LearnAlignError(
+            f"{place}: the prompt begins like chat messages and cannot be read as them: "
+            f"{text.strip()[:60]!r}",
+            expected="messages as JSON or as Python prints them, or plain text",
+            do="mend the row, or name the column of the question with --prompt-column",
+        )
+    return found
+
+
+def _in_rows(content: Mapping[str, Any]) -> Any:
+    """Turn an object of lists into a list of messages; one message is a list of one."""
+    keys = [key for key in ("role", "content", "from", "value") if key in content]
+    lists = [content[key] for key in keys]
+    if lists and all(isinstance(x, list) for x in lists):
+        if len({len(x) for x in lists}) > 1:
+            return None
+        return [dict(zip(keys, values, strict=True)) for values in zip(*lists, strict=True)]
+    return [content] if len(keys) >= 2 else content
+
+
+def _chat(content: list[Mapping[str, Any]], form: str, last: str) -> Prompt:
+    messages: Messages = []
+    for number, message in enumerate(content, 1):
+        role = str(message.get("role") or message.get("from") or "").lower()
+        role = _ROLES.get(role, role)
+        where = f"message {number}"
+        if not empty(message.get("tool_calls")) or not empty(message.get("function_call")):
+            return Prompt([], form, "tool_calls", f"{where} ({role or 'no role'}) calls tools")
+        if role == "tool" or str(message.get("type", "")).startswith("function_call"):
+            return Prompt([], form, "tool_calls", f"{where} is a tool's")
+        found = message["content"] if "content" in message else message.get("value")
+        text, kind = _content(found)
+        if kind:
+            return Prompt([], form, "image_prompt", f"{where} holds a part of type {kind}")
+        if not role or text is None or (found is None and number < len(content)):
+            detail = f"{where} has no {'content' if role else 'role'} that can be read"
+            return Prompt([], form, "unreadable_prompt", detail)
+        messages.append({"role": role, "content": text})
+    return _ended(messages, form, last)
+
+
+def _ended(messages: Messages, form: str, last: str) -> Prompt:
+    """Deal with the assistant's messages at the end."""
+    answers: Messages = []
+    while messages and messages[-1]["role"] == "assistant":
+        answers.insert(0, messages.pop())
+    if not messages or messages[-1]["role"] == "system" or not messages[-1]["content"].strip():
+        return Prompt([], form, "empty_prompt", "no message of the user's to answer")
+    if answers and last == "prefill":
+        if len(answers) > 1 or not answers[0]["content"]:
+            detail = "the assistant's turn at the end is empty or in several messages"
+            return Prompt([], form, "unreadable_prompt", detail)
+        return Prompt(messages + answers, form + ", the assistant's end begins the answer")
+    return Prompt(messages, form + (", the assistant's end left out" if answers else ""))
+
+
+def _content(content: Any) -> tuple[str | None, str]:
+    """Read a message's content: text or text parts; name the kind of a part that is no text."""
+    if content is None:
+        return "", ""
+    if isinstance(content, Mapping):
+        content = [content]
+    if not isinstance(content, list):
+        return (content if isinstance(content, str) else None), ""
+    texts: list[str] = []
+    for part in content:
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        if kind not in _TEXT_PARTS:
+            return None, str(kind)
+        text = part.get("text") if isinstance(part, Mapping) else part
+        if not isinstance(text, str):
+            return None, ""
+        texts.append(text)
+    return "".join(texts), ""
+
+
+#: Columns that hold what is no text.
+_MEDIA = {f"{name}{s}" for name in ("image", "video", "audio", "decoded_image") for s in ("", "s")}
+
+
+def media_column(row: Mapping[str, Any]) -> str | None:
+    """Name the column of a row that holds an image, a film or sound; None if there is none.
+
+    Example:
+        >>> media_column({"question": "<image> How many?", "images": [{"bytes": b"x"}]})
+        'images'
+    """
+    for name, content in row.items():
+        if name.lower() in _MEDIA and not empty(content) and content is not False:
+            return name
+    return None

@@ -1,0 +1,174 @@
+r"""Reading gold answers: which texts are right, out of whatever a column keeps them in."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from learnalign.problems.nested import empty, parsed
+from learnalign.tables import gold_text
+
+AnswerForm = Literal["auto", "text", "index"]
+_WORKED = re.compile(r"(?<!#)####(?!#)[ \t]*\n?[ \t]*(\S[^\n]*)\Z")
+_CURRENCY = re.compile(r"(?<!\\)\\\$|\A([-+]?)\$(?=[\d.,]+\Z)")
+#: What is no text, and what is left of LaTeX where a single backslash was read as an escape.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\t(?=ext|[dt]?frac|imes|heta)|\r(?=ight)")
+#: The form of a gold that is an object.
+OBJECT = "an object"
+
+
+@dataclass(frozen=True)
+class Gold:
+    """A gold answer that was read, or why it cannot be used."""
+
+    texts: tuple[str, ...]
+    """Any of them is right; empty if it cannot be used."""
+    form: str
+    """What it was written as."""
+    reason: str = ""
+    """Of EXCLUDED; empty if it can be used."""
+    detail: str = ""
+
+
+class GoldReader:
+    r"""Reads the golds of one column.
+
+    Text such as ``["11"]`` is a list of golds only where every text of the column is a JSON (or
+    Python) list of texts: elsewhere, and with numbers in it, it is itself the answer, as
+    ``[0, 1]`` is. A list of one is its element, however deep. A list of several texts holds
+    alternatives; a list of several numbers may be a vector, a set or alternatives: it is set aside.
+
+    Args:
+        values: All values of the column.
+        column: Its name, for what is said of it.
+        form: ``auto``; or ``text``: each value is taken as it stands.
+
+    Example:
+        >>> GoldReader(['["11"]', '["3", "3.0"]'], "answer").read('["3", "3.0"]').texts
+        ('3', '3.0')
+        >>> GoldReader(["[0, 1]", "7"], "answer").read("[0, 1]").texts
+        ('[0, 1]',)
+        >>> read = GoldReader([], "answer").read
+        >>> read("So 400 * 3 = 1,200.\n####1,200").texts, read([["72"]]).texts, read(27.0).texts
+        (('1200',), ('72',), ('27',))
+        >>> read("\\$3.47").texts, read({"target": "Paris"}).reason
+        (('3.47',), 'object_answer')
+    """
+
+    def __init__(
+        self, values: Sequence[Any], column: str | None, form: AnswerForm = "auto"
+    ) -> None:
+        self.column, self.form = column, form
+        texts = [v for v in values if isinstance(v, str) and v.strip()] if form == "auto" else []
+        self.lists = bool(texts) and all(_is_list_of_texts(text) for text in texts)
+
+    def read(self, content: Any) -> Gold:
+        """Read one value."""
+        if empty(content):
+            return Gold((), "nothing", "missing_answer")
+        if self.form == "text":
+            whole = content if isinstance(content, str) else json.dumps(content, default=str)
+            return Gold((whole.strip(),), "as it stands")
+        notes = []
+        if isinstance(content, str) and self.lists:
+            content = parsed(content)
+            notes.append("JSON text")
+        depth = 0
+        while isinstance(content, list) and len(content) == 1:
+            content, depth = content[0], depth + 1
+        if depth:
+            notes.append("list of one")
+        if empty(content):
+            return Gold((), "nothing", "missing_answer")
+        keys = _keys(content)
+        if keys is not None:
+            return self._object(keys, "0." * depth)
+        if isinstance(content, list):
+            return _alternatives(content, notes)
+        text, note = _plain(content)
+        if text is None:
+            return Gold((), ", ".join([*notes, "unreadable"]), "unreadable_answer", note)
+        if note not in ("", "text") or not notes:
+            notes.append(note or "text")
+        return Gold((text,), ", ".join(notes))
+
+    def _object(self, keys: list[str], inside: str) -> Gold:
+        names = [f"{self.column}.{inside}{key}" for key in keys[:8]]
+        detail = f"an object; --answer-column {' or '.join(names)} reaches into it"
+        return Gold((), OBJECT, "object_answer", detail)
+
+
+def answer_of(content: Any) -> str | None:
+    """Read one value on its own, as the ``answer`` of a problem; None if it is none.
+
+    Example:
+        >>> answer_of(72.0), answer_of(["72"]), answer_of(["7", "7.0"]), answer_of(None)
+        ('72', '72', 'any of ["7", "7.0"]', None)
+    """
+    texts = GoldReader([content], None).read(content).texts
+    return gold_text(texts) if texts else None
+
+
+def _alternatives(content: list[Any], notes: list[str]) -> Gold:
+    """Read a list of several: texts are alternatives, equal values are one."""
+    found: list[str] = []
+    for item in content:
+        if empty(item):
+            continue
+        text, note = (None, "a list in it") if _nested(item) else _plain(item)
+        if text is None:
+            return Gold((), "list", "unreadable_answer", f"a list of {len(content)}: {note}")
+        found.append(text)
+    distinct = tuple(dict.fromkeys(found))
+    if not distinct:
+        return Gold((), "nothing", "missing_answer")
+    if len(distinct) > 1 and not all(isinstance(x, str) for x in content if not empty(x)):
+        detail = (
+            f"a list of {len(content)} numbers: alternatives would be texts, a vector one text; "
+            "--answer-form text takes it as it stands"
+        )
+        return Gold((), "list", "unreadable_answer", detail)
+    what = "list, any of which is right" if len(distinct) > 1 else "list of equals"
+    return Gold(distinct, ", ".join([*notes, what]))
+
+
+def _plain(content: Any) -> tuple[str | None, str]:
+    """Turn a single value into text and say how; None and why where it is no answer."""
+    if isinstance(content, bytes):
+        return None, "bytes"
+    if isinstance(content, float) and content.is_integer():
+        content = int(content)
+    if not isinstance(content, str):
+        return str(content), "number" if isinstance(content, int | float) else ""
+    if _CONTROL.search(content):
+        return None, r"control characters (is a backslash missing, as in '\frac' for '\\frac'?)"
+    text, note = content.strip(), ""
+    if "####" in text:
+        worked = _WORKED.search(text)
+        if worked:
+            text, note = re.sub(r"(?<=\d),(?=\d{3})", "", worked[1].strip()), "after ####"
+        elif "\\boxed" not in text and re.search(r"(?<!#)####(?!#)", text):
+            return None, "#### is not followed by one last line with the answer"
+    if _CURRENCY.search(text):
+        text = _CURRENCY.sub(r"\1", text).strip()
+        note = ", ".join(filter(None, [note, "currency sign left out"]))
+    return (text, note) if text else (None, "nothing but a sign")
+
+
+def _nested(content: Any) -> bool:
+    return isinstance(content, list | Mapping)
+
+
+def _keys(content: Any) -> list[str] | None:
+    """Give the keys of an object, also of one written as text; None for all else."""
+    if isinstance(content, str) and content.lstrip().startswith("{"):
+        content = parsed(content)
+    return [str(key) for key in content] if isinstance(content, Mapping) and content else None
+
+
+def _is_list_of_texts(text: str) -> bool:
+    found = parsed(text) if text.lstrip().startswith("[") else None
+    while isinstance(found, list) and len(found) == 1 and isinstance(found[0], list):
+        found = found[0]
+    return isinstance(found, list) and bool(found) and all(isinstance(x, str) for x in found)

@@ -1,0 +1,120 @@
+"""Reading a row of a source: its prompt and its gold, with the options of a multiple choice."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from learnalign.config import DataConfig
+from learnalign.errors import LearnAlignError
+from learnalign.problems.chats import Prompt, media_column, read_prompt
+from learnalign.problems.choices import Choices, options_column, options_of, with_options
+from learnalign.problems.columns import GYM_REQUEST, Columns
+from learnalign.problems.golds import Gold, GoldReader
+from learnalign.problems.nested import empty, names_in, value
+
+
+class Rows:
+    """Reads the rows of one source; what a column means is decided over all of them.
+
+    Args:
+        rows: All rows.
+        columns: Which columns to read.
+        config: How.
+        place: Of the source, for errors.
+
+    Raises:
+        LearnAlignError: if the answers point at options in no clear way.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        columns: Columns,
+        config: DataConfig,
+        place: str,
+    ) -> None:
+        self.columns, self.config, self.place = columns, config, place
+        self.answers = [value(row, columns.answer) for row in rows]
+        # A generator's answer goes to its own scorer, whatever it looks like.
+        form = "text" if rows and _generated(rows[0]) else config.answer_form
+        self.golds = GoldReader(self.answers, columns.answer, form)
+        self.choices = None if form == "text" else self._choices(rows)
+
+    def read(self, row: Mapping[str, Any], number: int, place: str) -> tuple[Prompt, Gold]:
+        """Read one row.
+
+        Args:
+            row: The row.
+            number: Its place in the source, from 0.
+            place: Of the row, for errors.
+        """
+        prompt = self._prompt(row, place)
+        options = options_of(row.get(self.choices.column)) if self.choices is not None else None
+        if self.choices is None or options is None:
+            return prompt, self.golds.read(self.answers[number])
+        if prompt.messages:
+            asked = max(i for i, m in enumerate(prompt.messages) if m["role"] != "assistant")
+            question = prompt.messages[asked]
+            shown = question | {"content": with_options(question["content"], options)}
+            messages = [*prompt.messages[:asked], shown, *prompt.messages[asked + 1 :]]
+            prompt = replace(prompt, messages=messages)
+        answer = self.answers[number]
+        label = None if empty(answer) else self.choices.label(options, answer)
+        if label is not None:
+            return prompt, Gold((label,), self.choices.form)
+        if empty(answer):
+            return prompt, self.golds.read(answer)
+        detail = f"{str(answer)[:40]!r} points at none of the {len(options)} options"
+        return prompt, Gold((), "points at no option", "unreadable_answer", detail)
+
+    def refuse_objects(self) -> None:
+        """Say that all answers are objects, and what reaches into them.
+
+        Raises:
+            LearnAlignError: always.
+        """
+        first = next(answer for answer in self.answers if not empty(answer))
+        inside = [f"{self.columns.answer}.{name}" for name in names_in(first)[:8]]
+        raise LearnAlignError(
+            f"the answers of {self.place} in '{self.columns.answer}' are objects "
+            f"({', '.join(names_in(first)[:8])} first)",
+            expected="text, a number, or a list of texts any of which is right",
+            do=f"reach into it, --answer-column {' or '.join(inside)}; or take it as it stands, "
+            "--answer-form text, for a verifier of your own",
+        )
+
+    def _prompt(self, row: Mapping[str, Any], place: str) -> Prompt:
+        prompt = read_prompt(
+            value(row, self.columns.prompt), last=self.config.last_assistant, place=place
+        )
+        media = media_column(row)
+        if media is not None and not prompt.reason:
+            return Prompt([], prompt.form, "image_prompt", f"the column '{media}' belongs to it")
+        request = value(row, GYM_REQUEST) if self.columns.prompt.startswith(GYM_REQUEST) else None
+        tools = (row.get("tools"), value(row, f"{GYM_REQUEST}.tools"))
+        if not prompt.reason and not all(map(empty, tools)):
+            return Prompt([], prompt.form, "tool_calls", "the row brings tools along")
+        if request is not None and prompt.messages:
+            system = value(row, f"{GYM_REQUEST}.instructions")
+            if isinstance(system, str) and system.strip():
+                first = {"role": "system", "content": system}
+                prompt = replace(prompt, messages=[first, *prompt.messages])
+        return prompt
+
+    def _choices(self, rows: Sequence[Mapping[str, Any]]) -> Choices | None:
+        column = options_column(rows[:1000])
+        if column is None or column in (self.columns.prompt, self.columns.answer):
+            return None
+        return Choices(
+            column,
+            rows,
+            self.answers,
+            answer_column=str(self.columns.answer),
+            form=self.config.answer_form,
+            place=self.place,
+        )
+
+
+def _generated(row: Mapping[str, Any]) -> bool:
+    metadata = row.get("metadata")
+    return isinstance(metadata, Mapping) and "source_dataset" in metadata
