@@ -1,9 +1,16 @@
 """Loading a policy and its tokenizer: safetensors only, no code from the model's folder."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from huggingface_hub.utils.tqdm import (
+    are_progress_bars_disabled,
+    disable_progress_bars,
+    enable_progress_bars,
+)
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
@@ -40,11 +47,11 @@ def load_model(config: ModelConfig, *, dtype: torch.dtype) -> Any:
         LearnAlignError: as `load_tokenizer`, and if the weights are not in safetensors.
     """
     _check_folder(config.path)
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            config.path, dtype=dtype, use_safetensors=True, **_options(config)
-        )
+        with no_bars():
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                config.path, dtype=dtype, use_safetensors=True, **_options(config)
+            )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise _unloadable(config.path, "model", error) from error
     if config.adapter is not None:
@@ -159,6 +166,19 @@ def _quick_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16 in hardware."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+@contextmanager
+def no_bars() -> Iterator[None]:
+    """Keep transformers and the hub from drawing bars; afterwards they may as they might before."""
+    ours, hubs = logging.is_progress_bar_enabled(), not are_progress_bars_disabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if ours:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+        (enable_progress_bars if hubs else disable_progress_bars)()
 
 
 def _options(config: ModelConfig) -> dict[str, Any]:

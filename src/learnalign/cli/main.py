@@ -1,8 +1,10 @@
 """The command ``learnalign`` and its verbs; a user's error is printed and ends with code 2."""
 
 import importlib
+import io
 import signal
 import sys
+import traceback
 from importlib.metadata import version
 
 import click
@@ -55,22 +57,27 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line."""
+    from learnalign.cli.quiet import quiet_libraries
+    from learnalign.cli.saying import say
     from learnalign.errors import LearnAlignError
 
     interrupts = _noted_interrupts()
     try:
-        cli(standalone_mode=False)
+        with quiet_libraries():
+            cli(standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:
         if interrupts or isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
             click.echo("stopped; the same command goes on where it was", err=True)
             sys.exit(130)
         if isinstance(error, click.ClickException):
-            error.show()
+            error.show(told := io.StringIO())
+            say(told.getvalue().rstrip("\n"), err=True)
             sys.exit(error.exit_code)
         if isinstance(error, LearnAlignError):
-            click.echo(f"error: {error}", err=True)
+            say(f"error: {error}", err=True)
             sys.exit(2)
-        raise
+        say(traceback.format_exc().rstrip(), err=True)
+        sys.exit(1)
 
 
 def _noted_interrupts() -> list[int]:

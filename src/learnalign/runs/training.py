@@ -235,8 +235,11 @@ def _write(job: _Job) -> None:
 
 
 def _write_model(folder: RunFolder, config: Config, model: Any, tokenizer: Any) -> None:
+    from learnalign.models import no_bars
+
     lora = config.training.parameters == "lora"
     path = folder.path / ("adapter" if lora else "model")
     shutil.rmtree(path, ignore_errors=True)
-    model.save_pretrained(path)
+    with no_bars():
+        model.save_pretrained(path)
     tokenizer.save_pretrained(path)

@@ -9,10 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 import torch
+from transformers import PrinterCallback
 
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError, nearest
 from learnalign.formats.recipes import grpo_settings
+from learnalign.models import no_bars
 from learnalign.tables import ROLLOUTS
 from learnalign.training.history import History
 from learnalign.training.native import SEED_STEP, rollout_figures
@@ -41,6 +43,7 @@ _OURS = {
 }
 
 
+@no_bars()
 def train(
     model: Any,
     engine: Any,
@@ -89,6 +92,7 @@ def train(
         callbacks=[_recorder(bridge, history, save, progress)],
         **({"rollout_func": bridge.sample} if config.training.sampling == "learnalign" else {}),
     )
+    trainer.remove_callback(PrinterCallback)  # it would print each step to our output
     trainer.train(resume_from_checkpoint=str(folder / f"checkpoint-{first}") if first else None)
 
 
