@@ -1,20 +1,13 @@
 """Loading a policy and its tokenizer: safetensors only, no code from the model's folder."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from huggingface_hub.utils.tqdm import (
-    are_progress_bars_disabled,
-    disable_progress_bars,
-    enable_progress_bars,
-)
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import logging
 
+from learnalign.bars import no_bars
 from learnalign.config import ModelConfig
 from learnalign.errors import LearnAlignError
 
@@ -166,19 +159,6 @@ def _quick_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16 in hardware."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-
-
-@contextmanager
-def no_bars() -> Iterator[None]:
-    """Keep transformers and the hub from drawing bars; afterwards they may as they might before."""
-    ours, hubs = logging.is_progress_bar_enabled(), not are_progress_bars_disabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if ours:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-        (enable_progress_bars if hubs else disable_progress_bars)()
 
 
 def _options(config: ModelConfig) -> dict[str, Any]:

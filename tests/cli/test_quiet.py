@@ -17,9 +17,10 @@ from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
 from helpers.digits import digits_data, digits_model
+from learnalign.bars import no_bars
 from learnalign.cli.quiet import quiet_libraries
 from learnalign.config import ModelConfig
-from learnalign.models import load_model, no_bars
+from learnalign.models import load_model
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,21 @@ def test_what_libraries_say_is_not_shown(model: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert done.stderr == "<string>:11: UserWarning: now they are back\n"
+
+
+@pytest.mark.slow
+def test_the_demos_model_is_made_with_one_line(smollm2: Path, tmp_path: Path) -> None:
+    gguf = smollm2.with_name(smollm2.name + ".gguf")
+    if not gguf.is_file():
+        pytest.skip("the GGUF of the demo's model is not there")
+    (tmp_path / "m.gguf").symlink_to(gguf.resolve())
+    script = Path(__file__).resolve().parents[2] / "examples" / "smollm2.py"
+    command = [sys.executable, str(script), str(tmp_path / "m")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'm'}\n"), done.stderr
+    told = done.stderr.splitlines()
+    assert all(line.startswith("converting: ") and "\r" not in line for line in told)
+    assert told[-1].startswith("converting: 3 of 3 steps, ")
 
 
 @pytest.mark.parametrize("trainer", ["native", "trl"])

@@ -1,13 +1,14 @@
 """The command ``learnalign`` and its verbs; a user's error is printed and ends with code 2."""
 
 import importlib
-import io
 import signal
 import sys
-import traceback
 from importlib.metadata import version
 
 import click
+
+from learnalign.cli.quiet import quiet_libraries
+from learnalign.cli.saying import say, say_misuse, say_unforeseen
 
 _VERBS = {
     "select": "Choose the problems worth training on: everything, from data to report.",
@@ -55,28 +56,25 @@ def cli() -> None:
     """  # noqa: D301
 
 
+@quiet_libraries()
 def main() -> None:
     """Run the command line."""
-    from learnalign.cli.quiet import quiet_libraries
-    from learnalign.cli.saying import say
     from learnalign.errors import LearnAlignError
 
     interrupts = _noted_interrupts()
     try:
-        with quiet_libraries():
-            cli(standalone_mode=False)
+        cli(standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:
         if interrupts or isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
             click.echo("stopped; the same command goes on where it was", err=True)
             sys.exit(130)
         if isinstance(error, click.ClickException):
-            error.show(told := io.StringIO())
-            say(told.getvalue().rstrip("\n"), err=True)
+            say_misuse(error)
             sys.exit(error.exit_code)
         if isinstance(error, LearnAlignError):
             say(f"error: {error}", err=True)
             sys.exit(2)
-        say(traceback.format_exc().rstrip(), err=True)
+        say_unforeseen(error)
         sys.exit(1)
 
 

@@ -1,6 +1,8 @@
 """Printing to the terminal: text of data, models, servers and paths never reaches it raw."""
 
+import io
 import json
+import traceback
 from typing import Any
 
 import click
@@ -30,3 +32,15 @@ def say_json(content: Any) -> None:
     # Dumped twice: the first turns what is no JSON into text, the second reads NaN as null.
     text = json.dumps(content, default=str)
     click.echo(json.dumps(json.loads(text, parse_constant=lambda name: None)))
+
+
+def say_misuse(error: click.ClickException) -> None:
+    """Print what click has to say of a command line, which may quote it."""
+    told = io.StringIO()
+    error.show(told)
+    say(told.getvalue().rstrip("\n"), err=True)
+
+
+def say_unforeseen(error: BaseException) -> None:
+    """Print a traceback; its error may quote data."""
+    say("".join(traceback.format_exception(error)).rstrip(), err=True)

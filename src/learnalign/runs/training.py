@@ -235,7 +235,7 @@ def _write(job: _Job) -> None:
 
 
 def _write_model(folder: RunFolder, config: Config, model: Any, tokenizer: Any) -> None:
-    from learnalign.models import no_bars
+    from learnalign.bars import no_bars
 
     lora = config.training.parameters == "lora"
     path = folder.path / ("adapter" if lora else "model")

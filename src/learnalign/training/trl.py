@@ -11,10 +11,10 @@ import pyarrow as pa
 import torch
 from transformers import PrinterCallback
 
+from learnalign.bars import no_bars
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError, nearest
 from learnalign.formats.recipes import grpo_settings
-from learnalign.models import no_bars
 from learnalign.tables import ROLLOUTS
 from learnalign.training.history import History
 from learnalign.training.native import SEED_STEP, rollout_figures
