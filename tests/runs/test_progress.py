@@ -41,7 +41,7 @@ def test_lines_of_long_work_say_hours_and_days(
         now[0] += 118_800.0
         advance(990)
     assert capsys.readouterr().err.splitlines() == [
-        "gradients\\x1b[2J: 0 of 1000 problems, —",
+        "gradients\\x1b[2J: 0 of 1000 problems",
         "gradients\\x1b[2J: 10 of 1000 problems, 30.0/h, about 1 d 9 h left",
         "gradients\\x1b[2J: 1000 of 1000 problems, 30.0/h",
         "gradients\\x1b[2J: 1000 of 1000 problems, 1 d 9 h",

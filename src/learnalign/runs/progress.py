@@ -52,7 +52,7 @@ class Progress:
             def render(self, task: Task) -> Text:
                 elapsed = task.elapsed or 0.0
                 left = _left(total - int(task.completed), int(task.completed) - done, elapsed)
-                return Text(f"{unit}, {left}, {duration(elapsed)}")
+                return Text(f"{unit}{left}, {duration(elapsed)}")
 
         columns = (
             TextColumn("{task.description:<10}", markup=False),
@@ -76,18 +76,20 @@ class Progress:
             if now - last >= _LINE_S:
                 last = now
                 left = _left(total - done - new, new, now - begin)
-                self.say(f"{name}: {done + new} of {total} {unit}, {left}")
+                self.say(f"{name}: {done + new} of {total} {unit}{left}")
 
         yield advance
         self.say(f"{name}: {done + new} of {total} {unit}, {duration(time.monotonic() - begin)}")
 
 
 def _left(rest: int, new: int, elapsed: float) -> str:
-    """Say the rate, and how long the rest will take if there is one to go by.
+    """Say the rate, and how long the rest will take; nothing before there is one to go by.
 
     Example:
         >>> _left(56, 24, 12.0), _left(9000, 3, 180.0), _left(5, 0, 60.0)
-        ('2.0/s, about 28 s left', '1.0/min, about 6 d 6 h left', '—')
+        (', 2.0/s, about 28 s left', ', 1.0/min, about 6 d 6 h left', '')
     """
-    told = rate(new, elapsed)
-    return f"{told}, about {duration(rest * elapsed / new)} left" if new and rest else told
+    if not new or elapsed <= 0:
+        return ""
+    told = f", {rate(new, elapsed)}"
+    return f"{told}, about {duration(rest * elapsed / new)} left" if rest else told
