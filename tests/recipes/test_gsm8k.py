@@ -134,7 +134,7 @@ def test_dry_run_names_each_step_and_counts(smollm2: Path, tmp_path: Path) -> No
         if verb == "evaluate":
             assert (figures["problems"], figures["rollouts"]) == ([6], [6]), title
             assert figures["response tokens at most"] == [60]
-            assert figures["rollout minutes at most"] == [pytest.approx(0.0, abs=1.0)]
+            assert "     rollout time at most: 0." in done.stdout
             assert ("--against" in command) == (title != "evaluate the model as it is")
         for name, (problems, count) in trained.items():
             if title.startswith(f"train on {name}"):
@@ -149,6 +149,13 @@ def test_dry_run_names_each_step_and_counts(smollm2: Path, tmp_path: Path) -> No
     total = re.search(r"in all: (\d+) rollouts, at most (\d+) response tokens", done.stdout)
     assert total is not None
     assert total.groups() == (str(rollouts), str(rollouts * 10))
+    # Each step's time, of at most two units, adds up to the whole.
+    unit = {"s": 1, "min": 60}
+    times = re.findall(r" time at most: (.+)", done.stdout)
+    parts = [re.findall(r"([0-9.]+) (s|min)", told) for told in times]
+    assert all(parts)
+    seconds = sum(float(count) * unit[name] for told in parts for count, name in told)
+    assert f"at most {seconds / 60:.0f} min on this device" in done.stdout
 
 
 def test_a_failing_verb_ends_the_script(smollm2: Path, tmp_path: Path) -> None:

@@ -1,12 +1,12 @@
 """``learnalign prompt``: what the model will see for one problem."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from learnalign.cli import options as o
+from learnalign.cli.saying import say, say_json
 
 
 @click.command()
@@ -52,8 +52,8 @@ def command(
     text, ids = prompter(wanted[0]["messages"], wanted[0]["row"])
     if as_json:
         found = {"problem_id": wanted[0]["problem_id"], "prompt": text, "prompt_ids": ids}
-        click.echo(json.dumps(found | {"answer": wanted[0]["answer"]}, ensure_ascii=False))
+        say_json(found | {"answer": wanted[0]["answer"]})
         return
-    click.echo(text)
+    say(text)
     note = f"{wanted[0]['problem_id']}: {len(ids)} tokens; answer: {wanted[0]['answer']}"
-    click.echo(f"\n[{note}; columns: {pool.columns[0]}]", err=True)
+    say(f"\n[{note}; columns: {pool.columns[0]}]", err=True)
