@@ -129,4 +129,8 @@ def test_a_training_by_trl_says_our_lines_alone(
     train(load_config(overrides=given), progress=Progress("lines"))
     out, err = capfd.readouterr()
     assert out == ""
-    assert [line.partition(":")[0] for line in err.splitlines()] == ["problems", "training"]
+    assert [line.partition(":")[0] for line in err.splitlines()] == [
+        "problems",
+        "golds",
+        "training",
+    ]
