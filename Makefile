@@ -52,11 +52,15 @@ train-demo: model ## Warm-up, selection, training, evaluation before and after; 
 bench: $(INSTALLED) ## Measure one thing: make bench NAME=verdicts
 	HF_HUB_OFFLINE=1 .venv/bin/python benchmarks/$(NAME).py
 
+# Two processes with one thread each: torch's threads would fight for the processors.
+ONE_THREAD = OMP_NUM_THREADS=1
+SIDE_BY_SIDE = --numprocesses 2 --dist loadfile --durations 10
+
 test: $(INSTALLED) ## Run the tests.
-	HF_HUB_OFFLINE=1 .venv/bin/python -m pytest -m "not slow"
+	HF_HUB_OFFLINE=1 $(ONE_THREAD) .venv/bin/python -m pytest -m "not slow" $(SIDE_BY_SIDE)
 
 test-slow: $(INSTALLED) ## Run all tests, those that take minutes too.
-	HF_HUB_OFFLINE=1 .venv/bin/python -m pytest
+	HF_HUB_OFFLINE=1 $(ONE_THREAD) .venv/bin/python -m pytest $(SIDE_BY_SIDE)
 
 lint: $(INSTALLED) ## Check style, types and the direction of imports.
 	.venv/bin/ruff check .

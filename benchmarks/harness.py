@@ -1,14 +1,13 @@
 """The one shape of a benchmark: figures with goals, rows, a printed table, a JSON beside it."""
 
 import json
-import os
-import platform
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from machine import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,8 +37,11 @@ def publish(
     rows: list[dict[str, Any]],
     *,
     command: str | None = None,
+    folder: Path = ROOT / "benchmarks" / "results",
 ) -> None:
     """Print the figures and write ``benchmarks/results/NAME.json``.
+
+    Beside them stands what they were measured on and with (`machine.machine`).
 
     Args:
         name: The benchmark's.
@@ -47,14 +49,13 @@ def publish(
         figures: By name.
         rows: What the figures were made of.
         command: What made them, if that is not ``make bench NAME=name``.
+        folder: Where the JSON goes.
     """
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True
-    ).stdout.strip()
+    about = machine(ROOT)
     result = {
         "command": command or f"make bench NAME={name}",
-        "commit": commit,
-        "machine": {"processors": os.cpu_count(), "python": platform.python_version()},
+        "commit": about["learnalign"]["commit"],
+        "machine": about,
         "seconds": round(time.monotonic() - begin, 1),
         "figures": {key: asdict(figure) for key, figure in figures.items()},
         "rows": rows,
@@ -64,6 +65,6 @@ def publish(
         goal = "" if figure.goal is None else f"  goal {figure.goal:.4g}"
         said = "  MISSED" if figure.missed else ""
         sys.stdout.write(f"{key:40} {figure.value:.4g}{spread} {figure.unit}{goal}{said}\n")
-    path = ROOT / "benchmarks" / "results" / f"{name}.json"
+    path = folder / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

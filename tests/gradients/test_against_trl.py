@@ -68,7 +68,14 @@ def groups_of(inputs):
     return groups
 
 
-@pytest.mark.parametrize("loss", ["grpo", "dr_grpo", "dapo"])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "grpo",
+        pytest.param("dr_grpo", marks=pytest.mark.slow),
+        pytest.param("dapo", marks=pytest.mark.slow),
+    ],
+)
 def test_sum_of_policy_gradients_is_the_trainers_gradient(smollm2, tmp_path, loss):
     config = ModelConfig(path=str(smollm2), device="cpu")
     inputs, theirs = step_of_trl(smollm2, load_tokenizer(config), loss, tmp_path)

@@ -18,7 +18,7 @@ def real(smollm2):
     return load_model(config, dtype=torch.float32), load_tokenizer(config)
 
 
-def sums(tokenizer, count=6):
+def sum_problems(tokenizer, count=6):
     rows = []
     for i in range(count):
         question = f"{i} + {10 * i} ="
@@ -33,9 +33,15 @@ def by_id(table):
     return {(row["problem_id"], row["sample"]): row for row in table.to_pylist()}
 
 
-def test_batches_and_order_do_not_change_a_rollout(real):
-    model, tokenizer = real
-    problems = sums(tokenizer)
+@pytest.fixture(scope="module")
+def small(sums):
+    config = ModelConfig(path=str(sums), device="cpu")
+    return load_model(config, dtype=torch.float32), load_tokenizer(config)
+
+
+def test_batches_and_order_do_not_change_a_rollout(small):
+    model, tokenizer = small
+    problems = sum_problems(tokenizer)
     options = {"num_rollouts": 3, "max_tokens": 8, "stop": ("\n",)}
     whole = TransformersEngine(model, tokenizer, RolloutConfig(**options), seed=4).sample(problems)
     single = RolloutConfig(**options, token_budget=1)
@@ -71,7 +77,7 @@ def test_batches_and_order_do_not_change_a_rollout(real):
 
 def test_logprobs_are_those_of_a_plain_forward_pass(real):
     model, tokenizer = real
-    problems = sums(tokenizer, 3)
+    problems = sum_problems(tokenizer, 3)
     config = RolloutConfig(num_rollouts=2, max_tokens=10, temperature=0.8, top_p=0.9)
     rows = TransformersEngine(model, tokenizer, config, seed=0).sample(problems).to_pylist()
     prompts = {p["problem_id"]: p["prompt_ids"] for p in problems.to_pylist()}
@@ -86,7 +92,11 @@ def test_logprobs_are_those_of_a_plain_forward_pass(real):
 def test_ends_at_end_token_stop_string_or_length(real):
     model, tokenizer = real
     config = RolloutConfig(num_rollouts=8, max_tokens=12, stop=("\n", ". In"))
-    rows = TransformersEngine(model, tokenizer, config, seed=0).sample(sums(tokenizer)).to_pylist()
+    rows = (
+        TransformersEngine(model, tokenizer, config, seed=0)
+        .sample(sum_problems(tokenizer))
+        .to_pylist()
+    )
     reasons = set()
     for row in rows:
         ids = row["token_ids"]

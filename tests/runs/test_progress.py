@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -24,7 +25,27 @@ def test_lines_say_rate_and_time_left(
     # Every ten seconds at most: after 12 s 24 of the 80 that were left are done, two a second.
     assert lines[0] == "rollouts: 44 of 100 problems, 2.0/s, about 28 s left"
     assert lines[1] == "rollouts: 68 of 100 problems, 2.0/s, about 16 s left"
-    assert lines[-1] == "rollouts: 68 of 100 problems, 24.0 s"
+    assert lines[-1] == "rollouts: 68 of 100 problems, 24 s"
+
+
+def test_lines_of_long_work_say_hours_and_days(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with Progress("lines").stage("gradients\x1b[2J", total=1000) as advance:
+        now[0] += 20.0
+        advance(0)  # nothing to go by yet
+        now[0] += 1180.0
+        advance(10)  # ten in twenty minutes
+        now[0] += 118_800.0
+        advance(990)
+    assert capsys.readouterr().err.splitlines() == [
+        "gradients\\x1b[2J: 0 of 1000 problems",
+        "gradients\\x1b[2J: 10 of 1000 problems, 30.0/h, about 1 d 9 h left",
+        "gradients\\x1b[2J: 1000 of 1000 problems, 30.0/h",
+        "gradients\\x1b[2J: 1000 of 1000 problems, 1 d 9 h",
+    ]
 
 
 def test_none_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,8 +59,8 @@ def test_none_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
 SCRIPT = """
 from learnalign.runs.progress import Progress
 shown = Progress()
-with shown.stage("rollouts", total=3) as advance:
-    advance(3)
+with shown.stage("[red]rollouts\\x1b]0;mine\\x07", total=3) as advance:
+    advance(2)
 print(shown.kind)
 """
 
@@ -47,14 +68,19 @@ print(shown.kind)
 def test_bars_on_a_terminal_and_lines_in_a_pipe() -> None:
     piped = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True)
     assert piped.stdout.strip() == "lines"
-    assert piped.stderr.startswith("rollouts: 3 of 3 problems")
+    assert piped.stderr.startswith("[red]rollouts\\x1b]0;mine\\x07: 2 of 3 problems, ")
     ours, theirs = pty.openpty()
     on_terminal = subprocess.run(
-        [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=theirs, text=True
+        [sys.executable, "-c", SCRIPT],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+        env=os.environ | {"COLUMNS": "200"},
     )
     os.close(theirs)
     shown = os.read(ours, 65_536).decode()
     os.close(ours)
     assert on_terminal.stdout.strip() == "bars"
-    assert "3/3" in shown
-    assert "left" in shown
+    assert "[red]rollouts\\x1b]0;mine\\x07" in shown
+    assert "2/3" in shown
+    assert re.search(r"problems, [\d.,]+/s, about 0\.0 s left, 0\.\d s", shown)

@@ -198,7 +198,7 @@ run(load_config(Path(sys.argv[1])), progress=Progress("none"))
 """
 
 
-@pytest.mark.parametrize("shards", [1, 7])
+@pytest.mark.parametrize("shards", [pytest.param(1, marks=pytest.mark.slow), 7])
 def test_killed_in_a_round(
     shards: int,
     both: tuple[learnalign.Selection, learnalign.Selection],

@@ -59,6 +59,7 @@ def test_the_folder_keeps_its_contract(model: str, request: pytest.FixtureReques
         assert row["gradient_norm"] == gradients[name]["gradient_norm"]
 
 
+@pytest.mark.slow  # kills at every kind of file operation are in test_kills.py
 def test_killed_again_and_again_equals_undisturbed(
     finished: Path, sums: Path, tmp_path: Path
 ) -> None:

@@ -97,6 +97,7 @@ def test_the_model_has_learned_and_can_be_selected_with(undisturbed, sums, tmp_p
     assert len(kept.problem_ids) == 3
 
 
+@pytest.mark.slow  # kills at every kind of file operation are in test_kills.py
 def test_killed_again_and_again_equals_undisturbed(undisturbed, sums, tmp_path) -> None:
     out, config = tmp_path / "killed", tmp_path / "c.yaml"
     config.write_text(yaml.safe_dump(configure(sums, out).model_dump(mode="json")))

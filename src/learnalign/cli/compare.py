@@ -1,11 +1,13 @@
 """``learnalign compare``: whom each method would choose, and how far they agree."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from learnalign.cli import options as o
+from learnalign.cli.saying import say_json
 
 _METHODS = "learnalign,learnability,alignment,inner_product,band,random"
 
@@ -47,7 +49,7 @@ def command(
         progress=Progress("none" if as_json else "auto"),
     )
     if as_json:
-        click.echo((done.path / "compare.json").read_text(encoding="utf-8"), nl=False)
+        say_json(json.loads((done.path / "compare.json").read_text(encoding="utf-8")))
         return
     from learnalign.cli.telling import tell_comparison
 

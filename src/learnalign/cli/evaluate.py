@@ -1,6 +1,5 @@
 """``learnalign evaluate``: accuracy on benchmarks, with its interval."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import click
 
 from learnalign.cli import options as o
+from learnalign.cli.saying import say, say_json
 
 
 @click.command()
@@ -64,7 +64,7 @@ def command(
         from learnalign.runs.estimates import dry_run_evaluation as plan
 
         greedy = not no_greedy
-        click.echo(plan(resolved, named, samples=samples, greedy=greedy, as_json=as_json))
+        say(plan(resolved, named, samples=samples, greedy=greedy, as_json=as_json))
         return
     from learnalign.runs.evaluation import evaluate
     from learnalign.runs.progress import Progress
@@ -80,7 +80,7 @@ def command(
     )
     if as_json:
         results = [asdict(result) for result in done.results]
-        click.echo(json.dumps({"out": str(done.path), "results": results}))
+        say_json({"out": str(done.path), "results": results})
         return
     from learnalign.cli.telling import tell_evaluation
 

@@ -1,11 +1,11 @@
 """``learnalign export``: the selection in a trainer's format."""
 
-import json
 from pathlib import Path
 
 import click
 
 from learnalign.cli import options as o
+from learnalign.cli.saying import say, say_json
 
 
 @click.command()
@@ -55,11 +55,11 @@ def command(
     )
     if as_json:
         plain = {"paths": [str(path) for path in done.paths]}
-        click.echo(json.dumps(plain | {"warnings": done.warnings, "hints": done.hints}))
+        say_json(plain | {"warnings": done.warnings, "hints": done.hints})
         return
     for path in done.paths:
-        click.echo(str(path))
+        say(path)
     for warning in done.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
     for hint in done.hints:
-        click.echo(f"hint: {hint}", err=True)
+        say(f"hint: {hint}", err=True)

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from learnalign.cli import options as o
+from learnalign.cli.saying import say
 
 
 @click.command()
@@ -23,4 +24,4 @@ def command(run: Path, sets: tuple[str, ...], redo: str | None, **flags: Any) ->
     folder = RunFolder.existing(run, needs="verdicts")
     with folder.locked():
         work(folder, resolved, up_to("gradients", resolved), progress=Progress(), redo=redo)
-    click.echo(f"next: learnalign score {run} --budget K")
+    say(f"next: learnalign score {run} --budget K")

@@ -1,11 +1,11 @@
 """``learnalign inspect``: everything a run knows of one problem."""
 
-import json
 from pathlib import Path
 
 import click
 
 from learnalign.cli import options as o
+from learnalign.cli.saying import say, say_json
 
 
 @click.command()
@@ -18,19 +18,19 @@ def command(run: Path, problem_id: str, as_json: bool) -> None:
 
     known = inspect(run, problem_id)
     if as_json:
-        click.echo(json.dumps(known, ensure_ascii=False, default=str))
+        say_json(known)
         return
     problem, scores = known["problem"], known["scores"]
     for row in known["excluded"]:
-        click.echo(f"left out in stage {row['stage']}: {row['reason']} ({row['detail']})")
+        say(f"left out in stage {row['stage']}: {row['reason']} ({row['detail']})")
     if problem:
-        click.echo(f"{problem['prompt']}\n\nanswer: {problem['answer']}")
-        click.echo(f"source: {problem['source']}, difficulty: {problem['difficulty']}")
+        say(f"{problem['prompt']}\n\nanswer: {problem['answer']}")
+        say(f"source: {problem['source']}, difficulty: {problem['difficulty']}")
     for name, value in (scores or {}).items():
-        click.echo(f"{name}: {value:.6g}" if isinstance(value, float) else f"{name}: {value}")
+        say(f"{name}: {value:.6g}" if isinstance(value, float) else f"{name}: {value}")
     for row in known["rollouts"]:
         length = len(row["token_ids"])
-        click.echo(
+        say(
             f"\n--- {row['sample']}: {row['verdict']}, reward {row['reward']}, {length} tokens, "
             f"{row['finish_reason']}, answer {row['parsed_answer']!r}\n{row['completion']}"
         )

@@ -9,6 +9,9 @@ from importlib.metadata import version
 
 import click
 
+from learnalign.cli.quiet import quiet_libraries
+from learnalign.cli.saying import say, say_misuse, say_unforeseen
+
 _VERBS = {
     "select": "Choose the problems worth training on: everything, from data to report.",
     "warmup": "Train briefly on a few problems, to select with the policy that comes out.",
@@ -55,6 +58,7 @@ def cli() -> None:
     """  # noqa: D301
 
 
+@quiet_libraries()
 def main() -> None:
     """Run the command line."""
     from learnalign.cli.limits import limit_reached
@@ -70,13 +74,14 @@ def main() -> None:
                 click.echo("stopped; the same command goes on where it was", err=True)
             sys.exit(128 + (signals or [signal.SIGINT])[0])
         if isinstance(error, click.ClickException):
-            error.show()
+            say_misuse(error)
             sys.exit(error.exit_code)
         error = limit_reached(error) or error
         if isinstance(error, LearnAlignError):
-            click.echo(f"error: {error}", err=True)
+            say(f"error: {error}", err=True)
             sys.exit(2)
-        raise
+        say_unforeseen(error)
+        sys.exit(1)
 
 
 def _leave_current_folder_out() -> None:

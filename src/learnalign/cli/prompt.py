@@ -1,12 +1,12 @@
 """``learnalign prompt``: what the model will see for one problem."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from learnalign.cli import options as o
+from learnalign.cli.saying import say, say_json
 
 
 @click.command()
@@ -46,7 +46,7 @@ def command(
     ]
     if not wanted:
         for line in reading_lines(pool.readings):
-            click.echo(line, err=True)
+            say(line, err=True)
         raise LearnAlignError(
             f"got the problem {problem_id or index}",
             expected=f"one of the {len(pool.problems)} problems that were read",
@@ -56,10 +56,10 @@ def command(
     if as_json:
         found = {"problem_id": wanted[0]["problem_id"], "prompt": text, "prompt_ids": ids}
         found["read"] = reading_lines(pool.readings)
-        click.echo(json.dumps(found | {"answer": wanted[0]["answer"]}, ensure_ascii=False))
+        say_json(found | {"answer": wanted[0]["answer"]})
         return
-    click.echo(text)
+    say(text)
     note = f"{wanted[0]['problem_id']}: {len(ids)} tokens; answer: {wanted[0]['answer']}"
-    click.echo(f"\n[{note}]", err=True)
+    say(f"\n[{note}]", err=True)
     for line in reading_lines(pool.readings):
-        click.echo(line, err=True)
+        say(line, err=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from learnalign.cli import options as o
+from learnalign.cli.saying import say
 
 
 @click.command()
@@ -15,4 +16,4 @@ def command(run: Path) -> None:
     from learnalign.runs.folder import scored
     from learnalign.runs.pipeline import report
 
-    click.echo(str(report(scored(run), resolved)))
+    say(report(scored(run), resolved))

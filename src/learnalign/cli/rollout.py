@@ -1,12 +1,12 @@
 """``learnalign rollout``: sample and verify, nothing else."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from learnalign.cli import options as o
+from learnalign.cli.saying import say, say_json
 
 
 @click.command()
@@ -51,9 +51,7 @@ def command(
         "between_0_and_1": sum(0 < rate < 1 for rate in rates),
     }
     if as_json:
-        click.echo(json.dumps(counts))
+        say_json(counts)
     else:
-        click.echo(
-            "\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in counts.items())
-        )
-        click.echo(f"next: learnalign gradients {folder.path}")
+        say("\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in counts.items()))
+        say(f"next: learnalign gradients {folder.path}")

@@ -1,12 +1,12 @@
 """``learnalign score``: rank a run's problems anew."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from learnalign.cli import options as o
+from learnalign.cli.saying import say_json
 
 
 @click.command()
@@ -25,6 +25,6 @@ def command(run: Path, sets: tuple[str, ...], as_json: bool, **flags: Any) -> No
     with folder.locked():
         done = score(folder, resolved)
     if as_json:
-        click.echo(json.dumps({"out": str(run), **done.summary}))
+        say_json({"out": str(run), **done.summary})
     else:
         tell(done)

@@ -1,12 +1,12 @@
 """``learnalign select``: everything, from data to report."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from learnalign.cli import options as o
+from learnalign.cli.saying import say, say_json
 
 
 @click.command()
@@ -48,14 +48,14 @@ def command(
     if dry_run:
         from learnalign.runs.estimates import dry_run as plan
 
-        click.echo(plan(resolved, as_json=as_json))
+        say(plan(resolved, as_json=as_json))
         return
     from learnalign.runs.pipeline import run
     from learnalign.runs.progress import Progress
 
     done = run(resolved, progress=Progress("none" if as_json else "auto"), redo=redo)
     if as_json:
-        click.echo(json.dumps({"out": str(done.path), **done.summary}))
+        say_json({"out": str(done.path), **done.summary})
         return
     from learnalign.cli.telling import tell
 

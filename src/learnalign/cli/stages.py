@@ -1,6 +1,5 @@
 """``learnalign stages``: select and train, stage after stage."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import click
 
 from learnalign.cli import options as o
+from learnalign.cli.saying import say_json
 
 
 @click.command()
@@ -50,7 +50,7 @@ def command(
 
     done = run_stages(resolved, progress=Progress("none" if as_json else "auto"), redo=redo)
     if as_json:
-        click.echo(json.dumps([asdict(stage) for stage in done], default=str))
+        say_json([asdict(stage) for stage in done])
         return
     from learnalign.cli.telling import tell_stages
 

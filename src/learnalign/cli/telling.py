@@ -5,53 +5,60 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from learnalign.durations import duration
 from learnalign.runs.comparing import Comparison
 from learnalign.runs.evaluation import Evaluation
 from learnalign.runs.pipeline import Selection
 from learnalign.runs.staging import Stage
 from learnalign.runs.training import Training
+from learnalign.visible import visible
 
 
 def tell(selection: Selection) -> None:
     """Print a selection in a screenful."""
-    console = Console(highlight=False)
+    console = _console()
     summary = selection.summary
     ranked = selection.scores.to_pylist()
     count = summary["num_selected"]
-    console.print(
-        f"\n[bold]{count} of {summary['num_problems']} problems chosen[/bold] by "
-        f"{summary['method']}; {summary['num_signal']} carry a signal, {summary['num_all_wrong']} "
-        f"were never solved, {summary['num_all_right']} always."
+    _tell(
+        console,
+        "\n",
+        _bold(f"{count} of {summary['num_problems']} problems chosen"),
+        f" by {summary['method']}; {summary['num_signal']} carry a signal, "
+        f"{summary['num_all_wrong']} were never solved, {summary['num_all_right']} always.",
     )
     spent = summary.get("spending")
     if spent:
-        console.print(
+        _tell(
+            console,
             f"{spent['rollouts']:,} rollouts instead of {spent['full_budget']:,} "
             f"({spent['rollouts'] / spent['full_budget']:.0%}); all of them would be expected to "
-            f"change {spent['expected_loss']:.1%} of the choice."
+            f"change {spent['expected_loss']:.1%} of the choice.",
         )
     steady = summary["stability"]
     if steady:
-        console.print(
+        _tell(
+            console,
             f"With other rollouts about {steady['expected_overlap']:.0%} of them would be chosen "
-            "again."
+            "again.",
         )
     if len(ranked) > 1:
         console.print(_groups(ranked))
         console.print(_first(ranked, summary["method"]))
     for warning in summary["warnings"]:
-        console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
+        _tell(console, Text("warning:", "yellow"), f" {warning}")
     out = selection.path
-    console.print(
+    _tell(
+        console,
         f"\nscores    {out}/scores.parquet\nreport    {out}/report.html\n"
         f"options   {out}/config.yaml\nhand over learnalign export {out} --as trl"
         if count
         else f"\nscores    {out}/scores.parquet\nreport    {out}/report.html\n"
         f"choose    learnalign score {out} --budget K",
-        soft_wrap=True,
+        wrap=False,
     )
 
 
@@ -80,7 +87,7 @@ def training_summary(training: Training) -> dict[str, Any]:
 
 def tell_training(training: Training, *, after: str | None = None) -> None:
     """Print what a training did, and what comes ``after`` it."""
-    console = Console(highlight=False)
+    console = _console()
     table = Table(title="How it went", title_justify="left")
     for name in (
         "steps",
@@ -90,7 +97,7 @@ def tell_training(training: Training, *, after: str | None = None) -> None:
         "cut off",
         "KL",
         "gradient",
-        "s a step",
+        "a step",
     ):
         table.add_column(name, justify="right")
     rows = training.steps.to_pylist()
@@ -103,7 +110,8 @@ def tell_training(training: Training, *, after: str | None = None) -> None:
             return f"{sum(values) / len(values):.{digits}f}" if values else ""
 
         seconds = sum(r["sampling_s"] + r["verifying_s"] + r["learning_s"] for r in part)
-        table.add_row(
+        _row(
+            table,
             f"{begin + 1} to {begin + len(part)}",
             mean("mean_reward", 3),
             f"{sum(r['num_signal'] for r in part) / sum(r['num_problems'] for r in part):.0%}",
@@ -111,25 +119,27 @@ def tell_training(training: Training, *, after: str | None = None) -> None:
             mean("share_truncated", 2),
             mean("kl", 5),
             mean("gradient_norm", 3),
-            f"{seconds / len(part):.1f}",
+            duration(seconds / len(part)),
         )
     console.print(table)
-    console.print(
+    _tell(
+        console,
         f"\nmodel     {training.model}\nhistory   {training.path}/history, {training.path}/steps\n"
         f"picture   {training.path}/training.html\n"
         + (after or f"evaluate  learnalign evaluate {training.model} BENCHMARK"),
-        soft_wrap=True,
+        wrap=False,
     )
 
 
 def tell_stages(stages: list[Stage], out: Path) -> None:
     """Print what each stage chose and from what."""
-    console = Console(highlight=False)
+    console = _console()
     table = Table(title="Stage by stage", title_justify="left")
     for name in ("stage", "success rate of the pool", "chosen", "of them before", "easy", "reused"):
         table.add_column(name, justify="right")
     for stage in stages:
-        table.add_row(
+        _row(
+            table,
             str(stage.number),
             f"{stage.mean_success_rate:.3f}",
             str(stage.num_chosen),
@@ -138,15 +148,16 @@ def tell_stages(stages: list[Stage], out: Path) -> None:
             str(stage.num_reused),
         )
     console.print(table)
-    console.print(
+    _tell(
+        console,
         f"\nmodel     {stages[-1].model}\npicture   {out}/stages.html\nfigures   {out}/stages.json",
-        soft_wrap=True,
+        wrap=False,
     )
 
 
 def tell_comparison(comparison: Comparison) -> None:
     """Print whom each method would choose, and how far they agree."""
-    console = Console(highlight=False)
+    console = _console()
     chosen = max(len(choice.problem_ids) for choice in comparison.choices)
     table = Table(title=f"What each would train on: {chosen} problems", title_justify="left")
     table.add_column("method", no_wrap=True)
@@ -154,9 +165,10 @@ def tell_comparison(comparison: Comparison) -> None:
         table.add_column(name, justify="right")
     table.add_column("most from")
     for choice in comparison.choices:
-        most = [f"{escape(n or 'no source')} {k}" for n, k in list(choice.sources.items())[:3]]
-        table.add_row(
-            escape(choice.label),
+        most = [f"{n or 'no source'} {k}" for n, k in list(choice.sources.items())[:3]]
+        _row(
+            table,
+            choice.label,
             f"{choice.success_rate:.2f}",
             f"{choice.with_signal:.0%}",
             f"{choice.response_tokens:.1f}",
@@ -172,51 +184,58 @@ def tell_comparison(comparison: Comparison) -> None:
     for place, (choice, row) in enumerate(
         zip(comparison.choices, comparison.overlaps, strict=True), 1
     ):
-        grid.add_row(f"{place} {escape(choice.label)}", *(f"{value:.2f}" for value in row))
+        _row(grid, f"{place} {choice.label}", *(f"{value:.2f}" for value in row))
     console.print(grid)
-    console.print(
+    _tell(
+        console,
         "Solved: mean success rate. Signal: some rollouts solve it and others do not. Response and "
         "prompt: mean tokens. Again: would be chosen again with other rollouts.\n"
         f"Two draws by lot would share {chosen / comparison.num_problems:.2f}.\n"
         f"\npicture   {comparison.path}/compare.html\nfigures   {comparison.path}/compare.json\n"
         f"ids       {comparison.path}/METHOD.txt, for learnalign train MODEL RUN --subset FILE",
-        soft_wrap=True,
+        wrap=False,
     )
 
 
 def tell_evaluation(evaluation: Evaluation) -> None:
     """Print accuracies with their 95 % intervals, and differences where there are any."""
-    console = Console(highlight=False)
-    console.print("\n[bold]Accuracy, 95 % intervals[/bold]")
+    console = _console()
+    _tell(console, "\n", _bold("Accuracy, 95 % intervals"))
     for result in evaluation.results:
         found, change = result.accuracy, result.against
-        console.print(
-            f"{escape(result.benchmark)}, {result.mode}: [bold]{found.mean:.3f}[/bold] "
-            f"({found.low:.3f} to {found.high:.3f}) on {found.num_problems} problems, "
+        _tell(
+            console,
+            f"{result.benchmark}, {result.mode}: ",
+            _bold(f"{found.mean:.3f}"),
+            f" ({found.low:.3f} to {found.high:.3f}) on {found.num_problems} problems, "
             f"{result.share_truncated:.0%} of the responses cut off",
-            soft_wrap=True,
+            wrap=False,
         )
         if change is not None:
-            console.print(
-                f"  [bold]{change.mean:+.3f}[/bold] ({change.low:+.3f} to {change.high:+.3f}) "
+            _tell(
+                console,
+                "  ",
+                _bold(f"{change.mean:+.3f}"),
+                f" ({change.low:+.3f} to {change.high:+.3f}) "
                 f"to the other: better on {change.better}, worse on {change.worse}, "
                 f"p = {change.p_value:.2g}",
-                soft_wrap=True,
+                wrap=False,
             )
     left_out = sum(result.num_excluded for result in evaluation.results)
     if left_out:
-        console.print(f"{left_out} problems were left out; they are listed in the runs' excluded/")
-    console.print(
+        _tell(console, f"{left_out} problems were left out; they are listed in the runs' excluded/")
+    _tell(
+        console,
         f"\nresults   {evaluation.path}/results.json\n"
         f"scores    {evaluation.path}/evaluation.parquet",
-        soft_wrap=True,
+        wrap=False,
     )
 
 
 def _groups(ranked: list[dict[str, Any]]) -> Table:
     table = Table(title="What was chosen", title_justify="left")
     for name in ("source", "difficulty"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name in ("problems", "success rate", "mean alignment", "chosen"):
         table.add_column(name, justify="right")
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -226,8 +245,9 @@ def _groups(ranked: list[dict[str, Any]]) -> Table:
     for key, _ in chosen.most_common(12):
         rows = groups[key]
         live = [r["alignment"] for r in rows if r["learnability"] > 0]
-        table.add_row(
-            *map(escape, key),
+        _row(
+            table,
+            *key,
             str(len(rows)),
             f"{sum(r['success_rate'] for r in rows) / len(rows):.2f}",
             f"{sum(live) / len(live):.4f}" if live else "no signal",
@@ -238,14 +258,15 @@ def _groups(ranked: list[dict[str, Any]]) -> Table:
 
 def _first(ranked: list[dict[str, Any]], method: str) -> Table:
     table = Table(title="Why: the first of the ranking", title_justify="left")
-    table.add_column("problem")
+    table.add_column("problem", overflow="fold")  # to be copied whole
     factors = ("= p(1-p)", "x alignment") if method == "learnalign" else ("p(1-p)", "alignment")
     for name in ("score", *factors, "p", "chosen again"):
         table.add_column(name, justify="right")
     for row in ranked[:5]:
         again = row["stability"]
-        table.add_row(
-            escape(row["problem_id"]),
+        _row(
+            table,
+            row["problem_id"],
             f"{row['score']:.5f}",
             f"{row['learnability']:.3f}",
             f"{row['alignment']:.4f}",
@@ -253,3 +274,23 @@ def _first(ranked: list[dict[str, Any]], method: str) -> Table:
             "" if again is None else f"{again:.0%}",
         )
     return table
+
+
+def _console() -> Console:
+    """Make a console that reads no markup, no emoji codes and no numbers into what it prints."""
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def _bold(text: str) -> Text:
+    return Text(text, "bold")
+
+
+def _tell(console: Console, *parts: str | Text, wrap: bool = True) -> None:
+    """Print parts one after the other; strings may quote data and paths."""
+    shown = (part if isinstance(part, Text) else Text(visible(part)) for part in parts)
+    console.print(Text.assemble(*shown), soft_wrap=not wrap)
+
+
+def _row(table: Table, *cells: str) -> None:
+    """Add a row; what stands in a cell is one line, and may be data."""
+    table.add_row(*(Text(visible(cell, multiline=False)) for cell in cells))

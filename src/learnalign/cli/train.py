@@ -1,12 +1,12 @@
 """``learnalign train``: GRPO on chosen problems."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from learnalign.cli import options as o
+from learnalign.cli.saying import say, say_json
 
 
 @click.command()
@@ -49,7 +49,7 @@ def command(
     if dry_run:
         from learnalign.runs.estimates import dry_run_training as plan
 
-        click.echo(plan(resolved, as_json=as_json))
+        say(plan(resolved, as_json=as_json))
         return
     from learnalign.runs.progress import Progress
     from learnalign.runs.training import train
@@ -58,6 +58,6 @@ def command(
     from learnalign.cli.telling import tell_training, training_summary
 
     if as_json:
-        click.echo(json.dumps(training_summary(done)))
+        say_json(training_summary(done))
         return
     tell_training(done)

@@ -1,12 +1,12 @@
 """``learnalign warmup``: a short GRPO run before selecting."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from learnalign.cli import options as o
+from learnalign.cli.saying import say, say_json
 
 
 @click.command()
@@ -51,7 +51,7 @@ def command(
         from learnalign.runs.estimates import dry_run_training as plan
         from learnalign.runs.warmup import warming
 
-        click.echo(plan(warming(resolved, problems), as_json=as_json))
+        say(plan(warming(resolved, problems), as_json=as_json))
         return
     from learnalign.cli.telling import tell_training, training_summary
     from learnalign.runs.progress import Progress
@@ -60,7 +60,7 @@ def command(
     progress = Progress("none" if as_json else "auto")
     done = warm_up(resolved, problems, progress=progress, redo=redo)
     if as_json:
-        click.echo(json.dumps(training_summary(done)))
+        say_json(training_summary(done))
         return
     lora = resolved.training.parameters == "lora"
     policy = f"{resolved.model.path} --adapter {done.model}" if lora else str(done.model)

@@ -1,10 +1,5 @@
 """Reading one source of rows: a file, a folder, a hub name, a reasoning-gym spec or pool."""
 
-import csv
-import gzip
-import io
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +10,19 @@ import yaml
 from learnalign import files
 from learnalign.errors import LearnAlignError
 from learnalign.places import place, reached
+from learnalign.problems.csv_rows import csv_rows
+from learnalign.problems.decoding import COMPRESSIONS, read_text, uncompressed_name
+from learnalign.problems.folders import choose_files
 from learnalign.problems.gym import gym_rows, is_gym_spec, pool_rows
+from learnalign.problems.json_rows import json_rows
+from learnalign.problems.splits import chosen_split
 
 Row = dict[str, Any]
-_SUFFIXES = ".json, .jsonl, .jsonl.gz, .parquet, .csv, .yaml (a reasoning-gym pool)"
+_SUFFIXES = (
+    ".json, .jsonl, .csv, .tsv (each also with "
+    + ", ".join(COMPRESSIONS)
+    + "), .parquet, .yaml (a reasoning-gym pool)"
+)
 
 
 @dataclass(frozen=True)
@@ -29,14 +33,17 @@ class Source:
     rows: list[Row]
     original: pa.Table | None = None
     """The rows with their Arrow types, where the source has them (Parquet, datasets)."""
+    notes: tuple[str, ...] = ()
+    """How it was read, where that could be doubted: its form, its encoding, its split."""
 
 
 def read_source(spec: str, *, split: str = "train", limit: int | None = None) -> Source:
     """Read a source, whatever it is.
 
     Args:
-        spec: Path of a file or folder, hub name, or ``reasoning-gym:NAME?size=100&seed=1``.
-        split: Of a hub data set or a folder of several splits.
+        spec: Path of a file or folder (``folder:configuration``), hub name, or
+            ``reasoning-gym:NAME?size=100&seed=1``.
+        split: Of a hub data set, a folder or a JSON file of several splits.
         limit: Read only the first rows.
 
     Raises:
@@ -52,7 +59,7 @@ def read_source(spec: str, *, split: str = "train", limit: int | None = None) ->
         raise LearnAlignError(
             f"{spec} holds no rows", expected="at least one problem", do="fill it"
         )
-    return Source(source.name, rows, source.original)
+    return Source(source.name, rows, source.original, source.notes)
 
 
 def _read(spec: str, split: str) -> Source:
@@ -64,7 +71,10 @@ def _read(spec: str, split: str) -> Source:
     if folder:
         return _from_folder(path, split)
     if files.is_file(path):
-        return _from_file(path)
+        return _from_file(path, split)
+    above, _, configuration = spec.rpartition(":")
+    if above and "://" not in spec and Path(above).is_dir():
+        return _from_folder(Path(above), split, configuration)
     if path.suffix or spec.startswith((".", "/", "~")) or spec.count("/") != 1:
         raise LearnAlignError(
             f"got no file or folder {spec}",
@@ -74,107 +84,24 @@ def _read(spec: str, split: str) -> Source:
     return _from_hub(spec, split)
 
 
-def _from_file(path: Path) -> Source:
-    stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+def _from_file(path: Path, split: str) -> Source:
+    name = uncompressed_name(path)
+    stem, suffix = name.rsplit(".", 1)[0], Path(name).suffix.lower()
     if suffix == ".parquet":
         table = _parquet(path)
         return Source(stem, table.to_pylist(), table)
-    readers: dict[str, Callable[[str, Path], list[Row]]] = {
-        ".jsonl": _json_lines,
-        ".ndjson": _json_lines,
-        ".json": _json,
-        ".csv": _csv,
-        ".yaml": _pool,
-        ".yml": _pool,
-    }
-    if suffix not in readers:
+    if suffix not in (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".yaml", ".yml"):
         raise LearnAlignError(
             f"got {path}, a file of unknown kind", expected=_SUFFIXES, do="convert or rename it"
         )
-    return Source(stem, readers[suffix](_text(path), path))
-
-
-def _text(path: Path) -> str:
-    data = files.read_bytes(path)
-    try:
-        data = gzip.decompress(data) if path.suffix == ".gz" else data
-    except (OSError, EOFError) as error:
-        raise LearnAlignError(f"{path} is broken gzip: {error}", do="copy it anew") from error
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise LearnAlignError(
-            f"{path}, line {line}: the byte 0x{data[error.start]:02x} is no UTF-8",
-            expected="text encoded in UTF-8",
-            do=f"convert it: iconv -f LATIN1 -t UTF-8 {path} > converted{path.suffix}",
-        ) from error
-
-
-def _json_lines(text: str, path: Path) -> list[Row]:
-    rows = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise LearnAlignError(
-                f"{path}, line {number}: broken JSON ({error.msg}, column {error.colno})",
-                expected="one JSON object a line",
-                do="mend or remove the line",
-            ) from error
-        rows.append(_object(row, f"{path}, line {number}"))
-    return rows
-
-
-def _json(text: str, path: Path) -> list[Row]:
-    if not text.strip():
-        return []
-    try:
-        tree = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise LearnAlignError(
-            f"{path}, line {error.lineno}: broken JSON ({error.msg}, column {error.colno})",
-            expected="a list of JSON objects (JSON Lines has the suffix .jsonl)",
-            do="mend the file or rename it",
-        ) from error
-    if isinstance(tree, dict):
-        lists = [value for value in tree.values() if isinstance(value, list)]
-        tree = lists[0] if len(lists) == 1 else tree
-    if not isinstance(tree, list):
-        raise LearnAlignError(
-            f"{path} holds a {type(tree).__name__}",
-            expected="a list of JSON objects, or an object with one such list",
-            do="give the list alone",
-        )
-    return [_object(row, f"{path}, entry {number}") for number, row in enumerate(tree, 1)]
-
-
-def _object(row: object, place: str) -> Row:
-    if not isinstance(row, dict):
-        raise LearnAlignError(
-            f"{place}: got a {type(row).__name__}", expected="a JSON object", do="mend the row"
-        )
-    return row
-
-
-def _csv(text: str, path: Path) -> list[Row]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    rows: list[Row] = []
-    try:
-        for row in reader:
-            if None in row or None in row.values():
-                raise csv.Error(f"not the {len(reader.fieldnames or ())} fields of the first line")
-            rows.append(row)
-    except csv.Error as error:
-        raise LearnAlignError(
-            f"{path}, line {reader.line_num}: {error}",
-            expected="comma-separated values with a first line of column names",
-            do="mend the line (quote fields that hold commas)",
-        ) from error
-    return rows
+    text, notes = read_text(path)
+    if suffix in (".yaml", ".yml"):
+        return Source(stem, _pool(text, path))
+    if suffix in (".csv", ".tsv"):
+        rows, form = csv_rows(text, path, suffix=suffix)
+    else:
+        rows, form = json_rows(text, path, suffix=suffix, split=split)
+    return Source(stem, rows, notes=(*form, *notes))
 
 
 def _pool(text: str, path: Path) -> list[Row]:
@@ -198,23 +125,20 @@ def _parquet(path: Path) -> pa.Table:
         ) from error
 
 
-def _from_folder(path: Path, split: str) -> Source:
-    """Read what ``save_to_disk`` wrote, or the files of a plain folder one after the other."""
-    if (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file():
+def _from_folder(path: Path, split: str, configuration: str | None = None) -> Source:
+    """Read what ``save_to_disk`` wrote, or the data files of any other folder."""
+    if configuration is None and any(
+        files.is_file(path / name) for name in ("state.json", "dataset_dict.json")
+    ):
         datasets = _datasets(str(path))
         return _from_dataset(path.name, datasets.load_from_disk(str(path)), split)
-    found = sorted(
-        p for p in path.iterdir() if p.suffix in {".json", ".jsonl", ".parquet", ".csv", ".gz"}
-    )
-    if not found:
-        raise LearnAlignError(
-            f"the folder {path} holds no data", expected=f"files ({_SUFFIXES})", do="check the path"
-        )
-    parts = [_from_file(file) for file in found]
+    chosen = choose_files(path, split, configuration)
+    parts = [_from_file(file, split) for file in chosen.paths]
     tables = [part.original for part in parts if part.original is not None]
     same = len(tables) == len(parts) and all(t.schema == tables[0].schema for t in tables)
     rows = [row for part in parts for row in part.rows]
-    return Source(path.name, rows, pa.concat_tables(tables) if same else None)
+    notes = dict.fromkeys([*chosen.notes, *(note for part in parts for note in part.notes)])
+    return Source(path.name, rows, pa.concat_tables(tables) if same else None, tuple(notes))
 
 
 def _from_hub(name: str, split: str) -> Source:
@@ -233,16 +157,13 @@ def _from_hub(name: str, split: str) -> Source:
 
 
 def _from_dataset(name: str, found: Any, split: str) -> Source:
+    notes: tuple[str, ...] = ()
     if isinstance(found, dict):
-        if split not in found:
-            raise LearnAlignError(
-                f"'{name}' has no split '{split}'",
-                expected="one of " + ", ".join(found),
-                do="name it with --split",
-            )
-        found = found[split]
+        chosen = chosen_split(split, found, name)
+        notes = (f"split {chosen} of {', '.join(found)}",)
+        found = found[chosen]
     table = found.with_format("arrow")[:]
-    return Source(name, table.to_pylist(), table)
+    return Source(name, table.to_pylist(), table, notes)
 
 
 def _datasets(wanted: str) -> Any:

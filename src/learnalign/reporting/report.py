@@ -21,6 +21,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from learnalign import files
+from learnalign.durations import duration
 from learnalign.reporting import facts, figures, wording
 from learnalign.reporting.examples import examples, shown_ids
 
@@ -97,7 +98,7 @@ def render(data: ReportData) -> str:
     environment.filters |= {
         "percent": wording.percent,
         "figure": wording.figure,
-        "duration": wording.duration,
+        "duration": duration,
         "size": wording.size,
     }
     return environment.from_string(_part("report.html.j2")).render(

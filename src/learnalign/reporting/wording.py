@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from learnalign.durations import duration
 from learnalign.reporting.facts import StageCost, Tile, chosen, numbers
 
 METHODS = {
@@ -26,20 +27,6 @@ METHODS = {
     "band": "a band of success rates",
     "random": "chance, as a control",
 }
-
-
-def duration(seconds: float) -> str:
-    """Write a time.
-
-    Example:
-        >>> [duration(s) for s in (0.04, 9.26, 75, 7325)]
-        ['0.0 s', '9.3 s', '1 min 15 s', '2 h 2 min']
-    """
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
-    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60)} min"
 
 
 def size(num_bytes: float) -> str:

@@ -57,7 +57,7 @@ def load_config(
             raise LearnAlignError(
                 f"got --set {text}", expected="--set section.option=value", do="add the '='"
             )
-        _put(tree, key.strip(), yaml.safe_load(value))
+        _put(tree, key.strip(), _value(key, value))
     for key, value in (overrides or {}).items():
         if value is not None and value != ():
             _put(tree, key, value)
@@ -111,6 +111,17 @@ def _compare(text: str, file: Path) -> None:
             do="run the command that made the folder once more, which writes it again; if you "
             "changed it on purpose, delete its last line",
         )
+
+
+def _value(key: str, text: str) -> object:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise LearnAlignError(
+            f"cannot read the value of --set {key}={text}",
+            expected="a value as YAML writes it: 3, true, [a, b], some words",
+            do=f"put text into quotes: --set '{key}=\"...\"'",
+        ) from error
 
 
 def _merged(below: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

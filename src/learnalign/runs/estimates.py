@@ -9,6 +9,7 @@ import pyarrow as pa
 import yaml
 
 from learnalign.config import Config
+from learnalign.durations import duration
 from learnalign.runs.evaluation import parts
 from learnalign.runs.fingerprints import reference_model
 from learnalign.runs.subsets import chosen_ids, training_source
@@ -71,8 +72,10 @@ def _lines(work: dict[str, Any], indent: str) -> list[str]:
     for name, value in work.items():
         if isinstance(value, dict):
             lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
-        else:
-            lines.append(f"{indent}{name.replace('_', ' ')}: {value}")
+            continue
+        if "_minutes_" in name:
+            name, value = name.replace("_minutes_", "_time_"), duration(60.0 * value)
+        lines.append(f"{indent}{name.replace('_', ' ')}: {value}")
     return lines
 
 
@@ -194,7 +197,7 @@ def estimate_training(config: Config) -> dict[str, Any]:
 
 
 def _minutes(operations: float, speed: float) -> float:
-    return round(operations / speed / 60.0, 1)
+    return round(operations / speed / 60.0, 4)
 
 
 def _speed(config: Config, purpose: str) -> float:

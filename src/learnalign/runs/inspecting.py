@@ -9,10 +9,15 @@ import pyarrow.compute as pc
 from learnalign import files
 from learnalign.errors import LearnAlignError, nearest
 from learnalign.runs.folder import STAGES, RunFolder
+from learnalign.visible import visible
 
 
 def inspect(path: Path, problem_id: str) -> dict[str, Any]:
     """Collect everything a run knows of one problem.
+
+    Args:
+        path: The run folder.
+        problem_id: The problem's, or what a terminal shows of it (`learnalign.visible`).
 
     Returns:
         ``problem`` (a row of PROBLEMS or None), ``rollouts`` (rows of ROLLOUTS with their
@@ -23,21 +28,26 @@ def inspect(path: Path, problem_id: str) -> dict[str, Any]:
         LearnAlignError: for an id that the run does not know; the nearest are named.
     """
     folder = RunFolder.existing(path)
+    names = _names(folder)
+    shown = visible(problem_id, multiline=False)
+    if problem_id not in names:
+        meant = [name for name in names if visible(name, multiline=False) == shown]
+        if len(meant) != 1:
+            raise LearnAlignError(
+                f"got the problem '{shown}'",
+                expected=nearest(shown, names),
+                do="correct it",
+            )
+        (problem_id,) = meant
     wanted = pa.array([problem_id])
-    names: set[str] = set()
     found: dict[str, list[dict[str, Any]]] = {}
     for stage in STAGES:
         found[stage] = []
         for shard in folder.shards(stage) if stage in folder.manifest.stages else ():
             kept = [n for n in shard.column_names if "sketch" not in n]
-            names.update(shard["problem_id"].to_pylist())
             rows = shard.select(kept).filter(pc.is_in(shard["problem_id"], wanted))
             found[stage] += rows.to_pylist()
     gone = [row for row in folder.excluded().to_pylist() if row["problem_id"] == problem_id]
-    if not any(found.values()) and not gone:
-        raise LearnAlignError(
-            f"got the problem '{problem_id}'", expected=nearest(problem_id, names), do="correct it"
-        )
     verdicts = {row["sample"]: row for row in found["verdicts"]}
     scores: list[dict[str, Any]] = []
     if files.is_file(folder.path / "scores.parquet"):
@@ -53,3 +63,11 @@ def inspect(path: Path, problem_id: str) -> dict[str, Any]:
         "scores": next(iter(scores), None),
         "excluded": gone,
     }
+
+
+def _names(folder: RunFolder) -> set[str]:
+    """Give the ids of all problems, those that were left out too."""
+    names = set(folder.excluded()["problem_id"].to_pylist())
+    for shard in folder.shards("problems"):
+        names.update(shard["problem_id"].to_pylist())
+    return names

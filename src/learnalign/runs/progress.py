@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
+from learnalign.durations import duration, rate
+from learnalign.visible import visible
+
 Advance = Callable[[int], None]
 ProgressKind = Literal["auto", "bars", "lines", "none"]
 _LINE_S = 10.0
@@ -22,7 +25,7 @@ class Progress:
     def say(self, text: str) -> None:
         """Print a line, unless nothing is to be shown."""
         if self.kind != "none":
-            print(text, file=sys.stderr, flush=True)
+            print(visible(text), file=sys.stderr, flush=True)
 
     @contextmanager
     def stage(
@@ -41,35 +44,25 @@ class Progress:
     @contextmanager
     def _bar(self, name: str, total: int, done: int, unit: str) -> Iterator[Advance]:
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn
         from rich.progress import Progress as Bars
+        from rich.text import Text
+
+        class Pace(ProgressColumn):
+            def render(self, task: Task) -> Text:
+                elapsed = task.elapsed or 0.0
+                left = _left(total - int(task.completed), int(task.completed) - done, elapsed)
+                return Text(f"{unit}{left}, {duration(elapsed)}")
 
         columns = (
-            TextColumn("{task.description:<10}"),
-            BarColumn(),
+            TextColumn("{task.description:<10}", markup=False),
+            BarColumn(bar_width=20),
             MofNCompleteColumn(),
-            TextColumn(unit + " {task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            Pace(),
         )
         with Bars(*columns, console=Console(stderr=True)) as bars:
-            task = bars.add_task(name, total=total, completed=done, rate="")
-            begin, new = time.monotonic(), 0
-
-            def advance(count: int) -> None:
-                nonlocal new
-                new += count
-                rate = new / max(1e-9, time.monotonic() - begin)
-                bars.update(task, advance=count, rate=f"{rate:.1f}/s")
-
-            yield advance
+            task = bars.add_task(visible(name, multiline=False), total=total, completed=done)
+            yield lambda count: bars.update(task, advance=count)
 
     @contextmanager
     def _lines(self, name: str, total: int, done: int, unit: str) -> Iterator[Advance]:
@@ -82,11 +75,21 @@ class Progress:
             now = time.monotonic()
             if now - last >= _LINE_S:
                 last = now
-                rate = new / (now - begin)
-                left = (total - done - new) / rate if rate else 0.0
-                self.say(
-                    f"{name}: {done + new} of {total} {unit}, {rate:.1f}/s, about {left:.0f} s left"
-                )
+                left = _left(total - done - new, new, now - begin)
+                self.say(f"{name}: {done + new} of {total} {unit}{left}")
 
         yield advance
-        self.say(f"{name}: {done + new} of {total} {unit}, {time.monotonic() - begin:.1f} s")
+        self.say(f"{name}: {done + new} of {total} {unit}, {duration(time.monotonic() - begin)}")
+
+
+def _left(rest: int, new: int, elapsed: float) -> str:
+    """Say the rate, and how long the rest will take; nothing before there is one to go by.
+
+    Example:
+        >>> _left(56, 24, 12.0), _left(9000, 3, 180.0), _left(5, 0, 60.0)
+        (', 2.0/s, about 28 s left', ', 1.0/min, about 6 d 6 h left', '')
+    """
+    if not new or elapsed <= 0:
+        return ""
+    told = f", {rate(new, elapsed)}"
+    return f"{told}, about {duration(rest * elapsed / new)} left" if rest else told

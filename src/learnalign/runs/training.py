@@ -253,8 +253,10 @@ def _with_trl(job: _Job, first: int) -> None:
 
 
 def _write_model(folder: RunFolder, config: Config, model: Any, tokenizer: Any) -> None:
+    from learnalign.bars import no_bars
+
     name = "adapter" if config.training.parameters == "lora" else "model"
-    with atomic_folder(folder.path / name) as temporary:
+    with atomic_folder(folder.path / name) as temporary, no_bars():
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
     folder.record(name)

@@ -10,7 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 import torch
+from transformers import PrinterCallback
 
+from learnalign.bars import no_bars
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError, nearest
 from learnalign.formats.recipes import grpo_settings
@@ -54,6 +56,7 @@ _KEPT = frozenset(
 )
 
 
+@no_bars()
 def train(
     model: Any,
     engine: Any,
@@ -102,6 +105,7 @@ def train(
         callbacks=[_recorder(bridge, history, save, progress)],
         **({"rollout_func": bridge.sample} if config.training.sampling == "learnalign" else {}),
     )
+    trainer.remove_callback(PrinterCallback)  # it would print each step to our output
     trainer.train(resume_from_checkpoint=str(folder / f"checkpoint-{first}") if first else None)
 
 

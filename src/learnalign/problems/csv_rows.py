@@ -1,0 +1,69 @@
+"""Rows from comma-separated values, and from those that semicolons or tabs separate."""
+
+import csv
+import io
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from learnalign.errors import LearnAlignError
+
+_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
+#: Lines that must agree on a separator.
+_LOOKED_AT = 50
+_LONGEST_FIELD = 2**31 - 1
+
+
+def csv_rows(text: str, path: Path, *, suffix: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """Read rows of a CSV or TSV file, whose first line names the columns.
+
+    Returns:
+        The rows, all values text; and what separates the fields, if it is no comma.
+
+    Raises:
+        LearnAlignError: with the line, if it has another number of fields than the first.
+    """
+    with _fields_of_any_length():
+        separator = "\t" if suffix == ".tsv" else _separator(text)
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
+        rows: list[dict[str, Any]] = []
+        try:
+            names = reader.fieldnames or ()
+            if len(set(names)) < len(names):
+                raise csv.Error("two columns have the same name")
+            for row in reader:
+                if None in row or None in row.values():
+                    raise csv.Error(f"not the {len(names)} fields of the first line")
+                rows.append(row)
+        except csv.Error as error:
+            raise LearnAlignError(
+                f"{path}, line {reader.line_num}: {error}",
+                expected=f"values separated by {_NAMES[separator]}, with a first line of column "
+                "names",
+                do="mend the line (put fields that hold the separator into quotes)",
+            ) from error
+    return rows, [] if separator == "," else [f"separated by {_NAMES[separator]}"]
+
+
+def _separator(text: str) -> str:
+    """Find what separates the fields: a sign by which the first lines all have as many."""
+    for separator in _NAMES:
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
+        try:
+            lines = [line for line in itertools.islice(reader, _LOOKED_AT) if line]
+        except csv.Error:
+            continue
+        if lines and len(lines[0]) > 1 and len({len(line) for line in lines}) == 1:
+            return separator
+    return ","
+
+
+@contextmanager
+def _fields_of_any_length() -> Iterator[None]:
+    before = csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)

@@ -1,0 +1,95 @@
+"""From a file's bytes to its text: decompressed by its suffix, decoded by its byte-order mark."""
+
+import bz2
+import codecs
+import gzip
+import lzma
+from pathlib import Path
+
+import pyarrow as pa
+
+from learnalign import files
+from learnalign.errors import LearnAlignError
+
+#: Suffixes of compressed files.
+COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
+#: UTF-32's mark begins with UTF-16's, so it is looked for first.
+_MARKS = (
+    (codecs.BOM_UTF8, "UTF-8"),
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+
+
+def uncompressed_name(path: Path) -> str:
+    """Give a file's name without the suffix of its compression.
+
+    Example:
+        >>> uncompressed_name(Path("pool.jsonl.ZST")), uncompressed_name(Path("pool.csv"))
+        ('pool.jsonl', 'pool.csv')
+    """
+    compressed = path.suffix.lower() in COMPRESSIONS
+    return path.name[: -len(path.suffix)] if compressed else path.name
+
+
+def read_text(path: Path) -> tuple[str, list[str]]:
+    """Read a text file, compressed or not.
+
+    Returns:
+        The text, and what should be known of how it was read (an encoding other than UTF-8).
+
+    Raises:
+        LearnAlignError: if the compressed file is broken, or the text is in another encoding and
+            has no byte-order mark.
+    """
+    data = _decompressed(files.read_bytes(path), path)
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
+    try:
+        if encoding in (None, "UTF-8"):
+            return data.decode("utf-8-sig"), []
+        return data.decode(encoding), [encoding]
+    except UnicodeDecodeError as error:
+        raise _undecodable(data, error, encoding, path) from error
+
+
+def _decompressed(data: bytes, path: Path) -> bytes:
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".gz":
+            return gzip.decompress(data)
+        if suffix == ".bz2":
+            return bz2.decompress(data)
+        if suffix == ".xz":
+            return lzma.decompress(data)
+        if suffix == ".zst":
+            with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as stream:
+                whole: bytes = stream.read()
+                return whole
+    except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
+        kind = {".gz": "gzip", ".zst": "zstd"}.get(suffix, suffix[1:])
+        raise LearnAlignError(
+            f"{path} is broken {kind}: {error}", expected=f"a whole {kind} file", do="copy it again"
+        ) from error
+    return data
+
+
+def _undecodable(
+    data: bytes, error: UnicodeDecodeError, encoding: str | None, path: Path
+) -> LearnAlignError:
+    if encoding not in (None, "UTF-8"):
+        return LearnAlignError(
+            f"{path} begins as {encoding} and is not: {error.reason}",
+            expected=f"a whole file in {encoding}",
+            do="copy it again, or convert it to UTF-8",
+        )
+    likely = "UTF-16" if b"\0" in data[:200] else "LATIN1"
+    name = uncompressed_name(path)
+    line = data.count(b"\n", 0, error.start) + 1
+    return LearnAlignError(
+        f"{path}, line {line}: the byte 0x{data[error.start]:02x} is no UTF-8; it may be {likely}",
+        expected="text encoded in UTF-8 (or in UTF-16 or UTF-32 with a byte-order mark)",
+        do=f"convert it, for example: iconv -f {likely} -t UTF-8 {name} > converted"
+        f"{Path(name).suffix}",
+    )

@@ -1,0 +1,159 @@
+"""Which files of a folder are read: those of one split, of one configuration, and no others."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from learnalign import files
+from learnalign.errors import LearnAlignError
+from learnalign.problems.decoding import uncompressed_name
+from learnalign.problems.splits import chosen_split, split_of
+
+#: Kinds of files that hold rows.
+DATA_SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet", ".csv", ".tsv")
+#: What the hub and ``datasets`` write beside the rows.
+_METADATA = {"dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json"}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The files of a folder that make the pool."""
+
+    paths: list[Path]
+    notes: list[str]
+
+
+def choose_files(folder: Path, split: str, configuration: str | None = None) -> Chosen:
+    """Choose the data files of a folder, as a clone of a hub's data set or a person lays them out.
+
+    Files and folders whose names tell a split are of that split; where none does, all files are
+    one pool. Of folders without such a name each is a configuration. The ``configs`` of a
+    ``README.md`` go before names.
+
+    Raises:
+        LearnAlignError: if there are no data files, or not of the split; and if there are several
+            configurations and none was named (``folder:name``).
+    """
+    declared = _declared(folder)
+    if declared:
+        name = _one_of(folder, list(declared), configuration)
+        return _of_split(folder, declared[name], split)
+    if configuration is not None:
+        inside = folder / configuration
+        if not inside.is_dir():
+            raise _no_configuration(folder, configuration, [])
+        folder = inside
+    splits: dict[Path, str | None] = {path: split_of(path.name) for path in _data_files(folder)}
+    other = []
+    for inner in _folders(folder):
+        found = _data_files(inner, deep=True)
+        if split_of(inner.name) is not None:
+            splits |= dict.fromkeys(found, split_of(inner.name))
+        elif inner.name == "data":
+            splits |= {path: split_of(path.parent.name) or split_of(path.name) for path in found}
+        elif found:
+            other.append(inner)
+    if not splits and other:
+        name = _one_of(folder, [inner.name for inner in other], None)
+        return choose_files(folder / name, split)
+    chosen = _of_split(folder, splits, split)
+    unread = [f"{inner.name}/" for inner in other]
+    return Chosen(chosen.paths, chosen.notes + ([f"not read: {', '.join(unread)}"] * bool(unread)))
+
+
+def _of_split(folder: Path, splits: dict[Path, str | None], wanted: str) -> Chosen:
+    if not splits:
+        raise LearnAlignError(
+            f"the folder {folder} holds no data",
+            expected="files such as train.jsonl or train.parquet: " + ", ".join(DATA_SUFFIXES),
+            do="check the path",
+        )
+    names = list(dict.fromkeys(split for split in splits.values() if split is not None))
+    if not names:
+        paths = sorted(splits)
+        return Chosen(paths, [f"{len(paths)} files"] if len(paths) > 1 else [])
+    name = chosen_split(wanted, names, str(folder))
+    paths = sorted(path for path, split in splits.items() if split == name)
+    unread = sorted(str(path.relative_to(folder)) for path in splits if path not in paths)
+    shown = ", ".join(unread[:5]) + (f" and {len(unread) - 5} more" if len(unread) > 5 else "")
+    return Chosen(paths, [f"split {name}", *([f"not read: {shown}"] if unread else [])])
+
+
+def _one_of(folder: Path, names: list[str], wanted: str | None) -> str:
+    """Choose a configuration: the one that was named, the only one, or the one called default."""
+    if wanted is not None and wanted not in names:
+        raise _no_configuration(folder, wanted, names)
+    if wanted is None and len(names) > 1 and "default" not in names:
+        raise LearnAlignError(
+            f"the folder {folder} holds several configurations: {', '.join(names)}",
+            expected="one of them",
+            do=f"name it: {folder}:{names[0]}",
+        )
+    return wanted or ("default" if "default" in names else names[0])
+
+
+def _no_configuration(folder: Path, name: str, names: list[str]) -> LearnAlignError:
+    return LearnAlignError(
+        f"the folder {folder} has no configuration '{name}'",
+        expected="one of " + ", ".join(names) if names else "a folder in it",
+        do="correct what follows the colon",
+    )
+
+
+def _declared(folder: Path) -> dict[str, dict[Path, str | None]]:
+    """Read which files the ``README.md`` of a data set names, by configuration."""
+    if not files.is_file(folder / "README.md"):
+        return {}
+    head = re.match(r"---\s*\n(.*?)\n---", files.read_text(folder / "README.md"), re.DOTALL)
+    try:
+        tree = yaml.safe_load(head.group(1)) if head else None
+    except yaml.YAMLError:
+        return {}  # a README is prose first; names decide then
+    configs = tree.get("configs") if isinstance(tree, dict) else None
+    found: dict[str, dict[Path, str | None]] = {}
+    for config in configs if isinstance(configs, list) else []:
+        if not isinstance(config, dict) or "data_files" not in config:
+            continue
+        splits: dict[Path, str | None] = {}
+        for split, patterns in _patterns(config["data_files"]):
+            for pattern in patterns:
+                if ".." in Path(pattern).parts or Path(pattern).is_absolute():
+                    continue
+                paths = [p for p in folder.glob(pattern) if _is_data(p)]
+                splits |= dict.fromkeys(paths, split_of(split) or split)
+        if splits:
+            found[str(config.get("config_name", "default"))] = splits
+    return found
+
+
+def _patterns(declared: Any) -> list[tuple[str, list[str]]]:
+    """Bring the forms of ``data_files`` into one: (split, patterns)."""
+
+    def listed(value: Any) -> list[str]:
+        return [str(v) for v in value] if isinstance(value, list) else [str(value)]
+
+    if isinstance(declared, dict):
+        return [(str(split), listed(value)) for split, value in declared.items()]
+    if isinstance(declared, list) and all(isinstance(d, dict) and "path" in d for d in declared):
+        return [(str(d.get("split", "train")), listed(d["path"])) for d in declared]
+    return [("train", listed(declared))]
+
+
+def _data_files(folder: Path, *, deep: bool = False) -> list[Path]:
+    found = [path for path in folder.iterdir() if _is_data(path)]
+    if deep:
+        found += [path for inner in _folders(folder) for path in _data_files(inner, deep=True)]
+    return sorted(found)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _is_data(path: Path) -> bool:
+    if path.name.startswith(".") or path.name in _METADATA:
+        return False
+    return Path(uncompressed_name(path)).suffix.lower() in DATA_SUFFIXES and path.is_file()

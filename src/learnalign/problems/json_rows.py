@@ -1,0 +1,229 @@
+"""Rows from JSON text, in whichever of the usual forms it comes, whatever the file is called."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from learnalign.errors import LearnAlignError
+from learnalign.problems.splits import chosen_split, split_of
+
+Row = dict[str, Any]
+_LINES = (".jsonl", ".ndjson")
+#: Keys of a chat's messages: a list of such objects is a prompt, not a list of rows.
+_MESSAGE_KEYS = ("role", "from")
+
+
+def json_rows(text: str, path: Path, *, suffix: str, split: str) -> tuple[list[Row], list[str]]:
+    """Read rows from JSON.
+
+    One object a line; objects one after the other over several lines; a list of objects, over the
+    whole file or on each line; an object that holds one such list, or one a split; columns as lists
+    or as objects (pandas); the rows of the hub's viewer.
+
+    Args:
+        text: The file's text.
+        path: For messages.
+        suffix: ``.jsonl`` or ``.json``: in the first an object is always a row.
+        split: The list to take from an object of splits.
+
+    Returns:
+        The rows, and what should be known of how they were read.
+
+    Raises:
+        LearnAlignError: with the line, if it is not JSON; and if it can be read in several ways.
+    """
+    if not text.strip():
+        return [], []
+    values = _lines(text, path)
+    if values is not None:
+        name = ["JSON Lines"] if suffix not in _LINES else []
+        rows = [
+            row for number, value in values for row in _of_line(value, f"{path}, line {number}")
+        ]
+        return _unwrapped(rows, path), name
+    found = _documents(text, path, suffix)
+    if len(found) > 1 or (suffix in _LINES and isinstance(found[0], dict)):
+        rows = [row for i, value in enumerate(found, 1) for row in _of_line(value, f"{path}, {i}")]
+        note = ["objects over several lines"] if "\n" in text.strip() else []
+        return _unwrapped(rows, path), note
+    rows, notes = _of_tree(found[0], path, split)
+    if suffix in _LINES:
+        notes = ["one JSON list", *notes]
+    return _unwrapped(rows, path), notes
+
+
+def _lines(text: str, path: Path) -> list[tuple[int, Any]] | None:
+    """Parse line by line, if there are several lines and the first is JSON by itself."""
+    lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if len(lines) < 2:
+        return None
+    try:
+        json.loads(lines[0][1])
+    except (ValueError, RecursionError):
+        return None
+    values = []
+    for number, line in lines:
+        try:
+            values.append((number, json.loads(line)))
+        except (ValueError, RecursionError) as error:
+            raise _broken(f"{path}, line {number}", error) from error
+    return values
+
+
+def _documents(text: str, path: Path, suffix: str) -> list[Any]:
+    """Parse values that stand one after the other; mostly it is one."""
+    decoder, place = json.JSONDecoder(), 0
+    values: list[Any] = []
+    text = text.strip()
+    while place < len(text):
+        try:
+            value, end = decoder.raw_decode(text, place)
+        except (ValueError, RecursionError) as error:
+            line = text.count("\n", 0, getattr(error, "pos", place)) + 1
+            others = text.split("\n")[1:2]
+            if suffix in _LINES and not values and others and others[0].lstrip()[:1] == "{":
+                line = 1  # lines of objects, of which the first is broken
+            raise _broken(f"{path}, line {line}", error) from error
+        values.append(value)
+        place = end
+        while place < len(text) and text[place].isspace():
+            place += 1
+    return values
+
+
+def _of_line(value: object, place: str) -> list[Row]:
+    """Give the rows of a line: an object, or a list of objects."""
+    if isinstance(value, dict):
+        return [value]
+    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+        return value
+    raise LearnAlignError(
+        f"{place}: got a {type(value).__name__}",
+        expected="a JSON object, or a list of them",
+        do="mend the row",
+    )
+
+
+def _of_tree(tree: object, path: Path, split: str) -> tuple[list[Row], list[str]]:
+    """Give the rows of a whole file's value."""
+    if isinstance(tree, list):
+        rows = [row for n, value in enumerate(tree, 1) for row in _entry(value, path, n)]
+        return rows, []
+    if not isinstance(tree, dict):
+        raise LearnAlignError(
+            f"{path} holds a {type(tree).__name__}",
+            expected="a list of JSON objects, or an object with one such list",
+            do="give the list alone",
+        )
+    if _is_rows(tree.get("rows")) and all("row_idx" in row for row in tree["rows"]):
+        return tree["rows"], ["rows of the hub's viewer"]
+    lists = {key: value for key, value in tree.items() if _is_rows(value)}
+    if lists and all(split_of(key) for key in lists):
+        name = chosen_split(split, lists, str(path))
+        return lists[name], [f"split {name} of {', '.join(lists)}"]
+    if len(lists) > 1:
+        raise LearnAlignError(
+            f"{path} holds several lists of objects: {', '.join(lists)}",
+            expected="one list, or lists named after splits (train, test)",
+            do="give the list that is meant alone",
+        )
+    if lists:
+        (key,) = lists
+        return lists[key], [f"the list '{key}'"]
+    for form, read in _FORMS.items():
+        found = read(tree)
+        if found is not None:
+            return found, [form]
+    if all(isinstance(value, dict) for value in tree.values()):
+        raise LearnAlignError(
+            f"{path} holds an object of objects",
+            expected="a list of JSON objects",
+            do="give its rows as a list (pandas: orient='records')",
+        )
+    return [tree], ["one row"]
+
+
+def _entry(value: object, path: Path, number: int) -> list[Row]:
+    if not isinstance(value, dict):
+        raise LearnAlignError(
+            f"{path}, entry {number}: got a {type(value).__name__}",
+            expected="a JSON object",
+            do="mend the row",
+        )
+    return [value]
+
+
+def _is_rows(value: object) -> bool:
+    """Say whether a value is a list of rows, and not of a chat's messages."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(row, dict) for row in value)
+        and not all(any(key in row for key in _MESSAGE_KEYS) for row in value)
+    )
+
+
+def _as_split(tree: Row) -> list[Row] | None:
+    """Read pandas' ``orient="split"``: names of columns, and a list of values a row."""
+    names, data = tree.get("columns"), tree.get("data")
+    if not isinstance(names, list) or not isinstance(data, list):
+        return None
+    if not all(isinstance(row, list) and len(row) == len(names) for row in data):
+        return None
+    return [dict(zip(map(str, names), row, strict=True)) for row in data]
+
+
+def _as_lists(tree: Row) -> list[Row] | None:
+    """Read columns that are lists of one length."""
+    columns = list(tree.values())
+    if len(columns) < 2 or not all(isinstance(column, list) for column in columns):
+        return None
+    if len({len(column) for column in columns}) != 1:
+        return None
+    return [dict(zip(tree, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _as_objects(tree: Row) -> list[Row] | None:
+    """Read columns, or rows, that are objects keyed by the numbers of rows."""
+    values = list(tree.values())
+    if not values or not all(isinstance(value, dict) and value for value in values):
+        return None
+    keys = list(values[0])
+    if all(str(key).isdigit() for key in tree):
+        return values
+    if all(list(value) == keys for value in values) and all(key.isdigit() for key in keys):
+        return [{name: column[key] for name, column in tree.items()} for key in keys]
+    return None
+
+
+_FORMS: dict[str, Callable[[Row], list[Row] | None]] = {
+    "columns and data": _as_split,
+    "columns as lists": _as_lists,
+    "rows by number": _as_objects,
+}
+
+
+def _unwrapped(rows: list[Row], path: Path) -> list[Row]:
+    """Take the rows out of those of the hub's viewer, which cuts long cells off."""
+    if not rows or not all(isinstance(row.get("row"), dict) and "row_idx" in row for row in rows):
+        return rows
+    for row in rows:
+        if row.get("truncated_cells"):
+            raise LearnAlignError(
+                f"{path}, row {row['row_idx']}: the viewer has cut off {row['truncated_cells']}",
+                expected="whole cells",
+                do="download the data set's own files",
+            )
+    return [row["row"] for row in rows]
+
+
+def _broken(place: str, error: Exception) -> LearnAlignError:
+    why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+    if isinstance(error, json.JSONDecodeError):
+        why = f"{error.msg}, column {error.colno}"
+    return LearnAlignError(
+        f"{place}: broken JSON ({why})",
+        expected="one JSON object a line, or a list of objects",
+        do="mend or remove the line",
+    )

@@ -1,0 +1,54 @@
+"""Which split a file or a list belongs to, by its name, as the library ``datasets`` tells it."""
+
+import re
+from collections.abc import Iterable
+
+from learnalign.errors import LearnAlignError
+
+_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+_CANONICAL = {name: split for split, names in _NAMES.items() for name in names}
+#: A word that names a split, with nothing but signs and digits around it.
+_WORD = re.compile(
+    rf"(?:^|[-._ 0-9])({'|'.join(sorted(_CANONICAL, key=len, reverse=True))})(?=$|[-._ 0-9])",
+    re.IGNORECASE,
+)
+
+
+def split_of(name: str) -> str | None:
+    """Name the split that a file, a folder or a key belongs to; None if its name says nothing.
+
+    Example:
+        >>> split_of("train-00000-of-00002.parquet"), split_of("gsm8k_test.jsonl")
+        ('train', 'test')
+        >>> split_of("dev"), split_of("latest.jsonl"), split_of("constrained.csv")
+        ('validation', None, None)
+    """
+    found = {_CANONICAL[word.lower()] for word in _WORD.findall(name)}
+    return found.pop() if len(found) == 1 else None
+
+
+def chosen_split(wanted: str, there: Iterable[str], place: str) -> str:
+    """Find the split that was asked for among those there are, also by its other names.
+
+    Raises:
+        LearnAlignError: if it is not there.
+
+    Example:
+        >>> chosen_split("validation", ["train", "dev"], "x.json")
+        'dev'
+    """
+    names = list(there)
+    if wanted in names:
+        return wanted
+    same = [name for name in names if split_of(name) == (split_of(wanted) or wanted)]
+    if len(same) == 1:
+        return same[0]
+    raise LearnAlignError(
+        f"'{place}' has no split '{wanted}'",
+        expected="one of " + ", ".join(names),
+        do="name it with --split",
+    )

@@ -1,0 +1,102 @@
+"""The files of a folder that are read are those that the library ``datasets`` would take."""
+
+import json
+from pathlib import Path
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from learnalign.errors import LearnAlignError
+from learnalign.problems.sources import read_source
+
+
+def _write(folder: Path, *names: str) -> Path:
+    """Write files with one row each, which says the file's name."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        row = {"question": name, "answer": "1"}
+        if path.suffix == ".parquet":
+            pq.write_table(pa.Table.from_pylist([row]), path)
+        else:
+            path.write_text(json.dumps(row) + "\n")
+    return folder
+
+
+def _read(folder: Path, split: str = "train", configuration: str = "") -> list[str]:
+    spec = f"{folder}:{configuration}" if configuration else str(folder)
+    return [row["question"] for row in read_source(spec, split=split).rows]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train.parquet", "test.parquet"),
+        ("data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet",
+         "data/test-00000-of-00001.parquet"),
+        ("train/a.jsonl", "train/b.jsonl", "test/a.jsonl"),
+        ("my_training_1.jsonl", "my_dev.jsonl", "latest_eval.jsonl"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_splits_are_those_of_datasets(names: tuple[str, ...], split: str, tmp_path: Path) -> None:
+    folder = _write(tmp_path / "pool", *names)
+    theirs = datasets.load_dataset(str(folder), split=split, cache_dir=str(tmp_path / "cache"))
+    assert sorted(_read(folder, split)) == sorted(theirs["question"])
+
+
+def test_what_is_not_read_is_told(tmp_path: Path) -> None:
+    folder = _write(tmp_path, "train.jsonl", "test.jsonl", "extra.jsonl")
+    (tmp_path / "dataset_infos.json").write_text('{"default": {"splits": {}}}')
+    source = read_source(str(folder))
+    assert source.notes == ("split train", "not read: extra.jsonl, test.jsonl")
+    with pytest.raises(LearnAlignError, match=r"(?s)no split 'validation'.*one of .*--split"):
+        _read(folder, "validation")
+
+
+def test_a_test_set_alone_is_not_trained_on(tmp_path: Path) -> None:
+    with pytest.raises(LearnAlignError, match=r"(?s)no split 'train'.*one of test"):
+        _read(_write(tmp_path, "test.jsonl"))
+
+
+def test_names_that_tell_no_split_are_one_pool(tmp_path: Path) -> None:
+    names = ["constrained.jsonl", "latest.jsonl", "part-1.jsonl"]
+    assert _read(_write(tmp_path, *names)) == names
+
+
+def test_a_clone_with_configurations(tmp_path: Path) -> None:
+    folder = _write(tmp_path, "main/train-0.parquet", "main/test-0.parquet", "hard/train-0.parquet")
+    with pytest.raises(LearnAlignError, match=r"(?s)several configurations: hard, main.*:hard"):
+        _read(folder)
+    assert _read(folder, configuration="main") == ["main/train-0.parquet"]
+    assert _read(folder, "test", "main") == ["main/test-0.parquet"]
+    with pytest.raises(LearnAlignError, match="no configuration 'mian'"):
+        _read(folder, configuration="mian")
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_readme_says_which_files(split: str, tmp_path: Path) -> None:
+    folder = _write(tmp_path / "pool", "a/one.jsonl", "a/two.jsonl", "b/three.jsonl", "train.jsonl")
+    (folder / "README.md").write_text(
+        "---\nconfigs:\n- config_name: default\n  data_files:\n"
+        "  - split: train\n    path: a/*.jsonl\n  - split: test\n    path: [b/three.jsonl]\n"
+        "---\n# A data set\n"
+    )
+    theirs = datasets.load_dataset(str(folder), split=split, cache_dir=str(tmp_path / "cache"))
+    assert sorted(_read(folder, split)) == sorted(theirs["question"])
+
+
+def test_a_readme_reaches_no_file_outside(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "pool", "x.jsonl")
+    _write(tmp_path, "secret.jsonl")
+    (folder / "README.md").write_text(
+        "---\nconfigs:\n- config_name: default\n  data_files: ['../*.jsonl', 'x.jsonl']\n---\n"
+    )
+    assert _read(folder) == ["x.jsonl"]
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(LearnAlignError, match="holds no data"):
+        _read(tmp_path)
