@@ -15,6 +15,7 @@ from learnalign.features.selectit import (
     sentence_rating,
     token_rating,
 )
+from learnalign.problems.chats import question_of
 from learnalign.sketches import to_column
 from learnalign.tables import features_schema, golds
 
@@ -132,7 +133,7 @@ class FeatureEngine:
         for messages, answer in zip(
             problems["messages"].to_pylist(), problems["answer"].to_pylist(), strict=True
         ):
-            question = messages[-1]["content"]
+            question = question_of(messages)
             gold = golds(answer)[0]
             texts = [
                 rating_text(self.tokenizer, wording, question, gold, self.template_kwargs)

@@ -161,6 +161,24 @@ def _content(content: Any) -> tuple[str | None, str]:
     return "".join(texts), ""
 
 
+def apart(messages: Messages) -> tuple[Messages, str]:
+    """Take the beginning of the assistant's turn, if there is one, from the messages before it.
+
+    Example:
+        >>> chat = [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "It is"}]
+        >>> apart(chat)
+        ([{'role': 'user', 'content': '1+1?'}], 'It is')
+    """
+    if messages[-1]["role"] != "assistant":
+        return messages, ""
+    return messages[:-1], messages[-1]["content"]
+
+
+def question_of(messages: Messages) -> str:
+    """Give the text that is asked: the last message before the assistant's turn."""
+    return apart(messages)[0][-1]["content"]
+
+
 #: Columns that hold what is no text.
 _MEDIA = {f"{name}{s}" for name in ("image", "video", "audio", "decoded_image") for s in ("", "s")}
 

@@ -26,7 +26,7 @@ _CONTEXTS = ("body", "context", "passage", "premise", "story")
 _PARENTS = ("reward_model", "reward_spec", "verification_info", "verifier_metadata")
 #: Where NeMo-Gym keeps the prompt.
 GYM_REQUEST = "responses_create_params"
-_GYM_PROMPT = f"{GYM_REQUEST}.input"
+GYM_PROMPT = f"{GYM_REQUEST}.input"
 #: Rows of a source that are looked at for the names of its columns.
 _LOOKED_AT = 1000
 
@@ -93,7 +93,7 @@ class _Seen:
 
     def prompt(self) -> str:
         if self._nested(GYM_REQUEST, ("input",)):
-            return _GYM_PROMPT
+            return GYM_PROMPT
         found = self._only(self.filled, (_PROMPTS, _OTHER_PROMPTS), "prompt")
         beside = self.contexts(found)
         if beside:
@@ -119,7 +119,7 @@ class _Seen:
         trainers = [
             name for name in inside if name.split(".")[0] in ("reward_model", "reward_spec")
         ]
-        if trainers or (inside and prompt == _GYM_PROMPT):
+        if trainers or (inside and prompt == GYM_PROMPT):
             return self._one(trainers or inside, "answer", (*_ANSWERS,))
         names = [name for name in self.filled if name != prompt]
         if any(_usual(name) == "answer" for name in names):

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from learnalign.config import DataConfig
 from learnalign.errors import LearnAlignError
-from learnalign.problems.chats import read_prompt
+from learnalign.problems.chats import question_of, read_prompt
 from learnalign.problems.columns import Columns, recognise
 from learnalign.problems.golds import OBJECT
 from learnalign.problems.nested import value
@@ -186,8 +186,7 @@ class _Reader:
         if first is not problem and not self.config.keep_near_duplicates:
             return "near_duplicate", f"of {first['problem_id']}"
         if self.benchmarks is not None:
-            question = [m for m in problem["messages"] if m["role"] != "assistant"][-1]
-            match = self.benchmarks.match(question["content"])
+            match = self.benchmarks.match(question_of(problem["messages"]))
             if match is not None:
                 return "contaminated", match
         return "", ""

@@ -10,7 +10,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from learnalign.config import PromptConfig
 from learnalign.errors import LearnAlignError, nearest
-from learnalign.problems.chats import Messages
+from learnalign.problems.chats import Messages, apart, question_of
 
 #: Arguments of ``apply_chat_template`` that are no variables of the template.
 _DECIDED = {
@@ -66,7 +66,7 @@ class Prompter:
             PromptRefused: if the chat template does not take the messages.
             LearnAlignError: if a template of the user cannot be filled in.
         """
-        messages, begun = _apart(self.asked(messages, row))
+        messages, begun = apart(self.asked(messages, row))
         variables = {"row": json.loads(row), "question": messages[-1]["content"]}
         if self.template is None:
             text = self._chat(messages)
@@ -87,14 +87,13 @@ class Prompter:
             messages: The problem's chat messages; the last one is the question.
             row: The user's row as JSON text; the instruction sees it as ``row``.
         """
-        question = _apart(messages)[0][-1]["content"]
-        variables = {"row": json.loads(row), "question": question}
+        variables = {"row": json.loads(row), "question": question_of(messages)}
         messages = [dict(message) for message in messages]
         if self.config.system is not None:
             messages = [m for m in messages if m["role"] != "system"]
             messages.insert(0, {"role": "system", "content": self.config.system})
         if self.instruction is not None:
-            asked = _apart(messages)[0][-1]
+            asked = apart(messages)[0][-1]
             asked["content"] += "\n" + _render(self.instruction, "--instruction", variables)
         return messages
 
@@ -122,13 +121,6 @@ class Prompter:
         if bos and first == [self.tokenizer.bos_token_id] and not text.startswith(bos):
             return str(bos) + text
         return text
-
-
-def _apart(messages: Messages) -> tuple[Messages, str]:
-    """Take the beginning of the assistant's turn, if there is one, from the messages before it."""
-    if messages[-1]["role"] != "assistant":
-        return messages, ""
-    return messages[:-1], messages[-1]["content"]
 
 
 def _check_variables(tokenizer: Any, config: PromptConfig) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 from learnalign.config import DataConfig
 from learnalign.errors import LearnAlignError
-from learnalign.problems.chats import Prompt, media_column, read_prompt
+from learnalign.problems.chats import Prompt, apart, media_column, read_prompt
 from learnalign.problems.choices import Choices, options_column, options_of, with_options
-from learnalign.problems.columns import GYM_REQUEST, Columns
+from learnalign.problems.columns import GYM_PROMPT, GYM_REQUEST, Columns
 from learnalign.problems.golds import Gold, GoldReader
 from learnalign.problems.nested import empty, names_in, value
 
@@ -53,7 +53,7 @@ class Rows:
         if self.choices is None or options is None:
             return prompt, self.golds.read(self.answers[number])
         if prompt.messages:
-            asked = max(i for i, m in enumerate(prompt.messages) if m["role"] != "assistant")
+            asked = len(apart(prompt.messages)[0]) - 1
             question = prompt.messages[asked]
             shown = question | {"content": with_options(question["content"], options)}
             messages = [*prompt.messages[:asked], shown, *prompt.messages[asked + 1 :]]
@@ -90,12 +90,11 @@ class Rows:
         media = media_column(row)
         if media is not None and not prompt.reason:
             return Prompt([], prompt.form, "image_prompt", f"the column '{media}' belongs to it")
-        request = value(row, GYM_REQUEST) if self.columns.prompt.startswith(GYM_REQUEST) else None
-        tools = (row.get("tools"), value(row, f"{GYM_REQUEST}.tools"))
-        if not prompt.reason and not all(map(empty, tools)):
+        request = row if self.columns.prompt != GYM_PROMPT else value(row, GYM_REQUEST)
+        if not prompt.reason and not empty(value(request, "tools")):
             return Prompt([], prompt.form, "tool_calls", "the row brings tools along")
-        if request is not None and prompt.messages:
-            system = value(row, f"{GYM_REQUEST}.instructions")
+        if request is not row and prompt.messages:
+            system = value(request, "instructions")
             if isinstance(system, str) and system.strip():
                 first = {"role": "system", "content": system}
                 prompt = replace(prompt, messages=[first, *prompt.messages])

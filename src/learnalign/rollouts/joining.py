@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from learnalign.errors import LearnAlignError
+from learnalign.problems.chats import question_of
 from learnalign.rollouts.records import IDS, Record
 
 Group = list[Record]
@@ -163,7 +164,7 @@ def warnings(counts: Mapping[str, int]) -> list[str]:
 
 
 def _asked(problem: Mapping[str, Any]) -> tuple[str, str, str]:
-    question = problem["messages"][-1]["content"]
+    question = question_of(problem["messages"])
     return problem["problem_id"], problem["prompt"] or question, question
 
 

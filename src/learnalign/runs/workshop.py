@@ -194,6 +194,13 @@ class Workshop:
                     expected="server.api: completions, which sends exactly the prompt",
                     do="leave server.api out",
                 )
+            if config.data.last_assistant == "prefill":
+                raise LearnAlignError(
+                    "the chat API makes the prompt itself: the beginning of an answer "
+                    "(--last-assistant prefill) cannot be sent",
+                    expected="server.api: completions, which sends exactly the prompt",
+                    do="leave server.api out, or give --last-assistant drop",
+                )
             asked = Prompter(self.tokenizer, config.prompt).asked
         return ServerEngine(
             config.rollouts,
