@@ -10,7 +10,7 @@ from helpers.sums_run import configure_training as configure
 from learnalign.config import TrainingConfig
 from learnalign.errors import LearnAlignError
 from learnalign.runs.training import train
-from learnalign.training.trl import grpo_options
+from learnalign.training.trl_options import grpo_options
 from runs.test_training import assert_same_history
 
 trl = pytest.importorskip("trl")

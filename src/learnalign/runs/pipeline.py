@@ -25,6 +25,7 @@ from learnalign.runs.pool import make_problems
 from learnalign.runs.progress import Progress, ProgressKind
 from learnalign.runs.targets import target_ids
 from learnalign.runs.warmup import redo_of_warmup, warmed_up
+from learnalign.runs.warnings import exclusion_warnings, gold_warnings
 from learnalign.runs.workshop import Workshop
 from learnalign.selecting.methods import method_named
 from learnalign.selecting.order import budget_count
@@ -213,8 +214,8 @@ def score(folder: RunFolder, config: Config) -> Selection:
     summary = ranking.summary | {"num_excluded": excluded.num_rows}
     summary["spending"] = rounds.spending(folder)
     counts = rounds.counts(folder)
-    said = [*warnings(counts), *recorded_warnings(counts), *_exclusion_warnings(excluded)]
-    said += _other_golds(folder, config)
+    said = [*warnings(counts), *recorded_warnings(counts), *exclusion_warnings(excluded)]
+    said += gold_warnings(folder, config)
     summary["warnings"] = [*summary["warnings"], *said]
     folder.write_table("scores.parquet", ranking.scores)
     write_config(folder.path / "config.yaml", config)
@@ -275,44 +276,3 @@ def report(folder: RunFolder, config: Config) -> Path:
     path = folder.path / "report.html"
     write_report(data, path)
     return path
-
-
-def _other_golds(folder: RunFolder, config: Config) -> list[str]:
-    """Say so where golds were held against another verifier than the one that judges now."""
-    checked = folder.manifest.stages["problems"].facts.get("golds", {})
-    if not checked.get("set_aside") or checked["verifier"] == config.verifier.kind:
-        return []
-    return [
-        f"the verifier '{checked['verifier']}' set {checked['set_aside']} problems aside for their "
-        f"golds, and '{config.verifier.kind}' judges now; --redo problems reads the pool again"
-    ]
-
-
-def _exclusion_warnings(excluded: pa.Table) -> list[str]:
-    """Say aloud what left the pool for a reason the user should look at."""
-    texts = {
-        "unparsed_gold": "problems left the pool because their gold answer cannot be read",
-        "rejected_gold": "problems left the pool because the verifier rejects their gold answer",
-        "too_few_rewards": "problems left the pool because the verifier failed on their rollouts",
-        "nonfinite_gradient": "problems left the pool because their gradient holds NaN or Inf",
-        "nonfinite_logits": "problems left the pool because the model's logits hold NaN or Inf",
-        "conflicting_answer": "problems stood in the data a second time with another answer",
-        "missing_answer": "rows have no answer",
-        "object_answer": "rows have an object for an answer: --answer-column reaches into it",
-        "unreadable_answer": "rows have an answer that cannot be read",
-        "empty_prompt": "rows have no prompt",
-        "unreadable_prompt": "rows have a prompt that is neither text nor a chat",
-        "image_prompt": "rows ask about an image, a film or sound, which the model would not see",
-        "tool_calls": "rows call tools or bring some along",
-        "broken_text": "rows hold text that is no Unicode (half a character)",
-        "template_refused": "problems have messages that the chat template refuses",
-        "unknown_token": "problems hold a token that the model does not have",
-        "prompt_too_long": "problems are longer than the model's context",
-        "too_few_rollouts": "problems have fewer than two recorded rollouts",
-    }
-    found = excluded["reason"].to_pylist()
-    return [
-        f"{found.count(reason)} {text}; they are listed in excluded/"
-        for reason, text in texts.items()
-        if reason in found
-    ]
