@@ -85,3 +85,10 @@ def test_as_it_stands() -> None:
     assert read({"inputs": [1]}).texts == ('{"inputs": [1]}',)
     assert read("so #### 7").texts == ("so #### 7",)
     assert read(" ").reason == "missing_answer"
+
+
+def test_text_like_a_list_among_other_texts_is_said() -> None:
+    read = GoldReader(['["7", "7.0"]', "5"], "answer").read
+    assert read('["7", "7.0"]').texts == ('["7", "7.0"]',)
+    assert read('["7", "7.0"]').form == "text, like a list"
+    assert read("5").form == "text"

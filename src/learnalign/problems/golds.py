@@ -91,6 +91,8 @@ class GoldReader:
             return Gold((), ", ".join([*notes, "unreadable"]), "unreadable_answer", note)
         if note not in ("", "text") or not notes:
             notes.append(note or "text")
+        if self.form == "auto" and isinstance(content, str) and _is_list_of_texts(content):
+            notes.append("like a list")
         return Gold((text,), ", ".join(notes))
 
     def _object(self, keys: list[str], inside: str) -> Gold:
