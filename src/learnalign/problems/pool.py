@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import unicodedata
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,9 +20,6 @@ from learnalign.problems.texts import Benchmarks, gold_key, normal
 from learnalign.tables import EXCLUDED, gold_text, golds
 
 Problem = dict[str, Any]
-#: Categories of characters that break a line or cannot be shown, and those that turn it around.
-_NO_ID = {"Cc", "Cs", "Zl", "Zp"}
-_TURNING = {*"\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
 
 
 @dataclass
@@ -56,7 +52,7 @@ def read_pool(config: DataConfig) -> Pool:
 
     Raises:
         LearnAlignError: if there is no source, one cannot be read, or two rows of the user's id
-            column are equal, an id is no printable line, or a whole column of answers holds
+            column are equal, an id is not one line, or a whole column of answers holds
             objects.
 
     Example:
@@ -216,16 +212,14 @@ def _encodes(text: str) -> bool:
 
 
 def _checked_id(content: Any, column: str | None, place: str) -> str | None:
-    """Give an id as text: one line that can be printed and written into a list of ids."""
+    """Give an id as text: one line, so that it can stand in a list of ids."""
     if content is None:
         return None
     text = str(content)
-    bad = [c for c in text if unicodedata.category(c) in _NO_ID or c in _TURNING]
-    if bad or not text or text != text.strip():
-        what = f"U+{ord(bad[0]):04X} in it" if bad else "space around it, or nothing"
+    if len(text.splitlines()) != 1 or text != text.strip() or not _encodes(text):
         raise LearnAlignError(
-            f"{place}: got the id {text[:80]!a} with {what}",
-            expected=f"one printable line in the id column '{column}'",
+            f"{place}: got the id {text[:80]!a}",
+            expected=f"one line, without spaces around it, in the id column '{column}'",
             do="mend it, or name another column with --id-column",
         )
     return text
