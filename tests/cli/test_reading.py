@@ -76,6 +76,6 @@ def test_what_was_read_of_a_folder_or_file_is_said_too(model: Path, tmp_path: Pa
         (tmp_path / f"{name}.json").write_bytes(json.dumps([row]).encode("utf-16"))
     said = _call("prompt", model, tmp_path, "--template", "{{ question }}").stderr.splitlines()
     assert (
-        "split train; not read: test.json; UTF-16; prompt: question (text), answer: answer (text); "
+        "prompt: question (text), answer: answer (text); split train; not read: test.json; UTF-16; "
         "the column system is not shown to the model"
     ) in said

@@ -8,7 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from learnalign.config import DataConfig
 from learnalign.errors import LearnAlignError
+from learnalign.problems.pool import read_pool
+from learnalign.problems.reading import reading_lines
 from learnalign.problems.sources import read_source
 
 
@@ -52,6 +55,8 @@ def test_what_is_not_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "dataset_infos.json").write_text('{"default": {"splits": {}}}')
     source = read_source(str(folder))
     assert source.notes == ("split train", "not read: extra.jsonl, test.jsonl")
+    (line,) = reading_lines(read_pool(DataConfig(paths=(str(folder),))).readings)
+    assert line.endswith("; split train; not read: extra.jsonl, test.jsonl")
     with pytest.raises(LearnAlignError, match=r"(?s)no split 'validation'.*one of .*--split"):
         _read(folder, "validation")
 

@@ -145,10 +145,13 @@ class _Seen:
         return [child for child in children if child in found]
 
     def _only(self, names: Sequence[str], tiers: tuple[tuple[str, ...], ...], role: str) -> str:
-        for known in tiers:
-            found = [n for candidate in known for n in names if _usual(n) == candidate]
-            if found:
-                return self._one(found, role, tiers[0])
+        # A column without values counts where there is no other: each row then says what it lacks.
+        blank = [name for name in self.names if name not in self.filled]
+        for some in (names, blank):
+            for known in tiers:
+                found = [n for candidate in known for n in some if _usual(n) == candidate]
+                if found:
+                    return self._one(found, role, tiers[0])
         return self._one([], role, tiers[0])
 
     def _one(self, found: list[str], role: str, known: tuple[str, ...]) -> str:

@@ -94,6 +94,8 @@ class GoldReader:
             return Gold((), ", ".join([*notes, "unreadable"]), "unreadable_answer", note)
         if note not in ("", "text") or not notes:
             notes.append(note or "text")
+        if self.form == "auto" and isinstance(content, str) and _is_list_of_texts(content):
+            notes.append("like a list")
         return Gold((text,), ", ".join(notes))
 
     def _object(self, keys: list[str], inside: str) -> Gold:
@@ -154,8 +156,6 @@ def _plain(content: Any) -> tuple[str | None, str]:
     if "\n" in text or len(text) > _SHORT:
         note = "text of several lines" if "\n" in text else "long text"
         note += " with \\boxed" if "\\boxed" in text else ""
-    elif _is_list_of_texts(text):
-        note = "text that looks like a list"
     if "####" in text:
         worked = _WORKED.search(text)
         if worked:

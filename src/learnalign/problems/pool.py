@@ -94,7 +94,7 @@ class _Reader:
 
     def add(self, index: int, source: Source, spec: str) -> None:
         columns = recognise(source.rows, self.config, place=spec)
-        reading = Reading(spec, columns, source=source.notes)
+        reading = Reading(spec, columns, notes=list(source.notes))
         if columns.id is not None and self.config.id_column is None:
             # A recognised id column is a guess: it counts only where it is one, over all sources.
             ids = [value(row, columns.id) for row in source.rows]

@@ -20,8 +20,6 @@ class Reading:
     """Rows by what their answer was written as."""
     options: str | None = None
     """The column whose options were put into the prompts."""
-    source: tuple[str, ...] = ()
-    """How the source itself was read: its form, its encoding, its split, what was not read."""
     set_aside: Counter[str] = field(default_factory=Counter)
     """Rows by the reason for which they left the pool."""
     notes: list[str] = field(default_factory=list)
@@ -46,7 +44,7 @@ class Reading:
         if self.set_aside:
             reasons = ", ".join(f"{n} {reason}" for reason, n in self.set_aside.most_common())
             said += f"; set aside: {reasons}"
-        return "; ".join([*self.source, said, *self.notes])
+        return "; ".join([said, *self.notes])
 
 
 def reading_lines(readings: Iterable[Reading]) -> list[str]:
