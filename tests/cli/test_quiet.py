@@ -130,6 +130,7 @@ def test_a_training_by_trl_says_our_lines_alone(
     out, err = capfd.readouterr()
     assert out == ""
     assert [line.partition(":")[0] for line in err.splitlines()] == [
+        "prompt",
         "problems",
         "golds",
         "training",

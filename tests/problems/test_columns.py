@@ -112,6 +112,13 @@ def test_columns_of_all_rows_count() -> None:
         recognise(rows, DataConfig(), place="x")
 
 
+def test_columns_without_contents_count_where_there_is_no_other() -> None:
+    row = {"question": "", "answer": None, "ground_truth": None}
+    columns = recognise([row], DataConfig(), place="x")
+    assert (columns.prompt, columns.answer) == ("question", "answer")
+    assert recognise([row | {"ground_truth": 3}], DataConfig(), place="x").answer == "ground_truth"
+
+
 def test_a_question_that_may_need_another_column_asks() -> None:
     row = {"Body": "Ann has 3 pens and buys 2.", "Question": "How many now?", "Answer": 5.0}
     with pytest.raises(LearnAlignError, match=r"(?s)'Body' beside 'Question'.*row\.Body"):

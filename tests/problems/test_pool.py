@@ -190,9 +190,9 @@ def test_half_a_character_sets_its_row_aside(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", ["a\nb", "a\u2028b", "a\x85", "\x1b[31m", "a\ud800", " a", "", "\u202ea"]
+    "bad", ["a\nb", "a\u2028b", "a\x85b", "a\x0bb", "a\r", "a\ud800", " a", ""]
 )
-def test_an_id_is_one_printable_line(tmp_path: Path, bad: str) -> None:
+def test_an_id_is_one_line(tmp_path: Path, bad: str) -> None:
     rows = [{"key": "fine", "question": "a?", "answer": "1"}]
     rows.append({"key": bad, "question": "b?", "answer": "1"})
     with pytest.raises(LearnAlignError, match=r"(?s)row 2: got the id .*in the id column 'key'"):

@@ -48,7 +48,7 @@ def recognise(rows: Rows, config: DataConfig, *, place: str, needs_answer: bool 
     verl's, SkyRL's and NeMo-Gym's rows are known as a whole. Otherwise there must be exactly one
     column that can be the prompt and one that can be the answer, where ``answer`` beside
     ``solution`` is the answer, columns with the same contents are one, and columns without contents
-    are none. Capital letters do not matter.
+    count where there is no other. Capital letters do not matter.
 
     Raises:
         LearnAlignError: if a named column is in no row (the nearest are named), or if there is not

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import unicodedata
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,9 +22,6 @@ from learnalign.tables import EXCLUDED, gold_text, golds
 Problem = dict[str, Any]
 #: Columns that some trainers put before a prompt.
 _SYSTEM = ("system", "system_prompt", "system_message")
-#: Categories of characters that break a line or cannot be shown, and those that turn it around.
-_NO_ID = {"Cc", "Cs", "Zl", "Zp"}
-_TURNING = {*"\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
 
 
 @dataclass
@@ -58,7 +54,7 @@ def read_pool(config: DataConfig) -> Pool:
 
     Raises:
         LearnAlignError: if there is no source, one cannot be read, or two rows of the user's id
-            column are equal, an id is no printable line, or a whole column of answers holds
+            column are equal, an id is not one line, or a whole column of answers holds
             objects.
 
     Example:
@@ -224,16 +220,14 @@ def _encodes(text: str) -> bool:
 
 
 def _checked_id(content: Any, column: str | None, place: str) -> str | None:
-    """Give an id as text: one line that can be printed and written into a list of ids."""
+    """Give an id as text: one line, so that it can stand in a list of ids."""
     if content is None:
         return None
     text = str(content)
-    bad = [c for c in text if unicodedata.category(c) in _NO_ID or c in _TURNING]
-    if bad or not text or text != text.strip():
-        what = f"U+{ord(bad[0]):04X} in it" if bad else "space around it, or nothing"
+    if len(text.splitlines()) != 1 or text != text.strip() or not _encodes(text):
         raise LearnAlignError(
-            f"{place}: got the id {text[:80]!a} with {what}",
-            expected=f"one printable line in the id column '{column}'",
+            f"{place}: got the id {text[:80]!a}",
+            expected=f"one line, without spaces around it, in the id column '{column}'",
             do="mend it, or name another column with --id-column",
         )
     return text
