@@ -68,3 +68,14 @@ def test_select_says_first_how_it_read(model: Path, data: Path, tmp_path: Path) 
     assert _call(*asked).stderr.splitlines()[0] == LINE
     assert LINE in _call(*asked).stderr.splitlines()
     assert json.loads(_call(*asked, "--json").stdout)["out"] == str(tmp_path / "run")
+
+
+def test_what_was_read_of_a_folder_or_file_is_said_too(model: Path, tmp_path: Path) -> None:
+    row = {"question": "1+1=", "answer": "2", "system": "Be brief."}
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.json").write_bytes(json.dumps([row]).encode("utf-16"))
+    said = _call("prompt", model, tmp_path, "--template", "{{ question }}").stderr.splitlines()
+    assert (
+        "prompt: question (text), answer: answer (text); split train; not read: test.json; UTF-16; "
+        "the column system is not shown to the model"
+    ) in said

@@ -52,7 +52,9 @@ def test_the_beginning_of_an_answer_is_kept_where_it_is_asked_for() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "[{'role': 'user', 'content': 'a'}\n {'role': 'assistant', 'content': 'b'}]",
+        "[{'role': 'user', 'content': 'a'} {'role': 'assistant', 'content': 'b'}]",
+        "array([{'content': 'a', 'role': user}])",
+        '[{"name": "ann", "role": "user", "content": "a"]',
         '[{"role": "user", "content": "cut of',
         "{'from': 'human', 'value': __import__('os')}",
     ],
@@ -93,3 +95,42 @@ def test_what_cannot_be_shown_has_a_reason(content: Any, reason: str) -> None:
 def test_images_beside_a_question() -> None:
     assert media_column({"q": "<image> Which?", "Image": {"bytes": b"1", "path": None}}) == "Image"
     assert media_column({"q": "<image> Which?", "images": [], "video": None}) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"name": "ann", "role": "user", "content": "1+1?"}]',
+        "{'id': 3, 'from': 'human', 'value': '1+1?'}",
+        "array([{'content': '1+1?', 'role': 'user'}], dtype=object)",
+        "[{'content': 'Be brief.', 'role': 'system'}\n {'content': '1+1?', 'role': 'user'}]",
+    ],
+)
+def test_chats_as_other_libraries_print_them(text: str) -> None:
+    assert read_prompt(text).messages[-1] == {"role": "user", "content": "1+1?"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<image> How many?",
+        "See <image_2>.",
+        "<|vision_start|><|image_pad|><|vision_end|>",
+        "<video>\nWhen?",
+    ],
+)
+def test_text_with_the_place_of_an_image_is_not_whole(text: str) -> None:
+    assert read_prompt(text).reason == "image_prompt"
+    assert read_prompt([{"role": "user", "content": text}]).reason == "image_prompt"
+
+
+def test_text_about_tags_is_text() -> None:
+    for text in ("Which tag is older, <img> or <video>?", "<images> is no tag", "a < image > b"):
+        assert not read_prompt(text).reason
+
+
+def test_images_are_known_by_their_bytes() -> None:
+    png = b"\x89PNG\r\n\x1a\n"
+    for content in (png, {"bytes": png, "path": None}, [{"bytes": png}]):
+        assert media_column({"question": "Which?", "figure": content}) == "figure"
+    assert media_column({"question": "Which?", "figure": b"\x00\x01", "more": {"bytes": 3}}) is None

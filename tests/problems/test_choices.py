@@ -87,3 +87,36 @@ def test_options_that_are_shown_already_are_not_shown_again() -> None:
     ):
         assert with_options(question, [("A", "red"), ("B", "blue")]) == question
     assert with_options("Is red or blue A)?", [("A", "red"), ("B", "blue")]).endswith("B. blue")
+
+
+@pytest.mark.parametrize(
+    ("columns", "answers", "labels"),
+    [
+        (["A", "B", "C"], ["C", "a"], "CA"),
+        (["option_a", "option_b", "option_c"], ["B", "C"], "BC"),
+        (["opa", "opb", "opc"], [0, 2], "AC"),
+        (["Option 1", "Option 2", "Option 3"], ["1", 3], "13"),
+        (["choice0", "choice1", "choice2"], [0, 2], "02"),
+    ],
+)
+def test_options_in_columns_of_their_own(
+    columns: list[str], answers: list[Any], labels: str
+) -> None:
+    rows = [
+        {"question": "Which?", "answer": a, **dict(zip(columns, COLOURS, strict=True))}
+        for a in answers
+    ]
+    data = DataConfig()
+    reader = Rows(rows, recognise(rows, data, place="x"), data, "x")
+    found = [reader.read(row, number, "x") for number, row in enumerate(rows)]
+    assert [gold.texts for _, gold in found] == [(label,) for label in labels]
+    question = found[0][0].messages[0]["content"]
+    assert [line.split(maxsplit=1)[1] for line in question.splitlines()[1:]] == COLOURS
+
+
+def test_columns_named_by_letters_need_not_be_options() -> None:
+    rows = [{"question": f"{a} + 1?", "A": a, "B": 1, "C": 2, "answer": a + 1} for a in range(4)]
+    data = DataConfig()
+    reader = Rows(rows, recognise(rows, data, place="x"), data, "x")
+    prompt, gold = reader.read(rows[3], 3, "x")
+    assert (prompt.messages[0]["content"], gold.texts) == ("3 + 1?", ("4",))

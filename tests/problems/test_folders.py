@@ -105,3 +105,8 @@ def test_a_readme_reaches_no_file_outside(tmp_path: Path) -> None:
 def test_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(LearnAlignError, match="holds no data"):
         _read(tmp_path)
+
+
+def test_capital_letters_tell_a_split_too(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "pool", "sumsTrain.jsonl", "sumsTest.jsonl")
+    assert read_source(str(folder)).notes == ("split train", "not read: sumsTest.jsonl")

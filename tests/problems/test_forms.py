@@ -154,3 +154,33 @@ def test_what_cannot_be_read_names_its_place(
 ) -> None:
     with pytest.raises(LearnAlignError, match=message):
         _read(tmp_path / name, text)
+
+
+@pytest.mark.parametrize("kind", COMPRESS)
+def test_a_compressed_file_of_another_name_is_said_to_be_one(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(
+        LearnAlignError, match=rf"(?s)holds {kind[:2]}.*rename it to end in .{kind}"
+    ):
+        _read(tmp_path / "x.jsonl", COMPRESS[kind](LINES.encode()))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_a_mark_is_named(tmp_path: Path, encoding: str) -> None:
+    for name in ("x.jsonl", "x.csv"):
+        with pytest.raises(LearnAlignError, match=r"(?s)line 1: .*may be UTF-16.*iconv -f UTF-16"):
+            _read(tmp_path / name, '{"question": "1+1?"}\n'.encode(encoding))
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_line_that_does_not_fit_is_named_whatever_separates(
+    tmp_path: Path, separator: str
+) -> None:
+    lines = [separator.join(fields) for fields in (("question", "answer"), ("a", "1"), "abc")]
+    with pytest.raises(LearnAlignError, match="line 3: not the 2 fields"):
+        _read(tmp_path / "x.csv", "\n".join(lines))
+
+
+def test_columns_of_different_lengths_are_refused(tmp_path: Path) -> None:
+    columns = {"question": ["a", "b"], "answer": ["1"]}
+    with pytest.raises(LearnAlignError, match="different lengths: question 2, answer 1"):
+        _read(tmp_path / "x.json", json.dumps(columns))

@@ -87,6 +87,26 @@ def test_as_it_stands() -> None:
     assert read(" ").reason == "missing_answer"
 
 
+@pytest.mark.parametrize(
+    ("content", "form"),
+    [
+        ("Add them.\nIt is 7.", "text of several lines"),
+        ("Add them.\nIt is $\\boxed{7}$.", "text of several lines with \\boxed"),
+        ("Add them. " * 30, "long text"),
+        ("[0, 1]", "text"),
+        (True, "true or false"),
+        ("7", "text"),
+    ],
+)
+def test_what_may_be_no_answer_is_told(content: Any, form: str) -> None:
+    assert GoldReader(["plain", content], "g").read(content).form == form
+
+
+def test_numbers_too_large_for_a_float_are_no_golds() -> None:
+    for content in (float("inf"), [-1e999]):
+        assert GoldReader([], "g").read(content).reason == "unreadable_answer"
+
+
 def test_text_like_a_list_among_other_texts_is_said() -> None:
     read = GoldReader(['["7", "7.0"]', "5"], "answer").read
     assert read('["7", "7.0"]').texts == ('["7", "7.0"]',)

@@ -16,6 +16,19 @@ _ROLES = {
 }
 #: How a chat written as text begins; what begins so and cannot be read is no question.
 _CHAT = re.compile(r"""\s*(?:\[\s*)?\{\s*(['"])(role|content|from|value|messages)['"]\s*:""")
+#: Objects with other keys first, and NumPy's arrays of objects, are chats by all of their keys.
+_OBJECT = re.compile(r"""\s*(?:array\(\s*)?(?:\[\s*)?\{\s*(['"])""")
+_CHAT_KEYS = tuple(
+    tuple(re.compile(rf"""['"]{key}['"]\s*:""") for key in keys)
+    for keys in (("role", "content"), ("from", "value"))
+)
+#: NumPy prints no comma between objects, and no line ends inside a text that Python prints.
+_NUMPY_ROWS = re.compile(r"\}\s*\n\s*\{")
+_NUMPY = re.compile(r"\s*array\((.*?)(?:,\s*dtype=object)?\)\s*", re.DOTALL)
+#: What a text writes where an image, a film or a sound belongs.
+_PLACEHOLDER = re.compile(
+    r"<(?:image(?:[ _]?\d+)?|\|(?:image|video|audio)\w*\|)>|^<(?:video|audio)>", re.MULTILINE
+)
 _TEXT_PARTS = {"text", "input_text", "output_text", None}
 
 
@@ -57,7 +70,7 @@ def read_prompt(
     """
     written = ""
     if isinstance(content, str):
-        begins = _CHAT.match(content)
+        begins = _begins_as_chat(content)
         if not begins:
             return _text(content)
         written = ", JSON text" if begins[1] == '"' else ", Python's text"
@@ -76,14 +89,27 @@ def read_prompt(
     return _chat(content, ("ShareGPT chat" if share else "chat") + written, last)
 
 
+def _begins_as_chat(text: str) -> re.Match[str] | None:
+    begins = _CHAT.match(text)
+    if begins is None and (other := _OBJECT.match(text)) and text.rstrip()[-1] in "]})":
+        known = any(all(key.search(text) for key in keys) for keys in _CHAT_KEYS)
+        begins = other if known else None
+    return begins
+
+
 def _text(content: str) -> Prompt:
     if not content.strip():
         return Prompt([], "empty", "empty_prompt")
+    if placeholder := _PLACEHOLDER.search(content):
+        return Prompt([], "text", "image_prompt", f"it says {placeholder[0]}")
     return Prompt([{"role": "user", "content": content}], "text")
 
 
 def _chat_text(text: str, place: str) -> Any:
     found = parsed(text)
+    if found is None:  # NumPy's way to print it
+        array = _NUMPY.fullmatch(text)
+        found = parsed(_NUMPY_ROWS.sub("}, {", array[1] if array else text))
     if found is None:
         raise LearnAlignError(
             f"{place}: the prompt begins like chat messages and cannot be read as them: "
@@ -122,6 +148,8 @@ def _chat(content: list[Mapping[str, Any]], form: str, last: str) -> Prompt:
         if not role or text is None or (found is None and number < len(content)):
             detail = f"{where} has no {'content' if role else 'role'} that can be read"
             return Prompt([], form, "unreadable_prompt", detail)
+        if placeholder := _PLACEHOLDER.search(text):
+            return Prompt([], form, "image_prompt", f"{where} says {placeholder[0]}")
         messages.append({"role": role, "content": text})
     return _ended(messages, form, last)
 
@@ -179,6 +207,8 @@ def question_of(messages: Messages) -> str:
     return apart(messages)[0][-1]["content"]
 
 
+#: How the files of images (PNG, JPEG, GIF, WebP) and of sound and film (WAV, AVI) begin.
+_IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")
 #: Columns that hold what is no text.
 _MEDIA = {f"{name}{s}" for name in ("image", "video", "audio", "decoded_image") for s in ("", "s")}
 
@@ -193,4 +223,15 @@ def media_column(row: Mapping[str, Any]) -> str | None:
     for name, content in row.items():
         if name.lower() in _MEDIA and not empty(content) and content is not False:
             return name
+        if _is_image(content):
+            return name
     return None
+
+
+def _is_image(content: Any) -> bool:
+    """Whether a value is an image's bytes, or an object (or a list) that holds some."""
+    if isinstance(content, list) and content:
+        content = content[0]
+    if isinstance(content, Mapping):
+        content = content.get("bytes")
+    return isinstance(content, bytes) and content.startswith(_IMAGES)

@@ -9,7 +9,9 @@ from learnalign.problems.golds import AnswerForm
 from learnalign.problems.nested import empty, parsed
 
 Options = list[tuple[str, str]]
-_NAMES = ("choices", "options", "answer_choices", "answer_options")
+_NAMES = ("choices", "options", "answer_choices", "answer_options", "endings")
+#: Columns that hold an option each: ``option_a``, ``opb``, ``Choice 1``, or ``A``, ``B``, ``C``.
+_ONE_EACH = re.compile(r"(?:(option|choice|opt|op)[ _-]?)?([a-j]|\d)", re.IGNORECASE)
 _LABELLED = re.compile(r"\(?([A-Z])\s*[).:]\s*(.*)", re.S)
 #: Share of the rows that a reading of the answers must fit.
 _FITS = 0.9
@@ -42,11 +44,28 @@ def options_of(content: Any) -> Options | None:
     return list(zip(letters, texts, strict=True))
 
 
+def options_in(row: Mapping[str, Any], columns: Sequence[str]) -> Options | None:
+    """Read the options of a row from their column, or from columns that hold one each.
+
+    Example:
+        >>> options_in({"option_a": "red", "option_b": 7}, ["option_a", "option_b"])
+        [('A', 'red'), ('B', '7')]
+    """
+    if len(columns) == 1:
+        return options_of(row.get(columns[0]))
+    pairs = [(_mark(name), row.get(name)) for name in columns]
+    while pairs and empty(pairs[-1][1]):  # some questions have fewer options than others
+        pairs.pop()
+    if len(pairs) < 2 or any(_odd(option) for _, option in pairs):
+        return None
+    return [(mark, str(option).strip()) for mark, option in pairs]
+
+
 class Choices:
     """How the answers of a source point at its options.
 
     Args:
-        column: The column of the options.
+        columns: The column of the options, or those that hold one each.
         rows: All rows of the source.
         answers: Their values in the answer column.
         answer_column: Its name.
@@ -59,7 +78,7 @@ class Choices:
 
     def __init__(
         self,
-        column: str,
+        columns: Sequence[str],
         rows: Sequence[Mapping[str, Any]],
         answers: Sequence[Any],
         *,
@@ -67,11 +86,11 @@ class Choices:
         form: AnswerForm,
         place: str,
     ) -> None:
-        self.column, self.answer_column, self.place = column, answer_column, place
+        self.columns, self.answer_column, self.place = columns, answer_column, place
         pairs = [
             (options, answer)
             for row, answer in zip(rows, answers, strict=True)
-            if not empty(answer) and (options := options_of(row.get(column))) is not None
+            if not empty(answer) and (options := options_in(row, columns)) is not None
         ]
         self.reading = "index from 0" if form == "index" else self._decide(pairs)
 
@@ -96,7 +115,7 @@ class Choices:
             return good[0]
         what = " and ".join(good) if good else "neither letters, texts of options nor their indices"
         raise LearnAlignError(
-            f"{self.place}: the options stand in '{self.column}', and the answers in "
+            f"{self.place}: the options stand in '{', '.join(self.columns)}', and the answers in "
             f"'{self.answer_column}' are {what} ({str(pairs[0][1])[:40]!r} first)",
             expected="one way in which the answer names an option",
             do="give --answer-form index (options counted from 0), or --answer-form text (answers "
@@ -165,12 +184,52 @@ def shown(question: str, options: Options) -> bool:
     )
 
 
-def options_column(rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """Name the column that holds options; None if there is none."""
-    for name in dict.fromkeys(key for row in rows for key in row):
+def options_columns(rows: Sequence[Mapping[str, Any]], answers: Sequence[Any]) -> list[str]:
+    """Name the column that holds the options, or the columns that hold one each.
+
+    Columns ``A``, ``B``, ``C`` may hold anything: they are options where the answers are letters.
+
+    Example:
+        >>> options_columns([{"question": "Which?", "choices": ["red", "blue"]}], [1])
+        ['choices']
+        >>> rows = [{"Question": "Which?", "A": "red", "B": "blue", "C": "green"}]
+        >>> options_columns(rows, ["C"]), options_columns(rows, [3])
+        (['A', 'B', 'C'], [])
+    """
+    names = list(dict.fromkeys(key for row in rows for key in row))
+    for name in names:
         if name.lower() in _NAMES and any(options_of(row.get(name)) for row in rows):
-            return name
-    return None
+            return [name]
+    kinds: dict[str, dict[str, str]] = {}
+    for name in names:
+        one = _ONE_EACH.fullmatch(name.strip())
+        if one and (one[1] or one[2].isupper()):
+            kinds.setdefault((one[1] or "").lower(), {})[one[2].lower()] = name
+    for prefix, found in kinds.items():
+        for first in "a01":
+            run = [found[mark] for mark in _from(first) if mark in found]
+            whole = all(mark in found for mark in _from(first)[: len(run)])
+            sure = len(run) > 1 if prefix else len(run) > 2 and _letters(answers, run)
+            if whole and sure and any(options_in(row, run) for row in rows):
+                return run
+    return []
+
+
+def _letters(answers: Sequence[Any], labels: Sequence[str]) -> bool:
+    """Whether nearly all answers are one of some labels."""
+    options = [(label, "") for label in labels]
+    given = [answer for answer in answers if not empty(answer)]
+    fits = sum(label_of(options, answer, "letter") is not None for answer in given)
+    return bool(given) and fits >= _FITS * len(given)
+
+
+def _from(first: str) -> list[str]:
+    return [chr(ord(first) + place) for place in range(10 if first != "1" else 9)]
+
+
+def _mark(name: str) -> str:
+    one = _ONE_EACH.fullmatch(name.strip())
+    return one[2].upper() if one else name
 
 
 def _of_object(content: Mapping[str, Any]) -> Options | None:

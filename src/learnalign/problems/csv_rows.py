@@ -48,7 +48,11 @@ def csv_rows(text: str, path: Path, *, suffix: str) -> tuple[list[dict[str, Any]
 
 
 def _separator(text: str) -> str:
-    """Find what separates the fields: a sign by which the first lines all have as many."""
+    """Find what separates the fields: a sign by which the first lines all have as many.
+
+    Where no sign does that, it is the only one that stands in the first line; the error then names
+    the line that does not fit.
+    """
     for separator in _NAMES:
         reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
         try:
@@ -57,7 +61,9 @@ def _separator(text: str) -> str:
             continue
         if lines and len(lines[0]) > 1 and len({len(line) for line in lines}) == 1:
             return separator
-    return ","
+    names = text.lstrip("\n").partition("\n")[0]
+    found = [separator for separator in _NAMES if separator in names]
+    return found[0] if len(found) == 1 else ","
 
 
 @contextmanager

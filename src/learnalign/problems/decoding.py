@@ -23,6 +23,17 @@ _MARKS = (
 )
 
 
+#: How compressed files and Parquet files begin, whatever they are called.
+_BEGINNINGS = (
+    (b"\x1f\x8b", "gzip", ".gz"),
+    (b"BZh", "bz2", ".bz2"),
+    (b"\xfd7zXZ", "xz", ".xz"),
+    (b"\x28\xb5\x2f\xfd", "zstd", ".zst"),
+    (b"PK\x03\x04", "zip", ""),
+    (b"PAR1", "Parquet", ".parquet"),
+)
+
+
 def uncompressed_name(path: Path) -> str:
     """Give a file's name without the suffix of its compression.
 
@@ -46,8 +57,12 @@ def read_text(path: Path) -> tuple[str, list[str]]:
     """
     data = _decompressed(files.read_bytes(path), path)
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
+    _refuse_other_kinds(data, path)
     try:
         if encoding in (None, "UTF-8"):
+            nul = data.find(b"\0", 0, 200)
+            if nul >= 0:  # ASCII in UTF-16 is UTF-8 as well, full of NUL characters
+                raise UnicodeDecodeError("utf-8", data, nul, nul + 1, "a NUL character")
             return data.decode("utf-8-sig"), []
         return data.decode(encoding), [encoding]
     except UnicodeDecodeError as error:
@@ -75,6 +90,16 @@ def _decompressed(data: bytes, path: Path) -> bytes:
     return data
 
 
+def _refuse_other_kinds(data: bytes, path: Path) -> None:
+    for beginning, kind, suffix in _BEGINNINGS:
+        if data.startswith(beginning):
+            raise LearnAlignError(
+                f"{path} is called a text file and holds {kind}",
+                expected="JSON, CSV or TSV, or a suffix that says how it is compressed",
+                do=f"rename it to end in {suffix}" if suffix else "unpack it",
+            )
+
+
 def _undecodable(
     data: bytes, error: UnicodeDecodeError, encoding: str | None, path: Path
 ) -> LearnAlignError:
@@ -88,7 +113,8 @@ def _undecodable(
     name = uncompressed_name(path)
     line = data.count(b"\n", 0, error.start) + 1
     return LearnAlignError(
-        f"{path}, line {line}: the byte 0x{data[error.start]:02x} is no UTF-8; it may be {likely}",
+        f"{path}, line {line}: the byte 0x{data[error.start]:02x} is no UTF-8 text; it may be "
+        f"{likely}",
         expected="text encoded in UTF-8 (or in UTF-16 or UTF-32 with a byte-order mark)",
         do=f"convert it, for example: iconv -f {likely} -t UTF-8 {name} > converted"
         f"{Path(name).suffix}",

@@ -1,6 +1,7 @@
 r"""Reading gold answers: which texts are right, out of whatever a column keeps them in."""
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ _WORKED = re.compile(r"(?<!#)####(?!#)[ \t]*\n?[ \t]*(\S[^\n]*)\Z")
 _CURRENCY = re.compile(r"(?<!\\)\\\$|\A([-+]?)\$(?=[\d.,]+\Z)")
 #: What is no text, and what is left of LaTeX where a single backslash was read as an escape.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\t(?=ext|[dt]?frac|imes|heta)|\r(?=ight)")
+#: Characters of an answer that is no solution, in one line.
+_SHORT = 200
 #: The form of a gold that is an object.
 OBJECT = "an object"
 
@@ -139,13 +142,20 @@ def _plain(content: Any) -> tuple[str | None, str]:
     """Turn a single value into text and say how; None and why where it is no answer."""
     if isinstance(content, bytes):
         return None, "bytes"
+    if isinstance(content, float) and math.isinf(content):
+        return None, "a number beyond what a float can hold"
     if isinstance(content, float) and content.is_integer():
         content = int(content)
+    if isinstance(content, bool):
+        return str(content), "true or false"
     if not isinstance(content, str):
         return str(content), "number" if isinstance(content, int | float) else ""
     if _CONTROL.search(content):
         return None, r"control characters (is a backslash missing, as in '\frac' for '\\frac'?)"
     text, note = content.strip(), ""
+    if "\n" in text or len(text) > _SHORT:
+        note = "text of several lines" if "\n" in text else "long text"
+        note += " with \\boxed" if "\\boxed" in text else ""
     if "####" in text:
         worked = _WORKED.search(text)
         if worked:

@@ -135,6 +135,14 @@ def _of_tree(tree: object, path: Path, split: str) -> tuple[list[Row], list[str]
         found = read(tree)
         if found is not None:
             return found, [form]
+    lengths = {key: len(value) for key, value in tree.items() if isinstance(value, list)}
+    if len(lengths) == len(tree) > 1:
+        raise LearnAlignError(
+            f"{path} holds columns as lists of different lengths: "
+            + ", ".join(f"{key} {length}" for key, length in lengths.items()),
+            expected="as many values in each, or a list of JSON objects",
+            do="mend the file",
+        )
     if all(isinstance(value, dict) for value in tree.values()):
         raise LearnAlignError(
             f"{path} holds an object of objects",

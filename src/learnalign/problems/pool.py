@@ -12,7 +12,7 @@ from learnalign.errors import LearnAlignError
 from learnalign.problems.chats import question_of, read_prompt
 from learnalign.problems.columns import Columns, recognise
 from learnalign.problems.golds import OBJECT
-from learnalign.problems.nested import value
+from learnalign.problems.nested import empty, value
 from learnalign.problems.reading import Reading
 from learnalign.problems.rows import Rows
 from learnalign.problems.sources import Source, read_source
@@ -20,6 +20,8 @@ from learnalign.problems.texts import Benchmarks, gold_key, normal
 from learnalign.tables import EXCLUDED, gold_text, golds
 
 Problem = dict[str, Any]
+#: Columns that some trainers put before a prompt.
+_SYSTEM = ("system", "system_prompt", "system_message")
 
 
 @dataclass
@@ -96,11 +98,17 @@ class _Reader:
             if None in ids or len(names) < len(ids) or names & self.user_ids.keys():
                 reading.notes.append(f"the column {columns.id} is no id: not one for each row")
                 columns = replace(columns, id=None)
+        unseen = [
+            name
+            for name in dict.fromkeys(name for row in source.rows[:1000] for name in row)
+            if name.lower() in _SYSTEM and any(not empty(row.get(name)) for row in source.rows)
+        ]
+        reading.notes += [f"the column {name} is not shown to the model" for name in unseen]
         reading.columns = columns
         self.pool.columns.append(columns)
         self.pool.readings.append(reading)
         rows = Rows(source.rows, columns, self.config, spec)
-        reading.options = rows.choices.column if rows.choices is not None else None
+        reading.options = ", ".join(rows.choices.columns) if rows.choices is not None else None
         for number, row in enumerate(source.rows):
             where = {"source_index": index, "source_row": number}
             self._add_row(rows, reading, source.name, where, row, f"{spec}, row {number + 1}")

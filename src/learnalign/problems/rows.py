@@ -7,7 +7,7 @@ from typing import Any
 from learnalign.config import DataConfig
 from learnalign.errors import LearnAlignError
 from learnalign.problems.chats import Prompt, apart, media_column, read_prompt
-from learnalign.problems.choices import Choices, options_column, options_of, with_options
+from learnalign.problems.choices import Choices, options_columns, options_in, with_options
 from learnalign.problems.columns import GYM_PROMPT, GYM_REQUEST, Columns
 from learnalign.problems.golds import Gold, GoldReader
 from learnalign.problems.nested import empty, names_in, value
@@ -49,7 +49,7 @@ class Rows:
             place: Of the row, for errors.
         """
         prompt = self._prompt(row, place)
-        options = options_of(row.get(self.choices.column)) if self.choices is not None else None
+        options = options_in(row, self.choices.columns) if self.choices is not None else None
         if self.choices is None or options is None:
             return prompt, self.golds.read(self.answers[number])
         if prompt.messages:
@@ -101,11 +101,11 @@ class Rows:
         return prompt
 
     def _choices(self, rows: Sequence[Mapping[str, Any]]) -> Choices | None:
-        column = options_column(rows[:1000])
-        if column is None or column in (self.columns.prompt, self.columns.answer):
+        columns = options_columns(rows[:1000], self.answers[:1000])
+        if not columns or {self.columns.prompt, self.columns.answer} & set(columns):
             return None
         return Choices(
-            column,
+            columns,
             rows,
             self.answers,
             answer_column=str(self.columns.answer),

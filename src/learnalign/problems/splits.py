@@ -16,6 +16,8 @@ _WORD = re.compile(
     rf"(?:^|[-._ 0-9])({'|'.join(sorted(_CANONICAL, key=len, reverse=True))})(?=$|[-._ 0-9])",
     re.IGNORECASE,
 )
+#: Where a capital letter begins a word.
+_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def split_of(name: str) -> str | None:
@@ -24,10 +26,13 @@ def split_of(name: str) -> str | None:
     Example:
         >>> split_of("train-00000-of-00002.parquet"), split_of("gsm8k_test.jsonl")
         ('train', 'test')
+        >>> split_of("gsm8kTest.jsonl"), split_of("unittest.jsonl")
+        ('test', None)
         >>> split_of("dev"), split_of("latest.jsonl"), split_of("constrained.csv")
         ('validation', None, None)
     """
-    found = {_CANONICAL[word.lower()] for word in _WORD.findall(name)}
+    words = _CAPITAL.sub("-", name)
+    found = {_CANONICAL[word.lower()] for word in _WORD.findall(words)}
     return found.pop() if len(found) == 1 else None
 
 

@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from fractions import Fraction
 
+#: Raised and lowered signs, which NFKC makes plain: 2³ is not 23.
+_RAISED = {ord(c): f"^{p}" for c, p in zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ", "0123456789+-ni", strict=True)}
+_RAISED |= {ord(c): f"_{p}" for c, p in zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True)}
 _LOOSE = re.compile(r"[.,;:?\"“”„](?!\d)")
 _WRAPPERS = (
     re.compile(r"\\(?:boxed|text|textbf|mathbf|mathrm|fbox)\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}"),
@@ -28,7 +31,7 @@ def normal(text: str) -> str:
         >>> normal("What is  3.5 - 2?") == normal("what is 3.5 - 2"), normal("3 - 2") == normal("3+2")
         (True, False)
     """  # noqa: E501
-    text = unicodedata.normalize("NFKC", text).casefold()
+    text = unicodedata.normalize("NFKC", text.translate(_RAISED)).casefold()
     return " ".join(_LOOSE.sub(" ", text).split())
 
 
@@ -45,8 +48,10 @@ def gold_key(gold: str) -> str:
         (True, True)
         >>> gold_key("(1, 2)") == gold_key("(1,2)"), gold_key("a") == gold_key("A")
         (True, False)
+        >>> gold_key("2³") == gold_key("23"), gold_key("2³") == gold_key("2^3")
+        (False, True)
     """
-    text = unicodedata.normalize("NFKC", gold).strip().removesuffix(".")
+    text = unicodedata.normalize("NFKC", gold.translate(_RAISED)).strip().removesuffix(".")
     before = None
     while text != before:
         before = text
