@@ -1,6 +1,7 @@
 """The files of a folder that are read are those that the library ``datasets`` would take."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import datasets
@@ -110,3 +111,50 @@ def test_an_empty_folder(tmp_path: Path) -> None:
 def test_capital_letters_tell_a_split_too(tmp_path: Path) -> None:
     folder = _write(tmp_path / "pool", "sumsTrain.jsonl", "sumsTest.jsonl")
     assert read_source(str(folder)).notes == ("split train", "not read: sumsTest.jsonl")
+
+
+@pytest.mark.parametrize("split", ["train_sft", "train_gen", "test_sft"])
+def test_longer_names_of_shards_are_splits_of_their_own(split: str, tmp_path: Path) -> None:
+    names = [
+        f"data/{name}-00000-of-00001.parquet" for name in ("train_sft", "train_gen", "test_sft")
+    ]
+    folder = _write(tmp_path / "pool", *names)
+    theirs = datasets.load_dataset(str(folder), split=split, cache_dir=str(tmp_path / "cache"))
+    assert _read(folder, split) == list(theirs["question"])
+    with pytest.raises(LearnAlignError, match=r"(?s)no split 'train'.*train_gen, train_sft"):
+        _read(folder)
+    assert _read(folder, "test") == ["data/test_sft-00000-of-00001.parquet"]
+
+
+def test_links_are_followed_once(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "pool", "data/a.jsonl")
+    _write(tmp_path / "elsewhere", "b.jsonl")
+    for name, target in {"self": folder / "data", "up": folder}.items():
+        (folder / "data" / name).symlink_to(target)
+    (folder / "data" / "outside").symlink_to(tmp_path / "elsewhere")
+    assert _read(folder) == ["data/a.jsonl", "b.jsonl"]
+
+
+@pytest.mark.parametrize(
+    "readme",
+    ["---\nlicense: größer\n---\n".encode("latin-1"), b"\xff\xfe", b"---\n: [\n---\n",
+     b"---\nconfigs:\n- data_files: ['', '/etc/*', '**']\n---\n", b"---\nconfigs: 3\n---\n"],
+)  # fmt: skip
+def test_no_readme_stops_the_reading(readme: bytes, tmp_path: Path) -> None:
+    folder = _write(tmp_path, "x.jsonl")
+    (folder / "README.md").write_bytes(readme)
+    assert _read(folder) == ["x.jsonl"]
+
+
+def test_every_file_of_a_saved_data_set_may_be_damaged(tmp_path: Path) -> None:
+    folder = tmp_path / "saved"
+    rows = [{"question": "q", "answer": "1"}]
+    datasets.DatasetDict({"train": datasets.Dataset.from_list(rows)}).save_to_disk(folder)
+    for path in [p for p in folder.rglob("*") if p.is_file()]:
+        whole = path.read_bytes()
+        for damaged in (None, b"", b"{}", b"\0" * len(whole), whole[: len(whole) // 2]):
+            path.unlink() if damaged is None else path.write_bytes(damaged)
+            with suppress(LearnAlignError):  # any other error, and any other row, fails the test
+                assert read_source(str(folder)).rows == rows
+        path.write_bytes(whole)
+    assert read_source(str(folder)).rows == rows

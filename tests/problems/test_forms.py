@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,16 @@ def test_compressed(tmp_path: Path, kind: str, name: str) -> None:
         _read(tmp_path / f"{name}.{kind}", b"plain text")
     with pytest.raises(LearnAlignError, match="is broken"):
         _read(tmp_path / f"{name}.{kind}", COMPRESS[kind](text.encode())[:-9])
+
+
+@pytest.mark.parametrize("kind", COMPRESS)
+def test_damage_anywhere_in_a_compressed_file_has_a_name(tmp_path: Path, kind: str) -> None:
+    whole = COMPRESS[kind](LINES.encode())
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0xFF
+        with suppress(LearnAlignError):  # any other error fails the test
+            _read(tmp_path / f"x.jsonl.{kind}", bytes(damaged))
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32", "utf-8-sig"])

@@ -4,6 +4,7 @@ import bz2
 import codecs
 import gzip
 import lzma
+import zlib
 from pathlib import Path
 
 import pyarrow as pa
@@ -82,7 +83,7 @@ def _decompressed(data: bytes, path: Path) -> bytes:
             with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as stream:
                 whole: bytes = stream.read()
                 return whole
-    except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
+    except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
         kind = {".gz": "gzip", ".zst": "zstd"}.get(suffix, suffix[1:])
         raise LearnAlignError(
             f"{path} is broken {kind}: {error}", expected=f"a whole {kind} file", do="copy it again"

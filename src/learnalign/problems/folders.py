@@ -10,7 +10,7 @@ import yaml
 from learnalign import files
 from learnalign.errors import LearnAlignError
 from learnalign.problems.decoding import uncompressed_name
-from learnalign.problems.splits import chosen_split, split_of
+from learnalign.problems.splits import chosen_split, file_split, split_of
 
 #: Kinds of files that hold rows.
 DATA_SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet", ".csv", ".tsv")
@@ -46,14 +46,16 @@ def choose_files(folder: Path, split: str, configuration: str | None = None) -> 
         if not inside.is_dir():
             raise _no_configuration(folder, configuration, [])
         folder = inside
-    splits: dict[Path, str | None] = {path: split_of(path.name) for path in _data_files(folder)}
+    # A link may lead back to a folder above it.
+    seen: set[Path] = set()
+    splits: dict[Path, str | None] = {p: file_split(p.name) for p in _data_files(folder, seen)}
     other = []
     for inner in _folders(folder):
-        found = _data_files(inner, deep=True)
+        found = _data_files(inner, seen, deep=True)
         if split_of(inner.name) is not None:
             splits |= dict.fromkeys(found, split_of(inner.name))
         elif inner.name == "data":
-            splits |= {path: split_of(path.parent.name) or split_of(path.name) for path in found}
+            splits |= {path: split_of(path.parent.name) or file_split(path.name) for path in found}
         elif found:
             other.append(inner)
     if not splits and other:
@@ -79,7 +81,8 @@ def _of_split(folder: Path, splits: dict[Path, str | None], wanted: str) -> Chos
     paths = sorted(path for path, split in splits.items() if split == name)
     unread = sorted(str(path.relative_to(folder)) for path in splits if path not in paths)
     shown = ", ".join(unread[:5]) + (f" and {len(unread) - 5} more" if len(unread) > 5 else "")
-    return Chosen(paths, [f"split {name}", *([f"not read: {shown}"] if unread else [])])
+    several = f" ({len(paths)} files)" if len(paths) > 1 else ""
+    return Chosen(paths, [f"split {name}{several}", *([f"not read: {shown}"] if unread else [])])
 
 
 def _one_of(folder: Path, names: list[str], wanted: str | None) -> str:
@@ -107,7 +110,8 @@ def _declared(folder: Path) -> dict[str, dict[Path, str | None]]:
     """Read which files the ``README.md`` of a data set names, by configuration."""
     if not files.is_file(folder / "README.md"):
         return {}
-    head = re.match(r"---\s*\n(.*?)\n---", files.read_text(folder / "README.md"), re.DOTALL)
+    text = files.read_bytes(folder / "README.md").decode("utf-8", "replace")
+    head = re.match(r"---\s*\n(.*?)\n---", text, re.DOTALL)
     try:
         tree = yaml.safe_load(head.group(1)) if head else None
     except yaml.YAMLError:
@@ -120,7 +124,7 @@ def _declared(folder: Path) -> dict[str, dict[Path, str | None]]:
         splits: dict[Path, str | None] = {}
         for split, patterns in _patterns(config["data_files"]):
             for pattern in patterns:
-                if ".." in Path(pattern).parts or Path(pattern).is_absolute():
+                if not pattern or ".." in Path(pattern).parts or Path(pattern).is_absolute():
                     continue
                 paths = [p for p in folder.glob(pattern) if _is_data(p)]
                 splits |= dict.fromkeys(paths, split_of(split) or split)
@@ -142,10 +146,15 @@ def _patterns(declared: Any) -> list[tuple[str, list[str]]]:
     return [("train", listed(declared))]
 
 
-def _data_files(folder: Path, *, deep: bool = False) -> list[Path]:
+def _data_files(folder: Path, seen: set[Path], *, deep: bool = False) -> list[Path]:
+    if folder.resolve() in seen:
+        return []
+    seen.add(folder.resolve())
     found = [path for path in folder.iterdir() if _is_data(path)]
     if deep:
-        found += [path for inner in _folders(folder) for path in _data_files(inner, deep=True)]
+        found += [
+            path for inner in _folders(folder) for path in _data_files(inner, seen, deep=True)
+        ]
     return sorted(found)
 
 

@@ -131,7 +131,18 @@ def _from_folder(path: Path, split: str, configuration: str | None = None) -> So
         files.is_file(path / name) for name in ("state.json", "dataset_dict.json")
     ):
         datasets = _datasets(str(path))
-        return _from_dataset(path.name, datasets.load_from_disk(str(path)), split)
+        try:
+            return _from_dataset(path.name, datasets.load_from_disk(str(path)), split)
+        except (LearnAlignError, MemoryError):
+            raise
+        except Exception as error:  # whatever the library trips over in a damaged folder
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise LearnAlignError(
+                f"{path} is no whole folder of datasets' save_to_disk: {type(error).__name__}: "
+                f"{reason}",
+                expected="all the files that save_to_disk wrote",
+                do="copy it again, or save it again",
+            ) from error
     chosen = choose_files(path, split, configuration)
     parts = [_from_file(file, split) for file in chosen.paths]
     tables = [part.original for part in parts if part.original is not None]

@@ -19,6 +19,10 @@ _WORD = re.compile(
 #: Where a capital letter begins a word.
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
+#: A shard of a split, as ``datasets`` writes it: the split may have a longer name (``train_sft``).
+_SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}(?=\.|$)")
+_BEGINS = re.compile(rf"({'|'.join(_CANONICAL)})(?=$|[-._ ])", re.IGNORECASE)
+
 
 def split_of(name: str) -> str | None:
     """Name the split that a file, a folder or a key belongs to; None if its name says nothing.
@@ -34,6 +38,19 @@ def split_of(name: str) -> str | None:
     words = _CAPITAL.sub("-", name)
     found = {_CANONICAL[word.lower()] for word in _WORD.findall(words)}
     return found.pop() if len(found) == 1 else None
+
+
+def file_split(name: str) -> str | None:
+    """Name the split of a file: as `split_of`, but a shard's whole name where a split begins it.
+
+    Example:
+        >>> file_split("train_sft-00000-of-00001.parquet"), file_split("train_sft.parquet")
+        ('train_sft', 'train')
+        >>> file_split("part-00000-of-00002.parquet") is None
+        True
+    """
+    shard = _SHARD.match(name)
+    return shard[1] if shard and _BEGINS.match(shard[1]) else split_of(name)
 
 
 def chosen_split(wanted: str, there: Iterable[str], place: str) -> str:
