@@ -54,31 +54,29 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def real_run(smollm2: Path, shared_folder: Path) -> Path:
     """The folder of the whole way with the real small model, made once; only to be read."""
-    out = shared_folder / "real-run"
-    with _one_process(shared_folder / "real-run.lock"):
-        if not (out / "scores.parquet").is_file():
-            from helpers.sums_run import select
-
-            select(smollm2, out)
-    return out
+    return _selected(smollm2, shared_folder / "real-run")
 
 
 @pytest.fixture(scope="session")
 def finished(sums: Path, shared_folder: Path) -> Path:
     """The folder of a finished selection with the tiny model; only to be read."""
-    out = shared_folder / "finished"
-    with _one_process(shared_folder / "finished.lock"):
-        if not (out / "scores.parquet").is_file():
-            from helpers.sums_run import select
-
-            select(sums, out)
-    return out
+    return _selected(sums, shared_folder / "finished")
 
 
 @pytest.fixture
 def finished_copy(finished: Path, tmp_path: Path) -> Path:
     """A copy of the finished selection, to be changed."""
     return Path(shutil.copytree(finished, tmp_path / "finished"))
+
+
+def _selected(model: Path, out: Path) -> Path:
+    """Make a selection, if no process of this test run has."""
+    with _one_process(out.with_suffix(".lock")):
+        if not (out / "scores.parquet").is_file():
+            from helpers.sums_run import select
+
+            select(model, out)
+    return out
 
 
 def _one_process(path: Path) -> FileLock:

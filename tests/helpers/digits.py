@@ -26,6 +26,13 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+def digits_folder(folder: Path, count: int) -> Path:
+    """Write a model and its data: ``model`` and ``pool.jsonl``."""
+    digits_model(folder / "model")
+    digits_data(folder / "pool.jsonl", count)
+    return folder
+
+
 def digits_model(folder: Path) -> Path:
     """Write a random model that says digits, each about as often."""
     names = [*SPECIAL, *ALPHABET]

@@ -161,7 +161,7 @@ def test_real_verl_rows() -> None:
     if not train.exists():
         pytest.skip("the shared data is not here")
     pool = read_pool(DataConfig(paths=(str(train),)))
-    assert pool.columns[0].answer == "reward_model.ground_truth"
+    assert pool.readings[0].columns.answer == "reward_model.ground_truth"
     assert len(pool.problems) > 1000
     assert pool.originals[0].num_rows == 1209
 

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from helpers.digits import digits_data, digits_model
-from helpers.kills import killed_at
+from helpers.digits import digits_folder
+from helpers.kills import killed_at, one_thread
 from learnalign.errors import LearnAlignError
 from learnalign.runs.evaluation import evaluate
 from learnalign.runs.folder import RunFolder
@@ -49,13 +48,8 @@ FAULTS: list[Callable[[Path, random.Random], None]] = [_flip, _flip, _flip, _cut
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("damage")
-    digits_model(folder / "model")
-    digits_data(folder / "pool.jsonl", 5)
-    yield folder
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield digits_folder(tmp_path_factory.mktemp("damage"), 5)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from learnalign.runs.fingerprints import (
     training_options,
     weights_digest,
 )
-from learnalign.runs.folder import STAGES
+from learnalign.runs.manifest import STAGES
 
 #: Options that change when and where the work is done, or what is done after the tables.
 HARMLESS = {

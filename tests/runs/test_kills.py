@@ -11,14 +11,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-import torch
 
-from helpers.digits import OPTIONS, digits_data, digits_model
-from helpers.kills import killed_at
+from helpers.digits import OPTIONS, digits_folder
+from helpers.kills import killed_at, one_thread
 from learnalign.config import Config
 from learnalign.runs.config_files import load_config
 from learnalign.runs.evaluation import evaluate
-from learnalign.runs.folder import STAGES, RunFolder
+from learnalign.runs.folder import RunFolder
+from learnalign.runs.manifest import STAGES
 from learnalign.runs.pipeline import run
 from learnalign.runs.progress import Progress
 from learnalign.runs.staging import run_stages
@@ -47,14 +47,8 @@ SMALL: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with a model and data; one thread, which a forked child can do without."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("kills")
-    digits_model(folder / "model")
-    digits_data(folder / "pool.jsonl", 5)
-    yield folder
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield digits_folder(tmp_path_factory.mktemp("kills"), 5)
 
 
 def configured(place: Path, out: Path, **more: Any) -> Config:

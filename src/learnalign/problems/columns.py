@@ -28,7 +28,7 @@ _PARENTS = ("reward_model", "reward_spec", "verification_info", "verifier_metada
 GYM_REQUEST = "responses_create_params"
 GYM_PROMPT = f"{GYM_REQUEST}.input"
 #: Rows of a source that are looked at for the names of its columns.
-_LOOKED_AT = 1000
+LOOKED_AT = 1000
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def recognise(rows: Rows, config: DataConfig, *, place: str, needs_answer: bool 
         "source": config.source_column,
         "difficulty": config.difficulty_column,
     }
-    looked_at = rows[:_LOOKED_AT]
+    looked_at = rows[:LOOKED_AT]
     for role, name in named.items():
         if name is not None:
             _check(rows, looked_at, name, f"--{role}-column", place)

@@ -89,7 +89,7 @@ class GoldReader:
             return self._object(keys, "0." * depth)
         if isinstance(content, list):
             return _alternatives(content, notes)
-        text, note = _plain(content)
+        text, note = single(content)
         if text is None:
             return Gold((), ", ".join([*notes, "unreadable"]), "unreadable_answer", note)
         if note not in ("", "text") or not notes:
@@ -121,7 +121,7 @@ def _alternatives(content: list[Any], notes: list[str]) -> Gold:
     for item in content:
         if empty(item):
             continue
-        text, note = (None, "a list in it") if _nested(item) else _plain(item)
+        text, note = (None, "a list in it") if _nested(item) else single(item)
         if text is None:
             return Gold((), "list", "unreadable_answer", f"a list of {len(content)}: {note}")
         found.append(text)
@@ -138,8 +138,13 @@ def _alternatives(content: list[Any], notes: list[str]) -> Gold:
     return Gold(distinct, ", ".join([*notes, what]))
 
 
-def _plain(content: Any) -> tuple[str | None, str]:
-    """Turn a single value into text and say how; None and why where it is no answer."""
+def single(content: Any) -> tuple[str | None, str]:
+    r"""Turn a single value into text and say how; None and why where it is no answer.
+
+    Example:
+        >>> single(72.0), single("3 * 400\n#### 1,200"), single("\\$3.47")[0]
+        (('72', 'number'), ('1200', 'after ####'), '3.47')
+    """
     if isinstance(content, bytes):
         return None, "bytes"
     if isinstance(content, float) and math.isinf(content):

@@ -10,7 +10,7 @@ import pyarrow as pa
 from learnalign.config import DataConfig
 from learnalign.errors import LearnAlignError
 from learnalign.problems.chats import question_of, read_prompt
-from learnalign.problems.columns import Columns, recognise
+from learnalign.problems.columns import LOOKED_AT, Columns, recognise
 from learnalign.problems.golds import OBJECT
 from learnalign.problems.nested import empty, value
 from learnalign.problems.reading import Reading
@@ -34,10 +34,8 @@ class Pool:
     """Rows of the EXCLUDED table."""
     originals: dict[int, pa.Table] = field(default_factory=dict)
     """Arrow tables of the sources that have one, by source_index."""
-    columns: list[Columns] = field(default_factory=list)
-    """Which columns were read, source by source."""
     readings: list[Reading] = field(default_factory=list)
-    """How they were read, source by source."""
+    """Which columns were read, and how, source by source."""
 
     def excluded_table(self) -> pa.Table:
         """Give the problems that were left out as an EXCLUDED table."""
@@ -100,12 +98,11 @@ class _Reader:
                 columns = replace(columns, id=None)
         unseen = [
             name
-            for name in dict.fromkeys(name for row in source.rows[:1000] for name in row)
+            for name in dict.fromkeys(name for row in source.rows[:LOOKED_AT] for name in row)
             if name.lower() in _SYSTEM and any(not empty(row.get(name)) for row in source.rows)
         ]
         reading.notes += [f"the column {name} is not shown to the model" for name in unseen]
         reading.columns = columns
-        self.pool.columns.append(columns)
         self.pool.readings.append(reading)
         rows = Rows(source.rows, columns, self.config, spec)
         reading.options = ", ".join(rows.choices.columns) if rows.choices is not None else None

@@ -8,8 +8,9 @@ from learnalign.config import DataConfig
 from learnalign.errors import LearnAlignError
 from learnalign.problems.chats import Prompt, apart, media_column, read_prompt
 from learnalign.problems.choices import Choices, options_columns, options_in, with_options
-from learnalign.problems.columns import GYM_PROMPT, GYM_REQUEST, Columns
+from learnalign.problems.columns import GYM_PROMPT, GYM_REQUEST, LOOKED_AT, Columns
 from learnalign.problems.golds import Gold, GoldReader
+from learnalign.problems.gym import is_gym_row
 from learnalign.problems.nested import empty, names_in, value
 
 
@@ -36,7 +37,7 @@ class Rows:
         self.columns, self.config, self.place = columns, config, place
         self.answers = [value(row, columns.answer) for row in rows]
         # A generator's answer goes to its own scorer, whatever it looks like.
-        form = "text" if rows and _generated(rows[0]) else config.answer_form
+        form = "text" if rows and is_gym_row(rows[0]) else config.answer_form
         self.golds = GoldReader(self.answers, columns.answer, form)
         self.choices = None if form == "text" else self._choices(rows)
 
@@ -101,7 +102,7 @@ class Rows:
         return prompt
 
     def _choices(self, rows: Sequence[Mapping[str, Any]]) -> Choices | None:
-        columns = options_columns(rows[:1000], self.answers[:1000])
+        columns = options_columns(rows[:LOOKED_AT], self.answers[:LOOKED_AT])
         if not columns or {self.columns.prompt, self.columns.answer} & set(columns):
             return None
         return Choices(
@@ -112,8 +113,3 @@ class Rows:
             form=self.config.answer_form,
             place=self.place,
         )
-
-
-def _generated(row: Mapping[str, Any]) -> bool:
-    metadata = row.get("metadata")
-    return isinstance(metadata, Mapping) and "source_dataset" in metadata

@@ -5,14 +5,12 @@ closing the engine ends them, and that gives a device's memory back.
 """
 
 import hashlib
-import json
 import math
 import multiprocessing
 import os
 from collections.abc import Sequence
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from textwrap import shorten
 from threading import Thread
 from typing import Any
@@ -24,6 +22,7 @@ from learnalign.config import ModelConfig, RolloutConfig, VllmConfig
 from learnalign.errors import LearnAlignError
 from learnalign.models import context_length
 from learnalign.rollouts.engine import Engine, Progress
+from learnalign.rollouts.vllm_options import llm_arguments, logprobs_mode
 from learnalign.tables import ROLLOUTS
 
 #: Set where the user has not: warnings alone, not among a command's output; no report over the
@@ -35,8 +34,6 @@ _ENVIRONMENT = {
 }
 #: Seconds vLLM's processes have to end by themselves if this one is killed.
 _GRACE_S = 20.0
-#: Ranks of adapters that vLLM can make room for.
-_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
 
 class VllmEngine(Engine):
@@ -72,7 +69,6 @@ class VllmEngine(Engine):
         self._adapter: Any = None
         context_length(model)  # tells what is wrong with a path, before vLLM takes half a minute
         arguments = llm_arguments(model, config, options, seed=seed)
-        before = {child.pid for child in multiprocessing.active_children()}
         self._processes: list[BaseProcess] = []
         self._pids: list[int] = []
         try:
@@ -86,8 +82,8 @@ class VllmEngine(Engine):
         except Exception as error:  # vLLM's own errors have no common family with Python's
             self.close()
             raise _unopened(model.path, error) from error
-        now = multiprocessing.active_children()
-        self._processes = [child for child in now if child.pid not in before]
+        children = multiprocessing.active_children()
+        self._processes = [child for child in children if child.pid in self._pids]
         answers = getattr(self._llm.llm_engine.engine_core, "outputs_queue", None)
         if self._processes and answers is not None:
             sentinels = [child.sentinel for child in self._processes]
@@ -192,53 +188,6 @@ class VllmEngine(Engine):
         return [done[number] for number in sorted(done)]
 
 
-def llm_arguments(
-    model: ModelConfig, config: RolloutConfig, options: VllmConfig, *, seed: int
-) -> dict[str, Any]:
-    """Collect the arguments of ``vllm.LLM``; ``options.options`` go over all others.
-
-    Raises:
-        LearnAlignError: if the adapter is none.
-    """
-    arguments: dict[str, Any] = {
-        "model": model.path,
-        "revision": model.revision,
-        "tokenizer_revision": model.revision,
-        "trust_remote_code": model.trust_remote_code,
-        "load_format": "safetensors",
-        "use_tqdm_on_load": False,
-        "dtype": config.dtype,
-        "seed": seed % 2**32,
-        "tensor_parallel_size": options.tensor_parallel_size,
-        "gpu_memory_utilization": options.gpu_memory_utilization,
-        "enable_prefix_caching": True,  # a group's prompt is run once
-        "logprobs_mode": logprobs_mode(config) or "raw_logprobs",
-    }
-    if options.max_model_len is not None:
-        arguments["max_model_len"] = options.max_model_len
-    if model.adapter is not None:
-        arguments |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": _room(model.adapter)}
-    return arguments | options.options
-
-
-def logprobs_mode(config: RolloutConfig) -> str | None:
-    """Name vLLM's log-probabilities that are those at the sampling temperature, before top-p.
-
-    Its raw ones are taken before the temperature, its processed ones after top-p; None if neither
-    will do.
-
-    Example:
-        >>> logprobs_mode(RolloutConfig(temperature=1.0, top_p=0.9))
-        'raw_logprobs'
-        >>> logprobs_mode(RolloutConfig(temperature=0.7))
-        'processed_logprobs'
-        >>> logprobs_mode(RolloutConfig(temperature=0.7, top_p=0.9))
-    """
-    if config.temperature in (0.0, 1.0):
-        return "raw_logprobs"
-    return "processed_logprobs" if config.top_p == 1.0 else None
-
-
 def first_seed(seed: int, problem_id: str) -> int:
     """Give the seed of a problem's sample 0; sample g has the g-th after it.
 
@@ -268,21 +217,6 @@ def rollout_rows(
         }
         for sample, one in zip(samples, completions, strict=True)
     ]
-
-
-def _room(adapter: Path) -> int:
-    """Read the rank that vLLM must make room for."""
-    try:
-        (adapter / "adapter_model.safetensors").stat()
-        values = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-        ranks = [values["r"], *(values.get("rank_pattern") or {}).values()]
-    except (OSError, ValueError, KeyError) as error:
-        raise LearnAlignError(
-            f"the folder {adapter} is no LoRA adapter ({error})",
-            expected="adapter_config.json with its rank, and adapter_model.safetensors",
-            do="give the folder that peft's save_pretrained wrote",
-        ) from error
-    return next((room for room in _RANKS if room >= max(ranks)), max(ranks))
 
 
 def _wake(sentinels: list[int], answers: Any) -> None:

@@ -54,9 +54,7 @@ class CheckedFolder(ABC):
         Raises:
             LearnAlignError: if it is not the file that was written.
         """
-        path, expected = self.path / name, self.manifest.files.get(name, "")
-        with self.intact(path, expected, do):
-            return files.read_table(path, expected=self.unless_known(path, expected))
+        return self.whole_table(self.path / name, self.manifest.files.get(name, ""), do)
 
     def record(self, name: str) -> None:
         """Hash each file of a folder below, synced already; the next manifest has the hashes."""
@@ -108,6 +106,11 @@ class CheckedFolder(ABC):
     def redo_name(self, stage: str) -> str:
         """Name a table as --redo of the command that made this folder does."""
         return self.below + _MADE_WITH.get(stage, stage)
+
+    def whole_table(self, path: Path, expected: str, do: str) -> pa.Table:
+        """Read a table whose hash is known; see `read_table`."""
+        with self.intact(path, expected, do):
+            return files.read_table(path, expected=self.unless_known(path, expected))
 
     def unless_known(self, path: Path, expected: str) -> str | None:
         """Give the hash to compare with; None if that was done, or there is none.

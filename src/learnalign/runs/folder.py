@@ -1,6 +1,5 @@
 """The run folder: one table a stage in Parquet shards, kept whole through any kill."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,13 +15,9 @@ from learnalign.places import is_remote, place
 from learnalign.runs.checked import CheckedFolder, damaged
 from learnalign.runs.fingerprints import differences, fingerprint
 from learnalign.runs.holding import held
-from learnalign.runs.manifest import Shard, StageRecord, read_manifest, write_manifest
+from learnalign.runs.manifest import STAGES, Shard, StageRecord, read_manifest, write_manifest
 from learnalign.tables import EXCLUDED
 
-#: The rounds in which rollouts may be spent.
-ROUND_NAMES = ("round-1", "round-2", "round-3", "round-4")
-#: The stages that keep shards, in the order in which the data flows.
-STAGES = ("problems", *ROUND_NAMES, "rollouts", "verdicts", "references", "gradients", "features")
 #: Where else this process alone writes while it holds the folder.
 _OTHERS = ("", "excluded", "sources", "requests", "checkpoints")
 #: The manifest is written again after this many times what the last writing took.
@@ -243,9 +238,7 @@ class RunFolder(CheckedFolder):
         Raises:
             LearnAlignError: if the file is gone or is not the one that was written.
         """
-        path, expected = self._shard(stage, index)
-        with self.intact(path, expected, self.made_again(stage)):
-            return files.read_table(path, expected=self.unless_known(path, expected))
+        return self.whole_table(*self._shard(stage, index), self.made_again(stage))
 
     def shards(self, stage: str) -> Iterator[pa.Table]:
         """Read a stage's shards one after the other, in order."""
@@ -266,21 +259,18 @@ class RunFolder(CheckedFolder):
 
     def excluded(self) -> pa.Table:
         """Read the problems that have left the pool so far, in the order of the stages."""
-        tables = []
-        for stage in (stage for stage in self.stages if stage in self.manifest.stages):
-            for index, shard in sorted(self.manifest.stages[stage].shards.items()):
-                if not shard.excluded:
-                    continue
-                path, expected = self.path / _excluded_file(stage, index), shard.excluded_sha256
-                with self.intact(path, expected, self.made_again(stage)):
-                    known = self.unless_known(path, expected)
-                    tables.append(files.read_table(path, expected=known))
+        tables = [
+            self.whole_table(
+                self.path / _excluded_file(stage, index),
+                shard.excluded_sha256,
+                self.made_again(stage),
+            )
+            for stage in self.stages
+            if stage in self.manifest.stages
+            for index, shard in sorted(self.manifest.stages[stage].shards.items())
+            if shard.excluded
+        ]
         return pa.concat_tables(tables) if tables else EXCLUDED.empty_table()
-
-    def manifest_dict(self) -> dict[str, Any]:
-        """Give the manifest as plain data."""
-        plain: dict[str, Any] = json.loads(self.manifest.model_dump_json())
-        return plain
 
     def _shard(self, stage: str, index: int) -> tuple[Path, str]:
         """Give a shard's path and hash, if it has its size."""

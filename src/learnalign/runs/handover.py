@@ -17,7 +17,7 @@ from learnalign.formats.recipes import write_recipe
 from learnalign.formats.rows import Asked
 from learnalign.problems.prompts import Prompter
 from learnalign.runs.folder import RunFolder, scored
-from learnalign.verifying.gym import is_gym_row
+from learnalign.verifying.kinds import kind_for
 
 
 def hand_over(
@@ -125,7 +125,7 @@ def _reward(folder: RunFolder, config: Config) -> tuple[str, list[str]]:
     if config.verifier.kind != "auto":
         return config.verifier.kind, []
     judged = Counter(
-        "reasoning_gym" if is_gym_row(json.loads(row)) else "math"
+        kind_for("auto", json.loads(row))
         for shard in folder.shards("problems")
         for row in shard["row"].to_pylist()
     )

@@ -8,7 +8,8 @@ import pyarrow.compute as pc
 
 from learnalign import files
 from learnalign.errors import LearnAlignError, nearest
-from learnalign.runs.folder import STAGES, RunFolder
+from learnalign.runs.folder import RunFolder
+from learnalign.runs.manifest import STAGES
 from learnalign.visible import visible
 
 

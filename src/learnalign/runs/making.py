@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError
 from learnalign.runs import stages
-from learnalign.runs.folder import ROUND_NAMES, RunFolder
-from learnalign.runs.manifest import Shard
+from learnalign.runs.folder import RunFolder
+from learnalign.runs.manifest import ROUND_NAMES, Shard
 from learnalign.runs.progress import Advance, Progress
 from learnalign.runs.shards import make_shard
 from learnalign.runs.workshop import Workshop

@@ -1,6 +1,7 @@
 """The manifest of a run folder: which shards exist, what made them, what they cost."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,10 @@ from learnalign.errors import LearnAlignError
 from learnalign.places import is_remote
 from learnalign.tables import SCHEMA_VERSION
 
+#: The rounds in which rollouts may be spent.
+ROUND_NAMES = ("round-1", "round-2", "round-3", "round-4")
+#: The stages that keep shards, in the order in which the data flows.
+STAGES = ("problems", *ROUND_NAMES, "rollouts", "verdicts", "references", "gradients", "features")
 #: Where a manifest says its own hash, which is taken with zeros in that place.
 _OWN_HASH = re.compile(rb'\A\{\n "sha256": "([0-9a-f]{64})"')
 _ZEROS = "0" * 64
@@ -73,6 +78,11 @@ class Manifest(BaseModel):
     """SHA-256 of what is no table's shard, by path below the run folder."""
     summary: dict[str, Any] = {}
     """The selection in figures; empty until there is one."""
+
+    def plain(self) -> dict[str, Any]:
+        """Give it as plain data, as its JSON has it."""
+        tree: dict[str, Any] = json.loads(self.model_dump_json())
+        return tree
 
 
 def read_manifest(path: Path) -> Manifest:

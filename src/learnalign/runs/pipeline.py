@@ -265,7 +265,7 @@ def report(folder: RunFolder, config: Config) -> Path:
     data = ReportData(
         title=f"{folder.path.name}: {Path(config.model.path).name}",
         config=config.model_dump(mode="json"),
-        manifest=folder.manifest_dict(),
+        manifest=folder.manifest.plain(),
         problems=of_shown("problems"),
         rollouts=of_shown("rollouts"),
         verdicts=folder.table("verdicts"),

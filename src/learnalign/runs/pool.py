@@ -27,8 +27,8 @@ def make_problems(folder: RunFolder, config: Config, shop: Workshop, progress: P
     begin = time.monotonic()
     prompter = Prompter(shop.tokenizer, config.prompt)
     pool = read_pool(config.data)
-    reading = reading_lines(pool.readings)
-    for line in reading:
+    lines = reading_lines(pool.readings)
+    for line in lines:
         progress.say(line)
     for index, table in pool.originals.items():
         folder.write_table(f"sources/source-{index:02d}.parquet", table)
@@ -50,14 +50,9 @@ def make_problems(folder: RunFolder, config: Config, shop: Workshop, progress: P
                 raise LearnAlignError(
                     f"{where}: {error.got}", expected=error.expected, do=error.do
                 ) from error
-            if context is not None and len(ids) >= context:
-                detail = f"{len(ids)} tokens; the model sees {context}"
-                _leave_out(pool, problem, "prompt_too_long", detail)
-                continue
-            if vocabulary is not None and max(ids, default=0) >= vocabulary:
-                word = shop.tokenizer.convert_ids_to_tokens(max(ids))
-                detail = f"the token {max(ids)} ({word!r}) is none of the model's {vocabulary}"
-                _leave_out(pool, problem, "unknown_token", detail)
+            unfit = _unfit(ids, shop, context, vocabulary)
+            if unfit is not None:
+                _leave_out(pool, problem, *unfit)
                 continue
             kept.append(problem | {"prompt": prompt, "prompt_ids": ids})
     if not kept and refused is not None:
@@ -78,8 +73,22 @@ def make_problems(folder: RunFolder, config: Config, shop: Workshop, progress: P
         table = pa.Table.from_pylist(kept[start : start + size], schema=PROBLEMS)
         excluded = pool.excluded_table() if index == 0 else None
         folder.write_shard("problems", index, table, seconds=seconds, excluded=excluded)
-    columns = [{key: value for key, value in vars(c).items() if value} for c in pool.columns]
-    folder.finish("problems", columns=columns, reading=reading, golds=golds)
+    columns = [reading.columns for reading in pool.readings]
+    named = [{key: value for key, value in vars(c).items() if value} for c in columns]
+    folder.finish("problems", columns=named, reading=lines, golds=golds)
+
+
+def _unfit(
+    ids: list[int], shop: Workshop, context: int | None, vocabulary: int | None
+) -> tuple[str, str] | None:
+    """Say why the model cannot take a prompt, as reason and detail; None if it can."""
+    if context is not None and len(ids) >= context:
+        return "prompt_too_long", f"{len(ids)} tokens; the model sees {context}"
+    if vocabulary is not None and max(ids, default=0) >= vocabulary:
+        word = shop.tokenizer.convert_ids_to_tokens(max(ids))
+        detail = f"the token {max(ids)} ({word!r}) is none of the model's {vocabulary}"
+        return "unknown_token", detail
+    return None
 
 
 def _leave_out(pool: "Pool", problem: dict[str, Any], reason: str, detail: str) -> None:

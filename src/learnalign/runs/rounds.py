@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from learnalign.config import Config
 from learnalign.rollouts.budget import going_on, rounds
-from learnalign.runs.folder import ROUND_NAMES, RunFolder
+from learnalign.runs.folder import RunFolder
+from learnalign.runs.manifest import ROUND_NAMES
 from learnalign.selecting.order import budget_count, luck
 from learnalign.tables import ROUNDS, in_order
 

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from learnalign.config import Config
-from learnalign.runs.folder import ROUND_NAMES, RunFolder
+from learnalign.runs.folder import RunFolder
+from learnalign.runs.manifest import ROUND_NAMES
 from learnalign.runs.progress import Advance
 from learnalign.runs.rounds import Round, joined, planned, with_verdicts
 from learnalign.runs.workshop import Workshop

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from learnalign import files
-from learnalign.config import Config
+from learnalign.config import Config, ModelConfig
 from learnalign.errors import LearnAlignError
 from learnalign.folders import remove_leftovers, remove_tree
 from learnalign.places import local_only
@@ -125,18 +125,7 @@ def _stage(
         own = redo.removeprefix(below) if redo and redo.startswith(below) else None
         return {"redo": own, "below": below, "progress": progress}
 
-    model, reuse = config.model, None
-    gradients: dict[str, Any] = {}
-    if before:
-        lora, came_out = config.training.parameters == "lora", before[-1].model
-        came = {"adapter": came_out} if lora else {"path": str(came_out), "adapter": None}
-        model = model.model_copy(update=came)
-        reuse = before[-1].training if config.stages.reuse_steps else None
-        if config.gradients.reference is None:
-            gradients = {"reference": config.model.path}
-    elif not (config.selection.warmup or config.gradients.reference or config.model.adapter):
-        # The first policy is its own reference, which pulls at nothing.
-        gradients = {"kl_beta": 0.0}
+    model, reuse, gradients = _policy(config, before)
     selecting = _changed(
         config,
         model=model,
@@ -175,6 +164,24 @@ def _stage(
         mean_success_rate=float(pc.mean(selection.scores["success_rate"]).as_py()),
     )
     return stage, selection.scores, names
+
+
+def _policy(config: Config, before: list[Stage]) -> tuple[ModelConfig, Path | None, dict[str, Any]]:
+    """Give what a stage begins with: its policy, whose rollouts it may reuse, its KL options."""
+    model = config.model
+    reuse: Path | None = None
+    gradients: dict[str, Any] = {}
+    if before:
+        lora, came_out = config.training.parameters == "lora", before[-1].model
+        came = {"adapter": came_out} if lora else {"path": str(came_out), "adapter": None}
+        model = model.model_copy(update=came)
+        reuse = before[-1].training if config.stages.reuse_steps else None
+        if config.gradients.reference is None:
+            gradients = {"reference": config.model.path}
+    elif not (config.selection.warmup or config.gradients.reference or config.model.adapter):
+        # The first policy is its own reference, which pulls at nothing.
+        gradients = {"kl_beta": 0.0}
+    return model, reuse, gradients
 
 
 def stage_problems(scores: pa.Table, easy_share: float, *, seed: int) -> tuple[list[str], int]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from learnalign.problems.gym import is_gym_row
 from learnalign.verifying.judgement import Judgement, failed
 
 #: The verifiers that have a name; a function of the user's own is the other kind.
@@ -91,6 +92,18 @@ class Kind:
             return self.compare(gold, completion)
         except Exception as error:  # whatever a verifier trips over is a verdict, not a crash
             return failed(f"{type(error).__name__}: {error}")
+
+
+def kind_for(kind: str, row: Row) -> str:
+    """Say which verifier judges a row: the one that was asked for, or what ``auto`` means for it.
+
+    Example:
+        >>> kind_for("auto", {"metadata": {"source_dataset": "gcd"}}), kind_for("auto", {})
+        ('reasoning_gym', 'math')
+    """
+    if kind != "auto":
+        return kind
+    return "reasoning_gym" if is_gym_row(row) else "math"
 
 
 def named_kind(name: str) -> Kind:

@@ -8,12 +8,12 @@ name ``compute_score``, with ``reward_kwargs.kind``.
 import atexit
 import json
 import os
-import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from learnalign.errors import LearnAlignError, nearest
+from learnalign.problems.golds import single
 from learnalign.tables import golds
 from learnalign.verifying.kinds import KINDS
 from learnalign.verifying.workers import Workers
@@ -126,8 +126,8 @@ def _judge(kind: str, completion: Any, gold: Any, row: dict[str, Any]) -> float 
 def gold_texts(gold: Any) -> list[str]:
     """Read a trainer's gold as a selection reads it: the texts, any of which is right.
 
-    Numbers may be of Python or numpy; a list of one is its element; whole floats lose their ``.0``;
-    of a worked answer the part after ``####`` counts.
+    Numbers may be of Python or numpy, and lists are taken apart; what a single value means is said
+    by `learnalign.problems.golds.single`.
 
     Example:
         >>> gold_texts(72.0), gold_texts([["72"]]), gold_texts("3 * 400 #### 1,200")
@@ -138,13 +138,7 @@ def gold_texts(gold: Any) -> list[str]:
     gold = _plain(gold)
     if isinstance(gold, list | tuple):
         return [text for one in gold for text in gold_texts(one)]
-    if gold is None:
-        return []
-    if isinstance(gold, float) and gold.is_integer():
-        gold = int(gold)
-    text = str(gold).strip()
-    if "####" in text:
-        text = re.sub(r"(?<=\d),(?=\d{3})", "", text.rsplit("####", 1)[1].strip())
+    text = None if gold is None else single(gold)[0]
     return [text] if text else []
 
 

@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from learnalign.config import VerifierConfig
 from learnalign.errors import LearnAlignError, nearest
+from learnalign.problems.gym import is_gym_row
 from learnalign.tables import VERDICTS, golds
-from learnalign.verifying.gym import is_gym_row
 from learnalign.verifying.judgement import Judgement
-from learnalign.verifying.kinds import KINDS
+from learnalign.verifying.kinds import KINDS, kind_for
 from learnalign.verifying.limits import no_worker
 from learnalign.verifying.workers import Workers
 
@@ -119,7 +119,7 @@ class Verifier:
             tasks = []
             for place, problem in enumerate(batch):
                 row = json.loads(problem["row"])
-                kinds.setdefault(self._kind(row), []).append(place)
+                kinds.setdefault(kind_for(self.kind, row), []).append(place)
                 needed = row if is_gym_row(row) else {}
                 tasks.append({"golds": golds(problem["answer"]), "row": needed})
             found: list[tuple[str, str] | None] = [None] * len(batch)
@@ -164,7 +164,7 @@ class Verifier:
             return rows, []
         row = json.loads(problem["row"])
         request = {
-            "kind": self._kind(row),
+            "kind": kind_for(self.kind, row),
             "golds": golds(problem["answer"] or ""),
             "row": row,
             "prompt": problem["prompt"],
@@ -178,11 +178,6 @@ class Verifier:
         for rollout, judgement in zip(left, judgements, strict=True):
             rows.append(_row(rollout) | vars(judgement))
         return rows, judgements
-
-    def _kind(self, row: Mapping[str, Any]) -> str:
-        if self.kind != "auto":
-            return self.kind
-        return "reasoning_gym" if is_gym_row(row) else "math"
 
     def _side_by_side(self, do: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
         """Do something for each item, as many at a time as there are workers; in their order."""
