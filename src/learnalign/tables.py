@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from learnalign.sketches import sketch_field
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
@@ -54,7 +54,8 @@ VERDICTS = pa.schema(
         ("sample", pa.int32()),
         ("verdict", pa.string()),  # one of VERDICT_KINDS
         ("reward", pa.float64()),  # null where there is none (unparsed gold, error)
-        ("parsed_answer", pa.string()),  # what was read out of the completion; null if nothing
+        ("extracted_answer", pa.string()),  # the text taken for the answer; null if there is none
+        ("parsed_answer", pa.string()),  # what was read in it; null if it could not be read
         ("detail", pa.string()),  # the verifier's own words, where it had any
     ]
 )

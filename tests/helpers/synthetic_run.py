@@ -113,6 +113,7 @@ def _group(
         verdict = key | {
             "verdict": kind,
             "reward": float(reward),
+            "extracted_answer": said if kind in ("correct", "wrong") else None,
             "parsed_answer": said if kind in ("correct", "wrong") else None,
             "detail": None,
         }

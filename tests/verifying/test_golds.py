@@ -14,7 +14,8 @@ from learnalign.verifying.verifier import open_verifier
 
 
 def reasons(kind: str, *answers: str, **options: Any) -> list[str | None]:
-    problems = [{"answer": answer, "row": json.dumps({"answer": answer})} for answer in answers]
+    rows = [json.dumps({"answer": answer}) for answer in answers]
+    problems = [{"answer": a, "prompt": "", "row": r} for a, r in zip(answers, rows, strict=True)]
     with open_verifier(VerifierConfig(kind=kind, workers=2, **options)) as made:
         found = made.check_golds(problems)
     assert all(reason is None or reason[1] for reason in found)  # a reason has its words
@@ -53,7 +54,7 @@ def test_the_verifier_of_each_row_under_auto() -> None:
     rows = [{"answer": text, "metadata": {"source_dataset": "chain_sum"}} for text in ("5", "-6")]
     rows.append({"answer": r"\sqrt{8}"})
     rows.append({"answer": "5", "metadata": {"source_dataset": "no_such_generator"}})
-    problems = [{"answer": row["answer"], "row": json.dumps(row)} for row in rows]
+    problems = [{"answer": row["answer"], "prompt": "", "row": json.dumps(row)} for row in rows]
     with open_verifier(VerifierConfig(workers=1)) as made:
         found = made.check_golds(problems)
     assert [reason and reason[0] for reason in found] == [None] * 3 + ["unparsed_gold"]
@@ -61,7 +62,7 @@ def test_the_verifier_of_each_row_under_auto() -> None:
 
 def test_a_function_of_the_users_is_not_asked() -> None:
     with open_verifier(VerifierConfig(kind="math:prod", workers=1)) as made:
-        assert made.check_golds([{"answer": "x", "row": "{}"}]) == [None]
+        assert made.check_golds([{"answer": "x", "prompt": "", "row": "{}"}]) == [None]
 
 
 def test_any_of_several_golds_is_right(monkeypatch: pytest.MonkeyPatch) -> None:

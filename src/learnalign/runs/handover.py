@@ -17,7 +17,9 @@ from learnalign.formats.recipes import write_recipe
 from learnalign.formats.rows import Asked
 from learnalign.problems.prompts import Prompter
 from learnalign.runs.folder import RunFolder, scored
-from learnalign.verifying.kinds import kind_for
+from learnalign.tables import golds
+from learnalign.verifying.question import Question
+from learnalign.verifying.routing import route
 
 
 def hand_over(
@@ -125,9 +127,9 @@ def _reward(folder: RunFolder, config: Config) -> tuple[str, list[str]]:
     if config.verifier.kind != "auto":
         return config.verifier.kind, []
     judged = Counter(
-        kind_for("auto", json.loads(row))
+        route("auto", Question(tuple(golds(row["answer"])), row["prompt"], json.loads(row["row"])))
         for shard in folder.shards("problems")
-        for row in shard["row"].to_pylist()
+        for row in shard.select(["answer", "prompt", "row"]).to_pylist()
     )
     (kind, count), *others = judged.most_common()
     doubts = [

@@ -14,6 +14,8 @@ class Judgement:
     reward: float | None
     parsed_answer: str | None = None
     detail: str | None = None
+    extracted_answer: str | None = None
+    """The text that was taken for the answer; ``parsed_answer`` is what was read in it."""
 
     @property
     def is_failure(self) -> bool:
@@ -27,14 +29,15 @@ CORRECT, WRONG = "correct", "wrong"
 GAVE_NONE = "the reward function gave None"
 
 
-def judged(right: bool, parsed_answer: str) -> Judgement:
+def judged(right: bool, parsed_answer: str, extracted_answer: str | None = None) -> Judgement:
     """Give the judgement of a right or wrong answer."""
-    return Judgement(CORRECT if right else WRONG, float(right), parsed_answer)
+    verdict = CORRECT if right else WRONG
+    return Judgement(verdict, float(right), parsed_answer, extracted_answer=extracted_answer)
 
 
-def unparsed() -> Judgement:
-    """Give the judgement of a completion that holds no answer."""
-    return Judgement("unparsed_answer", 0.0)
+def unparsed(detail: str | None = None, extracted_answer: str | None = None) -> Judgement:
+    """Give the judgement of a completion that holds no answer, or none that can be read."""
+    return Judgement("unparsed_answer", 0.0, detail=detail, extracted_answer=extracted_answer)
 
 
 def failed(detail: str) -> Judgement:

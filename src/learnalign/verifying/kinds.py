@@ -4,20 +4,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from learnalign.problems.gym import is_gym_row
 from learnalign.verifying.judgement import Judgement, failed
-
-#: The verifiers that have a name; a function of the user's own is the other kind.
-KINDS = ("auto", "math", "text", "choice", "number", "reasoning_gym")
-
-Row = Mapping[str, Any]
+from learnalign.verifying.question import Question
 
 
 @dataclass(frozen=True)
 class Kind:
     """One kind of answer: pure functions, run in a worker."""
 
-    parse: Callable[[str, Row], Any]
+    parse: Callable[[str, Question], Any]
     """Reads a gold answer; None if there is nothing to be read."""
     compare: Callable[[Any, str], Judgement]
     """Judges a completion against a parsed gold."""
@@ -28,7 +23,7 @@ class Kind:
         """Judge completions: a right answer is one that any of the golds accepts.
 
         Args:
-            request: ``golds``, ``row`` and ``completions``.
+            request: ``golds``, ``row``, ``prompt`` and ``completions``.
 
         Yields:
             The gold's judgement (None if one of them can be read), then each completion's.
@@ -45,7 +40,7 @@ class Kind:
         """Hold golds against themselves.
 
         Args:
-            problem: ``golds`` and ``row``.
+            problem: ``golds``, ``row`` and ``prompt``.
 
         Returns:
             correct, unparsed_gold, or wrong where no gold accepts itself as an answer.
@@ -65,10 +60,11 @@ class Kind:
 
     def _parsed(self, problem: Mapping[str, Any]) -> tuple[list[Any], str]:
         """Read the golds; give those that could be read, and why not if there are none."""
+        question = Question.of(problem)
         found, reason = [], f"no answer in '{problem['golds'][0]}'"
         for gold in problem["golds"]:
             try:
-                parsed = self.parse(gold, problem["row"])
+                parsed = self.parse(gold, question)
             except Exception as error:  # a parser may trip over anything
                 reason = f"the gold '{gold}': {type(error).__name__}: {error}"
                 continue
@@ -94,18 +90,6 @@ class Kind:
             return failed(f"{type(error).__name__}: {error}")
 
 
-def kind_for(kind: str, row: Row) -> str:
-    """Say which verifier judges a row: the one that was asked for, or what ``auto`` means for it.
-
-    Example:
-        >>> kind_for("auto", {"metadata": {"source_dataset": "gcd"}}), kind_for("auto", {})
-        ('reasoning_gym', 'math')
-    """
-    if kind != "auto":
-        return kind
-    return "reasoning_gym" if is_gym_row(row) else "math"
-
-
 def named_kind(name: str) -> Kind:
     """Import a verifier by its name.
 
@@ -116,19 +100,23 @@ def named_kind(name: str) -> Kind:
         from learnalign.verifying import gym
 
         gym.load()
-        return Kind(gym.parse_gold, gym.judge, lambda gold: (gold,))
+        return Kind(
+            lambda gold, question: gym.parse_gold(gold, question.row),
+            gym.judge,
+            lambda gold: (gold,),
+        )
     if name == "math":
         from learnalign.verifying import math
 
-        return Kind(lambda gold, row: math.parse_gold(gold), math.judge, _boxed)
+        return Kind(lambda gold, question: math.parse_gold(gold), math.judge, _boxed)
     from learnalign.verifying import simple
 
     if name == "text":
-        return Kind(lambda gold, row: simple.parse_text(gold), simple.judge_text, _tagged)
+        return Kind(lambda gold, question: simple.parse_text(gold), simple.judge_text, _tagged)
     if name == "choice":
-        return Kind(lambda gold, row: simple.parse_choice(gold), simple.judge_choice, _boxed)
+        return Kind(lambda gold, question: simple.parse_choice(gold), simple.judge_choice, _boxed)
     assert name == "number", name
-    return Kind(lambda gold, row: simple.parse_number(gold), simple.judge_number, _boxed)
+    return Kind(lambda gold, question: simple.parse_number(gold), simple.judge_number, _boxed)
 
 
 def _boxed(gold: str) -> tuple[str, ...]:

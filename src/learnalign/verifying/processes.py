@@ -272,14 +272,14 @@ def _judgement(said: Any) -> Judgement:
     Raises:
         ValueError, TypeError, KeyError: if it is none.
     """
-    texts = [said["parsed_answer"], said["detail"]]
+    texts = [said["parsed_answer"], said["detail"], said["extracted_answer"]]
     if said["verdict"] not in VERDICT_KINDS or not all(isinstance(t, str | None) for t in texts):
         raise ValueError("no judgement")
     reward = said["reward"]
     if reward is not None and not isfinite(reward):
         raise ValueError("no reward")
-    parsed, detail = (t and t.encode(errors="replace").decode() for t in texts)
-    return Judgement(said["verdict"], reward, parsed, detail)
+    parsed, detail, extracted = (t and t.encode(errors="replace").decode() for t in texts)
+    return Judgement(said["verdict"], reward, parsed, detail, extracted)
 
 
 def _unreadable(stop: _Stop) -> Judgement:

@@ -15,7 +15,7 @@ from typing import Any
 from learnalign.errors import LearnAlignError, nearest
 from learnalign.problems.golds import single
 from learnalign.tables import golds
-from learnalign.verifying.kinds import KINDS
+from learnalign.verifying.routing import KINDS
 from learnalign.verifying.workers import Workers
 
 _TIMEOUT_S = 5.0

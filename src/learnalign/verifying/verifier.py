@@ -16,8 +16,9 @@ from learnalign.errors import LearnAlignError, nearest
 from learnalign.problems.gym import is_gym_row
 from learnalign.tables import VERDICTS, golds
 from learnalign.verifying.judgement import Judgement
-from learnalign.verifying.kinds import KINDS, kind_for
 from learnalign.verifying.limits import no_worker
+from learnalign.verifying.question import Question
+from learnalign.verifying.routing import KINDS, route
 from learnalign.verifying.workers import Workers
 
 #: Golds that a worker is handed at once: what a round trip costs is shared.
@@ -106,7 +107,7 @@ class Verifier:
         """Hold each gold against itself: read, written as an answer, and judged.
 
         Args:
-            problems: Each with ``answer`` and ``row`` (JSON text), as in PROBLEMS.
+            problems: Each with ``answer``, ``prompt`` and ``row`` (JSON text), as in PROBLEMS.
             progress: Called with the number of problems just checked.
 
         Returns:
@@ -119,9 +120,11 @@ class Verifier:
             tasks = []
             for place, problem in enumerate(batch):
                 row = json.loads(problem["row"])
-                kinds.setdefault(kind_for(self.kind, row), []).append(place)
                 needed = row if is_gym_row(row) else {}
-                tasks.append({"golds": golds(problem["answer"]), "row": needed})
+                task = {"golds": golds(problem["answer"]), "row": needed}
+                task["prompt"] = problem["prompt"]
+                kinds.setdefault(route(self.kind, Question.of(task)), []).append(place)
+                tasks.append(task)
             found: list[tuple[str, str] | None] = [None] * len(batch)
             with self.workers.borrowed() as worker:
                 for kind, places in kinds.items():
@@ -162,17 +165,16 @@ class Verifier:
                 left.append(rollout)
         if not left:
             return rows, []
-        row = json.loads(problem["row"])
         request = {
-            "kind": kind_for(self.kind, row),
             "golds": golds(problem["answer"] or ""),
-            "row": row,
+            "row": json.loads(problem["row"]),
             "prompt": problem["prompt"],
             "messages": problem["messages"],
             "completions": [rollout["completion"] for rollout in left],
             "completion_ids": [rollout["token_ids"] for rollout in left],
             "trainer_state": trainer_state,
         }
+        request["kind"] = route(self.kind, Question.of(request))
         with self.workers.borrowed() as worker:
             judgements = worker.judge(request)
         for rollout, judgement in zip(left, judgements, strict=True):
@@ -229,7 +231,7 @@ def open_verifier(config: VerifierConfig) -> Iterator[Verifier]:
         ...     pass
         Traceback (most recent call last):
         learnalign.errors.LearnAlignError: got the verifier 'mth'
-          expected: auto, math, text, choice, number, reasoning_gym or module:function: the nearest is 'math'
+          expected: auto, math, number, choice, words, time, code, text, reasoning_gym or module:function: the nearest is 'math'
           to do: correct --verifier
     """  # noqa: E501
     if ":" not in config.kind and config.kind not in KINDS:
