@@ -1,9 +1,13 @@
-"""Our verdicts against known ones: Qwen2.5-Math's on MATH, GPT-3's example solutions on GSM8K."""
+"""Our verdicts against known ones (recorded, worked, published as tests), and how fast they are.
 
-import json
+`--math-verify-tests DIR` adds the cases of math-verify's own tests. Its wheel has none, its source
+has: ``pip download --no-deps --no-binary :all: math-verify==0.9.0``, unpacked, folder ``tests``.
+"""
+
+import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,88 +15,166 @@ import pyarrow as pa
 
 from harness import ROOT, Figure, publish
 from learnalign.config import VerifierConfig
-from learnalign.problems.columns import answer_of
 from learnalign.tables import PROBLEMS, ROLLOUTS
 from learnalign.verifying.verifier import open_verifier
+from verdict_reasons import EXPLAINED
+from verdict_sets import DATA, Known, answers, is_number, math_verify_tests, recorded
+from verdict_speed import in_a_trainer, in_a_worker
 
-DATA = ROOT.parent / "shared" / "data"
-#: Disagreements that were looked at, and who is right.
-EXPLAINED = {
-    "MATH, math-72/7": "ours is right: the gold 10{,}000 and the answer 10000 are the same number",
-}
-Case = tuple[str, list[str], list[bool]]
-
-
-def qwen(path: Path) -> Iterator[Case]:
-    """Gold, completions and known verdicts of Qwen2.5-Math on MATH problems."""
-    for line in path.read_text().splitlines():
-        row = json.loads(line)
-        yield str(row["gt"]), list(row["code"]), list(row["score"])
-
-
-def gsm8k(path: Path) -> Iterator[Case]:
-    """Gold, completions and known verdicts of four GPT-3 models."""
-    for line in path.read_text().splitlines():
-        row = json.loads(line)
-        said = [v for v in row.values() if isinstance(v, dict) and "is_correct" in v]
-        gold = row["ground_truth"].rsplit("A:", 1)[-1].strip()
-        texts = [v["solution"].rsplit("A:", 1)[-1].strip() for v in said]
-        yield answer_of(gold) or "", texts, [v["is_correct"] for v in said]
+#: Set, verifier, and the share of equal verdicts that is expected.
+COMPARED = (
+    ("MATH", "math", 0.99),
+    ("MATH", "auto", 0.99),
+    ("MATH", "number", 0.99),
+    ("GSM8K", "number", 0.99),
+    ("GSM8K", "math", 0.99),
+    ("GSM8K", "auto", 0.99),
+    ("MATH, worked", "math", 0.99),
+    ("MATH, worked", "auto", 0.99),
+    ("GSM8K, worked", "number", 0.99),
+    ("GSM8K, worked", "auto", 0.99),
+)
+Rows = list[dict[str, Any]]
 
 
-def compare(name: str, kind: str, cases: list[Case]) -> tuple[Figure, list[dict[str, Any]]]:
-    """Give the share of equal verdicts, and every disagreement."""
-    problems, rollouts = [], []
-    for number, (gold, texts, _) in enumerate(cases):
-        key = f"{name}-{number}"
-        problems.append({"problem_id": key, "answer": gold, "row": "{}"})
-        for sample, text in enumerate(texts):
-            rollouts.append({"problem_id": key, "sample": sample, "completion": text})
-    known = [verdict for _, _, verdicts in cases for verdict in verdicts]
+def verdicts(kind: str, known: list[Known]) -> Rows:
+    """Judge as a run does: a row a completion, with the verdict that is known."""
+    problems: Rows = [
+        {"problem_id": one.key, "answer": one.gold, "row": "{}", "prompt": one.prompt}
+        for one in known
+    ]
+    rollouts: Rows = [
+        {"problem_id": one.key, "sample": sample, "completion": text}
+        for one in known
+        for sample, text in enumerate(one.completions)
+    ]
     with open_verifier(VerifierConfig(kind=kind)) as verifier:
         table = verifier.verify(
             pa.Table.from_pylist(problems, schema=PROBLEMS),
             pa.Table.from_pylist(rollouts, schema=ROLLOUTS),
         )
-    golds = {row["problem_id"]: row["answer"] for row in problems}
-    rows = []
-    for said, theirs, rollout in zip(table.to_pylist(), known, rollouts, strict=True):
-        if (said["verdict"] == "correct") != theirs:
-            rows.append(
-                {
-                    "case": f"{said['problem_id']}/{said['sample']}",
-                    "verifier": kind,
-                    "ours": said["verdict"],
-                    "theirs": "correct" if theirs else "wrong",
-                    "gold": golds[said["problem_id"]],
-                    "explained": EXPLAINED.get(f"{said['problem_id']}/{said['sample']}"),
-                    "parsed": said["parsed_answer"],
-                    "end_of_completion": rollout["completion"][-120:],
-                }
-            )
-    share = 1.0 - len(rows) / max(1, len(known))
-    return Figure(share, f"of {len(known)} verdicts", "higher", goal=0.99), rows
+    told = [(one.gold, right) for one in known for right in one.right]
+    return [
+        said | {"gold": gold, "right": right, "completion": rollout["completion"]}
+        for said, (gold, right), rollout in zip(table.to_pylist(), told, rollouts, strict=True)
+    ]
+
+
+def agrees(said: str, right: str) -> bool:
+    """Whether a verdict is the known one; a wrong answer may also be one that cannot be read.
+
+    Example:
+        >>> agrees("unparsed_answer", "wrong"), agrees("correct", "wrong"), agrees("error", "wrong")
+        (True, False, False)
+    """
+    if right == "wrong":
+        return said in ("wrong", "unparsed_answer", "unparsed_gold", "timed_out")
+    return said == right
+
+
+def differences(kind: str, found: Rows) -> Rows:
+    """Give the verdicts that are not the known ones, with the reason where one was found."""
+    return [
+        {
+            "case": f"{row['problem_id']}/{row['sample']}",
+            "verifier": kind,
+            "ours": row["verdict"],
+            "theirs": row["right"],
+            "gold": row["gold"],
+            "explained": EXPLAINED.get(f"{row['problem_id']}/{row['sample']}"),
+            "parsed": row["parsed_answer"],
+            "end_of_completion": row["completion"][-120:],
+        }
+        for row in found
+        if not agrees(row["verdict"], row["right"])
+    ]
+
+
+def compare(kind: str, known: list[Known], goal: float) -> tuple[Figure, Rows, Rows]:
+    """Give the share of equal verdicts, every difference, and all verdicts."""
+    asked = [one for one in known if kind != "number" or is_number(one.gold)]
+    found = verdicts(kind, asked)
+    rows = differences(kind, found)
+    share = 1.0 - len(rows) / len(found)
+    return Figure(share, f"of {len(found)} verdicts", "higher", goal=goal), rows, found
+
+
+def own_cases() -> tuple[dict[str, Figure], Rows]:
+    """Judge the made-up cases, each by the verifier that it names."""
+    known, rows = recorded("cases"), []
+    for kind in sorted({one.kind for one in known}):
+        rows += differences(kind, verdicts(kind, [one for one in known if one.kind == kind]))
+    if not known:
+        return {}, []
+    share = 1.0 - len(rows) / len(known)
+    return {"cases: right": Figure(share, f"of {len(known)}", "higher", goal=1.0)}, rows
+
+
+def refused(judged: Rows) -> tuple[dict[str, Figure], Rows]:
+    """Count golds, and answers that are known to be right, that no parser is given."""
+    try:
+        from learnalign.verifying.guards import refusal
+    except ModuleNotFoundError:
+        sys.stdout.write("there are no guards in this version: nothing is refused\n")
+        return {}, []
+    right = [
+        ("an answer", row.get("extracted_answer") or row["completion"])
+        for row in judged
+        if row["right"] == "correct"
+    ]
+    texts = [*answers(), *right]
+    lost = [(name, text, refusal(text)) for name, text in texts]
+    rows = [
+        {"case": name, "refused": why, "text": text[:200], "explained": EXPLAINED.get(text[:200])}
+        for name, text, why in lost
+        if why is not None
+    ]
+    figure = Figure(len(rows), f"of {len(texts)} golds and right answers", "lower", goal=0)
+    return {"refused by the guards": figure}, rows
 
 
 def main() -> None:
     """Compare where the data is."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    names = list(dict.fromkeys(name for name, _, _ in COMPARED))
+    parser.add_argument("--sets", nargs="+", choices=names, default=names)
+    parser.add_argument("--repeat", type=int, default=3, help="passes that are timed; 0: none")
+    parser.add_argument("--math-verify-tests", type=Path, metavar="DIR")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
+    asked = parser.parse_args()
     if not DATA.is_dir():
         sys.exit("the recorded verdicts are not here: nothing to compare with")
     begin = time.monotonic()
-    math = list(qwen(DATA / "rollouts" / "qwen_math_cot_100.jsonl"))
-    grade = list(gsm8k(DATA / "gsm8k" / "example_model_solutions.jsonl"))
     figures: dict[str, Figure] = {}
-    rows: list[dict[str, Any]] = []
-    for name, kind, cases in (
-        ("MATH, math", "math", math),
-        ("GSM8K, number", "number", grade),
-        ("GSM8K, math", "math", grade),
-    ):
-        figures[name], found = compare(name, kind, cases)
+    rows: Rows = []
+    judged: Rows = []
+    for name, kind, goal in COMPARED:
+        known = recorded(name) if name in asked.sets else []
+        if known:
+            figures[f"{name}, {kind}"], found, all_of_them = compare(kind, known, goal)
+            rows, judged = rows + found, judged + all_of_them
+    found_figures, found = own_cases()
+    figures, rows = figures | found_figures, rows + found
+    if asked.math_verify_tests:
+        known, left_out = math_verify_tests(asked.math_verify_tests)
+        sys.stdout.write(f"math-verify's tests: {len(known)} cases, {left_out} left out\n")
+        figures["math-verify's tests, math"], found, _ = compare("math", known, 0.9)
         rows += found
+    found_figures, found = refused(judged)
+    figures, rows = figures | found_figures, rows + found
+    for name, kind, _ in COMPARED if asked.repeat else ():
+        known = recorded(name) if name in asked.sets and "worked" not in name else []
+        known = [one for one in known if kind != "number" or is_number(one.gold)]
+        if known:
+            figures |= in_a_worker(name, kind, known, asked.repeat)
+    if asked.repeat and "MATH" in asked.sets:
+        for kind in ("math", "number"):
+            figures |= in_a_trainer(kind, recorded("MATH"), max(5, asked.repeat))
     unexplained = sum(row["explained"] is None for row in rows)
-    figures["unexplained disagreements"] = Figure(unexplained, "verdicts", "lower", goal=0)
-    publish("verdicts", begin, figures, rows)
+    figures["unexplained differences"] = Figure(unexplained, "verdicts", "lower", goal=0)
+    failed = Counter(row["verdict"] for row in judged if row["verdict"] in ("error", "timed_out"))
+    figures["errors and timeouts"] = Figure(failed.total(), "verdicts", "lower", goal=0)
+    publish("verdicts", begin, figures, rows, folder=asked.out)
 
 
 if __name__ == "__main__":
