@@ -17,7 +17,7 @@ from harness import ROOT, Figure, publish
 from learnalign.config import VerifierConfig
 from learnalign.tables import PROBLEMS, ROLLOUTS
 from learnalign.verifying.verifier import open_verifier
-from verdict_reasons import EXPLAINED
+from verdict_reasons import reason
 from verdict_sets import DATA, Known, answers, is_number, math_verify_tests, recorded
 from verdict_speed import in_a_trainer, in_a_worker
 
@@ -81,7 +81,7 @@ def differences(kind: str, found: Rows) -> Rows:
             "ours": row["verdict"],
             "theirs": row["right"],
             "gold": row["gold"],
-            "explained": EXPLAINED.get(f"{row['problem_id']}/{row['sample']}"),
+            "explained": reason(f"{row['problem_id']}/{row['sample']}", row["gold"]),
             "parsed": row["parsed_answer"],
             "end_of_completion": row["completion"][-120:],
         }
@@ -125,7 +125,7 @@ def refused(judged: Rows) -> tuple[dict[str, Figure], Rows]:
     texts = [*answers(), *right]
     lost = [(name, text, refusal(text)) for name, text in texts]
     rows = [
-        {"case": name, "refused": why, "text": text[:200], "explained": EXPLAINED.get(text[:200])}
+        {"case": name, "refused": why, "text": text[:200], "explained": None}
         for name, text, why in lost
         if why is not None
     ]
@@ -171,6 +171,12 @@ def main() -> None:
         for kind in ("math", "number"):
             figures |= in_a_trainer(kind, recorded("MATH"), max(5, asked.repeat))
     unexplained = sum(row["explained"] is None for row in rows)
+    figures["differences in which ours is wrong"] = Figure(
+        sum((row["explained"] or "").startswith("theirs") for row in rows),
+        "verdicts",
+        "lower",
+        goal=0,
+    )
     figures["unexplained differences"] = Figure(unexplained, "verdicts", "lower", goal=0)
     failed = Counter(row["verdict"] for row in judged if row["verdict"] in ("error", "timed_out"))
     figures["errors and timeouts"] = Figure(failed.total(), "verdicts", "lower", goal=0)
