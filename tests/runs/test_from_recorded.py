@@ -14,6 +14,7 @@ import torch
 
 import learnalign
 from helpers.digits import OPTIONS, digits_data, digits_model
+from helpers.hang import HANG
 from learnalign import load_config
 from learnalign.config import ModelConfig
 from learnalign.errors import LearnAlignError
@@ -115,7 +116,7 @@ def test_multiple_choice(sums: Path, tmp_path: Path) -> None:
 
 def test_answers_that_hang_cost_their_own_verdict(sums: Path, tmp_path: Path) -> None:
     texts = {
-        "a": [r"\boxed{4}", r"\boxed{9^{9^{9^9}}}", r"\boxed{5}"],
+        "a": [r"\boxed{4}", rf"\boxed{{{HANG}}}", r"\boxed{5}"],
         "b": [r"\boxed{6}", r"\boxed{7}", r"\boxed{6.0}"],
     }
     done = _select(sums, tmp_path, texts, QUESTIONS, verifier__kind="math", verifier__timeout_s=2.0)

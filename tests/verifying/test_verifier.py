@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from helpers.hang import HANG
 from learnalign.config import VerifierConfig
 from learnalign.errors import LearnAlignError
 from learnalign.tables import PROBLEMS, ROLLOUTS
@@ -83,9 +84,9 @@ def test_math(gold: str, completion: str, verdict: str) -> None:
 def test_math_hang_costs_one_answer() -> None:
     texts = [
         r"\boxed{4}",
-        r"\boxed{9^{9^{9^9}}}",
+        rf"\boxed{{{HANG}}}",
         r"\boxed{5}",
-        r"\boxed{100000000!}",
+        rf"\boxed{{{HANG} + 1}}",
         r"\boxed{4}",
     ]
     table = _verdicts("math", [({"answer": "4"}, texts), ({"answer": "5"}, texts[:1])], timeout_s=2)
@@ -100,7 +101,7 @@ def test_unparsed_gold_has_no_reward() -> None:
     assert table["reward"].to_pylist() == [None, None, 1.0]
 
 
-@pytest.mark.parametrize("gold", ["9^{9^{9^9}} + 1!", "100000000!", r"\boxed{9^{9^{9^9}}}"])
+@pytest.mark.parametrize("gold", [HANG, rf"\boxed{{{HANG}}}", "9^{9^{9^9}} + 1!", "100000000!"])
 def test_gold_that_hangs_is_no_success_rate_of_zero(gold: str) -> None:
     groups = [({"answer": gold}, ["3", "4"]), ({"answer": "4"}, ["4"])]
     table = _verdicts("math", groups, timeout_s=2)
