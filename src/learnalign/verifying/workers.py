@@ -2,11 +2,18 @@
 
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from queue import LifoQueue
+from typing import TypeVar
 
+from learnalign.verifying.limits import no_worker
 from learnalign.verifying.processes import WorkerProcess
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 class Workers:
@@ -36,6 +43,29 @@ class Workers:
         finally:
             free.put(worker)
 
+    def side_by_side(self, do: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
+        """Do something for each item, as many at a time as there are workers; in their order.
+
+        One item alone is done by the thread that asks.
+
+        Raises:
+            LearnAlignError: if the system starts no more threads.
+        """
+        threads = ThreadPoolExecutor(len(self))
+        try:
+            for some in batches(items, 16 * len(self)):
+                if len(some) == 1:
+                    yield do(some[0])
+                    continue
+                try:
+                    done = threads.map(do, some)
+                except RuntimeError as error:
+                    raise no_worker(error) from error
+                yield from done
+        finally:
+            # After an error or an interrupt nobody waits for what the workers are at.
+            threads.shutdown(wait=False, cancel_futures=True)
+
     def close(self) -> None:
         """End them all, whoever waits for one."""
         for worker in self._all:
@@ -52,6 +82,13 @@ class Workers:
         self._free: LifoQueue[WorkerProcess] = LifoQueue()
         for worker in self._all:
             self._free.put(worker)
+
+
+def batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    """Give the items in lists of ``size``, of which the last may be shorter."""
+    found = iter(items)
+    while some := list(islice(found, size)):
+        yield some
 
 
 _every: "weakref.WeakSet[Workers]" = weakref.WeakSet()

@@ -1,0 +1,184 @@
+"""The verifiers as trainers' reward functions: what they are handed, and hundreds at once."""
+
+import datetime
+import json
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from learnalign.errors import LearnAlignError
+from learnalign.verifying import rewards
+from learnalign.verifying.judgement import Judgement
+from learnalign.verifying.processes import WorkerProcess
+
+GOLDS: list[Any] = [72, 72.0, "72", " 72 ", ["72"], [["72"]], ["nothing", 72], (72,)]
+GOLDS += [np.int64(72), np.float32(72), np.array(["72"]), np.array(72), np.array([71, 72])]
+GOLDS += ["8 * 9 = 72\n#### 72"]
+
+
+@pytest.mark.parametrize("gold", GOLDS, ids=repr)
+def test_a_gold_as_a_trainer_hands_it_over(gold: Any) -> None:
+    assert rewards.compute_score("x", "The answer is 72", gold) == 1.0
+    assert rewards.compute_score("x", "The answer is 7", gold) == 0.0
+    assert rewards.math(["It is 72.", "8"], solution=[gold, gold]) == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        [{"role": "user", "content": "?"}, {"role": "assistant", "content": "It is 72."}],
+        [{"role": "assistant", "content": [{"type": "text", "text": "It is 72."}]}],
+        {"role": "assistant", "content": "It is 72."},
+        ["It is ", "72."],
+        np.array(["It is 72."]),
+        np.array([{"role": "assistant", "content": "It is 72."}], dtype=object),
+    ],
+    ids=repr,
+)
+def test_a_completion_as_a_trainer_hands_it_over(completion: Any) -> None:
+    assert rewards.number([completion, "71"], [72, 72]) == [1.0, 0.0]
+    assert rewards.compute_score("x", completion, 72, kind="number") == 1.0
+
+
+@pytest.mark.parametrize("gold", [None, [], "", "several"])
+def test_a_gold_that_cannot_be_read_is_told(gold: Any) -> None:
+    with pytest.warns(RuntimeWarning, match="no reward by number"):
+        assert rewards.number(["72"], [gold]) == [None]
+    with pytest.warns(RuntimeWarning, match="no reward by number"):
+        assert rewards.compute_score("x", "72", gold, kind="number") == 0.0
+
+
+def test_what_no_trainer_can_mean_is_an_error() -> None:
+    with pytest.raises(LearnAlignError, match="nearest is 'number'"):
+        rewards.compute_score("x", "72", "72", kind="numbr")
+    with pytest.raises(LearnAlignError, match="completion of type int"):
+        rewards.number([72], [72])
+
+
+def user(text: str) -> list[dict[str, str]]:
+    return [{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Collect the requests that reach a worker."""
+    seen: list[dict[str, Any]] = []
+    judge = WorkerProcess.judge
+
+    def noted(self: WorkerProcess, request: Mapping[str, Any]) -> list[Judgement]:
+        seen.append(dict(request))
+        return judge(self, request)
+
+    monkeypatch.setattr(WorkerProcess, "judge", noted)
+    return seen
+
+
+def test_many_at_once_are_rewarded_in_their_order(asked: list[dict[str, Any]]) -> None:
+    """A shuffled batch of 40 problems, against a plain comparison of the numbers."""
+    rng = random.Random(7)
+    batch = [(n, str(n % 5), f"{n % 5}" if rng.random() < 0.5 else "9") for n in range(40)] * 8
+    rng.shuffle(batch)
+    numbers, golds, texts = zip(*batch, strict=True)
+    found = rewards.number(
+        prompts=[user(f"Problem {n}?") for n in numbers],
+        completions=[f"It is {text}." for text in texts],
+        solution=list(golds),
+        completion_ids=[[place] for place in range(len(batch))],
+        level=[n / 7 for n in numbers],
+    )
+    assert found == [float(text == gold) for _, gold, text in batch]
+    assert len(asked) == 40  # one a problem, however its completions are scattered
+    assert all(len(request["completions"]) == 8 for request in asked)
+    assert {request["prompt"] for request in asked} == {f"Problem {n}?" for n in range(40)}
+
+
+def test_one_problem_alone_is_shared_by_the_workers(asked: list[dict[str, Any]]) -> None:
+    texts = [str(n % 3) for n in range(200)]
+    assert rewards.number(texts, ["2"] * 200) == [float(text == "2") for text in texts]
+    assert len(asked) == min(len(rewards._workers), 200 // 16 + 1)
+
+
+def test_equal_golds_of_different_problems_stay_apart(asked: list[dict[str, Any]]) -> None:
+    """The prompt and the row belong to the problem: options, a generator's metadata."""
+    prompts = ["Pick one: (A) 3 (B) 4", "Pick one: (A) 4 (B) 3"]
+    assert rewards.choice(["B", "A"], ["B", "B"], prompts=prompts) == [1.0, 0.0]
+    assert [request["prompt"] for request in asked] == prompts
+    rewards.number(["1", "1"], ["1", "1"], prompts=["", ""], level=[1, 2])
+    assert [request["row"]["level"] for request in asked[2:]] == [1, 2]
+
+
+def test_a_row_may_hold_anything() -> None:
+    columns: dict[str, Any] = {
+        "when": [datetime.date(2026, 2, 3)] * 2,
+        "embedding": [np.arange(3)] * 2,
+        "image": [object(), object()],
+        "odd": [{(1, 2): 3}, {b"x"}],
+        "trainer_state": object(),
+    }
+    assert rewards.number(["5", "6"], ["5", "5"], **columns) == [1.0, 0.0]
+
+
+def test_nothing_in_nothing_out() -> None:
+    assert rewards.auto([], []) == []
+    with pytest.raises(ValueError, match="zip"):
+        rewards.number(["1", "2"], ["1"])
+
+
+def test_a_failure_is_its_own_problems_alone() -> None:
+    with pytest.warns(RuntimeWarning, match="no reward by number"):
+        found = rewards.number(["5", "x", "7", "5"], ["5", "none at all", "7", "6"])
+    assert found == [1.0, None, 1.0, 0.0]
+
+
+def test_one_that_hangs_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for worker in rewards._workers._all:
+        monkeypatch.setattr(worker, "timeout_s", 1.0)
+    texts = [r"\boxed{3}", r"\boxed{9^{9^{9^9}}}", "3", r"\boxed{4}", r"\boxed{4}"]
+    assert rewards.math(texts, ["3", "3", "3", "4", "3"]) == [1.0, 0.0, 1.0, 1.0, 0.0]
+
+
+def test_a_mixed_pool_is_rewarded_problem_by_problem() -> None:
+    """`auto` takes for each problem the verifier that a selection would have taken."""
+    gym = pytest.importorskip("reasoning_gym")
+    entry = gym.create_dataset("chain_sum", size=1, seed=3)[0]
+    golds = [entry["answer"], r"\frac{3}{4}", "12"]
+    texts = [entry["answer"], "So it is 0.75.", r"\boxed{13}"]
+    metadata = [entry["metadata"], {"source_dataset": None, "level": 3}, None]
+    assert rewards.auto(texts, golds, metadata=metadata) == [1.0, 1.0, 0.0]
+    row = json.dumps({"question": "?", "answer": golds[0], "metadata": entry["metadata"]})
+    assert rewards.compute_score("x", texts[0], golds[0], {"row": row}) == 1.0
+    assert rewards.compute_score("x", texts[1], golds[1], {"row": "{}", "prompt": "?"}) == 1.0
+
+
+def test_verls_row_and_prompt_reach_the_verifier(asked: list[dict[str, Any]]) -> None:
+    known = {"row": json.dumps({"level": 4}), "prompt": "Pick: (A) 1 (B) 2", "index": 3}
+    assert rewards.compute_score("x", "B", "B", known, kind="choice") == 1.0
+    rewards.compute_score("x", "B", "B", None, kind="choice", unfinished_thinking=True)
+    assert [request["prompt"] for request in asked] == [known["prompt"], ""]
+    assert [request["row"].get("level") for request in asked] == [4, None]
+    assert [request["unfinished_thinking"] for request in asked] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text"),
+    [
+        ("1 + 1?", "1 + 1?"),
+        (user("1 + 1?"), "1 + 1?"),
+        ([*user("1 + 1?"), {"role": "assistant", "content": "2"}, *user("2 + 2?")], "2 + 2?"),
+        ([{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "How many?"}]}],
+         "How many?"),
+        ([{"role": "system", "content": "Say a word."}], "Say a word."),
+        (np.array([{"role": "user", "content": "1 + 1?"}], dtype=object), "1 + 1?"),
+        ([{"role": "user", "content": None}], ""),
+        (None, ""),
+    ],
+    ids=lambda value: str(value)[:40],
+)  # fmt: skip
+def test_a_prompt_as_a_trainer_hands_it_over(
+    prompt: Any, text: str, asked: list[dict[str, Any]]
+) -> None:
+    rewards.number(["2"], ["2"], prompts=[prompt])
+    assert asked[0]["prompt"] == text
