@@ -17,7 +17,13 @@ from learnalign.tables import golds
 from learnalign.verifying.judgement import Judgement
 from learnalign.verifying.question import Question
 from learnalign.verifying.routing import KINDS, route
-from learnalign.verifying.trainer_values import as_json, completion_text, gold_texts, prompt_text
+from learnalign.verifying.trainer_values import (
+    as_json,
+    completion_text,
+    exported_row,
+    gold_texts,
+    prompt_text,
+)
 from learnalign.verifying.workers import Workers
 
 _TIMEOUT_S = 5.0
@@ -110,8 +116,8 @@ def compute_score(
         data_source: Unused: ``kind`` says how to judge.
         solution_str: The completion.
         ground_truth: The gold answer: text, a number, or a list of golds any of which is right.
-        extra_info: Its ``row`` (JSON text) is the problem's own row and its ``prompt`` what the
-            model saw, if the export built it.
+        extra_info: Its ``prompt`` (``learnalign_prompt`` in rows that had verl's form already) is
+            what the model saw, its ``row`` (JSON text) the problem's own row.
         kind: One of `learnalign.verifying.routing.KINDS`; auto chooses problem by problem.
         unfinished_thinking: Whether an answer in thinking that was never closed counts.
 
@@ -123,8 +129,8 @@ def compute_score(
         1.0
     """
     known = extra_info or {}
-    row = json.loads(known.get("row") or "{}")
-    asked = _asked(kind, ground_truth, known.get("prompt"), row)
+    prompt = known.get("learnalign_prompt") or known.get("prompt")
+    asked = _asked(kind, ground_truth, prompt, exported_row(known.get("row")))
     asked["unfinished_thinking"] = unfinished_thinking
     (judgement,) = _judged(asked, [completion_text(solution_str)])
     return _reward(kind, judgement) or 0.0

@@ -85,6 +85,20 @@ def prompt_text(prompt: Any) -> str:
     return prompt_text((asked or parts)[-1])
 
 
+def exported_row(text: Any) -> dict[str, Any]:
+    """Read the row that an export wrote as JSON text; empty if it is something else.
+
+    Example:
+        >>> exported_row('{"answer": "4"}'), exported_row(17), exported_row("row 17")
+        ({'answer': '4'}, {}, {})
+    """
+    try:
+        row = json.loads(text) if isinstance(text, str) else None
+    except ValueError:
+        row = None
+    return row if isinstance(row, dict) else {}
+
+
 def as_json(request: Mapping[str, Any]) -> str:
     """Write a request whose row may hold anything: arrays become lists, what is no JSON its text.
 
