@@ -174,6 +174,17 @@ def _sums(*rewards: float | str) -> list[dict[str, Any]]:
     ]
 
 
+def test_what_judged_the_problems_is_counted(tmp_path: Path) -> None:
+    """Rewards where rollouts bring some, a verifier for the others; one that was named, for all."""
+    rows = _sums(1, 0)
+    for row in rows[:6]:
+        row["reward"] = None
+    done, _ = _digits(tmp_path, rows)
+    assert done.summary["verifiers"] == {"recorded rewards": 7, "math": 3}
+    named, _ = _digits(tmp_path / "named", rows, **{"verifier.kind": "number"})
+    assert named.summary["verifiers"] == {"number": 10}
+
+
 def test_a_recorded_reward_that_is_no_number(tmp_path: Path) -> None:
     """Its rollout does not count: all is as if it had not been recorded."""
     whole, fresh = _digits(tmp_path / "a", _sums(1, 0, 0))
@@ -275,6 +286,7 @@ def test_a_recipes_reward_may_be_another_than_was_selected_by(tmp_path: Path) ->
     """Recorded rewards are more than a recipe can name; two verifiers in one pool are not."""
     done, _ = _digits(tmp_path, _sums(1, 0, 0))
     config = load_config(done.path / "config.yaml", overrides={"run.out": done.path})
+    assert done.summary["verifiers"] == {"recorded rewards": 10}
     told = hand_over(done.path, config, "trl").warnings
     assert [text for text in told if "went by recorded rewards" in text]
     told_so = {"run.out": done.path, "verifier.unfinished_thinking": True}
@@ -298,6 +310,7 @@ def test_a_recipes_reward_may_be_another_than_was_selected_by(tmp_path: Path) ->
         progress="none",
     )  # fmt: skip
     config = load_config(done.path / "config.yaml", overrides={"run.out": done.path})
+    assert done.summary["verifiers"] == {"reasoning_gym": 3, "math": 2}
     assert not [t for t in hand_over(done.path, config, "trl").warnings if "reward" in t]
     recipe = (done.path / "export-trl" / "trl.yaml").read_text()
     assert "learnalign.verifying.rewards.auto" in recipe
