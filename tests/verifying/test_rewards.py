@@ -2,8 +2,12 @@
 
 import datetime
 import json
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -98,7 +102,7 @@ def test_many_at_once_are_rewarded_in_their_order(asked: list[dict[str, Any]]) -
 def test_one_problem_alone_is_shared_by_the_workers(asked: list[dict[str, Any]]) -> None:
     texts = [str(n % 3) for n in range(200)]
     assert rewards.number(texts, ["2"] * 200) == [float(text == "2") for text in texts]
-    assert len(asked) == min(len(rewards._workers), 200 // 16 + 1)
+    assert len(asked) == min(len(rewards._workers), -(-200 // rewards._PART))
 
 
 def test_equal_golds_of_different_problems_stay_apart(asked: list[dict[str, Any]]) -> None:
@@ -119,6 +123,41 @@ def test_a_row_may_hold_anything() -> None:
         "trainer_state": object(),
     }
     assert rewards.number(["5", "6"], ["5", "5"], **columns) == [1.0, 0.0]
+
+
+def _wrong_in_a_batch(seed: int) -> int:
+    """Reward a batch of 96; count rewards that are not the own problem's."""
+    rng = random.Random(seed)
+    golds = [str(rng.randrange(6)) for _ in range(96)]
+    texts = [f"It is {rng.randrange(6)}." for _ in golds]
+    found = rewards.number(texts, golds, prompts=[f"{seed}"] * 96)
+    return sum(r != (t == f"It is {g}.") for r, t, g in zip(found, texts, golds, strict=True))
+
+
+def test_batches_from_threads_and_after_forks() -> None:
+    with ThreadPoolExecutor(4) as threads:
+        busy = [threads.submit(_wrong_in_a_batch, seed) for seed in range(24)]
+        pids = []
+        for seed in range(2):  # while the threads hold locks and workers
+            pid = os.fork()
+            if pid == 0:
+                status = 1
+                try:
+                    status = min(1, _wrong_in_a_batch(seed))
+                finally:
+                    os._exit(status)
+            pids.append(pid)
+        assert sum(future.result() for future in busy) == 0
+        assert [os.waitpid(pid, 0)[1] for pid in pids] == [0, 0]
+        assert _wrong_in_a_batch(99) == 0
+
+
+@pytest.mark.parametrize(("ranks", "share"), [("", 1), ("2", 2), ("100000", 100_000), ("no", 1)])
+def test_a_trainers_processes_share_the_machine(ranks: str, share: int) -> None:
+    code = "from learnalign.verifying import rewards; print(len(rewards._workers))"
+    environment = os.environ | {"LOCAL_WORLD_SIZE": ranks}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert int(done.stdout) == max(1, (os.cpu_count() or 1) // share)
 
 
 def test_nothing_in_nothing_out() -> None:

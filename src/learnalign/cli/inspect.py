@@ -56,7 +56,7 @@ def _answer(row: dict[str, Any]) -> str:
     if taken is not None and read != taken:
         said += f" read as {_short(read)}"
     failed = row["verdict"] not in ("correct", "wrong") and row["detail"]
-    return said + (f" ({row['detail']})" if failed else "")
+    return said + (f" ({' '.join(row['detail'].split())})" if failed else "")
 
 
 def _short(text: str | None) -> str:

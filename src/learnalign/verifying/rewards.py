@@ -28,12 +28,18 @@ from learnalign.verifying.workers import Workers
 
 _TIMEOUT_S = 5.0
 _MEMORY_MB = 4096
+#: Processes of a trainer on this machine, which share its processors.
+_RANKS = os.environ.get("LOCAL_WORLD_SIZE", "")
 #: Threads that reward at the same time have a worker each, up to so many.
-_workers = Workers(os.cpu_count() or 1, _TIMEOUT_S, _MEMORY_MB)
+_workers = Workers(
+    max(1, (os.cpu_count() or 1) // max(1, int(_RANKS) if _RANKS.isdecimal() else 1)),
+    _TIMEOUT_S,
+    _MEMORY_MB,
+)
 atexit.register(_workers.close)
 
-#: Completions of one problem that are worth a request of their own, so that workers share them.
-_PART = 16
+#: Completions of a batch that are worth a worker of their own.
+_PART = 32
 #: What TRL hands over beside the row's own columns.
 _TRAINERS = {"prompts", "completions", "completion_ids", "trainer_state", "environments"}
 
@@ -144,7 +150,7 @@ def _by_columns(
     Completions that are asked about alike go to a worker together: it reads their gold once.
     """
     count = len(completions)
-    prompts = columns.get("prompts") or [None] * count
+    prompts = columns.get("prompts")
     lists = {
         name: values
         for name, values in columns.items()
@@ -152,13 +158,16 @@ def _by_columns(
     }
     keys = [
         as_json(_asked(kind, gold, prompt, {name: values[i] for name, values in lists.items()}))
-        for i, (gold, prompt) in enumerate(zip(solution, prompts, strict=True))
+        for i, (gold, prompt) in enumerate(
+            zip(solution, [None] * count if prompts is None else prompts, strict=True)
+        )
     ]
     texts = [completion_text(completion) for completion in completions]
     places: dict[str, list[int]] = {}
     for place, (key, _) in enumerate(zip(keys, texts, strict=True)):
         places.setdefault(key, []).append(place)
-    size = max(_PART, -(-count // len(_workers)))
+    at_once = max(1, min(len(_workers), -(-count // _PART)))
+    size = max(1, -(-count // at_once))
     parts = [
         (key, group[start : start + size])
         for key, group in places.items()
@@ -170,7 +179,9 @@ def _by_columns(
         return _judged(json.loads(key), [texts[place] for place in group])
 
     found: dict[int, Judgement] = {}
-    for (_, group), judgements in zip(parts, _workers.side_by_side(judge, parts), strict=True):
+    for (_, group), judgements in zip(
+        parts, _workers.side_by_side(judge, parts, at_once), strict=True
+    ):
         found.update(zip(group, judgements, strict=True))
     return [_reward(kind, found[place]) for place in range(count)]
 

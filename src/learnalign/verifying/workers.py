@@ -43,15 +43,22 @@ class Workers:
         finally:
             free.put(worker)
 
-    def side_by_side(self, do: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
-        """Do something for each item, as many at a time as there are workers; in their order.
+    def side_by_side(
+        self, do: Callable[[_T], _R], items: Iterable[_T], at_once: int | None = None
+    ) -> Iterator[_R]:
+        """Do something for each item, several at a time; in their order.
 
         One item alone is done by the thread that asks.
+
+        Args:
+            do: May borrow a worker.
+            items: What it is done for.
+            at_once: How many at a time; as many as there are workers, if not given.
 
         Raises:
             LearnAlignError: if the system starts no more threads.
         """
-        threads = ThreadPoolExecutor(len(self))
+        threads = ThreadPoolExecutor(at_once or len(self))
         try:
             for some in batches(items, 16 * len(self)):
                 if len(some) == 1:
