@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.processes import interrupted_after
 from learnalign.errors import LearnAlignError
 from learnalign.verifying import rewards
 from learnalign.verifying.judgement import Judgement
@@ -177,6 +179,16 @@ def test_one_that_hangs_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(worker, "timeout_s", 1.0)
     texts = [r"\boxed{3}", r"\boxed{9^{9^{9^9}}}", "3", r"\boxed{4}", r"\boxed{4}"]
     assert rewards.math(texts, ["3", "3", "3", "4", "3"]) == [1.0, 0.0, 1.0, 1.0, 0.0]
+
+
+def test_after_an_interrupt_nobody_waits_for_what_hung() -> None:
+    """Ctrl-C in a notebook, while every worker has answers that take their full time."""
+    assert rewards.math(["3", "4"], ["3", "4"]) == [1.0, 1.0]
+    begin = time.monotonic()
+    with interrupted_after(0.5), pytest.raises(KeyboardInterrupt):
+        rewards.math([r"\boxed{9^{9^{9^9}}}"] * 80, [str(n % 40) for n in range(80)])
+    assert rewards.math(["3", "3"], ["3", "4"]) == [1.0, 0.0]
+    assert time.monotonic() - begin < 5 * 2  # the limit of one answer, twice
 
 
 def test_a_mixed_pool_is_rewarded_problem_by_problem() -> None:

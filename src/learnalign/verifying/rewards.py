@@ -145,45 +145,52 @@ def compute_score(
 def _by_columns(
     kind: str, completions: Completions, solution: Sequence[Any], columns: Mapping[str, Any]
 ) -> Rewards:
-    """Reward as TRL asks: the prompts and each column of the rows have an entry a completion.
-
-    Completions that are asked about alike go to a worker together: it reads their gold once.
-    """
+    """Reward as TRL asks: the prompts and each column of the rows have an entry a completion."""
     count = len(completions)
-    prompts = columns.get("prompts")
     lists = {
         name: values
         for name, values in columns.items()
         if isinstance(values, list) and len(values) == count and name not in _TRAINERS
     }
-    keys = [
+    prompts = columns.get("prompts")
+    prompts = [None] * count if prompts is None else prompts
+    asked = [
         as_json(_asked(kind, gold, prompt, {name: values[i] for name, values in lists.items()}))
-        for i, (gold, prompt) in enumerate(
-            zip(solution, [None] * count if prompts is None else prompts, strict=True)
-        )
+        for i, (gold, prompt) in enumerate(zip(solution, prompts, strict=True))
     ]
     texts = [completion_text(completion) for completion in completions]
-    places: dict[str, list[int]] = {}
-    for place, (key, _) in enumerate(zip(keys, texts, strict=True)):
-        places.setdefault(key, []).append(place)
-    at_once = max(1, min(len(_workers), -(-count // _PART)))
-    size = max(1, -(-count // at_once))
+    return [_reward(kind, judgement) for judgement in _all_judged(asked, texts)]
+
+
+def _all_judged(asked: Sequence[str], texts: Sequence[str]) -> list[Judgement]:
+    """Judge a batch, completion by completion, over as many workers as are worth their while.
+
+    Completions that are asked about alike go to a worker together: it reads their gold once.
+    """
+    alike: dict[str, list[int]] = {}
+    for place, (key, _) in enumerate(zip(asked, texts, strict=True)):
+        alike.setdefault(key, []).append(place)
+    at_once = max(1, min(len(_workers), -(-len(texts) // _PART)))
+    size = max(1, -(-len(texts) // at_once))
     parts = [
-        (key, group[start : start + size])
-        for key, group in places.items()
-        for start in range(0, len(group), size)
+        (key, places[start : start + size])
+        for key, places in alike.items()
+        for start in range(0, len(places), size)
     ]
 
     def judge(part: tuple[str, list[int]]) -> list[Judgement]:
-        key, group = part
-        return _judged(json.loads(key), [texts[place] for place in group])
+        key, places = part
+        return _judged(json.loads(key), [texts[place] for place in places])
 
     found: dict[int, Judgement] = {}
-    for (_, group), judgements in zip(
-        parts, _workers.side_by_side(judge, parts, at_once), strict=True
-    ):
-        found.update(zip(group, judgements, strict=True))
-    return [_reward(kind, found[place]) for place in range(count)]
+    try:
+        done = _workers.side_by_side(judge, parts, at_once)
+        for (_, places), judgements in zip(parts, done, strict=True):
+            found.update(zip(places, judgements, strict=True))
+    except (KeyboardInterrupt, SystemExit):
+        _workers.begin_again()  # nobody waits for what they are at
+        raise
+    return [found[place] for place in range(len(texts))]
 
 
 def _asked(kind: str, gold: Any, prompt: Any, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from queue import LifoQueue
 from typing import TypeVar
@@ -26,7 +27,8 @@ class Workers:
     """
 
     def __init__(self, count: int, timeout_s: float, memory_mb: int | None) -> None:
-        self._all = [WorkerProcess(timeout_s, memory_mb) for _ in range(count)]
+        self._make = partial(WorkerProcess, timeout_s, memory_mb)
+        self._all = [self._make() for _ in range(count)]
         self._make_all_free()
         _every.add(self)
 
@@ -77,6 +79,12 @@ class Workers:
         """End them all, whoever waits for one."""
         for worker in self._all:
             worker.close()
+
+    def begin_again(self) -> None:
+        """End them all, whoever waits for one, and begin with new ones: after an interrupt."""
+        self.close()
+        self._all = [self._make() for _ in self._all]
+        self._make_all_free()
 
     def forget(self) -> None:
         """Begin with none, in a forked child: the parent's are the parent's."""
