@@ -36,7 +36,7 @@ def command(
     from learnalign.problems.pool import read_pool
     from learnalign.problems.prompts import Prompter
     from learnalign.problems.reading import reading_lines
-    from learnalign.runs.judging import verifier_counts, verifier_line, verifier_of
+    from learnalign.runs.verifiers import verifier_counts, verifier_line, verifier_of
     from learnalign.verifying.trainer_values import prompt_text
 
     prompter = Prompter(load_tokenizer(resolved.model), resolved.prompt)

@@ -20,11 +20,11 @@ from learnalign.runs.config_files import load_config, write_config
 from learnalign.runs.fingerprints import reference_model, stage_options
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.histories import read_history
-from learnalign.runs.judging import judged_by, verifier_line
 from learnalign.runs.making import make_table, open_cluster
 from learnalign.runs.pool import make_problems
 from learnalign.runs.progress import Progress, ProgressKind
 from learnalign.runs.targets import target_ids
+from learnalign.runs.verifiers import judged_by, verifier_line
 from learnalign.runs.warmup import redo_of_warmup, warmed_up
 from learnalign.runs.warnings import exclusion_warnings, gold_warnings
 from learnalign.runs.workshop import Workshop

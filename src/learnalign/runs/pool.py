@@ -9,8 +9,8 @@ from learnalign.config import Config
 from learnalign.errors import LearnAlignError
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.golds import with_good_golds
-from learnalign.runs.judging import verifier_counts
 from learnalign.runs.progress import Progress
+from learnalign.runs.verifiers import verifier_counts
 from learnalign.runs.workshop import Workshop
 from learnalign.tables import PROBLEMS
 
