@@ -186,6 +186,7 @@ def test_trl_adds_prompt_and_solution(run, tmp_path):
     assert rows[0]["prompt"] == [{"role": "user", "content": "what is 7é?"}]
     assert [row["solution"] for row in rows] == ["7", "2", "5", "0"]
     assert rows[0]["question"] == "what is 7é?"
+    assert rows[0]["learnalign_prompt"] == questions()[7]["prompt"]
     assert any("`prompt` was added" in hint for hint in done.hints)
     assert any("`solution` was added" in hint for hint in done.hints)
     assert any("shuffle_dataset=False" in hint for hint in done.hints)

@@ -204,6 +204,16 @@ def test_a_mixed_pool_is_rewarded_problem_by_problem() -> None:
     assert rewards.compute_score("x", texts[1], golds[1], {"row": "{}", "prompt": "?"}) == 1.0
 
 
+def test_the_prompt_that_was_scored_goes_before_messages(asked: list[dict[str, Any]]) -> None:
+    """The chat template may have begun the thinking in it, which messages do not show."""
+    scored = ["<user>1 + 1?<assistant><think>", None]
+    told = [user("1 + 1?"), user("1 + 2?")]
+    found = rewards.number(["2", "2"], ["2", "3"], prompts=told, learnalign_prompt=scored)
+    assert found == [1.0, 0.0]
+    assert [request["prompt"] for request in asked] == [scored[0], "1 + 2?"]
+    assert all("learnalign_prompt" not in request["row"] for request in asked)
+
+
 def test_verls_row_and_prompt_reach_the_verifier(asked: list[dict[str, Any]]) -> None:
     known = {"row": json.dumps({"level": 4}), "prompt": "Pick: (A) 1 (B) 2", "index": 3}
     assert rewards.compute_score("x", "B", "B", known, kind="choice") == 1.0

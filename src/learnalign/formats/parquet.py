@@ -10,7 +10,8 @@ import pyarrow as pa
 from learnalign.errors import LearnAlignError
 from learnalign.formats.gold import with_gold
 from learnalign.formats.jsonl import clash
-from learnalign.formats.rows import PREFIX, Block, Notes, check_prompts, is_messages
+from learnalign.formats.rows import Block, Notes, check_prompts, is_messages
+from learnalign.tables import SCORED_PROMPT
 
 
 @contextmanager
@@ -47,7 +48,7 @@ def verl_table(parts: Sequence[Block], notes: Notes) -> pa.Table:
 
     Our columns go into `extra_info` alone: verl picks the scorer by `data_source` and finds its
     rows by `extra_info.index`, which stay. The prompt that was scored is one of them: a reward
-    function of verl's is handed no other, and options of multiple choice stand in it.
+    function of verl's is handed no other.
     """
     tables, ordered = [], []
     for part in parts:
@@ -101,7 +102,7 @@ def _with_ours(part: Block, notes: Notes) -> pa.Table:
         field = table.schema.field(place)
         asked = pa.array(part.asked.to_pylist(), field.type)
         table = table.set_column(place, field, asked)
-    ours = part.ours.append_column(f"{PREFIX}prompt", part.problems["prompt"])
+    ours = part.ours.append_column(SCORED_PROMPT, part.problems["prompt"])
     place = table.schema.get_field_index("extra_info")
     if place < 0 or pa.types.is_null(table.schema.field(place).type):
         table = table if place < 0 else table.remove_column(place)
@@ -136,7 +137,7 @@ def _built(part: Block, notes: Notes) -> pa.Table:
         "split": pa.array(["train"] * count),
         "index": _one(problems["position"]),
         "row": _one(problems["row"]),
-        "prompt": _one(problems["prompt"]),  # the reward reads options in it
+        "prompt": _one(problems["prompt"]),
         **_columns(part.ours),
     }
     return pa.table(

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from learnalign.errors import LearnAlignError, nearest
-from learnalign.tables import golds
+from learnalign.tables import SCORED_PROMPT, golds
 from learnalign.verifying.judgement import Judgement
 from learnalign.verifying.question import Question
 from learnalign.verifying.routing import KINDS, route
@@ -135,7 +135,7 @@ def compute_score(
         1.0
     """
     known = extra_info or {}
-    prompt = known.get("learnalign_prompt") or known.get("prompt")
+    prompt = known.get(SCORED_PROMPT) or known.get("prompt")
     asked = _asked(kind, ground_truth, prompt, exported_row(known.get("row")))
     asked["unfinished_thinking"] = unfinished_thinking
     (judgement,) = _judged(asked, [completion_text(solution_str)])
@@ -152,8 +152,12 @@ def _by_columns(
         for name, values in columns.items()
         if isinstance(values, list) and len(values) == count and name not in _TRAINERS
     }
-    prompts = columns.get("prompts")
-    prompts = [None] * count if prompts is None else prompts
+    messages = columns.get("prompts")
+    messages = [None] * count if messages is None else messages
+    prompts = [
+        told if scored is None else scored
+        for scored, told in zip(lists.pop(SCORED_PROMPT, [None] * count), messages, strict=True)
+    ]
     asked = [
         as_json(_asked(kind, gold, prompt, {name: values[i] for name, values in lists.items()}))
         for i, (gold, prompt) in enumerate(zip(solution, prompts, strict=True))
