@@ -67,6 +67,8 @@ def verifier_line(counts: Mapping[str, int], *, recorded: bool = False) -> str:
     Example:
         >>> verifier_line({"math": 1117, "words": 3})
         'verifier: math for 1,117 problems, words for 3 (--verifier NAME takes one for all)'
+        >>> verifier_line({"math": 1}, recorded=True).partition(" (")[0]
+        'verifier: recorded rewards; where there are none, math for 1 problem'
     """
     (first, count), *others = counts.items()
     said = f"{first} for {count:,} {'problem' if count == 1 else 'problems'}"
