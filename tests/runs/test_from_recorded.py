@@ -175,6 +175,17 @@ def _sums(*rewards: float | str) -> list[dict[str, Any]]:
     ]
 
 
+def test_what_judged_the_problems_is_counted(tmp_path: Path) -> None:
+    """Rewards where rollouts bring some, a verifier for the others; one that was named, for all."""
+    rows = _sums(1, 0)
+    for row in rows[:6]:
+        row["reward"] = None
+    done, _ = _digits(tmp_path, rows)
+    assert done.summary["verifiers"] == {"recorded rewards": 7, "math": 3}
+    named, _ = _digits(tmp_path / "named", rows, **{"verifier.kind": "number"})
+    assert named.summary["verifiers"] == {"number": 10}
+
+
 def test_a_recorded_reward_that_is_no_number(tmp_path: Path) -> None:
     """Its rollout does not count: all is as if it had not been recorded."""
     whole, fresh = _digits(tmp_path / "a", _sums(1, 0, 0))
@@ -273,11 +284,19 @@ def test_what_trl_itself_leaves_behind(tmp_path: Path) -> None:
 
 
 def test_a_recipes_reward_may_be_another_than_was_selected_by(tmp_path: Path) -> None:
-    """Recorded rewards, and two verifiers in one pool, are more than a recipe can name."""
+    """Recorded rewards are more than a recipe can name; two verifiers in one pool are not."""
     done, _ = _digits(tmp_path, _sums(1, 0, 0))
     config = load_config(done.path / "config.yaml", overrides={"run.out": done.path})
+    assert done.summary["verifiers"] == {"recorded rewards": 10}
     told = hand_over(done.path, config, "trl").warnings
     assert [text for text in told if "went by recorded rewards" in text]
+    told_so = {"run.out": done.path, "verifier.unfinished_thinking": True}
+    config = load_config(done.path / "config.yaml", overrides=told_so)
+    told = hand_over(done.path, config, "trl").warnings
+    assert [text for text in told if "unfinished thinking" in text]
+    assert not [t for t in hand_over(done.path, config, "verl").warnings if "unfinished" in t]
+    script = (done.path / "export-verl" / "verl.sh").read_text()
+    assert "reward_kwargs.unfinished_thinking=True" in script
     pytest.importorskip("reasoning_gym")
     data = tmp_path / "mixed.jsonl"
     rows = [
@@ -292,5 +311,7 @@ def test_a_recipes_reward_may_be_another_than_was_selected_by(tmp_path: Path) ->
         progress="none",
     )  # fmt: skip
     config = load_config(done.path / "config.yaml", overrides={"run.out": done.path})
-    (told,) = [t for t in hand_over(done.path, config, "trl").warnings if "rewards every row" in t]
-    assert "`reasoning_gym`, but 2 of 5 problems were judged by `math`" in told
+    assert done.summary["verifiers"] == {"reasoning_gym": 3, "math": 2}
+    assert not [t for t in hand_over(done.path, config, "trl").warnings if "reward" in t]
+    recipe = (done.path / "export-trl" / "trl.yaml").read_text()
+    assert "learnalign.verifying.rewards.auto" in recipe

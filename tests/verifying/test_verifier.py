@@ -2,7 +2,7 @@
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from helpers.hang import HANG
 from learnalign.config import VerifierConfig
 from learnalign.errors import LearnAlignError
 from learnalign.tables import PROBLEMS, ROLLOUTS
+from learnalign.verifying.judgement import Judgement
+from learnalign.verifying.processes import WorkerProcess
 from learnalign.verifying.verifier import Verifier, open_verifier
 
 
@@ -282,3 +284,16 @@ def test_function_that_is_not_there(functions: str) -> None:
             open_verifier(VerifierConfig(kind=kind)),
         ):
             pass
+
+
+def test_unfinished_thinking_is_asked_for_in_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, judge = [], WorkerProcess.judge
+
+    def noted(self: WorkerProcess, request: Mapping[str, Any]) -> list[Judgement]:
+        asked.append(request["unfinished_thinking"])
+        return judge(self, request)
+
+    monkeypatch.setattr(WorkerProcess, "judge", noted)
+    _verdicts("number", [({"answer": "4"}, ["4"])])
+    _verdicts("number", [({"answer": "4"}, ["4"])], unfinished_thinking=True)
+    assert asked == [False, True]
