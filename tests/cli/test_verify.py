@@ -414,7 +414,7 @@ def test_completions_that_are_missing_have_no_answer_and_are_counted(tmp_path: P
         (2, "unparsed_answer"),
         (3, "correct"),
     ]
-    assert "completions that are empty: 2; rows without a completion: 1" in found["read"][0]
+    assert "rows without a completion: 1; completions that are empty: 2" in found["read"][0]
 
 
 def test_several_files_and_a_limit(sums: Path, tmp_path: Path) -> None:

@@ -16,8 +16,7 @@ from learnalign.problems.nested import empty, parsed, value
 from learnalign.problems.rows import Rows
 from learnalign.problems.sources import Source, read_source
 from learnalign.rollouts.values import reward_of
-from learnalign.verifying.judging import Answered, is_several, whole
-from learnalign.verifying.rewards import completion_text
+from learnalign.verifying.judging import Answered, completions_of, whole
 from learnalign.verifying.routing import KINDS
 
 #: Texts that are no verdict, and those that say that there was no answer; our own words are known.
@@ -116,7 +115,7 @@ class _File:
                 expected="a text or a list of texts a row",
                 do="correct --completion-column",
             )
-        notes = [f"{what}: {n:,}" for what, n in counts.items()]
+        notes = [f"{what}: {n:,}" for what, n in counts.items() if n]
         return AnsweredFile(rows, "; ".join([self._line(forms), *self.notes, *notes]))
 
     def _row(
@@ -151,28 +150,19 @@ class _File:
         content = value(row, self.columns.completion)
         if self.written and isinstance(content, str):
             content = parsed(content)
-        several = content if is_several(content) else [content]
-        if not several:
-            counts["rows without a completion"] += 1
-        texts = []
-        for one in several:
-            if empty(one):
-                counts["completions that are empty"] += 1
-                one = ""
-            if isinstance(one, int | float) and not isinstance(one, bool):
-                one = str(one)
-            try:
-                text = completion_text(one)
-            except LearnAlignError as error:
-                raise LearnAlignError(
-                    f"{place}: {error.got}",
-                    expected="text, a chat's messages, or a list of these",
-                    do="correct the row, or --completion-column (dots reach into objects)",
-                ) from error
-            texts.append(whole(text))
-            if texts[-1] != text:
-                counts["completions with half a character, read as ?"] += 1
-        return tuple(texts)
+        try:
+            texts = completions_of(content)
+        except LearnAlignError as error:
+            raise LearnAlignError(
+                f"{place}: {error.got}",
+                expected="text, a chat's messages, or a list of these",
+                do="correct the row, or --completion-column (dots reach into objects)",
+            ) from error
+        found = tuple(map(whole, texts))
+        counts["rows without a completion"] += not texts
+        counts["completions that are empty"] += texts.count("")
+        counts["completions with half a character, read as ?"] += sum(map(str.__ne__, texts, found))
+        return found
 
     def _theirs(self, row: Mapping[str, Any], count: int, place: str) -> tuple[bool | None, ...]:
         if self.against is None:

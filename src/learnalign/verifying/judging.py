@@ -10,6 +10,7 @@ import pyarrow as pa
 from learnalign.config import VerifierConfig
 from learnalign.problems.chats import Messages
 from learnalign.problems.golds import GoldReader
+from learnalign.problems.nested import empty
 from learnalign.tables import PROBLEMS, ROLLOUTS, VERDICTS, gold_text
 from learnalign.verifying.question import Question
 from learnalign.verifying.rewards import completion_text
@@ -71,7 +72,7 @@ def judge(
     Args:
         golds: (n,) golds, read as a selection reads a column of answers: text, numbers, lists of
             texts any of which is right.
-        completions: (n,) of a text, or of a list of texts or of chats each.
+        completions: (n,) of what `completions_of` reads.
         prompts: (n,) what was asked, for the options of a multiple choice.
         rows: (n,) further columns, for reasoning-gym and functions of your own.
         config: Which verifier, and its limits; ``auto`` if not given.
@@ -100,11 +101,10 @@ def judge(
     answered = []
     for value, said, prompt, row in zip(values, completions, asked, own, strict=True):
         gold = reader.read(value)
-        texts = said if is_several(said) else [said]
         answered.append(
             Answered(
                 tuple(map(whole, gold.texts)),
-                tuple(whole(completion_text(text)) for text in texts),
+                tuple(map(whole, completions_of(said))),
                 prompt=whole(prompt),
                 row=json.dumps(row, default=str),
                 detail=gold.detail or gold.reason,
@@ -144,19 +144,41 @@ def judged(
             yield from _part(answered[begin : begin + _PART], verifier, progress)
 
 
-def is_several(content: Any) -> bool:
-    """Whether a value holds completions: a list, but not that of a chat's messages, or of parts.
+def completions_of(content: Any) -> list[str]:
+    """Read the completions of a problem: one, or a list of them.
+
+    Each is a text, a number, a chat (its last message counts), a message or its parts; one that is
+    null is empty.
+
+    Raises:
+        LearnAlignError: for one without text.
 
     Example:
-        >>> is_several(["4", "5"]), is_several([{"role": "assistant", "content": "4"}])
-        (True, False)
-        >>> is_several([{"text": "4"}, {"text": "5"}]), is_several([{"type": "text", "text": "4"}])
-        (True, False)
+        >>> chat = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}]
+        >>> completions_of("4"), completions_of(chat), completions_of([chat, None, 5])
+        (['4'], ['4'], ['4', '', '5'])
+        >>> completions_of([{"text": "4"}, {"text": "5"}])
+        ['4', '5']
+        >>> completions_of([{"type": "text", "text": "It is "}, {"type": "text", "text": "4"}])
+        ['It is 4']
     """
+    content = content.tolist() if hasattr(content, "tolist") else content
+    return [_text(one) for one in (content if _is_several(content) else [content])]
+
+
+def _is_several(content: Any) -> bool:
+    """Whether a value is a list of completions, and not one chat or the parts of one message."""
     if not isinstance(content, list | tuple):
         return False
     of_one = [isinstance(x, Mapping) and ("role" in x or "type" in x) for x in content]
     return not (of_one and all(of_one))
+
+
+def _text(content: Any) -> str:
+    if empty(content):
+        return ""
+    number = isinstance(content, int | float) and not isinstance(content, bool)
+    return str(content) if number else completion_text(content)
 
 
 def whole(text: str) -> str:
