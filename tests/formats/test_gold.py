@@ -123,7 +123,6 @@ def test_auto_rewards_each_problem_by_the_verifier_that_judged_it(tmp_path, kind
     assert max(wrong) < 0.5
 
 
-@pytest.mark.xfail(strict=True, reason="auto knows neither choice nor words yet")
 @pytest.mark.parametrize("kind", ["trl", "verl"])
 def test_auto_rewards_choices_and_words_among_numbers(tmp_path, kind):
     right, wrong = auto_rewards(tmp_path, kind, [*CHOICE_AND_WORDS, *EXPRESSIONS])

@@ -142,7 +142,6 @@ def test_auto_rewards_numbers_and_expressions_in_trls_trainer(auto_in_a_trainer)
         assert auto_in_a_trainer[prompt] == [1.0, 0.0]
 
 
-@pytest.mark.xfail(strict=True, reason="auto knows neither choice nor words yet")
 def test_auto_rewards_choices_and_words_in_trls_trainer(auto_in_a_trainer):
     for prompt, *_ in MIXED[2:]:
         assert auto_in_a_trainer[prompt] == [1.0, 0.0]

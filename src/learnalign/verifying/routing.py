@@ -35,7 +35,8 @@ def route(kind: str, question: Question) -> str:
     Example:
         >>> [route("auto", Question((gold,))) for gold in ("12", r"\frac{x}{2}", "yes", "2:30 pm")]
         ['number', 'math', 'words', 'time']
-        >>> route("auto", Question(("B",), "Which? (A) a cat (B) a dog")), route("text", Question(("4",)))
+        >>> asked = Question(("B",), "Which? (A) a cat (B) a dog")
+        >>> route("auto", asked), route("text", asked)
         ('choice', 'text')
     """
     if kind != "auto":
