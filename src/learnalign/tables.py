@@ -47,6 +47,10 @@ ROLLOUTS = pa.schema(
     ]
 )
 
+#: The column of an export in which a trainer's reward function finds the prompt that was scored:
+#: the chat template may have begun the thinking in it, and options of multiple choice stand there.
+SCORED_PROMPT = "learnalign_prompt"
+
 #: One row a rollout: what the verifier said of it.
 VERDICTS = pa.schema(
     [

@@ -212,7 +212,10 @@ def test_inspect_and_report(run: Path) -> None:
     assert len(known["rollouts"]) == 4
     assert known["scores"]["rank"] == 1
     assert known["gradient"]["status"] == "ok"
-    assert "rank: 1" in call("inspect", str(run), first).stdout
+    assert {"extracted_answer", "parsed_answer", "detail"} <= set(known["rollouts"][0])
+    shown = call("inspect", str(run), first).stdout
+    assert "rank: 1" in shown
+    assert f", answer {known['rollouts'][0]['parsed_answer']!r}" in shown
     done = call("inspect", str(run), first[:-1] + "_")
     assert (done.returncode, f"'{first}'" in done.stderr) == (2, True)
     (run / "report.html").unlink()

@@ -70,6 +70,38 @@ def test_select_says_first_how_it_read(model: Path, data: Path, tmp_path: Path) 
     assert json.loads(_call(*asked, "--json").stdout)["out"] == str(tmp_path / "run")
 
 
+def test_which_verifiers_auto_takes_is_said_and_counted(model: Path, tmp_path: Path) -> None:
+    data, out = tmp_path / "mixed.jsonl", tmp_path / "run"
+    rows: list[dict[str, object]] = [
+        {"question": f"{i}+2=", "answer": str(i + 2)} for i in range(5)
+    ]
+    for row in rows[3:]:
+        row["metadata"] = {"source_dataset": "chain_sum"}
+    data.write_text("\n".join(map(json.dumps, rows)))
+    line = "verifier: math for 3 problems, reasoning_gym for 2 (--verifier NAME takes one for all)"
+    prompt = ("prompt", model, data, "--template", "{{ question }}")
+    assert line in _call(*prompt).stderr.splitlines()
+    found = json.loads(_call(*prompt, "--index", 4, "--json").stdout)
+    assert found["verifier"] == "reasoning_gym"
+    fixed = ("--set", "verifier.kind=number")
+    assert "verifier:" not in _call(*prompt, *fixed).stderr
+    assert json.loads(_call(*prompt, *fixed, "--json").stdout)["verifier"] == "number"
+
+    pytest.importorskip("reasoning_gym")
+    asked = ("select", model, data, "--budget", 2, "--out", out, *_sets())
+    asked = (*asked, "--method", "learnability")
+    assert line in _call(*asked, "--verifier", "auto").stderr.splitlines()
+    counts = {"math": 3, "reasoning_gym": 2}
+    done = json.loads(_call(*asked, "--verifier", "auto", "--json").stdout)
+    assert done["verifiers"] == counts
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["stages"]["problems"]["facts"]["verifiers"] == counts
+    # The pool stands; another verifier judges all of it.
+    redone = _call(*asked, "--verifier", "number", "--redo", "verdicts")
+    assert "verifier:" not in redone.stderr
+    assert json.loads((out / "manifest.json").read_text())["summary"]["verifiers"] == {"number": 5}
+
+
 def test_what_was_read_of_a_folder_or_file_is_said_too(model: Path, tmp_path: Path) -> None:
     row = {"question": "1+1=", "answer": "2", "system": "Be brief."}
     for name in ("train", "test"):

@@ -26,7 +26,8 @@ def verb(**options):
         with verifier.workers.borrowed() as worker:
             worker.judge(asked | {"completions": ["4"], "completion_ids": [[]]})
             print(worker._child.pid, flush=True)
-            worker.judge(asked | {"completions": [r"\boxed{9^{9^{9^9}}}"], "completion_ids": [[]]})
+            hang = r"\boxed{\binom{999999999}{499999999}}"
+            worker.judge(asked | {"completions": [hang], "completion_ids": [[]]})
 
 main.cli = verb
 main.main()

@@ -17,6 +17,7 @@ from learnalign.tables import PROBLEMS, SCORES
 DAPO = Path(__file__).resolve().parents[3] / "shared" / "data" / "dapo17k" / "dapo_math_17k.parquet"
 OURS = {"problem_id", "rank", "score", "learnability", "alignment", "success_rate"}
 PREFIXED = {f"learnalign_{name}" for name in OURS}
+IN_EXTRA_INFO = PREFIXED | {"learnalign_prompt"}
 
 
 def problem(position, values, *, source_index=0, source_row=None, **changed):
@@ -89,7 +90,7 @@ def load(path, tmp_path):
 
 
 def mine(row):
-    return {name: value for name, value in row.items() if name not in PREFIXED}
+    return {name: value for name, value in row.items() if name not in IN_EXTRA_INFO}
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
@@ -185,6 +186,7 @@ def test_trl_adds_prompt_and_solution(run, tmp_path):
     assert rows[0]["prompt"] == [{"role": "user", "content": "what is 7é?"}]
     assert [row["solution"] for row in rows] == ["7", "2", "5", "0"]
     assert rows[0]["question"] == "what is 7é?"
+    assert rows[0]["learnalign_prompt"] == questions()[7]["prompt"]
     assert any("`prompt` was added" in hint for hint in done.hints)
     assert any("`solution` was added" in hint for hint in done.hints)
     assert any("shuffle_dataset=False" in hint for hint in done.hints)
@@ -234,6 +236,7 @@ def test_verl_rows_stay(run, tmp_path, typed):
     written = list(load(out / "selected.parquet", tmp_path))
     assert [row["extra_info"]["index"] for row in written] == [104, 101]
     assert written[0]["extra_info"]["learnalign_rank"] == 1
+    assert written[0]["extra_info"]["learnalign_prompt"] == pool[4]["prompt"]
     for row, number in zip(written, (4, 1), strict=True):
         row["extra_info"] = mine(row["extra_info"])
         assert row == rows[number]
@@ -251,6 +254,7 @@ def test_verl_rows_are_built(run, tmp_path):
     assert row["extra_info"]["index"] == 7
     assert row["extra_info"]["split"] == "train"
     assert json.loads(row["extra_info"]["row"])["answer"] == "7"
+    assert row["extra_info"]["prompt"] == questions()[7]["prompt"]
     assert {name for name in row["extra_info"] if name.startswith("learnalign_")} == PREFIXED
     assert any("built in verl's form" in hint for hint in done.hints)
 
@@ -272,7 +276,7 @@ def test_verl_rows_without_extra_info(run, extra):
     pool = [problem(i, row) for i, row in enumerate(table.to_pylist())]
     _, out = run("verl", pool, selected=(1,), originals={0: table}, control=False)
     (row,) = pq.read_table(out / "selected.parquet").to_pylist()
-    assert set(row["extra_info"]) == PREFIXED
+    assert set(row["extra_info"]) == IN_EXTRA_INFO
 
 
 def test_verl_extra_info_with_nulls_and_slices(run):

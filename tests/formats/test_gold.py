@@ -15,6 +15,19 @@ from learnalign.problems.pool import read_pool
 from learnalign.tables import PROBLEMS, SCORES
 
 CONFIG = load_config(overrides={"model.path": "m", "verifier.kind": "number"})
+#: Rows, a right answer and a wrong one, as several verifiers would judge them.
+EXPRESSIONS = [
+    ({"question": "1/2 + 1/4?", "answer": "\\frac{3}{4}"}, "It is 0.75.", "It is 0.8."),
+    ({"question": "6 * 7?", "answer": "42", "metadata": {"level": 2}}, "So 42.", "So 24."),
+]
+CHOICE_AND_WORDS = [
+    (
+        {"question": "Which is even?\n(A) 3\n(B) 8\n(C) 5", "answer": "B"},
+        "It is (B).",
+        "It is (C).",
+    ),
+    ({"question": "Is 7 prime? Answer yes or no.", "answer": "yes"}, "Answer: Yes", "Answer: No"),
+]
 
 
 def exported(tmp_path, kind, rows, *, golden=True, parquet=False, **data):
@@ -26,6 +39,7 @@ def exported(tmp_path, kind, rows, *, golden=True, parquet=False, **data):
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     pool = read_pool(DataConfig(paths=(str(path),), **data))
     assert len(pool.problems) == len(rows)
+    problems = [p | {"prompt": f"<user>{p['messages'][-1]['content']}"} for p in pool.problems]
     scores = [
         {"problem_id": p["problem_id"], "rank": rank, "selected": True, "position": p["position"]}
         for rank, p in enumerate(pool.problems, 1)
@@ -33,7 +47,7 @@ def exported(tmp_path, kind, rows, *, golden=True, parquet=False, **data):
     done = export(
         tmp_path / "out",
         kind,
-        problems=lambda: [pa.Table.from_pylist(pool.problems, schema=PROBLEMS)],
+        problems=lambda: [pa.Table.from_pylist(problems, schema=PROBLEMS)],
         scores=pa.Table.from_pylist(scores, schema=SCORES),
         sources=pool.originals.get,
         about={},
@@ -44,10 +58,17 @@ def exported(tmp_path, kind, rows, *, golden=True, parquet=False, **data):
     return done, done.paths[0]
 
 
-def trl_rewards(path, texts):
+def generated():
+    """Give rows of two generators, whose metadata have other fields, and answers to them."""
+    gym = pytest.importorskip("reasoning_gym")
+    made = [gym.create_dataset(name, size=1, seed=5)[0] for name in ("chain_sum", "gcd")]
+    return [(entry, entry["answer"], "no idea") for entry in made]
+
+
+def trl_rewards(path, texts, reward="number"):
     """Load the file as `trl grpo` does, and call the recipe's function as its trainer does."""
     trl = pytest.importorskip("trl")
-    recipe = trl_recipe(CONFIG, path, reward="number", batch_size=2)
+    recipe = trl_recipe(CONFIG, path, reward=reward, batch_size=2)
     loaded = trl.get_dataset(trl.DatasetMixtureConfig(datasets=recipe["datasets"]))["train"]
     module, _, name = recipe["reward_funcs"][0].rpartition(".")
     columns = {n: loaded[n] for n in loaded.column_names if n not in {"prompt", "completion"}}
@@ -55,9 +76,9 @@ def trl_rewards(path, texts):
     return function(prompts=loaded["prompt"], completions=texts, **columns), loaded
 
 
-def verl_rewards(path, texts):
+def verl_rewards(path, texts, reward="number"):
     """Score each row as verl's reward manager does, with the recipe's function and arguments."""
-    script = verl_recipe(CONFIG, path, reward="number", longest=9, batch_size=2)
+    script = verl_recipe(CONFIG, path, reward=reward, longest=9, batch_size=2)
     assert "reward.custom_reward_function.name=compute_score" in script
     function = importlib.import_module("learnalign.verifying.rewards").compute_score
     rows = pq.read_table(path).to_pylist()
@@ -67,7 +88,7 @@ def verl_rewards(path, texts):
             text,
             row["reward_model"]["ground_truth"],
             row["extra_info"],
-            kind="number",
+            kind=reward,
         )
         for row, text in zip(rows, texts, strict=True)
     ], rows
@@ -85,6 +106,28 @@ def test_the_answer_counts_where_a_solution_says_something_else(tmp_path):
     assert loaded["solution"] == ["13", "27"]
     assert loaded["learnalign_own_solution"] == [rows[0]["solution"], None]
     assert any("is not the gold they were selected with" in text for text in done.warnings)
+
+
+def auto_rewards(tmp_path, kind, cases):
+    """Export a mixed pool; give the recipe's rewards of right answers, and of wrong ones."""
+    rows, right, wrong = map(list, zip(*cases, strict=True))
+    _, path = exported(tmp_path, kind, rows)
+    rewarded = trl_rewards if kind == "trl" else verl_rewards
+    return rewarded(path, right, "auto")[0], rewarded(path, wrong, "auto")[0]
+
+
+@pytest.mark.parametrize("kind", ["trl", "verl"])
+def test_auto_rewards_each_problem_by_the_verifier_that_judged_it(tmp_path, kind):
+    right, wrong = auto_rewards(tmp_path, kind, [*generated(), *EXPRESSIONS])
+    assert right == [1.0] * 4
+    assert max(wrong) < 0.5
+
+
+@pytest.mark.parametrize("kind", ["trl", "verl"])
+def test_auto_rewards_choices_and_words_among_numbers(tmp_path, kind):
+    right, wrong = auto_rewards(tmp_path, kind, [*CHOICE_AND_WORDS, *EXPRESSIONS])
+    assert right == [1.0] * 4
+    assert wrong == [0.0] * 4
 
 
 def test_the_column_that_was_named_counts(tmp_path):

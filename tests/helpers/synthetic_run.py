@@ -60,6 +60,7 @@ def synthetic_run(
         summary={
             "warnings": ["K = 48 does not divide into batches of 64: the last 48 rows are lost."],
             "stability": {"expected_overlap": overlap} if stability else None,
+            "verifiers": {"math": num_problems - 2, "reasoning_gym": 2},
         },
     )
 

@@ -31,6 +31,7 @@ ORDER = [
     "stability-by-rank",
     "verdicts",
     "truncated",
+    "verifiers",
     "excluded",
     "cost",
     "command",
@@ -124,6 +125,7 @@ def test_the_numbers_are_those_of_the_tables(data: ReportData, page: HtmlPage) -
         assert f"{kind.replace('_', ' ')} {count:,} {share} %" in page.words("verdicts")
     reasons = data.rollouts["finish_reason"].to_pylist()
     assert page.words("truncated").startswith(f"{reasons.count('length')} rollouts")
+    assert "math 238 99.2 % reasoning gym 2 0.8 %" in page.words("verifiers")
     for reason, count in Counter(data.excluded["reason"].to_pylist()).items():
         assert re.search(rf"{reason.replace('_', ' ')} \(\w+\) {count} ", page.words("excluded"))
 
@@ -161,27 +163,35 @@ def test_the_command_and_the_configuration_replay_the_run(page: HtmlPage) -> Non
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\u2028$\\frac{1}{2}$"
 
 
-def test_nothing_that_a_model_wrote_becomes_html(data: ReportData) -> None:
+def spoiled(data: ReportData, text: str) -> ReportData:
+    """Put a text wherever a page shows one that a model or a data set made up."""
     best = data.scores["problem_id"][0].as_py()
 
     def spoil(table: pa.Table, **columns: str) -> pa.Table:
         rows = table.to_pylist()
         for row in rows:
             if row["problem_id"] == best:
-                row |= {"problem_id": f"{best}{EVIL}"} | columns
+                row |= {"problem_id": f"{best}{text}"} | columns
         return pa.Table.from_pylist(rows, table.schema)
 
-    spoiled = dataclasses.replace(
+    verdicts = spoil(data.verdicts, parsed_answer=text, extracted_answer=f"So {text}", detail=text)
+    kinds = [["wrong", "timed_out"][sample % 2] for sample in verdicts["sample"].to_pylist()]
+    place = verdicts.schema.get_field_index("verdict")
+    return dataclasses.replace(
         data,
-        title=EVIL,
-        problems=spoil(data.problems, prompt=EVIL, answer=EVIL),
-        rollouts=spoil(data.rollouts, completion=EVIL),
-        verdicts=spoil(data.verdicts, parsed_answer=EVIL),
-        scores=spoil(data.scores, source=EVIL, difficulty=EVIL),
-        summary=data.summary | {"warnings": [EVIL]},
-        command=EVIL,
+        title=text,
+        problems=spoil(data.problems, prompt=text, answer=text),
+        rollouts=spoil(data.rollouts, completion=text),
+        verdicts=verdicts.set_column(place, "verdict", pa.array(kinds)),
+        scores=spoil(data.scores, source=text, difficulty=text),
+        summary=data.summary | {"warnings": [text], "verifiers": {text: 3}},
+        command=text,
     )
-    page, clean = HtmlPage(render(spoiled)), HtmlPage(render(data))
+
+
+def test_nothing_that_a_model_wrote_becomes_html(data: ReportData) -> None:
+    page = HtmlPage(render(spoiled(data, EVIL)))
+    clean = HtmlPage(render(spoiled(data, "harmless")))
     assert Counter(tag for tag, _ in page.elements) == Counter(tag for tag, _ in clean.elements)
     assert not any("onerror" in attributes for _, attributes in page.elements)
     assert "$\\frac{1}{2}$" in page.words("examples")
@@ -190,6 +200,29 @@ def test_nothing_that_a_model_wrote_becomes_html(data: ReportData) -> None:
     # plotly reads a little HTML in its texts, so that even there the tags are escaped.
     assert any("&lt;script&gt;" in text for text in plane["data"][1]["text"])
     assert "<script" not in json.dumps(plane)
+
+
+def test_an_attempt_says_what_was_taken_what_was_read_and_what_failed(data: ReportData) -> None:
+    best = data.scores["problem_id"][0].as_py()
+    attempts = [
+        ("correct", "$1,234$", "1234", "by number"),
+        ("wrong", "17", "17", None),
+        ("timed_out", None, None, "no judgement within 5 s"),
+        ("unparsed_answer", "1/0", None, "nothing to be read"),
+    ]
+    rows = [
+        {"problem_id": best, "sample": sample, "verdict": verdict, "reward": 0.0, "detail": detail}
+        | {"extracted_answer": taken, "parsed_answer": read}
+        for sample, (verdict, taken, read, detail) in enumerate(attempts)
+    ]
+    few = dataclasses.replace(data, verdicts=pa.Table.from_pylist(rows, data.verdicts.schema))
+    text = HtmlPage(render(few)).words("examples").replace(" ,", ",")
+    assert "answer $1,234$, read as 1234" in text
+    assert ", read as 17" in text
+    assert "answer 17" not in text
+    assert "because: no judgement within 5 s" in text
+    assert "answer 1/0, because: nothing to be read" in text
+    assert "by number" not in text
 
 
 @pytest.mark.parametrize(
@@ -222,6 +255,7 @@ def test_no_stability_no_excluded_no_warnings(data: ReportData) -> None:
     assert "not measured" in page.words("stability")
     assert page.words("excluded").startswith("None")
     assert "warnings" not in page.texts
+    assert "verifiers" not in page.texts
 
 
 def test_a_pool_without_any_signal(data: ReportData) -> None:

@@ -14,6 +14,7 @@ import torch
 
 import learnalign
 from helpers.digits import OPTIONS, digits_data, digits_model
+from helpers.hang import HANG
 from learnalign import load_config
 from learnalign.config import ModelConfig
 from learnalign.errors import LearnAlignError
@@ -115,7 +116,7 @@ def test_multiple_choice(sums: Path, tmp_path: Path) -> None:
 
 def test_answers_that_hang_cost_their_own_verdict(sums: Path, tmp_path: Path) -> None:
     texts = {
-        "a": [r"\boxed{4}", r"\boxed{9^{9^{9^9}}}", r"\boxed{5}"],
+        "a": [r"\boxed{4}", rf"\boxed{{{HANG}}}", r"\boxed{5}"],
         "b": [r"\boxed{6}", r"\boxed{7}", r"\boxed{6.0}"],
     }
     done = _select(sums, tmp_path, texts, QUESTIONS, verifier__kind="math", verifier__timeout_s=2.0)
@@ -172,6 +173,17 @@ def _sums(*rewards: float | str) -> list[dict[str, Any]]:
         for b in range(10)
         for g, reward in enumerate(rewards)
     ]
+
+
+def test_what_judged_the_problems_is_counted(tmp_path: Path) -> None:
+    """Rewards where rollouts bring some, a verifier for the others; one that was named, for all."""
+    rows = _sums(1, 0)
+    for row in rows[:6]:
+        row["reward"] = None
+    done, _ = _digits(tmp_path, rows)
+    assert done.summary["verifiers"] == {"recorded rewards": 7, "math": 3}
+    named, _ = _digits(tmp_path / "named", rows, **{"verifier.kind": "number"})
+    assert named.summary["verifiers"] == {"number": 10}
 
 
 def test_a_recorded_reward_that_is_no_number(tmp_path: Path) -> None:
@@ -272,11 +284,19 @@ def test_what_trl_itself_leaves_behind(tmp_path: Path) -> None:
 
 
 def test_a_recipes_reward_may_be_another_than_was_selected_by(tmp_path: Path) -> None:
-    """Recorded rewards, and two verifiers in one pool, are more than a recipe can name."""
+    """Recorded rewards are more than a recipe can name; two verifiers in one pool are not."""
     done, _ = _digits(tmp_path, _sums(1, 0, 0))
     config = load_config(done.path / "config.yaml", overrides={"run.out": done.path})
+    assert done.summary["verifiers"] == {"recorded rewards": 10}
     told = hand_over(done.path, config, "trl").warnings
     assert [text for text in told if "went by recorded rewards" in text]
+    told_so = {"run.out": done.path, "verifier.unfinished_thinking": True}
+    config = load_config(done.path / "config.yaml", overrides=told_so)
+    told = hand_over(done.path, config, "trl").warnings
+    assert [text for text in told if "unfinished thinking" in text]
+    assert not [t for t in hand_over(done.path, config, "verl").warnings if "unfinished" in t]
+    script = (done.path / "export-verl" / "verl.sh").read_text()
+    assert "reward_kwargs.unfinished_thinking=True" in script
     pytest.importorskip("reasoning_gym")
     data = tmp_path / "mixed.jsonl"
     rows = [
@@ -291,5 +311,7 @@ def test_a_recipes_reward_may_be_another_than_was_selected_by(tmp_path: Path) ->
         progress="none",
     )  # fmt: skip
     config = load_config(done.path / "config.yaml", overrides={"run.out": done.path})
-    (told,) = [t for t in hand_over(done.path, config, "trl").warnings if "rewards every row" in t]
-    assert "`reasoning_gym`, but 2 of 5 problems were judged by `math`" in told
+    assert done.summary["verifiers"] == {"reasoning_gym": 3, "math": 2}
+    assert not [t for t in hand_over(done.path, config, "trl").warnings if "reward" in t]
+    recipe = (done.path / "export-trl" / "trl.yaml").read_text()
+    assert "learnalign.verifying.rewards.auto" in recipe

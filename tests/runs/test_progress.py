@@ -48,6 +48,26 @@ def test_lines_of_long_work_say_hours_and_days(
     ]
 
 
+def test_what_is_quick_shows_no_progress(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with Progress("lines").late("verdicts", total=2) as advance:
+        now[0] += 1.9
+        advance(2)
+    assert capsys.readouterr().err == ""
+    with Progress("lines").late("verdicts", total=60) as advance:
+        for _ in range(3):
+            now[0] += 6.0
+            advance(20)
+    # It begins after six seconds, and counts what was done before.
+    assert capsys.readouterr().err.splitlines() == [
+        "verdicts: 60 of 60 problems, 3.3/s",
+        "verdicts: 60 of 60 problems, 12 s",
+    ]
+
+
 def test_none_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     with Progress("none").stage("rollouts", total=2) as advance:
         advance(2)

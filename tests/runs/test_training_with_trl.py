@@ -4,13 +4,17 @@ from dataclasses import fields
 
 import pyarrow.compute as pc
 import pytest
+import torch
 
+from helpers.digits import digits_model
 from helpers.sums_run import QUIET
 from helpers.sums_run import configure_training as configure
-from learnalign.config import TrainingConfig
+from learnalign.config import ModelConfig, TrainingConfig
 from learnalign.errors import LearnAlignError
+from learnalign.models import load_model, load_tokenizer
 from learnalign.runs.training import train
 from learnalign.training.trl_options import grpo_options
+from learnalign.verifying import rewards
 from runs.test_training import assert_same_history
 
 trl = pytest.importorskip("trl")
@@ -89,6 +93,58 @@ def test_every_option_is_one_of_the_installed_trls(sums, tmp_path):
 def test_wrong_options_are_refused(sums, tmp_path, wrong, message):
     with pytest.raises(LearnAlignError, match=message):
         grpo_options(options(sums, tmp_path, training__trl=wrong), 3, tmp_path)
+
+
+#: Problem, gold, a right answer and a wrong one.
+MIXED = [
+    ("What is 7 + 8?", "15", "It is 15.", "It is 16."),
+    ("A quarter of 3?", "\\frac{3}{4}", "So 0.75", "So 4/3"),
+    ("Which is odd?\n(A) 3\n(B) 8\n(C) 6", "A", "It is (A).", "It is (B)."),
+    ("Is 9 prime? Answer yes or no.", "no", "Answer: No", "Answer: yes"),
+]
+
+
+@pytest.fixture(scope="module")
+def auto_in_a_trainer(tmp_path_factory):
+    """Let TRL's trainer call `rewards.auto`, about right and wrong answers in turn."""
+    datasets = pytest.importorskip("datasets")
+    folder = tmp_path_factory.mktemp("auto")
+    model = ModelConfig(path=str(digits_model(folder / "model")), device="cpu")
+    answers = {prompt: [right, wrong] for prompt, _, right, wrong in MIXED}
+    seen = {}
+
+    def auto(prompts, completions, **others):
+        places = [prompts[:place].count(prompt) for place, prompt in enumerate(prompts)]
+        texts = [answers[prompt][place] for prompt, place in zip(prompts, places, strict=True)]
+        found = rewards.auto(prompts=prompts, completions=texts, **others)
+        for prompt, reward in zip(prompts, found, strict=True):
+            seen.setdefault(prompt, []).append(reward)
+        return found
+
+    config = trl.GRPOConfig(
+        output_dir=str(folder / "out"), max_steps=1, num_generations=2, max_completion_length=2,
+        per_device_train_batch_size=8, use_cpu=True, bf16=False, report_to=[],
+        save_strategy="no", disable_tqdm=True, gradient_checkpointing=False,
+    )  # fmt: skip
+    rows = {"prompt": [case[0] for case in MIXED], "solution": [case[1] for case in MIXED]}
+    trl.GRPOTrainer(
+        model=load_model(model, dtype=torch.float32),
+        reward_funcs=auto,
+        args=config,
+        train_dataset=datasets.Dataset.from_dict(rows),
+        processing_class=load_tokenizer(model),
+    ).train()
+    return seen
+
+
+def test_auto_rewards_numbers_and_expressions_in_trls_trainer(auto_in_a_trainer):
+    for prompt, *_ in MIXED[:2]:
+        assert auto_in_a_trainer[prompt] == [1.0, 0.0]
+
+
+def test_auto_rewards_choices_and_words_in_trls_trainer(auto_in_a_trainer):
+    for prompt, *_ in MIXED[2:]:
+        assert auto_in_a_trainer[prompt] == [1.0, 0.0]
 
 
 @pytest.mark.slow

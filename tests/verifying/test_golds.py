@@ -1,14 +1,13 @@
-"""Golds: held against themselves, several of which one is right, and as trainers hand them over."""
+"""Golds: held against themselves, and several of which one is right."""
 
 import json
 from typing import Any
 
-import numpy as np
 import pytest
 
+from helpers.hang import HANG
 from learnalign.config import VerifierConfig
-from learnalign.errors import LearnAlignError
-from learnalign.verifying import rewards, verifier
+from learnalign.verifying import verifier
 from learnalign.verifying.processes import WorkerProcess
 from learnalign.verifying.verifier import open_verifier
 
@@ -36,14 +35,13 @@ def test_a_gold_accepts_itself_or_is_told(kind: str, good: list[str], unread: li
     assert found == [None] * len(good) + ["unparsed_gold"] * len(unread)
 
 
-def test_a_gold_that_only_looks_readable_is_rejected() -> None:
-    """The number verifier reads the first number of a gold, and the last of a completion."""
-    assert reasons("number", "3", "3 of 4", "4 of 4") == [None, "rejected_gold", None]
+def test_a_gold_that_is_no_single_number() -> None:
+    assert reasons("number", "3", "3 of 4", "(3, 4)") == [None, "unparsed_gold", "unparsed_gold"]
 
 
 def test_a_gold_that_hangs_or_kills_costs_itself_alone() -> None:
     golds = [str(number) for number in range(150)]
-    golds[70] = "9^{9^{9^9}} + 3"
+    golds[70] = HANG + " + 3"
     found = reasons("math", *golds, timeout_s=1.0)
     assert [place for place, reason in enumerate(found) if reason] == [70]
     assert found[70] == "unparsed_gold"
@@ -80,47 +78,3 @@ def test_any_of_several_golds_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     # What the pool stores for several golds is the table's business; the verifier asks it.
     monkeypatch.setattr(verifier, "golds", lambda answer: answer.split("|"))
     assert reasons("number", "many|5", "5|many", "many|few") == [None, None, "unparsed_gold"]
-
-
-GOLDS: list[Any] = [72, 72.0, "72", " 72 ", ["72"], [["72"]], ["nothing", 72], (72,)]
-GOLDS += [np.int64(72), np.float32(72), np.array(["72"]), np.array(72), np.array([71, 72])]
-GOLDS += ["8 * 9 = 72\n#### 72"]
-
-
-@pytest.mark.parametrize("gold", GOLDS, ids=repr)
-def test_a_gold_as_a_trainer_hands_it_over(gold: Any) -> None:
-    assert rewards.compute_score("x", "The answer is 72", gold) == 1.0
-    assert rewards.compute_score("x", "The answer is 7", gold) == 0.0
-    assert rewards.math(["It is 72.", "8"], solution=[gold, gold]) == [1.0, 0.0]
-
-
-@pytest.mark.parametrize(
-    "completion",
-    [
-        [{"role": "user", "content": "?"}, {"role": "assistant", "content": "It is 72."}],
-        [{"role": "assistant", "content": [{"type": "text", "text": "It is 72."}]}],
-        {"role": "assistant", "content": "It is 72."},
-        ["It is ", "72."],
-        np.array(["It is 72."]),
-        np.array([{"role": "assistant", "content": "It is 72."}], dtype=object),
-    ],
-    ids=repr,
-)
-def test_a_completion_as_a_trainer_hands_it_over(completion: Any) -> None:
-    assert rewards.number([completion, "71"], [72, 72]) == [1.0, 0.0]
-    assert rewards.compute_score("x", completion, 72, kind="number") == 1.0
-
-
-@pytest.mark.parametrize("gold", [None, [], "", "several"])
-def test_a_gold_that_cannot_be_read_is_told(gold: Any) -> None:
-    with pytest.warns(RuntimeWarning, match="no reward by number"):
-        assert rewards.number(["72"], [gold]) == [None]
-    with pytest.warns(RuntimeWarning, match="no reward by number"):
-        assert rewards.compute_score("x", "72", gold, kind="number") == 0.0
-
-
-def test_what_no_trainer_can_mean_is_an_error() -> None:
-    with pytest.raises(LearnAlignError, match="nearest is 'number'"):
-        rewards.compute_score("x", "72", "72", kind="numbr")
-    with pytest.raises(LearnAlignError, match="completion of type int"):
-        rewards.number([72], [72])

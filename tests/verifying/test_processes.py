@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from helpers.hang import HANG
 from helpers.processes import alive, heed_signals, interrupted_after, wait_for
 from learnalign.config import VerifierConfig
 from learnalign.errors import LearnAlignError
@@ -23,7 +24,7 @@ from learnalign.verifying import rewards
 from learnalign.verifying.processes import Closed, WorkerProcess
 from learnalign.verifying.verifier import Verifier, open_verifier
 
-HANG = r"\boxed{9^{9^{9^9}}}"
+BOXED_HANG = rf"\boxed{{{HANG}}}"
 
 
 def request(kind: str, gold: str, *completions: str) -> dict[str, Any]:
@@ -155,7 +156,7 @@ print(worker._child.pid, flush=True)
 asked["completions"] = [sys.argv[1]]
 worker.judge(asked)
 """
-    command = [sys.executable, "-c", code, HANG]
+    command = [sys.executable, "-c", code, BOXED_HANG]
     parent = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -253,7 +254,7 @@ def test_answers_are_those_of_their_requests_whatever_hangs_between(worker: Work
     worker.timeout_s = 0.5
     for number in range(3):
         hang = number == 1
-        said = [str(number), HANG, str(number + 1)] if hang else [str(number)]
+        said = [str(number), BOXED_HANG, str(number + 1)] if hang else [str(number)]
         found = [
             judgement.verdict for judgement in worker.judge(request("math", str(number), *said))
         ]
@@ -264,7 +265,7 @@ def test_an_interrupt_leaves_no_answer_for_the_next_request(worker: WorkerProces
     """Ctrl-C in the middle of a request, and the worker is used again, as in a notebook."""
     assert worker.judge(request("math", "4", "4"))[0].verdict == "correct"
     with interrupted_after(0.2), pytest.raises(KeyboardInterrupt):
-        worker.judge(request("math", "4", HANG))
+        worker.judge(request("math", "4", BOXED_HANG))
     found = worker.judge(request("math", "5", "4", "5"))
     assert [judgement.verdict for judgement in found] == ["wrong", "correct"]
 
@@ -283,7 +284,7 @@ def test_closing_ends_whoever_waits() -> None:
 
     def wait() -> None:
         try:
-            worker.judge(request("math", "4", HANG))
+            worker.judge(request("math", "4", BOXED_HANG))
         except BaseException as error:
             raised.append(error)
 
@@ -331,7 +332,8 @@ def test_an_interrupted_verification_ends_at_once_and_leaves_nothing() -> None:
     names = [str(number) for number in range(40)]
     problems = [{"problem_id": name, "answer": "4", "row": json.dumps({})} for name in names]
     rollouts = [
-        {"problem_id": name, "sample": 0, "completion": HANG, "token_ids": []} for name in names
+        {"problem_id": name, "sample": 0, "completion": BOXED_HANG, "token_ids": []}
+        for name in names
     ]
     tables = pa.Table.from_pylist(problems, PROBLEMS), pa.Table.from_pylist(rollouts, ROLLOUTS)
     kept: list[Verifier] = []

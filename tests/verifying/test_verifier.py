@@ -2,16 +2,19 @@
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from helpers.hang import HANG
 from learnalign.config import VerifierConfig
 from learnalign.errors import LearnAlignError
 from learnalign.tables import PROBLEMS, ROLLOUTS
+from learnalign.verifying.judgement import Judgement
+from learnalign.verifying.processes import WorkerProcess
 from learnalign.verifying.verifier import Verifier, open_verifier
 
 
@@ -83,9 +86,9 @@ def test_math(gold: str, completion: str, verdict: str) -> None:
 def test_math_hang_costs_one_answer() -> None:
     texts = [
         r"\boxed{4}",
-        r"\boxed{9^{9^{9^9}}}",
+        rf"\boxed{{{HANG}}}",
         r"\boxed{5}",
-        r"\boxed{100000000!}",
+        rf"\boxed{{{HANG} + 1}}",
         r"\boxed{4}",
     ]
     table = _verdicts("math", [({"answer": "4"}, texts), ({"answer": "5"}, texts[:1])], timeout_s=2)
@@ -100,7 +103,7 @@ def test_unparsed_gold_has_no_reward() -> None:
     assert table["reward"].to_pylist() == [None, None, 1.0]
 
 
-@pytest.mark.parametrize("gold", ["9^{9^{9^9}} + 1!", "100000000!", r"\boxed{9^{9^{9^9}}}"])
+@pytest.mark.parametrize("gold", [HANG, rf"\boxed{{{HANG}}}", "9^{9^{9^9}} + 1!", "100000000!"])
 def test_gold_that_hangs_is_no_success_rate_of_zero(gold: str) -> None:
     groups = [({"answer": gold}, ["3", "4"]), ({"answer": "4"}, ["4"])]
     table = _verdicts("math", groups, timeout_s=2)
@@ -281,3 +284,16 @@ def test_function_that_is_not_there(functions: str) -> None:
             open_verifier(VerifierConfig(kind=kind)),
         ):
             pass
+
+
+def test_unfinished_thinking_is_asked_for_in_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, judge = [], WorkerProcess.judge
+
+    def noted(self: WorkerProcess, request: Mapping[str, Any]) -> list[Judgement]:
+        asked.append(request["unfinished_thinking"])
+        return judge(self, request)
+
+    monkeypatch.setattr(WorkerProcess, "judge", noted)
+    _verdicts("number", [({"answer": "4"}, ["4"])])
+    _verdicts("number", [({"answer": "4"}, ["4"])], unfinished_thinking=True)
+    assert asked == [False, True]

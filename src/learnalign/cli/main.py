@@ -17,6 +17,7 @@ _VERBS = {
     "warmup": "Train briefly on a few problems, to select with the policy that comes out.",
     "stages": "Select and train, and select again with the policy that came out.",
     "rollout": "Sample and verify rollouts, nothing else.",
+    "verify": "Judge completions of your own, and hold the verdicts against another judge's.",
     "gradients": "Take the policy gradients of a run that has rollouts.",
     "score": "Rank the problems of a run anew: another budget, method or target.",
     "compare": "Let several methods choose from a run: overlaps, success rates, lengths.",

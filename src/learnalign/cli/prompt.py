@@ -36,6 +36,8 @@ def command(
     from learnalign.problems.pool import read_pool
     from learnalign.problems.prompts import Prompter
     from learnalign.problems.reading import reading_lines
+    from learnalign.runs.verifiers import verifier_counts, verifier_line, verifier_of
+    from learnalign.verifying.trainer_values import prompt_text
 
     prompter = Prompter(load_tokenizer(resolved.model), resolved.prompt)
     pool = read_pool(resolved.data)
@@ -53,9 +55,13 @@ def command(
             do="correct --index or --id",
         )
     text, ids = prompter(wanted[0]["messages"], wanted[0]["row"])
+    auto = resolved.verifier.kind == "auto"
     if as_json:
         found = {"problem_id": wanted[0]["problem_id"], "prompt": text, "prompt_ids": ids}
         found["read"] = reading_lines(pool.readings)
+        found["verifier"] = (
+            verifier_of(wanted[0] | {"prompt": text}) if auto else resolved.verifier.kind
+        )
         say_json(found | {"answer": wanted[0]["answer"]})
         return
     say(text)
@@ -63,3 +69,6 @@ def command(
     say(f"\n[{note}]", err=True)
     for line in reading_lines(pool.readings):
         say(line, err=True)
+    if auto:
+        asked = (p | {"prompt": prompt_text(p["messages"])} for p in pool.problems)
+        say(verifier_line(verifier_counts(asked)), err=True)

@@ -4,17 +4,19 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from learnalign.cli.printing import add_row as _row
+from learnalign.cli.printing import bold as _bold
+from learnalign.cli.printing import plain_console as _console
+from learnalign.cli.printing import print_parts as _tell
 from learnalign.durations import duration
 from learnalign.runs.comparing import Comparison
 from learnalign.runs.evaluation import Evaluation
 from learnalign.runs.pipeline import Selection
 from learnalign.runs.staging import Stage
 from learnalign.runs.training import Training
-from learnalign.visible import visible
 
 
 def tell(selection: Selection) -> None:
@@ -274,23 +276,3 @@ def _first(ranked: list[dict[str, Any]], method: str) -> Table:
             "" if again is None else f"{again:.0%}",
         )
     return table
-
-
-def _console() -> Console:
-    """Make a console that reads no markup, no emoji codes and no numbers into what it prints."""
-    return Console(highlight=False, markup=False, emoji=False)
-
-
-def _bold(text: str) -> Text:
-    return Text(text, "bold")
-
-
-def _tell(console: Console, *parts: str | Text, wrap: bool = True) -> None:
-    """Print parts one after the other; strings may quote data and paths."""
-    shown = (part if isinstance(part, Text) else Text(visible(part)) for part in parts)
-    console.print(Text.assemble(*shown), soft_wrap=not wrap)
-
-
-def _row(table: Table, *cells: str) -> None:
-    """Add a row; what stands in a cell is one line, and may be data."""
-    table.add_row(*(Text(visible(cell, multiline=False)) for cell in cells))

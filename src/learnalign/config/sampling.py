@@ -103,8 +103,10 @@ class VerifierConfig(Section):
     """How an answer is found right or wrong."""
 
     kind: str = "auto"
-    """auto (recorded rewards, else reasoning_gym for its own rows, else math), math, text, choice,
-    number, reasoning_gym, or module:function (TRL's signature)."""
+    """auto (recorded rewards, else decided problem by problem from gold and prompt), math, number,
+    choice, words, time, code, text, reasoning_gym, or module:function (TRL's signature)."""
+    unfinished_thinking: bool = False
+    """Look for an answer in thinking that was never closed, too."""
     timeout_s: Annotated[float, Field(gt=0.0)] = 5.0
     """Seconds a single answer may take before its worker is killed."""
     workers: PositiveInt | None = None

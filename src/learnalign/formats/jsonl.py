@@ -6,6 +6,7 @@ from typing import Any
 
 from learnalign.formats.gold import gold_columns, solutions_stay
 from learnalign.formats.rows import Block, Notes, check_prompts, is_messages, plain
+from learnalign.tables import SCORED_PROMPT
 
 
 def jsonl_lines(parts: Sequence[Block], notes: Notes, *, trl: bool) -> list[str]:
@@ -16,7 +17,8 @@ def jsonl_lines(parts: Sequence[Block], notes: Notes, *, trl: bool) -> list[str]
     Args:
         parts: The rows by source.
         notes: Gets the warnings and hints.
-        trl: Add the `prompt` and `solution` columns of TRL.
+        trl: Add the `prompt` and `solution` columns of TRL, and the prompt that was scored, which
+            its reward functions are handed.
 
     Returns:
         (n,) lines without a line break.
@@ -28,6 +30,9 @@ def jsonl_lines(parts: Sequence[Block], notes: Notes, *, trl: bool) -> list[str]
     for part in parts:
         rows = part.dicts()
         ours = part.ours.to_pylist()
+        if trl:
+            prompts = part.problems["prompt"].to_pylist()
+            ours = [{**mine, SCORED_PROMPT: text} for mine, text in zip(ours, prompts, strict=True)]
         added = _trl_columns(part, rows, notes, stay) if trl else [{} for _ in rows]
         source_texts = part.problems["row"].to_pylist()
         for i, row in enumerate(rows):

@@ -11,6 +11,7 @@ from learnalign.errors import LearnAlignError
 from learnalign.formats.gold import with_gold
 from learnalign.formats.jsonl import clash
 from learnalign.formats.rows import Block, Notes, check_prompts, is_messages
+from learnalign.tables import SCORED_PROMPT
 
 
 @contextmanager
@@ -46,7 +47,8 @@ def verl_table(parts: Sequence[Block], notes: Notes) -> pa.Table:
     """Give the rows in verl's form: those that have it untouched, the others built.
 
     Our columns go into `extra_info` alone: verl picks the scorer by `data_source` and finds its
-    rows by `extra_info.index`, which stay.
+    rows by `extra_info.index`, which stay. The prompt that was scored is one of them: a reward
+    function of verl's is handed no other.
     """
     tables, ordered = [], []
     for part in parts:
@@ -100,10 +102,11 @@ def _with_ours(part: Block, notes: Notes) -> pa.Table:
         field = table.schema.field(place)
         asked = pa.array(part.asked.to_pylist(), field.type)
         table = table.set_column(place, field, asked)
+    ours = part.ours.append_column(SCORED_PROMPT, part.problems["prompt"])
     place = table.schema.get_field_index("extra_info")
     if place < 0 or pa.types.is_null(table.schema.field(place).type):
         table = table if place < 0 else table.remove_column(place)
-        return table.append_column("extra_info", _struct(_columns(part.ours)))
+        return table.append_column("extra_info", _struct(_columns(ours)))
     mine = table.schema.field(place)
     if not pa.types.is_struct(mine.type):
         notes.warn(f"`extra_info` is {mine.type}, not a struct: our columns were left out")
@@ -112,11 +115,11 @@ def _with_ours(part: Block, notes: Notes) -> pa.Table:
     fields = [mine.type.field(i) for i in range(mine.type.num_fields)]
     if array.null_count:  # flatten() hands the struct's nulls down
         fields = [field.with_nullable(True) for field in fields]
-    clashes = {field.name for field in fields} & set(part.ours.column_names)
+    clashes = {field.name for field in fields} & set(ours.column_names)
     if clashes:
         notes.warn(clash({f"extra_info.{name}" for name in clashes}))
-    new = [field for field in part.ours.schema if field.name not in clashes]
-    arrays = [*array.flatten(), *(part.ours[field.name].combine_chunks() for field in new)]
+    new = [field for field in ours.schema if field.name not in clashes]
+    arrays = [*array.flatten(), *(_one(ours[field.name]) for field in new)]
     joined = pa.StructArray.from_arrays(arrays, fields=[*fields, *new])
     field = pa.field("extra_info", joined.type, nullable=mine.nullable, metadata=mine.metadata)
     return table.set_column(place, field, joined)
@@ -125,15 +128,16 @@ def _with_ours(part: Block, notes: Notes) -> pa.Table:
 def _built(part: Block, notes: Notes) -> pa.Table:
     problems, count = part.problems, part.problems.num_rows
     notes.hint(
-        "rows were built in verl's form; your own row is JSON text in `extra_info.row`. verl picks "
-        "the scorer by `data_source`, here the source's name: set custom_reward_function.path "
-        "unless verl knows it"
+        "rows were built in verl's form; your own row is JSON text in `extra_info.row`, the prompt "
+        "that was scored `extra_info.prompt`. verl picks the scorer by `data_source`, here the "
+        "source's name: set custom_reward_function.path unless verl knows it"
     )
     reward_model = {"style": pa.array(["rule"] * count), "ground_truth": _one(problems["answer"])}
     extra_info = {
         "split": pa.array(["train"] * count),
         "index": _one(problems["position"]),
         "row": _one(problems["row"]),
+        "prompt": _one(problems["prompt"]),
         **_columns(part.ours),
     }
     return pa.table(

@@ -28,7 +28,8 @@ def write_recipe(
         out: The export's folder.
         kind: Its format; others than trl and verl have no recipe.
         config: The run's options; the training section holds the recipe's.
-        reward: The verifier that judged, by its kind.
+        reward: The verifier that judged, by its kind; ``auto`` chooses problem by problem, in a
+            trainer as in a selection.
         longest: Tokens of the longest prompt.
         batch_size: Prompts a step; ``training.problems_per_step`` if None.
     """
@@ -148,7 +149,10 @@ def verl_recipe(config: Config, data: Path, *, reward: str, longest: int, batch_
     for name, value in config.prompt.chat_template_kwargs.items():
         options[f"+data.apply_chat_template_kwargs.{name}"] = json.dumps(value)
     if not function:
-        options["+reward.custom_reward_function.reward_kwargs.kind"] = reward
+        told = "+reward.custom_reward_function.reward_kwargs"
+        options[f"{told}.kind"] = reward
+        if config.verifier.unfinished_thinking:
+            options[f"{told}.unfinished_thinking"] = True
     if training.parameters == "lora":
         options["actor_rollout_ref.model.lora_rank"] = training.lora_rank
         options["actor_rollout_ref.model.lora_alpha"] = 2 * training.lora_rank

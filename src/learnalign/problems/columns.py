@@ -1,6 +1,6 @@
 """Which columns hold the prompt, the answer and the rest: recognised, or named by the user."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,20 @@ _OTHER_PROMPTS = ("conversations", "conversation")
 _ANSWERS = ("answer", "ground_truth", "expected_answer", "final_answer", "solution", "label")
 _OTHER_ANSWERS = (
     *("correct_answer", "answer_key", "answerkey", "answers"),
-    *("gold", "gold_answer", "golden_answers", "target"),
+    *("gold", "gold_answer", "golden_answers", "target", "gt", "gts"),
 )
+#: Names that a gold alone has: beside a model's answers they go first.
+_GOLDS = ("gold", "golds", "gold_answer", "golden_answers", "gt", "gts")
+#: What a model said, in recorded rollouts and in files to be judged; there the others count too.
+COMPLETIONS = (
+    *("completion", "completions", "response", "responses", "output", "outputs"),
+    *("generation", "generations", "pass_rate_generations"),
+)
+_OTHER_COMPLETIONS = (
+    *("solution_str", "model_output", "model_outputs", "generated_text"),
+    *("prediction", "predictions"),
+)
+_VERIFIERS = ("verifier", "kind")
 _SOURCES = ("data_source", "source", "dataset", "type", "subject", "category")
 _DIFFICULTIES = ("difficulty", "level")
 _IDS = ("id", "problem_id", "unique_id", "uid")
@@ -35,7 +47,7 @@ LOOKED_AT = 1000
 class Columns:
     """Dotted names of the columns that are read; None for what there is not."""
 
-    prompt: str
+    prompt: str | None
     answer: str | None
     id: str | None = None
     source: str | None = None
@@ -83,12 +95,70 @@ def recognise(rows: Rows, config: DataConfig, *, place: str, needs_answer: bool 
     return Columns(**chosen)
 
 
-class _Seen:
-    """The columns of some rows."""
+@dataclass(frozen=True)
+class AnsweredColumns:
+    """Dotted names of the columns of a file of completions beside their golds."""
 
-    def __init__(self, rows: Rows, place: str) -> None:
+    completion: str
+    answer: str
+    prompt: str | None = None
+    verifier: str | None = None
+
+
+def recognise_answered(
+    rows: Rows,
+    config: DataConfig,
+    *,
+    place: str,
+    completion: str | None = None,
+    against: str | None = None,
+) -> AnsweredColumns:
+    """Find what a model said, the gold and, if they are there, the prompt and the verifier's name.
+
+    Each column is one thing alone: what the user named is nothing else besides.
+
+    Args:
+        rows: Of one source.
+        config: Its named columns go first.
+        place: Of the source, for errors.
+        completion: Column that the user named.
+        against: Column of the user's own verdicts.
+
+    Raises:
+        LearnAlignError: as `recognise`; for the prompt, which may be missing, the first known name
+            is taken.
+
+    Example:
+        >>> rows = [{"question": "1+1?", "answer": "2", "response": "It is 2."}]
+        >>> recognise_answered(rows, DataConfig(), place="x.jsonl")
+        AnsweredColumns(completion='response', answer='answer', prompt='question', verifier=None)
+    """
+    named = {
+        "--completion-column": completion,
+        "--answer-column": config.answer_column,
+        "--prompt-column": config.prompt_column,
+        "--against": against,
+    }
+    looked_at = rows[:LOOKED_AT]
+    for flag, name in named.items():
+        if name is not None:
+            _check(rows, looked_at, name, flag, place)
+    taken = {name for name in named.values() if name is not None}
+    if completion is None:
+        completion = _Seen(looked_at, place, taken).completion()
+    seen = _Seen(looked_at, place, {*taken, completion})
+    prompt = config.prompt_column or seen.asked()
+    answer = config.answer_column or seen.gold(prompt)
+    return AnsweredColumns(completion, answer, prompt, seen.first(_VERIFIERS, str))
+
+
+class _Seen:
+    """The columns of some rows, but for those that are taken for something already."""
+
+    def __init__(self, rows: Rows, place: str, taken: Container[str] = ()) -> None:
         self.rows, self.place = rows, place
-        self.names = list(dict.fromkeys(name for row in rows for name in row))
+        self.all = list(dict.fromkeys(name for row in rows for name in row))
+        self.names = [name for name in self.all if name not in taken]
         self.filled = [n for n in self.names if any(not empty(row.get(n)) for row in rows)]
 
     def prompt(self) -> str:
@@ -109,7 +179,22 @@ class _Seen:
         """Name the columns that a question may need and that are not shown."""
         return [name for name in self.filled if _usual(name) in _CONTEXTS and name != prompt]
 
-    def answer(self, prompt: str) -> str:
+    def completion(self) -> str:
+        return self._only(self.filled, (COMPLETIONS, _OTHER_COMPLETIONS), "completion")
+
+    def asked(self) -> str | None:
+        """Name the first column that may be the prompt; None if there is none."""
+        if self._nested(GYM_REQUEST, ("input",)):
+            return GYM_PROMPT
+        known = (*_PROMPTS, *_OTHER_PROMPTS)
+        return next((n for name in known for n in self.filled if _usual(n) == name), None)
+
+    def gold(self, prompt: str | None) -> str:
+        """Name the gold's column where a model's answers stand beside it."""
+        golds = [n for name in _GOLDS for n in self.filled if _usual(n) == name and n != prompt]
+        return self._one(golds, "answer", _GOLDS) if golds else self.answer(prompt)
+
+    def answer(self, prompt: str | None) -> str:
         inside = [
             f"{name}.{child}"
             for name in self.filled
@@ -159,7 +244,7 @@ class _Seen:
             value(row, name) == value(row, found[0]) for row in self.rows for name in found[1:]
         ):
             return found[0]
-        seen = f"its columns are {', '.join(self.names)}"
+        seen = f"its columns are {', '.join(self.all)}"
         what = (
             f"{len(found)} that can be it ({', '.join(found)})" if found else "none of a known name"
         )

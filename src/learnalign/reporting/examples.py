@@ -28,7 +28,12 @@ class Attempt:
     verdict: str
     mark: str
     reward: float | None
+    extracted_answer: str | None
+    """The text that was taken for the answer."""
     parsed_answer: str | None
+    """What was read in it."""
+    detail: str | None
+    """Why there is no verdict on the answer; None where it is right or wrong."""
     num_tokens: int | None
     truncated: bool
 
@@ -110,10 +115,17 @@ def _attempt(rollout: dict[str, Any], said: dict[str, Any] | None) -> Attempt:
         verdict=verdict.replace("_", " ") if said else "no verdict",
         mark=MARKS[verdict],
         reward=said["reward"] if said else None,
-        parsed_answer=said["parsed_answer"] if said else None,
+        extracted_answer=_answer(said, "extracted_answer"),
+        parsed_answer=_answer(said, "parsed_answer"),
+        detail=_answer(said, "detail") if verdict not in ("correct", "wrong") else None,
         num_tokens=len(rollout["token_ids"]) if rollout["token_ids"] is not None else None,
         truncated=rollout["finish_reason"] == "length",
     )
+
+
+def _answer(said: dict[str, Any] | None, column: str) -> str | None:
+    text = said[column] if said else None
+    return None if text is None else shortened(text)
 
 
 def _where(table: pa.Table, wanted: pa.Array) -> list[dict[str, Any]]:

@@ -118,6 +118,16 @@ def verdict_counts(verdicts: pa.Table) -> list[Count]:
     return _counts({kind: found[kind] for kind in VERDICT_KINDS})
 
 
+def verifier_counts(summary: dict[str, Any]) -> list[Count]:
+    """Count the problems by what judged them, as the summary has it; empty if it does not say.
+
+    Example:
+        >>> [(row.name, row.share) for row in verifier_counts({"verifiers": {"math": 3, "a": 1}})]
+        [('math', 0.75), ('a', 0.25)]
+    """
+    return _counts(summary.get("verifiers", {}))
+
+
 def excluded_counts(excluded: pa.Table) -> list[Count]:
     """Count the excluded problems by reason, the most frequent first."""
     found = Counter(

@@ -47,8 +47,9 @@ class ReportData:
     scores: pa.Table
     excluded: pa.Table
     summary: dict[str, Any]
-    """What `rank` says of the selection: ``warnings``, a list of text, and ``stability``, None or
-    a dict with ``expected_overlap`` (0 to 1) and, if it likes, a ``definition``, are read."""
+    """What is said of the selection: ``warnings``, a list of text, ``stability``, None or a dict
+    with ``expected_overlap`` (0 to 1) and, if it likes, a ``definition``, and ``verifiers``, how
+    many problems each of them judged, are read."""
     command: str = ""
     """The command that makes the run again; empty: the one that replays its ``config.yaml``."""
 
@@ -131,6 +132,8 @@ def _numbers(data: ReportData) -> dict[str, Any]:
             {"definition": "", **stability} if stability.get("expected_overlap") is not None else {}
         ),
         "verdicts": facts.verdict_counts(data.verdicts),
+        "verifiers": facts.verifier_counts(data.summary),
+        "is_auto": data.config["verifier"]["kind"] == "auto",
         "truncated": facts.truncated(scores),
         "max_tokens": data.config["rollouts"]["max_tokens"],
         "excluded_counts": facts.excluded_counts(data.excluded),

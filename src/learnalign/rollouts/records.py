@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from learnalign.errors import LearnAlignError, nearest
+from learnalign.problems.columns import COMPLETIONS
 from learnalign.problems.nested import value
 from learnalign.problems.sources import read_source
 from learnalign.rollouts.dumps import plain_rows
@@ -23,10 +24,6 @@ from learnalign.rollouts.values import (
 
 IDS = ("problem_id", "id", "unique_id", "uid", "example_id", "task_id")
 PROMPTS = ("prompt", "question", "problem", "input", "query", "instruction")
-_TEXTS = (
-    *("completion", "completions", "response", "responses", "output", "outputs"),
-    *("generation", "generations", "pass_rate_generations"),
-)
 _REWARDS = (
     *("recorded_reward", "reward", "rewards", "score", "scores", "pass_rate_rewards"),
     *("is_correct", "correct"),
@@ -161,15 +158,15 @@ def _records(
     row: Mapping[str, Any], place: str, path: Path, reward_column: str | None
 ) -> Iterator[Record | None]:
     """Give the rollouts of a plain row; None for each that has no completion."""
-    texts = _first(row, _TEXTS)
+    texts = _first(row, COMPLETIONS)
     prompts = tuple(t for name in PROMPTS if (t := _prompt(row.get(name))) is not None)
     ids = {name: text for name in IDS if (text := _id(row.get(name))) is not None}
     told = row.get("token_ids") is not None
-    known = [name for name in _TEXTS if name in row]
+    known = [name for name in COMPLETIONS if name in row]
     if not (known or told) or not (prompts or ids or row.get("prompt_ids")):
         raise LearnAlignError(
             f"{place}: its columns are {', '.join(row)}",
-            expected=f"one of {', '.join(IDS + PROMPTS)}, and one of {', '.join(_TEXTS)}",
+            expected=f"one of {', '.join(IDS + PROMPTS)}, and one of {', '.join(COMPLETIONS)}",
             do="rename the columns",
         )
     several = isinstance(texts, list) and not is_message_list(texts)

@@ -5,7 +5,10 @@ from typing import Any
 
 from learnalign.errors import LearnAlignError
 
-_WORDS = {"true": 1.0, "correct": 1.0, "false": 0.0, "wrong": 0.0, "incorrect": 0.0}
+_WORDS = {
+    **dict.fromkeys(("true", "correct", "right", "yes", "pass", "passed"), 1.0),
+    **dict.fromkeys(("false", "incorrect", "wrong", "no", "fail", "failed"), 0.0),
+}
 
 
 def is_message_list(content: Any) -> bool:

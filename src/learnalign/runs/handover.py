@@ -1,7 +1,5 @@
 """From a finished run to a trainer's files."""
 
-import json
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +15,6 @@ from learnalign.formats.recipes import write_recipe
 from learnalign.formats.rows import Asked
 from learnalign.problems.prompts import Prompter
 from learnalign.runs.folder import RunFolder, scored
-from learnalign.tables import golds
-from learnalign.verifying.question import Question
-from learnalign.verifying.routing import route
 
 
 def hand_over(
@@ -66,18 +61,18 @@ def hand_over(
         pc.max(pc.list_value_length(shard["prompt_ids"])).as_py()
         for shard in folder.shards("problems")
     ]
-    reward, doubts = _reward(folder, config)
     recipe = write_recipe(
         where,
         kind,
         config,
-        reward=reward,
+        reward=config.verifier.kind,
         longest=max(lengths),
         batch_size=batch_size,
     )
     if recipe is None:
         return done
-    return replace(done, paths=[*done.paths, recipe], warnings=[*done.warnings, *doubts])
+    warnings = [*done.warnings, *_doubts(folder, config, kind)]
+    return replace(done, paths=[*done.paths, recipe], warnings=warnings)
 
 
 def _asked(config: Config, prompts: str) -> Asked | None:
@@ -122,27 +117,22 @@ def _about(folder: RunFolder, config: Config) -> dict[str, Any]:
     }
 
 
-def _reward(folder: RunFolder, config: Config) -> tuple[str, list[str]]:
-    """Say which verifier judges in a recipe, and where that is not how the run's problems were."""
-    if config.verifier.kind != "auto":
-        return config.verifier.kind, []
-    judged = Counter(
-        route("auto", Question(tuple(golds(row["answer"])), row["prompt"], json.loads(row["row"])))
-        for shard in folder.shards("problems")
-        for row in shard.select(["answer", "prompt", "row"]).to_pylist()
-    )
-    (kind, count), *others = judged.most_common()
-    doubts = [
-        f"the recipe rewards every row with `{kind}`, but {other:,} of {other + count:,} problems "
-        f"were judged by `{name}`: export the sources apart"
-        for name, other in others
-    ]
-    if any(shard["recorded_reward"].null_count < len(shard) for shard in folder.shards("rollouts")):
+def _doubts(folder: RunFolder, config: Config, kind: str) -> list[str]:
+    """Say where a recipe's reward may be another than the run's problems were judged by."""
+    verifier, doubts = config.verifier, []
+    if verifier.kind == "auto" and any(
+        shard["recorded_reward"].null_count < len(shard) for shard in folder.shards("rollouts")
+    ):
         doubts.append(
-            f"the selection went by recorded rewards, the recipe rewards with `{kind}`: give the "
+            "the selection went by recorded rewards, the recipe rewards with `auto`: give the "
             "trainer your own reward function if that is another"
         )
-    return kind, doubts
+    if verifier.unfinished_thinking and kind == "trl" and ":" not in verifier.kind:
+        doubts.append(
+            "the selection looked for answers in unfinished thinking, which TRL's reward functions "
+            "cannot be told to do: such completions get a reward of 0"
+        )
+    return doubts
 
 
 def prompt_flags(config: Config) -> list[str]:

@@ -10,6 +10,7 @@ from learnalign import files
 from learnalign.errors import LearnAlignError, nearest
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.manifest import STAGES
+from learnalign.tables import ROLLOUTS, VERDICTS
 from learnalign.visible import visible
 
 
@@ -54,7 +55,7 @@ def inspect(path: Path, problem_id: str) -> dict[str, Any]:
     if files.is_file(folder.path / "scores.parquet"):
         table = folder.scores()
         scores = table.filter(pc.is_in(table["problem_id"], wanted)).to_pylist()
-    nothing = dict.fromkeys(("verdict", "reward", "parsed_answer", "detail"))
+    nothing = dict.fromkeys(name for name in VERDICTS.names if name not in ROLLOUTS.names)
     return {
         "problem": next(iter(found["problems"]), None),
         "rollouts": [

@@ -24,6 +24,7 @@ from learnalign.runs.making import make_table, open_cluster
 from learnalign.runs.pool import make_problems
 from learnalign.runs.progress import Progress, ProgressKind
 from learnalign.runs.targets import target_ids
+from learnalign.runs.verifiers import judged_by, verifier_line
 from learnalign.runs.warmup import redo_of_warmup, warmed_up
 from learnalign.runs.warnings import exclusion_warnings, gold_warnings
 from learnalign.runs.workshop import Workshop
@@ -198,6 +199,9 @@ def work(
                 for line in folder.manifest.stages[stage].facts.get("reading", []):
                     progress.say(line)
             if stage == "problems":
+                verifiers = folder.manifest.stages[stage].facts.get("verifiers")
+                if verifiers and config.verifier.kind == "auto":
+                    progress.say(verifier_line(verifiers, recorded=bool(config.rollouts.recorded)))
                 rows = sum(shard.rows for shard in folder.manifest.stages[stage].shards.values())
                 budget_count(config.selection.budget, rows)
 
@@ -213,6 +217,7 @@ def score(folder: RunFolder, config: Config) -> Selection:
     excluded = folder.excluded()
     summary = ranking.summary | {"num_excluded": excluded.num_rows}
     summary["spending"] = rounds.spending(folder)
+    summary["verifiers"] = judged_by(folder, config)
     counts = rounds.counts(folder)
     said = [*warnings(counts), *recorded_warnings(counts), *exclusion_warnings(excluded)]
     said += gold_warnings(folder, config)

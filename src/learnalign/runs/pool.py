@@ -10,6 +10,7 @@ from learnalign.errors import LearnAlignError
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.golds import with_good_golds
 from learnalign.runs.progress import Progress
+from learnalign.runs.verifiers import verifier_counts
 from learnalign.runs.workshop import Workshop
 from learnalign.tables import PROBLEMS
 
@@ -75,7 +76,8 @@ def make_problems(folder: RunFolder, config: Config, shop: Workshop, progress: P
         folder.write_shard("problems", index, table, seconds=seconds, excluded=excluded)
     columns = [reading.columns for reading in pool.readings]
     named = [{key: value for key, value in vars(c).items() if value} for c in columns]
-    folder.finish("problems", columns=named, reading=lines, golds=golds)
+    verifiers = verifier_counts(kept)
+    folder.finish("problems", columns=named, reading=lines, golds=golds, verifiers=verifiers)
 
 
 def _unfit(

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Literal
 
 from learnalign.durations import duration, rate
@@ -12,6 +12,7 @@ from learnalign.visible import visible
 Advance = Callable[[int], None]
 ProgressKind = Literal["auto", "bars", "lines", "none"]
 _LINE_S = 10.0
+_LATE_S = 2.0
 
 
 class Progress:
@@ -26,6 +27,23 @@ class Progress:
         """Print a line, unless nothing is to be shown."""
         if self.kind != "none":
             print(visible(text), file=sys.stderr, flush=True)
+
+    @contextmanager
+    def late(self, name: str, total: int, unit: str = "problems") -> Iterator[Advance]:
+        """Do as `stage` does, but show nothing of what takes less than two seconds."""
+        begin, done = time.monotonic(), 0
+        shown: Advance | None = None
+        with ExitStack() as stack:
+
+            def advance(count: int) -> None:
+                nonlocal done, shown
+                done += count
+                if shown is not None:
+                    shown(count)
+                elif time.monotonic() - begin >= _LATE_S:
+                    shown = stack.enter_context(self.stage(name, total, done, unit))
+
+            yield advance
 
     @contextmanager
     def stage(

@@ -1,9 +1,6 @@
-"""What a verifier says of one completion, and where in a completion the answer stands."""
+"""What a verifier says of one completion."""
 
-import re
 from dataclasses import dataclass
-
-_TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -43,25 +40,3 @@ def unparsed(detail: str | None = None, extracted_answer: str | None = None) -> 
 def failed(detail: str) -> Judgement:
     """Give the judgement where the verifier itself failed: the rollout does not count."""
     return Judgement("error", None, detail=detail)
-
-
-def marked_answer(completion: str) -> str | None:
-    r"""Read the answer that a completion marks: the last <answer> tag, else the last \boxed.
-
-    Example:
-        >>> marked_answer(r"so \boxed{\frac{1}{2}}"), marked_answer("<answer> 7 </answer>")
-        ('\\frac{1}{2}', '7')
-    """
-    tags = _TAG.findall(completion)
-    if tags:
-        return str(tags[-1]).strip()
-    start = completion.rfind("\\boxed{")
-    if start < 0:
-        return None
-    start += len("\\boxed{")
-    depth = 1
-    for place in range(start, len(completion)):
-        depth += {"{": 1, "}": -1}.get(completion[place], 0)
-        if depth == 0:
-            return completion[start:place].strip()
-    return None

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
-from learnalign.verifying.judgement import Judgement, failed
+from learnalign.verifying.answers.thinking import after_thinking
+from learnalign.verifying.judgement import Judgement, failed, unparsed
 from learnalign.verifying.question import Question
+
+_THINKING = "the thinking was not finished"
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,12 @@ class Kind:
             yield Judgement("unparsed_gold", None, detail=reason)
             return
         yield None
+        prompt = request.get("prompt") or ""
         for completion in request["completions"]:
-            yield self._best(parsed, completion)
+            text = after_thinking(
+                completion, prompt=prompt, unfinished=request.get("unfinished_thinking", False)
+            )
+            yield self._best(parsed, text) if text is not None else unparsed(_THINKING)
 
     def check(self, problem: Mapping[str, Any]) -> Judgement:
         """Hold golds against themselves.
@@ -96,27 +104,14 @@ def named_kind(name: str) -> Kind:
     Raises:
         LearnAlignError: if the package that it needs is not there.
     """
+    module = import_module(f"learnalign.verifying.judges.{name}")
     if name == "reasoning_gym":
-        from learnalign.verifying import gym
-
-        gym.load()
-        return Kind(
-            lambda gold, question: gym.parse_gold(gold, question.row),
-            gym.judge,
-            lambda gold: (gold,),
-        )
-    if name == "math":
-        from learnalign.verifying import math
-
-        return Kind(lambda gold, question: math.parse_gold(gold), math.judge, _boxed)
-    from learnalign.verifying import simple
-
-    if name == "text":
-        return Kind(lambda gold, question: simple.parse_text(gold), simple.judge_text, _tagged)
-    if name == "choice":
-        return Kind(lambda gold, question: simple.parse_choice(gold), simple.judge_choice, _boxed)
-    assert name == "number", name
-    return Kind(lambda gold, question: simple.parse_number(gold), simple.judge_number, _boxed)
+        module.load()
+    if name in _ASKING:
+        return Kind(module.parse_gold, module.judge, _WRITTEN.get(name, _boxed))
+    return Kind(
+        lambda gold, question: module.parse_gold(gold), module.judge, _WRITTEN.get(name, _boxed)
+    )
 
 
 def _boxed(gold: str) -> tuple[str, ...]:
@@ -131,3 +126,8 @@ def _boxed(gold: str) -> tuple[str, ...]:
 
 def _tagged(gold: str) -> tuple[str, ...]:
     return f"<answer>{gold}</answer>", gold
+
+
+#: Verifiers that look at the prompt or the row to read a gold.
+_ASKING = ("math", "choice", "reasoning_gym")
+_WRITTEN = {"text": _tagged, "code": _tagged, "reasoning_gym": lambda gold: (gold,)}

@@ -1,21 +1,75 @@
 """Which verifier judges a problem: the one that was asked for, or what its gold and prompt say."""
 
+import re
+
 from learnalign.problems.gym import is_gym_row
+from learnalign.verifying.answers.brackets import trimmed
+from learnalign.verifying.answers.notation import spelled, without_wording
+from learnalign.verifying.answers.options import options_in
+from learnalign.verifying.answers.readings import readings
+from learnalign.verifying.answers.times import read_time
+from learnalign.verifying.answers.values import Choice, Scalar, Words
 from learnalign.verifying.question import Question
 
 #: The verifiers that have a name; a function of the user's own is the other kind.
 KINDS = ("auto", "math", "number", "choice", "words", "time", "code", "text", "reasoning_gym")
+_MARKED = re.compile(r"\\(?:boxed|fbox)|<answer>|####")
+_LONGEST = 500
+_TIME_ASKED = re.compile(r"\b(?:what time|when|clock|o'?clock|a\.?m\.?|p\.?m\.?|date)\b", re.I)
+_CODE = re.compile(
+    r"```|^\s*(?:def|class|import|from|assert|return|print|for|while|if)\b.*[:(]?", re.MULTILINE
+)
+_LITERAL = re.compile(
+    r"\s*(?:\{\s*['\"].*:.*\}|\[\s*['\"].*\]|(['\"]).*\1|None|b['\"].*)\s*", re.DOTALL
+)
 
 
 def route(kind: str, question: Question) -> str:
-    """Say which verifier judges a problem: the one that was asked for, or what ``auto`` means.
+    r"""Say which verifier judges a problem: the one that was asked for, or what ``auto`` means.
+
+    ``auto`` goes by the first gold: a letter where the prompt lists options (or that is no
+    variable) is a choice; a clock time or a date is a time; one number is a number; Python's
+    strings, dicts, lists of strings and programs are code; words are words; all else is
+    mathematics.
 
     Example:
-        >>> route("auto", Question(("4",), row={"metadata": {"source_dataset": "gcd"}}))
-        'reasoning_gym'
-        >>> route("text", Question(("4",)))
-        'text'
+        >>> [route("auto", Question((gold,))) for gold in ("12", r"\frac{x}{2}", "yes", "2:30 pm")]
+        ['number', 'math', 'words', 'time']
+        >>> asked = Question(("B",), "Which? (A) a cat (B) a dog")
+        >>> route("auto", asked), route("text", asked)
+        ('choice', 'text')
     """
     if kind != "auto":
         return kind
-    return "reasoning_gym" if is_gym_row(question.row) else "math"
+    if is_gym_row(question.row):
+        return "reasoning_gym"
+    kinds = {_kind_of(gold, question.prompt) for gold in question.golds[:8]}
+    return kinds.pop() if len(kinds) == 1 else "math"
+
+
+def _kind_of(gold: str, prompt: str) -> str:
+    text = gold.strip()
+    if not text or _MARKED.search(text) or len(text) > _LONGEST:
+        return "code" if _CODE.search(text) and not _MARKED.search(text) else "math"
+    plain = trimmed(without_wording(spelled(text)))
+    options = options_in(prompt)
+    if options and _is_an_option(plain, options):
+        return "choice"
+    if re.fullmatch(r"\([A-J]\)", plain):
+        return "choice"
+    if _LITERAL.fullmatch(text) or (_CODE.search(text) and "\n" in text):
+        return "code"
+    moment = read_time(plain)
+    if moment is not None and (":" not in plain or _TIME_ASKED.search(f"{plain} {prompt}")):
+        return "time"
+    found = [value for value in readings(text) if not isinstance(value, Choice)]
+    if found and all(isinstance(value, Words) for value in found):
+        return "words"
+    if len(found) == 1 and isinstance(found[0], Scalar) and found[0].number is not None:
+        return "number"
+    return "math"
+
+
+def _is_an_option(plain: str, options: dict[str, str]) -> bool:
+    letter = re.fullmatch(r"\(?([A-J])\)?(?:[.:)].*)?", plain, re.DOTALL)
+    return letter is not None and letter[1] in options

@@ -4,10 +4,8 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 
@@ -16,10 +14,9 @@ from learnalign.errors import LearnAlignError, nearest
 from learnalign.problems.gym import is_gym_row
 from learnalign.tables import VERDICTS, golds
 from learnalign.verifying.judgement import Judgement
-from learnalign.verifying.limits import no_worker
 from learnalign.verifying.question import Question
 from learnalign.verifying.routing import KINDS, route
-from learnalign.verifying.workers import Workers
+from learnalign.verifying.workers import Workers, batches
 
 #: Golds that a worker is handed at once: what a round trip costs is shared.
 _BATCH = 64
@@ -29,15 +26,13 @@ _PATIENCE = 8
 _SILENCE = 64
 
 Rows = list[dict[str, Any]]
-_T = TypeVar("_T")
-_R = TypeVar("_R")
 
 
 class Verifier:
     """Judges rollouts with a set of worker processes; made by `open_verifier`."""
 
     def __init__(self, config: VerifierConfig) -> None:
-        self.kind = config.kind
+        self.kind, self.unfinished_thinking = config.kind, config.unfinished_thinking
         self.workers = Workers(
             config.workers or os.cpu_count() or 1, config.timeout_s, config.memory_mb
         )
@@ -77,7 +72,7 @@ class Verifier:
             return self._group(known[problem_id], groups[problem_id], trainer_state)
 
         found: dict[tuple[str, int], dict[str, Any]] = {}
-        for rows, judgements in self._side_by_side(judge, groups):
+        for rows, judgements in self.workers.side_by_side(judge, groups):
             found.update({(row["problem_id"], row["sample"]): row for row in rows})
             self._note(judgements)
             if not self._proved and self._failed_in_a_row >= _PATIENCE:
@@ -137,7 +132,7 @@ class Verifier:
         if ":" in self.kind:
             return [None] * len(problems)
         reasons: list[tuple[str, str] | None] = []
-        for found in self._side_by_side(check, _batches(problems, _BATCH)):
+        for found in self.workers.side_by_side(check, batches(problems, _BATCH)):
             reasons += found
             if progress is not None:
                 progress(len(found))
@@ -173,6 +168,7 @@ class Verifier:
             "completions": [rollout["completion"] for rollout in left],
             "completion_ids": [rollout["token_ids"] for rollout in left],
             "trainer_state": trainer_state,
+            "unfinished_thinking": self.unfinished_thinking,
         }
         request["kind"] = route(self.kind, Question.of(request))
         with self.workers.borrowed() as worker:
@@ -180,20 +176,6 @@ class Verifier:
         for rollout, judgement in zip(left, judgements, strict=True):
             rows.append(_row(rollout) | vars(judgement))
         return rows, judgements
-
-    def _side_by_side(self, do: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
-        """Do something for each item, as many at a time as there are workers; in their order."""
-        threads = ThreadPoolExecutor(len(self.workers))
-        try:
-            for some in _batches(items, 16 * len(self.workers)):
-                try:
-                    done = threads.map(do, some)
-                except RuntimeError as error:  # the system starts no more threads
-                    raise no_worker(error) from error
-                yield from done
-        finally:
-            # After an error or an interrupt nobody waits for what the workers are at.
-            threads.shutdown(wait=False, cancel_futures=True)
 
     def _note(self, judgements: list[Judgement]) -> None:
         """Count the problems on which a function of the user's failed altogether."""
@@ -248,12 +230,6 @@ def open_verifier(config: VerifierConfig) -> Iterator[Verifier]:
         yield verifier
     finally:
         verifier.close()
-
-
-def _batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    found = iter(items)
-    while some := list(islice(found, size)):
-        yield some
 
 
 def _row(rollout: dict[str, Any]) -> dict[str, Any]:

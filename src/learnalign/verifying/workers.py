@@ -2,11 +2,19 @@
 
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from itertools import islice
 from queue import LifoQueue
+from typing import TypeVar
 
+from learnalign.verifying.limits import no_worker
 from learnalign.verifying.processes import WorkerProcess
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 class Workers:
@@ -19,7 +27,8 @@ class Workers:
     """
 
     def __init__(self, count: int, timeout_s: float, memory_mb: int | None) -> None:
-        self._all = [WorkerProcess(timeout_s, memory_mb) for _ in range(count)]
+        self._make = partial(WorkerProcess, timeout_s, memory_mb)
+        self._all = [self._make() for _ in range(count)]
         self._make_all_free()
         _every.add(self)
 
@@ -36,10 +45,46 @@ class Workers:
         finally:
             free.put(worker)
 
+    def side_by_side(
+        self, do: Callable[[_T], _R], items: Iterable[_T], at_once: int | None = None
+    ) -> Iterator[_R]:
+        """Do something for each item, several at a time; in their order.
+
+        One item alone is done by the thread that asks.
+
+        Args:
+            do: May borrow a worker.
+            items: What it is done for.
+            at_once: How many at a time; as many as there are workers, if not given.
+
+        Raises:
+            LearnAlignError: if the system starts no more threads.
+        """
+        threads = ThreadPoolExecutor(at_once or len(self))
+        try:
+            for some in batches(items, 16 * len(self)):
+                if len(some) == 1:
+                    yield do(some[0])
+                    continue
+                try:
+                    done = threads.map(do, some)
+                except RuntimeError as error:
+                    raise no_worker(error) from error
+                yield from done
+        finally:
+            # After an error or an interrupt nobody waits for what the workers are at.
+            threads.shutdown(wait=False, cancel_futures=True)
+
     def close(self) -> None:
         """End them all, whoever waits for one."""
         for worker in self._all:
             worker.close()
+
+    def begin_again(self) -> None:
+        """End them all, whoever waits for one, and begin with new ones: after an interrupt."""
+        self.close()
+        self._all = [self._make() for _ in self._all]
+        self._make_all_free()
 
     def forget(self) -> None:
         """Begin with none, in a forked child: the parent's are the parent's."""
@@ -52,6 +97,13 @@ class Workers:
         self._free: LifoQueue[WorkerProcess] = LifoQueue()
         for worker in self._all:
             self._free.put(worker)
+
+
+def batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    """Give the items in lists of ``size``, of which the last may be shorter."""
+    found = iter(items)
+    while some := list(islice(found, size)):
+        yield some
 
 
 _every: "weakref.WeakSet[Workers]" = weakref.WeakSet()

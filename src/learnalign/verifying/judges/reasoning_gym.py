@@ -6,7 +6,9 @@ from typing import Any
 
 from learnalign.errors import LearnAlignError
 from learnalign.problems.gym import is_gym_row
-from learnalign.verifying.judgement import CORRECT, WRONG, Judgement, marked_answer, unparsed
+from learnalign.verifying.answers.extraction import marked
+from learnalign.verifying.judgement import CORRECT, WRONG, Judgement, unparsed
+from learnalign.verifying.question import Question
 
 Entry = Mapping[str, Any]
 
@@ -26,12 +28,13 @@ def load() -> None:
         ) from error
 
 
-def parse_gold(gold: str, row: Entry) -> Entry | None:
+def parse_gold(gold: str, question: Question) -> Entry | None:
     """Take the whole entry, as its scorer knows it; a scorer may look at all of its metadata.
 
     An entry that was written down and read again has lists where some generators have tuples, and
     their scorers tell the two apart. The form that accepts the entry's own answer is taken.
     """
+    row = question.row
     if not is_gym_row(row):
         return None
     entry = {**row, "answer": gold or row.get("answer")}
@@ -44,7 +47,7 @@ def judge(entry: Entry, completion: str) -> Judgement:
 
     reasoning-gym gives partial credit; its figures are passed on as rewards.
     """
-    answer = marked_answer(completion)
+    answer = marked(completion)
     answer = completion.strip() if answer is None else answer
     if not answer:
         return unparsed()

@@ -1,0 +1,76 @@
+"""``learnalign verify``: completions and golds in, verdicts out."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from learnalign.cli import options as o
+from learnalign.cli.saying import say_json
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--completion-column", metavar="COLUMN", help="Column of what the model said.")
+@o.options("data.answer_column", "data.prompt_column", "data.answer_form", "verifier.kind")
+@click.option(
+    "--against",
+    metavar="COLUMN",
+    help="Column of another judge's verdicts: prints the differences.",
+)
+@click.option(
+    "--differences",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="How many of them are printed; --out has all.",
+)
+@o.options("data.split", "data.limit")
+@o.config_options
+@click.option("--out", "-o", type=o.PLACE, help="Verdicts as FILE.jsonl, .json or .parquet.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON; with the verdicts, if there is no --out."
+)
+def command(
+    files: tuple[str, ...],
+    completion_column: str | None,
+    against: str | None,
+    differences: int,
+    config: Path | None,
+    sets: tuple[str, ...],
+    out: Path | None,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Judge the completions of FILE by the golds beside them.
+
+    A row holds a completion (or a list of them, or a chat), a gold answer, and for multiple choice
+    the prompt. A column `verifier` or `kind` may say who judges a row. Golds are read as `select`
+    reads them; recorded rewards do not count.
+
+    \b
+      learnalign verify answers.jsonl
+      learnalign verify answers.parquet --verifier number --against reward --out verdicts.jsonl
+    """  # noqa: D301
+    resolved = o.config_from(config, sets, flags, data__paths=files)
+    from learnalign.runs.judging import differing, judge_files, summary
+    from learnalign.runs.progress import Progress
+
+    done = judge_files(
+        files,
+        resolved,
+        completion=completion_column,
+        against=against,
+        out=out,
+        progress=Progress("none" if as_json else "auto"),
+    )
+    if as_json:
+        tree = summary(done)
+        if against is not None:
+            tree["differences"] = differing(done)[:differences]
+        say_json(tree if out else tree | {"verdicts": done.rows})
+        return
+    from learnalign.cli.telling_verdicts import tell_verdicts
+
+    tell_verdicts(done, against=against, most=differences)

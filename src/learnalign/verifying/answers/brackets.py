@@ -1,0 +1,68 @@
+r"""Brackets, quotes and marks around an answer, and lists between them."""
+
+import re
+
+from learnalign.verifying.answers.notation import closing
+
+_MARKS = ("**", "__", "``", "`", "*", '"', "$$", "$")
+_ENDS = re.compile(r"(?:\s|[.,;:。，；、]|\\\\|\\(?=\s*$))+$")
+#: A dollar may be a currency: then a digit follows, and a space stands before the next one.
+SPAN = r"(?<!\\)\$(?:(?=[^\s$])([^$\n]*?[^\s\\$])|[ \t]+([^$\n\d][^$\n]*?)[ \t]+)\$(?!\d)"
+_SPAN = re.compile(SPAN)
+
+
+def trimmed(text: str) -> str:
+    r"""Take off what surrounds an answer: spaces, stops, marks of emphasis and of mathematics.
+
+    Example:
+        >>> trimmed(" **12**. "), trimmed(r"$\frac{1}{2}$,"), trimmed(r"\(x\)"), trimmed("{12}")
+        ('12', '\\frac{1}{2}', 'x', '12')
+        >>> trimmed("$18 and $20"), trimmed("$x$ and $y$"), trimmed("4!")
+        ('$18 and $20', 'x and y', '4!')
+    """
+    before = None
+    while text != before:
+        before = text
+        text = _ENDS.sub("", text.strip())
+        for mark in _MARKS:
+            inner = text[len(mark) : len(text) - len(mark)]
+            if text.startswith(mark) and text.endswith(mark) and inner and mark not in inner:
+                text = inner.strip()
+        for opener, closer in (("\\(", "\\)"), ("\\[", "\\]")):
+            if text.startswith(opener) and text.find(closer) == len(text) - 2 > 0:
+                text = text[2:-2].strip()
+        if text.startswith("{") and closing(text, 0) == len(text) - 1:
+            text = text[1:-1].strip()
+        text = _SPAN.sub(lambda span: span[1] or span[2], text)
+    return text
+
+
+def matched(text: str) -> bool:
+    """Whether a text is one pair of brackets and what they hold.
+
+    Example:
+        >>> matched("(1, 2]"), matched("(1)(2)"), matched("12")
+        (True, False, False)
+    """
+    return text[:1] in ("(", "[", "{") and len(text) > 1 and closing(text, 0) == len(text) - 1
+
+
+def split(text: str, separator: re.Pattern[str]) -> list[str]:
+    """Split a text where a separator stands outside of all brackets.
+
+    Example:
+        >>> split("(1, 2), 3", re.compile(", "))
+        ['(1, 2)', '3']
+    """
+    depths, depth = [], 0
+    for sign in text:
+        depth -= sign in ")]}"
+        depths.append(depth)
+        depth += sign in "([{"
+    parts, start = [], 0
+    for found in separator.finditer(text):
+        if found.end() > found.start() and depths[found.start()] <= 0:
+            parts.append(text[start : found.start()].strip())
+            start = found.end()
+    parts.append(text[start:].strip())
+    return parts

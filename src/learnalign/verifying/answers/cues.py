@@ -1,0 +1,121 @@
+r"""What a completion says behind "the answer is" or "Answer:", in the languages of `CUES`."""
+
+import re
+
+from learnalign.verifying.answers.brackets import trimmed
+from learnalign.verifying.answers.expressions_in_text import BOLD, MARKED, inner
+from learnalign.verifying.answers.notation import without_wording
+
+#: How a completion says that its answer follows.
+CUES = {
+    "English": r"\b(?:answers?|option|choice)\b",
+    "Chinese": r"(?:答案|故选|应选|选择)",
+    "Japanese": r"答え|答",
+    "Korean": r"정답|답",
+    "Spanish": r"\brespuesta\b",
+    "Portuguese": r"\bresposta\b",
+    "French": r"\br[ée]ponse\b",
+    "German": r"\b(?:antwort|ergebnis)\b",
+    "Italian": r"\brisposta\b",
+    "Dutch": r"\bantwoord\b",
+    "Russian": r"\bответ\b",
+    "Vietnamese": r"\bđáp (?:án|số)\b",
+    "Turkish": r"\bcevap\b",
+    "Arabic": r"(?:الجواب|الإجابة)",
+    "Hindi": r"उत्तर",
+}
+_ANY = "|".join(CUES.values())
+_VERBS = r"is|are|was|were|equals|(?:would|should|must|will) be|es|ist|lautet|est|è|é"
+_SAYS = rf"(?:\b(?:{_VERBS})\b|是|为|為|は|은|는|là|هو|هي|है|->|[=:：—→])"
+_BETWEEN = r"(?:[^\n.:：。!?=]|(?<=\d)\.(?=\d)){0,80}?"
+#: A cue and its verb or colon; a heading of its own line; a cue right before a number.
+_CUE = re.compile(rf"(?:{_ANY})(?:{_BETWEEN}{_SAYS}|(?:\*\*|__)?[ \t]*(?=\n|$))", re.IGNORECASE)
+_BARE_CUE = re.compile(rf"(?:{_ANY})[\s*_:：]*(?=[-−\d$\\(\[])", re.IGNORECASE)
+_DENIED = re.compile(r"\s*(?:not|n't|incorrect|wrong)\b", re.IGNORECASE)
+_LABEL_END = re.compile(r"\A(?:\s|[:：=]|(?:\*\*|__|\*)(?=\s))*")
+_EMPHASIS = re.compile(r"\s*(\*\*|__|`|\*)(?=\S)(.+?)\1")
+_PROSE = re.compile(r"(?:[A-Z]?[a-z']+\s+){2,}")
+_VERB = re.compile(rf"\b(?:{_VERBS})\b(?=\s*\S)")
+#: Where what the answer is ends, and a reason or another sentence begins.
+_END = re.compile(
+    r"(?<=[^\s.])\.(?=\s+[^\s\d]|\s*$)|[。；!?](?!\w)|;\s"
+    r"|\s(?:because|since|as it|which|so that|given that|out of|where)\b"
+    r"|,\s+(?!(?:and|or)\b)(?=[A-Za-z]{2,}(?![\w(=])[^=]*$)"
+)
+_JOINED = re.compile(r"\s*(?:,|and|or|,\s*and|,\s*or)\s*")
+_UNIT = re.compile(
+    r"\s*(?!(?:is|as|if|so|in|for|to|and|or|we|at|a|the|by)\b)"
+    r"(?:[a-zA-Z]{1,3}(?:\^\d|²|³)?|%|\\%|°|degrees?)(?=[\s.,;]|$)"
+)
+#: So many words may stand before the mathematics that is the answer.
+_FEW_WORDS = 6
+#: Of so many characters at most.
+_LINE = 1_000
+#: The last so many cues are looked at.
+_LAST = 3
+
+
+def has_cue(text: str) -> bool:
+    """Whether a text says that its answer follows."""
+    return _CUE.search(text) is not None
+
+
+def said_answers(text: str) -> list[str]:
+    r"""Give what stands behind the last cues, the last one first.
+
+    Example:
+        >>> said_answers("The answer is not 3. So the answer is: **61** apples, out of 90.")
+        ['61']
+        >>> said_answers("答案是12。"), said_answers("# Answer\n\n$x = 3$"), said_answers("It is 3")
+        (['12'], ['x = 3'], [])
+    """
+    cues = list(_CUE.finditer(text)) or list(_BARE_CUE.finditer(text))
+    found = [_segment(text[cue.end() :]) for cue in reversed(cues[-_LAST:])]
+    return [segment for segment in found if segment]
+
+
+def said_in(box: str) -> str:
+    r"""Take a box's content, or what it says in words that the answer is.
+
+    Example:
+        >>> said_in(r"\text{The answer is } 5"), said_in(r"5 \text{ apples}")
+        ('5', '5 \\text{ apples}')
+    """
+    said = said_answers(without_wording(box)) if "\\text" in box else []
+    return said[0] if said else box
+
+
+def _segment(rest: str) -> str:
+    """Take what follows a cue: mathematics, what is emphasised, or the sentence's first part."""
+    if _DENIED.match(rest):
+        return ""
+    rest = _LABEL_END.sub("", rest, count=1).lstrip()
+    line = rest if MARKED.match(rest) else rest.split("\n", 1)[0][:_LINE]
+    emphasis = _EMPHASIS.match(line)
+    if emphasis:
+        return trimmed(emphasis[2])
+    line = line.strip("*_ ")
+    if _PROSE.match(line):  # "The volume of $ABCD$ is 120."
+        verbs = list(_VERB.finditer(line.split(". ", 1)[0]))
+        line = line[verbs[-1].end() :].lstrip() if verbs else line
+    marked = MARKED.search(line)
+    if marked and len(line[: marked.start()].split()) <= _FEW_WORDS:
+        return _marked(line, marked)
+    line = BOLD.sub("", line)
+    end = _END.search(line)
+    return trimmed(line if end is None else line[: end.start()])
+
+
+def _marked(text: str, first: re.Match[str]) -> str:
+    """Take marked mathematics, those that a comma, "and" or "or" adds to it, and a unit."""
+    parts, end = [inner(first)], first.end()
+    while joined := _JOINED.match(text, end):
+        more = MARKED.match(text, joined.end())
+        if more is None:
+            break
+        parts.append(inner(more))
+        end = more.end()
+    if len(parts) > 1:
+        return trimmed(" and ".join(parts))
+    unit = _UNIT.match(text, end) if parts[0][-1:].isdigit() else None
+    return trimmed(parts[0] + (unit.group(0) if unit else ""))

@@ -1,0 +1,207 @@
+"""Whether what an answer says is what the gold says."""
+
+import re
+from functools import lru_cache
+
+from learnalign.verifying.answers.expressions import constant, expression, same_expression
+from learnalign.verifying.answers.numbers import Number, same_number
+from learnalign.verifying.answers.times import Clock, Date, same_time
+from learnalign.verifying.answers.units import PERCENT, same_unit
+from learnalign.verifying.answers.values import (
+    Based,
+    Choice,
+    Formula,
+    Interval,
+    Items,
+    Named,
+    Region,
+    Scalar,
+    Value,
+    Words,
+    as_region,
+)
+
+_ARTICLES = re.compile(r"^(?:the|an?|on|it is|it's)\s+")
+_TRUTH = ("yes", "no", "true", "false")
+
+
+@lru_cache(4096)
+def same(gold: Value, answer: Value) -> bool:
+    """Whether an answer is the gold, which says what must be there and what may be left out.
+
+    A name (``x =``) may be left out, as may a unit, a base and an option's text; where both say one
+    they must agree. The order in a bare list and in a set does not matter, in brackets it does.
+    """
+    if isinstance(gold, Named) and isinstance(answer, Named):
+        return _same_name(gold.name, answer.name) and same(gold.value, answer.value)
+    if isinstance(gold, Named):
+        return same(gold.value, answer)
+    if isinstance(answer, Named):
+        return same(gold, answer.value)
+    if isinstance(gold, Formula) and isinstance(answer, Formula):
+        return _same_formula(gold, answer)
+    if isinstance(gold, Scalar) and isinstance(answer, Scalar):
+        return _same_scalar(gold, answer)
+    if isinstance(gold, Based) or isinstance(answer, Based):
+        return _same_based(gold, answer)
+    if isinstance(gold, Region) or isinstance(answer, Region):
+        return _same_region(gold, answer)
+    if isinstance(gold, Items) or isinstance(answer, Items):
+        return _same_items(gold, answer)
+    if isinstance(gold, Choice) and isinstance(answer, Choice):
+        return gold.letter == answer.letter
+    if isinstance(gold, Clock | Date) and isinstance(answer, Clock | Date):
+        return same_time(gold, answer)
+    if isinstance(gold, Words | Scalar) and isinstance(answer, Words | Scalar):
+        return same_words(gold.text, answer.text)
+    return False
+
+
+def evaluate(value: Value) -> None:
+    """Parse and evaluate the expressions in a value, which is remembered."""
+    if isinstance(value, Named):
+        evaluate(value.value)
+    elif isinstance(value, Items):
+        for item in value.items:
+            evaluate(item)
+    elif isinstance(value, Formula):
+        expression(value.text)
+    elif isinstance(value, Scalar) and value.number is None:
+        constant(value.text)
+
+
+def same_words(gold: str, answer: str) -> bool:
+    """Whether words are the same; case, stops, quotes and a leading article do not matter.
+
+    Where the gold is yes, no, true or false, an answer may go on after that word.
+
+    Example:
+        >>> same_words("no", "No."), same_words("Tuesday", "on tuesday"), same_words("yes", "no")
+        (True, True, False)
+        >>> same_words("yes", "Yes, since 7 is prime"), same_words("red car", "red")
+        (True, False)
+    """
+    first, second = _folded(gold), _folded(answer)
+    if first in _TRUTH:
+        return re.split(r"[\s,.;:!]", second, maxsplit=1)[0] == first
+    return bool(first) and first == second
+
+
+def _folded(text: str) -> str:
+    text = " ".join(re.sub(r"[\"'`*“”]", "", text).casefold().split()).strip(" .,;:!?")
+    return _ARTICLES.sub("", text)
+
+
+def _same_formula(gold: Formula, answer: Formula) -> bool:
+    """Compare relations as wholes, unless both have been understood, and so compared, otherwise."""
+    if "".join(gold.text.split()) == "".join(answer.text.split()):
+        return True
+    return not (gold.is_understood and answer.is_understood) and same_expression(
+        gold.text, answer.text
+    )
+
+
+def _same_scalar(gold: Scalar, answer: Scalar) -> bool:
+    if PERCENT in (gold.unit, answer.unit) and gold.unit != answer.unit:
+        return _same_percentage(gold, answer)
+    if gold.unit and answer.unit and not same_unit(gold.unit, answer.unit):
+        return False
+    if gold.number is not None and answer.number is not None:
+        return same_number(gold.number, answer.number)
+    if "".join(gold.text.split()) == "".join(answer.text.split()):
+        return True
+    if gold.number is not None or answer.number is not None:
+        first, second = gold.number or constant(gold.text), answer.number or constant(answer.text)
+        return first is not None and second is not None and same_number(first, second)
+    return same_expression(gold.text, answer.text)
+
+
+def _same_percentage(gold: Scalar, answer: Scalar) -> bool:
+    """Compare a percentage with a plain number: its value, or its figure if that is 1 or more."""
+    percentage, other = (gold, answer) if gold.unit == PERCENT else (answer, gold)
+    if other.unit is not None:
+        return False
+    figure, plain = (
+        percentage.number or constant(percentage.text),
+        other.number or constant(other.text),
+    )
+    if figure is None or plain is None:
+        return False
+    share = Number(figure.value / 100, figure.digits)
+    return same_number(share, plain) or (abs(figure.value) >= 1 and same_number(figure, plain))
+
+
+def _same_based(gold: Value, answer: Value) -> bool:
+    """Compare numbers in a base: the same digits, and no other base."""
+    if isinstance(gold, Based) and isinstance(answer, Based):
+        return gold == answer
+    based, other = (gold, answer) if isinstance(gold, Based) else (answer, gold)
+    assert isinstance(based, Based)
+    return isinstance(other, Scalar) and other.text.upper().lstrip("0") == based.digits
+
+
+def _same_name(gold: str, answer: str) -> bool:
+    """Whether names are the same; one in words (Area) may stand for a letter."""
+    return gold == answer or any(re.fullmatch(r"[A-Z]?[a-z]{3,}", name) for name in (gold, answer))
+
+
+def _same_items(gold: Value, answer: Value) -> bool:
+    if not isinstance(gold, Items):
+        gold = Items((gold,))
+    if not isinstance(answer, Items):
+        answer = Items((answer,))
+    if len(gold.items) != len(answer.items) or not _brackets_agree(gold, answer):
+        return False
+    if "" in (gold.brackets, answer.brackets) and {gold.brackets, answer.brackets} <= {"", "{}"}:
+        return _same_in_any_order(gold.items, answer.items)
+    if gold.brackets == answer.brackets == "{}":
+        return _same_in_any_order(gold.items, answer.items)
+    return all(same(one, other) for one, other in zip(gold.items, answer.items, strict=True))
+
+
+def _brackets_agree(gold: Items, answer: Items) -> bool:
+    """Whether brackets may mean the same; a bare list leaves them out."""
+    kinds = {gold.brackets, answer.brackets}
+    if len(kinds) == 1 or "" in kinds:
+        return not kinds & {"[)", "(]"} or len(kinds) == 1
+    if "{}" in kinds:
+        return False
+    return "matrix" in kinds or len(gold.items) != 2
+
+
+def _same_in_any_order(gold: tuple[Value, ...], answer: tuple[Value, ...]) -> bool:
+    left = list(answer)
+    for one in gold:
+        place = next((place for place, other in enumerate(left) if same(one, other)), None)
+        if place is None:
+            return False
+        del left[place]
+    return True
+
+
+def _same_region(gold: Value, answer: Value) -> bool:
+    first = as_region(gold) if isinstance(gold, Items) else gold
+    second = as_region(answer) if isinstance(answer, Items) else answer
+    if not isinstance(first, Region) or not isinstance(second, Region):
+        return False
+    if first.name and second.name and first.name != second.name:
+        return False
+    if len(first.intervals) != len(second.intervals):
+        return False
+    left = list(second.intervals)
+    for one in first.intervals:
+        place = next((n for n, other in enumerate(left) if _same_interval(one, other)), None)
+        if place is None:
+            return False
+        del left[place]
+    return True
+
+
+def _same_interval(gold: Interval, answer: Interval) -> bool:
+    return _same_end(gold.low, gold.has_low, answer.low, answer.has_low) and _same_end(
+        gold.high, gold.has_high, answer.high, answer.has_high
+    )
+
+
+def _same_end(gold: Scalar, has_gold: bool, answer: Scalar, has_answer: bool) -> bool:
+    return (has_gold == has_answer or "infty" in gold.text) and _same_scalar(gold, answer)

@@ -1,0 +1,99 @@
+r"""Mathematics within prose: what is marked as such, and runs of its signs."""
+
+import re
+
+from learnalign.verifying.answers.brackets import SPAN, trimmed
+from learnalign.verifying.answers.notation import one_alphabet
+
+#: Mathematics that is marked: ``$...$``, ``$$...$$``, ``\(...\)``, ``\[...\]``.
+MARKED = re.compile(rf"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\d){SPAN}", re.DOTALL)
+BOLD = re.compile(r"(?<!\S)\*\*(?=\S)|(?<=\S)\*\*(?=[\s.,;:!?)]|$)")
+_EMPHASIS_END = re.compile(r"(?<=[^\s*_`])[*_`]+\s*\Z")
+_CUT_OFF = re.compile(r"(?:[-+*/=^_(\[{,×÷−]|\\[a-zA-Z]*)\s*\Z")
+_TOKEN = "|".join(
+    (
+        r"\\[a-zA-Z]+",
+        r"\\[{}%$,! ]",
+        r"\d{1,2}(?::\d{2}){1,2}(?:\s*[ap]\.?m\b\.?)?",
+        r"\d{1,2}\s*[ap]\.?m\b\.?",
+        r"\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?%?",
+        r"\.\d+",
+        r"[-+*/=^_(){}\[\]|<>!≤≥×÷·√π∞°²³%$€£¥]",
+        r"(?<![A-Za-z'’])[A-Za-z](?![A-Za-z'’])",
+    )
+)
+_RUN = re.compile(rf"(?:{_TOKEN})(?:\s*(?:,\s*(?=[-\d\\(]))?(?:{_TOKEN}))*")
+_EQUALS = re.compile(r"(?<![<>!\\])=(?!=)")
+
+
+def inner(span: re.Match[str]) -> str:
+    """Give what a match of `MARKED` marks."""
+    return next(group for group in span.groups() if group is not None).strip()
+
+
+def last_expression(text: str) -> str | None:
+    r"""Take the last expression of the last line that has one; None if the text breaks off in one.
+
+    Behind an equals sign stands what the line comes to.
+
+    Example:
+        >>> last_expression("That is $x = 3$.\nI hope this helps!"), last_expression("38 - 1 +")
+        ('3', None)
+    """
+    if is_cut_off(text):
+        return None
+    for line in reversed(text.splitlines()):
+        found = _last_of(line)
+        if found:
+            parts = _EQUALS.split(found)
+            return parts[-1].strip() or found
+    return None
+
+
+def is_cut_off(text: str) -> bool:
+    """Whether a text breaks off within an expression.
+
+    Example:
+        >>> is_cut_off("3 + 4 ="), is_cut_off("**7**")
+        (True, False)
+    """
+    return _CUT_OFF.search(_EMPHASIS_END.sub("", text)) is not None
+
+
+def first_run(text: str) -> str | None:
+    """Take the expression that a text begins with, or else its last one.
+
+    Example:
+        >>> first_run("12 sequences of 3"), first_run("in all 12")
+        ('12', '12')
+    """
+    found = _RUN.match(one_alphabet(text))
+    return trimmed(_balanced(found.group(0))) if found else _last_run(text)
+
+
+def _last_of(line: str) -> str | None:
+    """Take a line's last expression: a marked one, or a number behind it."""
+    spans = list(MARKED.finditer(line))
+    if not spans:
+        return _last_run(BOLD.sub("", line).replace("`", ""))
+    behind = _last_run(line[spans[-1].end() :])
+    return behind if behind and behind[0].isdigit() else trimmed(inner(spans[-1]))
+
+
+def _last_run(text: str) -> str | None:
+    """Take the last run of signs that says something: a number, a command, an operation."""
+    for found in reversed(list(_RUN.finditer(one_alphabet(text)))):
+        run = found.group(0).strip()
+        if re.search(r"\d|\\[a-zA-Z]{2,}|[A-Za-z].*[-+*/^=]|[-+*/^=].*[A-Za-z]", run):
+            return trimmed(_balanced(run))
+    return None
+
+
+def _balanced(run: str) -> str:
+    """Drop a bracket at an end that nothing opens or closes."""
+    for opener, closer in ("()", "[]", "{}"):
+        while run.endswith(closer) and run.count(closer) > run.count(opener):
+            run = run[:-1].rstrip()
+        while run.startswith(opener) and run.count(opener) > run.count(closer):
+            run = run[1:].lstrip()
+    return run

@@ -1,0 +1,124 @@
+r"""Inequalities and unions of intervals, read as parts of the real line."""
+
+import re
+
+from learnalign.verifying.answers.brackets import matched, split
+from learnalign.verifying.answers.scalars import scalar
+from learnalign.verifying.answers.values import Interval, Region, Scalar
+
+_RELATION = re.compile(r"\\le(?![a-zA-Z])|\\ge(?![a-zA-Z])|<|>")
+_VARIABLE = re.compile(
+    r"(?:[A-Za-z]|\\(?:theta|alpha|beta|lambda|mu|phi|omega))(?:_\{?\w\}?)?(?:\([a-z]\))?"
+)
+_UNION = re.compile(r"\s*(?:\\cup(?![a-zA-Z])|\bU\b)\s*")
+_EITHER = re.compile(r"\s*(?:\\lor(?![a-zA-Z])|,?\s*\bor\b)\s*")
+_ALL_OF = re.compile(r"\s*(?:\\land|,?\s*\band\b|,)\s*")
+_INFINITE = ("\\infty", "-\\infty", "- \\infty")
+
+
+def region(plain: str) -> Region | None:
+    r"""Read a union of intervals, or inequalities in one variable; None for a lone interval.
+
+    Pairs between which "or" stands are intervals only if one of them cannot be a point.
+
+    Example:
+        >>> str(region(r"(-\infty, 3] \cup [5, \infty)"))
+        '(-\\infty, 3] u [5, \\infty)'
+        >>> str(region("x < 1 or x > 2")), region("(1, 2) or (3, 4)")
+        ('(-\\infty, 1) u (2, \\infty)', None)
+    """
+    united, either = split(plain, _UNION), split(plain, _EITHER)
+    alternatives = united if len(united) > 1 else either
+    are_intervals = len(united) > 1 or any("infty" in one or one[:1] == "[" for one in either)
+    pieces: list[Region] = []
+    for alternative in alternatives:
+        piece = _interval(alternative) if are_intervals and len(alternatives) > 1 else None
+        piece = piece or _conditions(alternative)
+        if piece is None:
+            return None
+        pieces.append(piece)
+    return _united(pieces)
+
+
+def _conditions(plain: str) -> Region | None:
+    """Read inequalities all of which hold; where they exclude each other, a comma means "or"."""
+    found = [_inequality(part) for part in split(plain, _ALL_OF)]
+    pieces = [piece for piece in found if piece is not None]
+    if len(pieces) != len(found) or len({piece.name for piece in pieces}) > 1:
+        return None
+    if len(pieces) == 1:
+        return pieces[0]
+    if any(len(piece.intervals) > 1 for piece in pieces):
+        return None
+    intervals = [piece.intervals[0] for piece in pieces]
+    lows = [(one.low, one.has_low) for one in intervals if one.low.text not in _INFINITE]
+    highs = [(one.high, one.has_high) for one in intervals if one.high.text not in _INFINITE]
+    if len(lows) != 1 or len(highs) != 1:
+        return None
+    (low, has_low), (high, has_high) = lows[0], highs[0]
+    if low.number and high.number and low.number.value > high.number.value:
+        return _united(pieces)
+    return Region((Interval(low, high, has_low, has_high),), pieces[0].name)
+
+
+def _inequality(plain: str) -> Region | None:
+    signs = [found.group(0) for found in _RELATION.finditer(plain)]
+    sides = [side.strip() for side in _RELATION.split(plain)]
+    least, most = Scalar("-\\infty"), Scalar("\\infty")
+    if len(signs) == 0 and "\\ne" in plain:
+        name, _, other = plain.partition("\\ne")
+        point = scalar(other)
+        if not _VARIABLE.fullmatch(name.strip()) or point is None:
+            return None
+        halves = Interval(least, point, False, False), Interval(point, most, False, False)
+        return Region(halves, name.strip())
+    if len(signs) == 1:
+        left, right = sides
+        if _VARIABLE.fullmatch(right) and not _VARIABLE.fullmatch(left):
+            left, right, signs = right, left, [_turned(signs[0])]
+        bound = scalar(right)
+        if not _VARIABLE.fullmatch(left) or bound is None or left in right:
+            return None
+        closed = signs[0].startswith("\\")
+        if signs[0] in ("<", "\\le"):
+            return Region((Interval(least, bound, False, closed),), left)
+        return Region((Interval(bound, most, closed, False),), left)
+    if len(signs) == 2 and _VARIABLE.fullmatch(sides[1]):
+        if all(sign in (">", "\\ge") for sign in signs):
+            sides, signs = sides[::-1], [_turned(sign) for sign in reversed(signs)]
+        if not all(sign in ("<", "\\le") for sign in signs):
+            return None
+        low, high = scalar(sides[0]), scalar(sides[2])
+        if low is None or high is None or sides[1] in sides[0] + sides[2]:
+            return None
+        flags = (sign.startswith("\\") for sign in signs)
+        return Region((Interval(low, high, *flags),), sides[1])
+    return None
+
+
+def _turned(sign: str) -> str:
+    return {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}[sign]
+
+
+def _interval(plain: str) -> Region | None:
+    """Read ``[a, b)``, or a set of points, as a region."""
+    body = plain.strip().replace("\\{", "{").replace("\\}", "}")
+    if not matched(body):
+        return None
+    parts = split(body[1:-1], re.compile(r"[,;]"))
+    ends = [scalar(part) for part in parts]
+    known = [end for end in ends if end is not None]
+    if len(known) != len(ends):
+        return None
+    if body[0] == "{":
+        return Region(tuple(Interval(end, end, True, True) for end in known))
+    if len(known) != 2:
+        return None
+    return Region((Interval(known[0], known[1], body[0] == "[", body[-1] == "]"),))
+
+
+def _united(pieces: list[Region]) -> Region | None:
+    names = {piece.name for piece in pieces} - {None}
+    if len(names) > 1:
+        return None
+    return Region(tuple(i for piece in pieces for i in piece.intervals), next(iter(names), None))

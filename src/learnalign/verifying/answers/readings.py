@@ -1,0 +1,215 @@
+r"""How an answer is read, in each way in which it can be meant.
+
+``100,200`` is a number and a list of two: an answer is right if one of its readings is one of the
+gold's.
+"""
+
+import re
+from functools import lru_cache
+
+from learnalign.verifying.answers.brackets import matched, split, trimmed
+from learnalign.verifying.answers.inequalities import region
+from learnalign.verifying.answers.notation import spelled, without_wording
+from learnalign.verifying.answers.scalars import is_wording, scalar
+from learnalign.verifying.answers.times import Clock, Date, read_time
+from learnalign.verifying.answers.values import Based, Choice, Formula, Items, Named, Value, Words
+
+EMPTY = Items((), "{}")
+_NO_SOLUTION = re.compile(
+    r"\\emptyset|\\\{\s*\\\}|\{\s*\}|(?:the )?(?:empty|null) set"
+    r"|(?:there (?:is|are) )?no (?:(?:real|integer|such|valid|possible) )*"
+    r"(?:solutions?|roots?|values?)(?: exists?)?"
+    r"|无解|空集",
+    re.IGNORECASE,
+)
+_ABOUT = re.compile(
+    r"^(?:\\(?:therefore|approx|sim|simeq|implies|Rightarrow)|=|≈|(?:about|approximately|exactly|roughly|just|only)\b)\s*",
+    re.IGNORECASE,
+)
+_MEMBER = re.compile(r"^\(?[A-Za-z](?:\s*,\s*[A-Za-z])*\)?\s*\\in\s*(?=[\[({\\])")
+_CHOICE = re.compile(r"\(?([A-J])\)?(?:(?<=\))\s*[.:]?|\s*[.):]|$)\s*(.*)", re.DOTALL)
+_BASED = re.compile(
+    r"\(?([0-9][0-9A-Za-z]*)\)?\s*(?:_\s*\{?\s*(?:base\s*)?(\d{1,2}|[a-z]+)\s*\}?"
+    r"|\(?\s*(?:in )?base[\s-]+(\d{1,2}|[a-z]+)\s*\)?)"
+)
+_BASES = dict(
+    zip(
+        [
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "sixteen",
+        ],
+        [*range(2, 13), 16],
+        strict=True,
+    )
+)
+#: What may be given a value: x, a_1, f(x), (x, y), \frac{AB}{CD}, |AB|, Area; no digits, no sums.
+_NAME = re.compile(r"(?!.*\\(?:sqrt|sin|cos|tan|log|ln))(?:_\{?[\w+,-]+\}?|[^\d+*^=<>_-])+")
+_OPERATIONS = re.compile(r"\\(?:frac|sqrt|times|cdot|pi|cdots|ldots|binom)(?![a-zA-Z])")
+_LETTERS = re.compile(r"(?:\\[a-zA-Z]+|[A-Za-z])")
+#: What makes a whole of a text: an equation, an inequality, a matrix, a set of sets.
+_RELATION = re.compile(r"[=<>]|\\(?:le|ge|ne|in|cup|cap|setminus|begin)(?![a-zA-Z])")
+_MATRIX = re.compile(r"\\begin\{([pbBvV]?matrix|array)\}(?:\{[^{}]*\})?(.*?)\\end\{\1\}", re.DOTALL)
+
+
+@lru_cache(4096)
+def readings(text: str) -> tuple[Value, ...]:
+    r"""Read a text that is an answer and nothing else, in each way in which it can be meant.
+
+    Example:
+        >>> [str(value) for value in readings("100,200")]
+        ['100200', '100, 200']
+        >>> str(readings(r"2 \le x < 5")[0]), str(readings("x=12")[0])
+        ('[2, 5)', 'x = 12')
+        >>> [str(value) for value in readings(r"13 \text{ km/h}")], str(readings("½")[0])
+        (['13 km/h'], '1/2')
+    """
+    marked = trimmed(spelled(trimmed(text)))
+    while found := _ABOUT.match(marked):
+        marked = trimmed(marked[found.end() :])
+    plain = " ".join(without_wording(marked).split())
+    if not plain:
+        return ()
+    if _NO_SOLUTION.fullmatch(plain.rstrip(". ")):
+        return (EMPTY,)
+    moment = read_time(plain)
+    if isinstance(moment, Date) or (isinstance(moment, Clock) and moment.half is not None):
+        return (moment,)
+    values: list[Value] = [] if moment is None else [moment]
+    if choice := _CHOICE.fullmatch(plain):
+        values.append(Choice(choice[1], trimmed(choice[2]) or None))
+    values += _mathematics(marked, plain)
+    if is_wording(plain):
+        values.append(Words(plain))
+    return tuple(dict.fromkeys(values))
+
+
+def _mathematics(marked: str, plain: str) -> list[Value]:
+    """Read numbers, collections and names; words are still marked in ``marked``."""
+    if member := _MEMBER.match(plain):
+        plain = marked = plain[member.end() :]
+    based = _based(plain)
+    if based is not None:
+        return [based]
+    is_relation = _RELATION.search(plain) is not None
+    found = _shaped(plain) or ([] if is_relation else _quantities(marked, plain))
+    found = found or _several(plain)
+    return [*found, Formula(plain, bool(found))] if is_relation else found
+
+
+def _quantities(marked: str, plain: str) -> list[Value]:
+    """Read one value, or several, or both where a comma may group thousands."""
+    one = scalar(marked)
+    if one is not None and one.number is not None and ("," not in plain or one.unit is not None):
+        return [one]
+    several = _several(plain)
+    if one is None or (several and one.number is None):
+        return several
+    return [one, *several]
+
+
+def _shaped(plain: str) -> list[Value]:
+    """Read inequalities and unions, matrices, and values with a name."""
+    part = region(plain)
+    if part is not None:
+        return [part]
+    matrix = _matrix(plain)
+    if matrix is not None:
+        return [matrix]
+    return _named(plain)
+
+
+def _based(plain: str) -> Based | None:
+    found = _BASED.fullmatch(plain)
+    if found is None:
+        return None
+    name = found[2] or found[3]
+    base = int(name) if name.isdigit() else _BASES.get(name, 0)
+    digits = found[1].upper().lstrip("0") or "0"
+    if not 2 <= base <= 36 or any(int(digit, 36) >= base for digit in digits):
+        return None
+    return Based(digits, base)
+
+
+def _named(plain: str) -> list[Value]:
+    parts = split(plain, re.compile(r"(?<![<>!\\])="))
+    if len(parts) < 2 or len(split(plain, re.compile(r"[,;]|\b(?:and|or)\b"))) > 1:
+        return []
+    name, last = parts[0].strip(), parts[-1].strip()
+    if not last:
+        return []
+    if _NAME.fullmatch(name) and re.search(r"[A-Za-z]", name):
+        return [Named("".join(name.split()), value) for value in readings(last)]
+    if not _LETTERS.search(_OPERATIONS.sub("", name)) and not _LETTERS.search(
+        _OPERATIONS.sub("", last)
+    ):
+        return list(readings(last))
+    return []
+
+
+def _several(plain: str) -> list[Value]:
+    """Read a list, or what brackets hold."""
+    signs = re.findall(r"\\pm(?![a-zA-Z])", plain)
+    if len(signs) == 1 and "," not in plain:
+        both = [plain.replace("\\pm", sign).strip().removeprefix("+") for sign in "+-"]
+        return [Items(items) for items in _each(both)]
+    if plain.startswith(("\\langle", "\\{", "(", "[")):
+        body = plain.replace("\\langle", "(").replace("\\rangle", ")")
+        body = body.replace("\\{", "{").replace("\\}", "}")
+        if matched(body):
+            brackets = body[0] + body[-1]
+            inner = body[1:-1]
+            parts = _parts(inner)
+            if brackets in ("{}", "[]", "[)", "(]") or any(len(part) > 1 for part in parts):
+                return [Items(items, brackets) for part in parts for items in _each(part)]
+            return []
+    return [Items(items) for part in _parts(plain) if len(part) > 1 for items in _each(part)]
+
+
+def _parts(plain: str) -> list[list[str]]:
+    """Split a list at all of its commas, or at those alone that do not group thousands."""
+    words = r"\s*,?\s*(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])\s*"
+    everywhere = split(plain, re.compile(rf"{words}|\s*[,;]\s*"))
+    spaced = split(plain, re.compile(rf"{words}|\s*;\s*|,\s+(?!0\d\d)|,(?!\d{{3}}(?!\d))|(?<!\d),"))
+    if any(re.fullmatch(r"0\d\d", part) for part in everywhere):
+        return [spaced]
+    return [everywhere] if spaced == everywhere else [everywhere, spaced]
+
+
+def _each(parts: list[str]) -> list[tuple[Value, ...]]:
+    """Read the parts of a list, each in its first way; nothing if one cannot be read."""
+    parts = [part for part in parts if part.strip()]
+    found = []
+    for part in parts:
+        ways = [way for way in readings(part) if not isinstance(way, Clock | Date | Choice)]
+        if not ways:
+            return []
+        found.append(ways[0])
+    return [tuple(found)]
+
+
+def _matrix(plain: str) -> Items | None:
+    if plain[:1] in "([" and matched(plain) and plain[1:].lstrip().startswith("\\begin"):
+        plain = plain[1:-1].strip()
+    found = _MATRIX.fullmatch(plain)
+    if found is None or found[1] in ("vmatrix", "Vmatrix"):
+        return None
+    rows = [row for row in re.split(r"\\\\|\\cr", found[2]) if row.replace("\\hline", "").strip()]
+    table = [_each(row.replace("\\hline", "").split("&")) for row in rows]
+    if not table or not all(table):
+        return None
+    cells = [row[0] for row in table]
+    if len({len(row) for row in cells}) > 1:
+        return None
+    if len(cells) == 1 or len(cells[0]) == 1:  # a vector, lying or standing
+        return Items(tuple(cell for row in cells for cell in row), "matrix")
+    return Items(tuple(Items(row, "matrix") for row in cells), "matrix")

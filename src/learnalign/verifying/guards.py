@@ -1,0 +1,63 @@
+r"""What no parser is shown: text so large, deep or steep that reading it could take for ever.
+
+What gets past these caps may still cost a worker its time limit or its memory limit; the caps are
+there so that this is rare.
+"""
+
+import re
+
+#: No answer of the recorded completions and public data sets that were measured is refused.
+MAX_CHARACTERS = 2_000
+MAX_DEPTH = 40
+MAX_DIGITS = 2_000
+MAX_EXPONENT = 20_000
+MAX_FACTORIAL = 5_000
+_RUN = re.compile(rf"\d{{{MAX_DIGITS + 1},}}")
+_EXPONENT = re.compile(r"(?:\^|\*\*)\s*[{(]*\s*[-+]?(\d[\d,]*)")
+_NESTED = re.compile(
+    r"(\d+)\s*(?:\^|\*\*)\s*[{(]+\s*(\d+)\s*(?:\^|\*\*)\s*[{(]*\s*(\d+)\s*(\^|\*\*)?"
+)
+_FACTORIAL = re.compile(r"(\d+)\s*[)}]*\s*!|!\s*[)}]*\s*!")
+_SCIENTIFIC = re.compile(r"\d[eE][-+]?(\d+)")
+
+
+def refusal(text: str) -> str | None:
+    r"""Say why a text is not given to a parser; None if it is.
+
+    Example:
+        >>> refusal(r"\frac{1}{1501!}"), refusal("2^{2024}"), refusal("9^{9^{9}}")
+        (None, None, 'an exponent of about 9^9')
+        >>> refusal("100000000!"), refusal("(" * 100 + ")" * 100)
+        ('the factorial of 100000000', 'brackets 100 deep')
+    """
+    if len(text) > MAX_CHARACTERS:
+        return f"{len(text)} characters"
+    if _RUN.search(text):
+        return f"a number of more than {MAX_DIGITS} digits"
+    deepest = depth = 0
+    for sign in text:
+        depth += (sign in "([{") - (sign in ")]}")
+        deepest = max(deepest, depth)
+    if deepest > MAX_DEPTH:
+        return f"brackets {deepest} deep"
+    for found in _NESTED.finditer(text):
+        base, power, more = int(found[2][:6]), int(found[3][:6]), found[4]
+        if more or power * len(found[2]) > 40 or base**power > MAX_EXPONENT:
+            return f"an exponent of about {found[2]}^{found[3]}{'^...' if more else ''}"
+    for found in _EXPONENT.finditer(text):
+        digits = found[1].replace(",", "")
+        if len(digits) > 8 or int(digits) > MAX_EXPONENT:
+            return f"an exponent of {_short(digits)}"
+    for found in _SCIENTIFIC.finditer(text):
+        if len(found[1]) > 8 or int(found[1]) > MAX_EXPONENT:
+            return f"an exponent of {_short(found[1])}"
+    for found in _FACTORIAL.finditer(text):
+        if found[1] is None:
+            return "a factorial of a factorial"
+        if len(found[1]) > 8 or int(found[1]) > MAX_FACTORIAL:
+            return f"the factorial of {_short(found[1])}"
+    return None
+
+
+def _short(digits: str) -> str:
+    return digits if len(digits) <= 12 else f"{digits[:12]}..."

@@ -1,0 +1,118 @@
+"""Multiple choice: the letter of an option, or its text where the prompt lists the options."""
+
+import re
+from dataclasses import dataclass
+
+from learnalign.verifying.answers.brackets import trimmed
+from learnalign.verifying.answers.extraction import BOX, HASHES, TAG, extract
+from learnalign.verifying.answers.notation import one_alphabet, without_wording
+from learnalign.verifying.answers.options import options_in
+from learnalign.verifying.judgement import Judgement, judged, unparsed
+from learnalign.verifying.question import Question
+
+_LETTER = r"(?:\*\*|\$|\\\(|[\"'(\[{])*\s*\(?([A-Za-z])\)?(?![A-Za-z'’])"
+_GOLD = re.compile(r"\s*\(?([A-Za-z])\)?\s*(?:[.:)].*|(?<=\))\s*\S.*)?", re.DOTALL)
+_ALONE = re.compile(r"\(?([A-J])\)?(?:(?<=\))|[.:)]|$|\s*[,;]|\s+(?:because|since)\b)")
+_SAID = re.compile(
+    r"(?:answer|option|choice)\b\s*(?:is|would be|should be|must be)?\s*[:=]?[\s*$({\[]*"
+    r"(?:(?:definitely|probably|clearly|likely|I think|option|choice|letter)\s+)*" + _LETTER,
+    re.IGNORECASE,
+)
+_PICKED = re.compile(
+    r"\b(?:go with|going with|pick|choose|chose|select|guess|think|say"
+    r"|it is|it's|must be|故选|选)\s*"
+    r"(?:option |answer |choice |letter )*" + _LETTER,
+)
+_SINGLE = re.compile(r"(?<![A-Za-z\\])\(?([A-Z])\)?(?![A-Za-z'’])")
+
+
+@dataclass(frozen=True)
+class Gold:
+    """The right letter, and the options' texts where the prompt has them."""
+
+    letter: str
+    options: dict[str, str]
+
+
+def parse_gold(gold: str, question: Question) -> Gold | None:
+    """Read a gold letter: ``B``, ``(B)``, ``b.``, ``B: some text``; or the text of an option.
+
+    Example:
+        >>> asked = Question(("B",), "Which? (A) a cat (B) a dog")
+        >>> [parse_gold(gold, asked).letter for gold in ("B", "(b)", "B. a dog", "a dog")]
+        ['B', 'B', 'B', 'B']
+        >>> parse_gold("a horse", asked) is None
+        True
+    """
+    options = options_in(question.prompt)
+    plain = trimmed(without_wording(one_alphabet(gold)))
+    found = _GOLD.fullmatch(plain)
+    if found:
+        return Gold(found[1].upper(), options)
+    letter = _by_text(plain, options)
+    return None if letter is None else Gold(letter, options)
+
+
+def judge(gold: Gold, completion: str) -> Judgement:
+    """Compare the letter that was marked, said to be the answer or picked, or that stands last.
+
+    Example:
+        >>> judge(Gold("B", {}), "A is wrong, so the answer is (B).").verdict
+        'correct'
+        >>> judge(Gold("D", {}), "My answer is I think D").verdict
+        'correct'
+    """
+    candidates = list(extract(completion))
+    for found in candidates:
+        if found.where in (TAG, BOX, HASHES):
+            letter = _letter_of(found.text, gold)
+            if letter is not None:
+                return judged(letter == gold.letter, letter, found.text)
+    said = [*_SAID.finditer(completion), *_PICKED.finditer(completion)]
+    said = [one for one in said if one[1] not in "aI" or not _goes_on(completion, one.end())]
+    said = [one for one in said if one[1] != "A" or not _goes_on(completion, one.end())]
+    if said:
+        last = max(said, key=lambda one: one.start(1))
+        letter = last[1].upper()
+        return judged(letter == gold.letter, letter, last.group(0).strip())
+    for found in candidates:
+        letter = _letter_of(found.text, gold)
+        if letter is not None:
+            return judged(letter == gold.letter, letter, found.text)
+    # "A" and "I" are words, too: they count only where they stand alone or in brackets.
+    alone = [
+        one
+        for one in _SINGLE.finditer(completion)
+        if one[1] not in "AI" or one.group(0) != one[1] or completion.strip() in ("A", "I")
+    ]
+    if not alone:
+        return unparsed(None, candidates[0].text if candidates else None)
+    return judged(alone[-1][1] == gold.letter, alone[-1][1], alone[-1].group(0))
+
+
+def _letter_of(text: str, gold: Gold) -> str | None:
+    """Give the letter that a text names, by itself or by its option's text."""
+    plain = trimmed(without_wording(one_alphabet(text)))
+    if re.fullmatch(r"\(?[A-Za-z]\)?", plain):
+        return plain.strip("()").upper()
+    by_text = _by_text(plain, gold.options)
+    if by_text is not None:
+        return by_text
+    found = _ALONE.match(plain)
+    return found[1] if found else None
+
+
+def _by_text(plain: str, options: dict[str, str]) -> str | None:
+    """Give the one option whose text is this one."""
+    wanted = _folded(plain)
+    letters = [letter for letter, text in options.items() if _folded(text) == wanted]
+    return letters[0] if len(letters) == 1 and wanted else None
+
+
+def _folded(text: str) -> str:
+    return "".join(without_wording(text).casefold().split()).strip(".$,;")
+
+
+def _goes_on(text: str, end: int) -> bool:
+    """Whether a word follows, so that the letter before was an article or a pronoun."""
+    return bool(re.match(r"\s+(?!(?:is|was|because|since|as|and|or|but|seems)\b)[a-z]", text[end:]))

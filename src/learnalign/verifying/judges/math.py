@@ -1,0 +1,127 @@
+r"""Mathematical answers of every form: numbers, expressions, collections, words, times, choices."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from learnalign.verifying.answers.equality import evaluate, same
+from learnalign.verifying.answers.expressions import expression
+from learnalign.verifying.answers.extraction import BOX, Extracted, extract
+from learnalign.verifying.answers.options import options_in
+from learnalign.verifying.answers.readings import readings
+from learnalign.verifying.answers.values import Choice, Items, Named, Scalar, Value, Words
+from learnalign.verifying.guards import refusal
+from learnalign.verifying.judgement import Judgement, judged, unparsed
+from learnalign.verifying.question import Question
+
+_MARKS = ("\\boxed", "\\fbox", "<answer>", "####")
+
+
+@dataclass(frozen=True)
+class Gold:
+    """A gold answer that was read."""
+
+    values: tuple[Value, ...]
+    options: dict[str, str]
+    """The texts of a multiple choice, by letter."""
+
+    @property
+    def is_wording(self) -> bool:
+        """Whether it can be met by plain words."""
+        return any(isinstance(value, Words | Choice) for value in self.values)
+
+    @property
+    def lengths(self) -> set[int]:
+        """How many values its lists hold."""
+        return {len(value.items) for value in self.values if isinstance(value, Items)}
+
+
+def parse_gold(gold: str, question: Question) -> Gold | None:
+    """Read a gold answer; one that marks its answer (a box, a tag, ####) is read there.
+
+    Its expressions are evaluated: a gold that takes for ever does so here, where it counts as one
+    that cannot be read, and not in each completion, where it would look like wrong answers.
+
+    Returns:
+        What it says, in each way in which it can be meant; None if it says nothing.
+
+    Raises:
+        ValueError: if it is too large to be read.
+    """
+    text, several = gold.strip(), ""
+    if any(mark in text for mark in _MARKS):
+        found = next(extract(text), None)
+        text, several = (found.text, found.several or "") if found else (text, "")
+    refused = refusal(text)
+    if refused is not None:
+        raise ValueError(f"too large to be read: {refused}")
+    values = readings(text) + readings(several)
+    options = options_in(question.prompt)
+    for choice in [value for value in values if isinstance(value, Choice)]:
+        values += readings(choice.text or options.get(choice.letter, ""))
+    for value in values:
+        evaluate(value)
+    return Gold(tuple(dict.fromkeys(values)), options) if values else None
+
+
+def judge(gold: Gold, completion: str) -> Judgement:
+    """Compare what a completion answers with the gold.
+
+    Args:
+        gold: As `parse_gold` read it.
+        completion: Text after the thinking.
+    """
+    first: Judgement | None = None
+    for found in extract(completion):
+        refused = refusal(found.text)
+        if refused is not None:
+            return unparsed(f"too large to be read: {refused}", found.text)
+        values = _said(found, gold)
+        if not values:
+            first = first or unparsed("not read", found.text)
+            continue
+        right = next((v for v in values if any(same(one, v) for one in gold.values)), None)
+        return judged(right is not None, str(right or values[0]), found.text)
+    return first or unparsed()
+
+
+def _said(found: Extracted, gold: Gold) -> Sequence[Value]:
+    """Read an answer in each way; nothing if it is no answer to such a gold."""
+    values = readings(found.text)
+    if found.several is not None:
+        several = readings(found.several)
+        values += tuple(v for v in several if isinstance(v, Items) and len(v.items) in gold.lengths)
+    values += tuple(more for value in values for more in _also(value, gold))
+    for choice in [value for value in values if isinstance(value, Choice)]:
+        values += readings(choice.text or "")
+        if choice.letter in gold.options:
+            values += readings(gold.options[choice.letter])
+    if found.where == BOX or gold.is_wording:
+        return values
+    return [value for value in values if _is_mathematics(value)]
+
+
+def _also(value: Value, gold: Gold) -> tuple[Value, ...]:
+    """Read what only the gold can tell: 5m as metres, 2,74 as a decimal."""
+    if not isinstance(value, Scalar | Items):
+        return ()
+    text = str(value)
+    found = re.fullmatch(r"([-+\d.,\s]*\d)([A-Za-z]{1,2}(?:\^\{?[23]\}?)?)", text)
+    if found and not any(re.search(r"[A-Za-z]", str(one)) for one in gold.values):
+        return readings(f"{found[1]} {found[2]}")
+    found = re.fullmatch(r"([-+]?\d+), (\d{1,2}|\d{4,})( .*)?", text)
+    has_decimal = any(isinstance(v, Scalar) and v.number and v.number.digits for v in gold.values)
+    return readings(f"{found[1]}.{found[2]}{found[3] or ''}") if found and has_decimal else ()
+
+
+def _is_mathematics(value: Value) -> bool:
+    """Whether a value makes sense as one: prose may look like a product of variables."""
+    if isinstance(value, Words | Choice):
+        return False
+    if isinstance(value, Named):
+        return _is_mathematics(value.value)
+    if isinstance(value, Items):
+        return all(_is_mathematics(item) for item in value.items)
+    if isinstance(value, Scalar):
+        return value.number is not None or expression(value.text) is not None
+    return True

@@ -1,0 +1,114 @@
+"""One number: read where the answer stands, compared by its value."""
+
+import re
+
+from learnalign.verifying.answers.equality import same
+from learnalign.verifying.answers.expressions import constant
+from learnalign.verifying.answers.extraction import CUE, LINE, Extracted, extract
+from learnalign.verifying.answers.notation import spelled
+from learnalign.verifying.answers.numbers import read_number
+from learnalign.verifying.answers.readings import readings
+from learnalign.verifying.answers.values import Named, Scalar, Words
+from learnalign.verifying.guards import refusal
+from learnalign.verifying.judgement import Judgement, judged, unparsed
+
+_NUMBER = re.compile(
+    r"[-+]?(?:\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?(?:\s*/\s*\d+(?:\.\d+)?)?%?"
+)
+
+
+def parse_gold(gold: str) -> Scalar | None:
+    r"""Read a gold that is one number, with or without a unit; None if it is anything else.
+
+    Example:
+        >>> [str(parse_gold(gold)) for gold in ("$1,234.50", "3/6", "9 (apples)", r"2\sqrt{4}")]
+        ['2469/2 $', '1/2', '9', '4']
+        >>> parse_gold("many"), parse_gold("3 of 4"), parse_gold("(1, 2)")
+        (None, None, None)
+    """
+    if any(mark in gold for mark in ("\\boxed", "<answer>", "####")):
+        gold = next((found.text for found in extract(gold)), gold)
+    return None if refusal(gold) else _scalar(gold)
+
+
+def judge(gold: Scalar, completion: str) -> Judgement:
+    r"""Compare the number that a completion answers; unmarked, the last one of its last line.
+
+    Example:
+        >>> judge(parse_gold("10"), "6 + 4 = 10.0").verdict, judge(parse_gold("10"), "ten").verdict
+        ('correct', 'unparsed_answer')
+        >>> judge(parse_gold("34"), r"\boxed{\frac34}").verdict
+        'wrong'
+    """
+    first: Judgement | None = None
+    for found in extract(completion):
+        if found.where == LINE:
+            break
+        refused = refusal(found.text)
+        if refused is not None:
+            return unparsed(f"too large to be read: {refused}", found.text)
+        answer = _scalar(found.text) or _scalar_in(found)
+        if answer is not None:
+            return judged(same(gold, answer), str(answer), found.text)
+        first = first or _not_one(found)
+    last = _last_number(completion)
+    if first is not None or last is None:
+        return first or unparsed()
+    answer = None if refusal(last) else _scalar(last)
+    return (
+        unparsed(refusal(last), last)
+        if answer is None
+        else judged(same(gold, answer), str(answer), last)
+    )
+
+
+def _scalar(text: str) -> Scalar | None:
+    """Read a text that is one number, or an expression that has a value."""
+    for said in readings(text):
+        inner = said.value if isinstance(said, Named) else said
+        if isinstance(inner, Scalar):
+            if inner.number is not None:
+                return inner
+            number = constant(inner.text)
+            if number is not None:
+                return Scalar(inner.text, number, inner.unit)
+    return None
+
+
+def _scalar_in(found: Extracted) -> Scalar | None:
+    """Read the last number of an answer in words."""
+    if found.where != CUE and not any(isinstance(said, Words) for said in readings(found.text)):
+        return None
+    last = _last_number(found.text)
+    return None if last is None else _scalar(last)
+
+
+def _not_one(found: Extracted) -> Judgement | None:
+    """Judge an answer that is no single number: wrong if it says something else."""
+    said = readings(found.text)
+    if not said or found.where == CUE:
+        return None
+    if all(isinstance(one, Words) for one in said):
+        return unparsed("no number", found.text)
+    return judged(False, str(said[0]), found.text)
+
+
+def _last_number(text: str) -> str | None:
+    for line in reversed(text.splitlines()):
+        line = spelled(line)
+        whole = read_number(line.rstrip("."))
+        if whole is not None:
+            return line.rstrip(".")
+        numbers = list(_NUMBER.finditer(line))
+        if numbers:
+            return _without_subtraction(line, numbers[-1])
+    return None
+
+
+def _without_subtraction(line: str, found: re.Match[str]) -> str:
+    """Drop a sign that stands behind a number or a word: it subtracts, or is a hyphen."""
+    said, before = found.group(0), line[: found.start()]
+    behind = before.rstrip()[-1:]
+    if said[0] in "+-" and (behind.isdigit() or behind in (")", "}") or before[-1:].isalpha()):
+        return said[1:]
+    return said
