@@ -110,6 +110,8 @@ _SPELLINGS = [
     (re.compile(r"\\sqrt\s*(\d+|[a-z](?![a-z]))"), r"\\sqrt{\1}"),
     (re.compile(r"\\sqrt(\[[^\]]*\])?\s+"), r"\\sqrt\1"),
 ]
+#: Numbers and short words, in which there is nothing to be changed.
+_SPELLED = re.compile(r"[-+]?[$\d\s.,%]*(?:[A-Za-z]{4,})?[.\s]*")
 _DOUBLED = re.compile(r"\\(?=\\[a-zA-Z])")
 #: Commands whose argument is what they say.
 WORDING = (
@@ -172,6 +174,8 @@ def spelled(text: str) -> str:
         ('10000', '90°', 'x \\le 3')
     """
     text = one_alphabet(text)
+    if _SPELLED.fullmatch(text):
+        return " ".join(text.split())
     if "\\begin" not in text:
         text = _DOUBLED.sub("", text)
     text = _GROUPED.sub("", text)

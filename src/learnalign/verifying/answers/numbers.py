@@ -3,6 +3,7 @@ r"""Numbers as they are written: exact values, and how many digits a decimal vou
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 #: Powers and exponents beyond it are left to expressions.
 _MAX_DIGITS = 4000
@@ -55,6 +56,7 @@ class Number:
         return written(self.value)
 
 
+@lru_cache(4096)
 def read_number(text: str) -> Number | None:
     r"""Read a text that is one number and nothing else, in the notation of `spelled`.
 
@@ -88,6 +90,8 @@ def _plain(text: str) -> Number | None:
     exponent = int(next((e for e in exponents if e is not None), 0))
     if abs(exponent) > _MAX_DIGITS:
         return None
+    if digits.isdecimal() and not exponent:
+        return Number(_signed(sign, Fraction(int(digits))))
     value = _decimal(digits) * Fraction(10) ** exponent
     is_exact = exponent == 0 and value.denominator == 1
     return Number(_signed(sign, value), None if is_exact else _significant(digits))

@@ -64,6 +64,10 @@ def judge(gold: Scalar, completion: str) -> Judgement:
 
 def _scalar(text: str) -> Scalar | None:
     """Read a text that is one number, or an expression that has a value."""
+    plain = text.strip().rstrip(".")
+    number = read_number(plain)
+    if number is not None:
+        return Scalar(plain, number)
     for said in readings(text):
         inner = said.value if isinstance(said, Named) else said
         if isinstance(inner, Scalar):
@@ -95,13 +99,11 @@ def _not_one(found: Extracted) -> Judgement | None:
 
 def _last_number(text: str) -> str | None:
     for line in reversed(text.splitlines()):
-        line = spelled(line)
-        whole = read_number(line.rstrip("."))
-        if whole is not None:
-            return line.rstrip(".")
+        line = spelled(line) if "\\" in line or not line.isascii() else line
         numbers = list(_NUMBER.finditer(line))
         if numbers:
-            return _without_subtraction(line, numbers[-1])
+            whole = line.strip().rstrip(".")
+            return whole if read_number(whole) else _without_subtraction(line, numbers[-1])
     return None
 
 
