@@ -78,7 +78,7 @@ def test_which_verifiers_auto_takes_is_said_and_counted(model: Path, tmp_path: P
     for row in rows[3:]:
         row["metadata"] = {"source_dataset": "chain_sum"}
     data.write_text("\n".join(map(json.dumps, rows)))
-    line = "verifier: math for 3 problems, reasoning_gym for 2 (--verifier NAME takes one for all)"
+    line = "verifier: number for 3 problems, reasoning_gym for 2 (--verifier NAME takes one for all)"
     prompt = ("prompt", model, data, "--template", "{{ question }}")
     assert line in _call(*prompt).stderr.splitlines()
     found = json.loads(_call(*prompt, "--index", 4, "--json").stdout)
@@ -91,7 +91,7 @@ def test_which_verifiers_auto_takes_is_said_and_counted(model: Path, tmp_path: P
     asked = ("select", model, data, "--budget", 2, "--out", out, *_sets())
     asked = (*asked, "--method", "learnability")
     assert line in _call(*asked, "--verifier", "auto").stderr.splitlines()
-    counts = {"math": 3, "reasoning_gym": 2}
+    counts = {"number": 3, "reasoning_gym": 2}
     done = json.loads(_call(*asked, "--verifier", "auto", "--json").stdout)
     assert done["verifiers"] == counts
     manifest = json.loads((out / "manifest.json").read_text())

@@ -447,6 +447,8 @@ def test_hostile_text_gives_no_orders(tmp_path: Path) -> None:
 
 
 def test_auto_judges_by_the_gold(tmp_path: Path) -> None:
-    rows = [{"answer": "\\frac{1}{2}", "completion": "It is $\\boxed{0.5}$."}]
+    golds = {"\\frac{1}{2}": "number", "\\frac{x}{2}": "math", "yes": "words", "2:30 pm": "time"}
+    rows = [{"answer": gold, "completion": f"It is $\\boxed{{{gold}}}$."} for gold in golds]
     found = tree(lines(tmp_path / "x.jsonl", rows), kind="")
-    assert [(row["verifier"], row["verdict"]) for row in found["verdicts"]] == [("math", "correct")]
+    expected = [(verifier, "correct") for verifier in golds.values()]
+    assert [(row["verifier"], row["verdict"]) for row in found["verdicts"]] == expected

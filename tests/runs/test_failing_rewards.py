@@ -109,16 +109,16 @@ def test_golds_that_no_answer_can_meet_leave_the_pool_before_rollouts_are_paid_f
 ) -> None:
     rows = [json.loads(line) for line in data.read_text().splitlines()]
     rows[1]["answer"] = "many"
-    rows[2]["answer"] = "3 of 4"  # reads as 3; written as an answer, 4 is its last number
+    rows[2]["answer"] = "3 of 4"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     done = select(model, data)
     gone = {row["source_row"]: (row["stage"], row["reason"]) for row in done.excluded.to_pylist()}
-    assert gone == {1: ("problems", "unparsed_gold"), 2: ("problems", "rejected_gold")}
+    assert gone == {n: ("problems", "unparsed_gold") for n in (1, 2)}
     details = done.excluded["detail"].to_pylist()
     assert "'many'" in details[0]
-    assert "'3 of 4' does not accept itself as an answer: read as '4'" in details[1]
-    for words in ("1 problems left the pool because their gold", "verifier rejects their gold"):
-        assert any(words in text for text in done.summary["warnings"])
+    assert "'3 of 4'" in details[1]
+    told = "2 problems left the pool because their gold"
+    assert any(told in text for text in done.summary["warnings"])
     rollouts = learnalign.runs.folder.RunFolder(done.path)
     with rollouts.locked():
         assert rollouts.table("rollouts").num_rows == 10 * 8

@@ -181,7 +181,7 @@ def test_what_judged_the_problems_is_counted(tmp_path: Path) -> None:
     for row in rows[:6]:
         row["reward"] = None
     done, _ = _digits(tmp_path, rows)
-    assert done.summary["verifiers"] == {"recorded rewards": 7, "math": 3}
+    assert done.summary["verifiers"] == {"recorded rewards": 7, "number": 3}
     named, _ = _digits(tmp_path / "named", rows, **{"verifier.kind": "number"})
     assert named.summary["verifiers"] == {"number": 10}
 
@@ -311,7 +311,7 @@ def test_a_recipes_reward_may_be_another_than_was_selected_by(tmp_path: Path) ->
         progress="none",
     )  # fmt: skip
     config = load_config(done.path / "config.yaml", overrides={"run.out": done.path})
-    assert done.summary["verifiers"] == {"reasoning_gym": 3, "math": 2}
+    assert done.summary["verifiers"] == {"reasoning_gym": 3, "number": 2}
     assert not [t for t in hand_over(done.path, config, "trl").warnings if "reward" in t]
     recipe = (done.path / "export-trl" / "trl.yaml").read_text()
     assert "learnalign.verifying.rewards.auto" in recipe

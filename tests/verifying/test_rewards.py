@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.hang import HANG
 from helpers.processes import interrupted_after
 from learnalign.errors import LearnAlignError
 from learnalign.verifying import rewards
@@ -186,7 +187,7 @@ def test_after_an_interrupt_nobody_waits_for_what_hung() -> None:
     assert rewards.math(["3", "4"], ["3", "4"]) == [1.0, 1.0]
     begin = time.monotonic()
     with interrupted_after(0.5), pytest.raises(KeyboardInterrupt):
-        rewards.math([r"\boxed{9^{9^{9^9}}}"] * 80, [str(n % 40) for n in range(80)])
+        rewards.math([rf"\boxed{{{HANG}}}"] * 80, [str(n % 40) for n in range(80)])
     assert rewards.math(["3", "3"], ["3", "4"]) == [1.0, 0.0]
     assert time.monotonic() - begin < 5 * 2  # the limit of one answer, twice
 
@@ -208,8 +209,11 @@ def test_the_prompt_that_was_scored_goes_before_messages(asked: list[dict[str, A
     """The chat template may have begun the thinking in it, which messages do not show."""
     scored = ["<user>1 + 1?<assistant><think>", None]
     told = [user("1 + 1?"), user("1 + 2?")]
-    found = rewards.number(["2", "2"], ["2", "3"], prompts=told, learnalign_prompt=scored)
+    asking: dict[str, Any] = {"prompts": told, "learnalign_prompt": scored}
+    found = rewards.number(["3?</think>2", "2"], ["2", "3"], **asking)
     assert found == [1.0, 0.0]
+    assert rewards.number(["2", "3"], ["2", "3"], **asking) == [0.0, 1.0]  # still thinking
+    del asked[2:]
     assert [request["prompt"] for request in asked] == [scored[0], "1 + 2?"]
     assert all("learnalign_prompt" not in request["row"] for request in asked)
 

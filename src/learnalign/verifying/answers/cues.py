@@ -24,6 +24,12 @@ CUES = {
     "Arabic": r"(?:الجواب|الإجابة)",
     "Hindi": r"उत्तर",
 }
+#: Each cue has one of these in it.
+_STEMS = (
+    *("answer", "option", "choice", "respuesta", "resposta", "ponse", "antwort", "ergebnis"),
+    *("risposta", "antwoord", "ответ", "đáp", "cevap", "الجواب", "الإجابة", "उत्तर"),
+    *("答", "选", "정답", "답"),
+)
 _ANY = "|".join(CUES.values())
 _VERBS = r"is|are|was|were|equals|(?:would|should|must|will) be|es|ist|lautet|est|è|é"
 _SAYS = rf"(?:\b(?:{_VERBS})\b|是|为|為|は|은|는|là|هو|هي|है|->|[=:：—→])"
@@ -55,33 +61,41 @@ _LINE = 1_000
 _LAST = 3
 
 
+def may_have_cue(text: str) -> bool:
+    """Whether a word of a cue stands in a text, which is quickly found out."""
+    lower = text.lower()
+    return any(stem in lower for stem in _STEMS)
+
+
 def has_cue(text: str) -> bool:
     """Whether a text says that its answer follows."""
-    return _CUE.search(text) is not None
+    return may_have_cue(text) and _CUE.search(text) is not None
 
 
-def said_answers(text: str) -> list[str]:
+def announced(text: str) -> list[str]:
     r"""Give what stands behind the last cues, the last one first.
 
     Example:
-        >>> said_answers("The answer is not 3. So the answer is: **61** apples, out of 90.")
+        >>> announced("The answer is not 3. So the answer is: **61** apples, out of 90.")
         ['61']
-        >>> said_answers("答案是12。"), said_answers("# Answer\n\n$x = 3$"), said_answers("It is 3")
+        >>> announced("答案是12。"), announced("# Answer\n\n$x = 3$"), announced("It is 3")
         (['12'], ['x = 3'], [])
     """
+    if not may_have_cue(text):
+        return []
     cues = list(_CUE.finditer(text)) or list(_BARE_CUE.finditer(text))
     found = [_segment(text[cue.end() :]) for cue in reversed(cues[-_LAST:])]
     return [segment for segment in found if segment]
 
 
-def said_in(box: str) -> str:
+def announced_in(box: str) -> str:
     r"""Take a box's content, or what it says in words that the answer is.
 
     Example:
-        >>> said_in(r"\text{The answer is } 5"), said_in(r"5 \text{ apples}")
+        >>> announced_in(r"\text{The answer is } 5"), announced_in(r"5 \text{ apples}")
         ('5', '5 \\text{ apples}')
     """
-    said = said_answers(without_wording(box)) if "\\text" in box else []
+    said = announced(without_wording(box)) if "\\text" in box else []
     return said[0] if said else box
 
 

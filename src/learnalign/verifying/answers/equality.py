@@ -52,6 +52,8 @@ def same(gold: Value, answer: Value) -> bool:
         return gold.letter == answer.letter
     if isinstance(gold, Clock | Date) and isinstance(answer, Clock | Date):
         return same_time(gold, answer)
+    if isinstance(gold, Clock | Scalar) and isinstance(answer, Clock | Scalar):
+        return _same_hour(gold, answer)
     if isinstance(gold, Words | Scalar) and isinstance(answer, Words | Scalar):
         return same_words(gold.text, answer.text)
     return False
@@ -90,6 +92,16 @@ def same_words(gold: str, answer: str) -> bool:
 def _folded(text: str) -> str:
     text = " ".join(re.sub(r"[\"'`*“”]", "", text).casefold().split()).strip(" .,;:!?")
     return _ARTICLES.sub("", text)
+
+
+def _same_hour(gold: Clock | Scalar, answer: Clock | Scalar) -> bool:
+    """Compare a full hour with a bare number: 9 a.m. where 9 is asked for."""
+    clock, number = (gold, answer) if isinstance(gold, Clock) else (answer, gold)
+    if not isinstance(clock, Clock) or not isinstance(number, Scalar) or number.number is None:
+        return False
+    return clock.minutes % 60 == clock.seconds == 0 and number.number.value == (
+        clock.minutes // 60 or 12
+    )
 
 
 def _same_formula(gold: Formula, answer: Formula) -> bool:
@@ -150,6 +162,8 @@ def _same_items(gold: Value, answer: Value) -> bool:
         gold = Items((gold,))
     if not isinstance(answer, Items):
         answer = Items((answer,))
+    if len(gold.items) != len(answer.items):
+        gold, answer = _without_repeats(gold), _without_repeats(answer)
     if len(gold.items) != len(answer.items) or not _brackets_agree(gold, answer):
         return False
     if "" in (gold.brackets, answer.brackets) and {gold.brackets, answer.brackets} <= {"", "{}"}:
@@ -157,6 +171,13 @@ def _same_items(gold: Value, answer: Value) -> bool:
     if gold.brackets == answer.brackets == "{}":
         return _same_in_any_order(gold.items, answer.items)
     return all(same(one, other) for one, other in zip(gold.items, answer.items, strict=True))
+
+
+def _without_repeats(items: Items) -> Items:
+    """Leave out pairs and tuples that a bare list or a set gives again."""
+    if items.brackets not in ("", "{}") or not all(isinstance(i, Items) for i in items.items):
+        return items
+    return Items(tuple(dict.fromkeys(items.items)), items.brackets)
 
 
 def _brackets_agree(gold: Items, answer: Items) -> bool:

@@ -159,6 +159,8 @@ def _evaluated(parsed: Any) -> Any:
         return None
     try:
         done = parsed.doit()
+        if done.has(sympy.nan, sympy.zoo):
+            return None
         if done.is_Rational or done.is_infinite:
             return done
         number = done.evalf(_DIGITS)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from learnalign.verifying.answers.boxes import has_box, last_boxes
 from learnalign.verifying.answers.brackets import trimmed
-from learnalign.verifying.answers.cues import has_cue, said_answers, said_in
+from learnalign.verifying.answers.cues import announced, announced_in, has_cue
 from learnalign.verifying.answers.expressions_in_text import (
     MARKED,
     first_run,
@@ -65,16 +65,17 @@ def extract(text: str) -> Iterator[Extracted]:
         >>> [one.text for one in extract("Hm. 6 + 4 = 10")]
         ['10']
     """
-    tags = [found[1].strip() for found in _ANSWER.finditer(text)]
-    if tags:
-        yield from _tagged(tags[-1])
-        return
-    text = _before_next_question(text)
-    boxes = last_boxes(text)
-    if boxes is None:
-        yield from _unmarked(text[-_TAIL:])
-    elif boxes[-1]:
-        yield _boxed(boxes, BOX)
+    tag = _last_tag(text)
+    text = _before_next_question(text) if tag is None else tag
+    yield from _said(text, tag is not None)
+    if last_boxes(text) is None:
+        yield from _on_last_line(text[-_TAIL:])
+
+
+def marked_answers(text: str) -> Iterator[Extracted]:
+    """Give the texts that a completion marks as its answer or says it is; see `extract`."""
+    tag = _last_tag(text)
+    yield from _said(_before_next_question(text) if tag is None else tag, tag is not None)
 
 
 def marked(text: str) -> str | None:
@@ -84,36 +85,42 @@ def marked(text: str) -> str | None:
         >>> marked(r"so \boxed{\frac{1}{2}}"), marked("<answer> 7 </answer>"), marked("7")
         ('\\frac{1}{2}', '7', None)
     """
-    tags = [found[1].strip() for found in _ANSWER.finditer(text)]
-    if tags:
-        return tags[-1]
-    boxes = last_boxes(text)
+    tag = _last_tag(text)
+    boxes = last_boxes(text) if tag is None else [tag]
     return None if boxes is None else boxes[-1]
 
 
-def _tagged(content: str) -> Iterator[Extracted]:
-    boxes = last_boxes(content)
+def _last_tag(text: str) -> str | None:
+    found = None
+    if "<" in text:
+        for found in _ANSWER.finditer(text):  # noqa: B007 - the last one counts
+            pass
+    return None if found is None else found[1].strip()
+
+
+def _said(text: str, is_tag: bool) -> Iterator[Extracted]:
+    """Give what a box holds, or else what stands behind marks and cues."""
+    boxes = last_boxes(text)
     if boxes is not None:
-        yield _boxed(boxes, TAG)
-    elif content:
-        yield Extracted(content, TAG)
-        yield from _unmarked(content[-_TAIL:])
-
-
-def _boxed(boxes: list[str], where: str) -> Extracted:
-    return Extracted(said_in(boxes[-1]), where, ", ".join(boxes) if len(boxes) > 1 else None)
-
-
-def _unmarked(text: str) -> Iterator[Extracted]:
+        if boxes[-1]:
+            several = ", ".join(boxes) if len(boxes) > 1 else None
+            yield Extracted(announced_in(boxes[-1]), TAG if is_tag else BOX, several)
+        return
+    if is_tag and text:
+        yield Extracted(text, TAG)
+    text = text[-_TAIL:]
     hashes = [found[1].strip() for found in _HASHES.finditer(text)]
     hashes = [found for found in hashes if not _HEADING.match(found)]
     if hashes:
         yield Extracted(hashes[-1], HASHES)
-    for segment in said_answers(text):
+    for segment in announced(text):
         yield Extracted(segment, CUE)
         run = first_run(segment)
         if run and run != segment:
             yield Extracted(run, CUE)
+
+
+def _on_last_line(text: str) -> Iterator[Extracted]:
     *_, last = text.strip().splitlines() or [""]
     if _is_an_answer(last):
         yield Extracted(trimmed(last), LINE)

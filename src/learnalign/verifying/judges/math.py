@@ -76,7 +76,7 @@ def judge(gold: Gold, completion: str) -> Judgement:
         refused = refusal(found.text)
         if refused is not None:
             return unparsed(f"too large to be read: {refused}", found.text)
-        values = _said(found, gold)
+        values = _answers(found, gold)
         if not values:
             first = first or unparsed("not read", found.text)
             continue
@@ -85,7 +85,7 @@ def judge(gold: Gold, completion: str) -> Judgement:
     return first or unparsed()
 
 
-def _said(found: Extracted, gold: Gold) -> Sequence[Value]:
+def _answers(found: Extracted, gold: Gold) -> Sequence[Value]:
     """Read an answer in each way; nothing if it is no answer to such a gold."""
     values = readings(found.text)
     if found.several is not None:

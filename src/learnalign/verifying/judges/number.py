@@ -4,7 +4,7 @@ import re
 
 from learnalign.verifying.answers.equality import same
 from learnalign.verifying.answers.expressions import constant
-from learnalign.verifying.answers.extraction import CUE, LINE, Extracted, extract
+from learnalign.verifying.answers.extraction import CUE, Extracted, marked_answers
 from learnalign.verifying.answers.notation import spelled
 from learnalign.verifying.answers.numbers import read_number
 from learnalign.verifying.answers.readings import readings
@@ -27,7 +27,7 @@ def parse_gold(gold: str) -> Scalar | None:
         (None, None, None)
     """
     if any(mark in gold for mark in ("\\boxed", "<answer>", "####")):
-        gold = next((found.text for found in extract(gold)), gold)
+        gold = next((found.text for found in marked_answers(gold)), gold)
     return None if refusal(gold) else _scalar(gold)
 
 
@@ -41,9 +41,7 @@ def judge(gold: Scalar, completion: str) -> Judgement:
         'wrong'
     """
     first: Judgement | None = None
-    for found in extract(completion):
-        if found.where == LINE:
-            break
+    for found in marked_answers(completion):
         refused = refusal(found.text)
         if refused is not None:
             return unparsed(f"too large to be read: {refused}", found.text)
@@ -68,8 +66,8 @@ def _scalar(text: str) -> Scalar | None:
     number = read_number(plain)
     if number is not None:
         return Scalar(plain, number)
-    for said in readings(text):
-        inner = said.value if isinstance(said, Named) else said
+    for reading in readings(text):
+        inner = reading.value if isinstance(reading, Named) else reading
         if isinstance(inner, Scalar):
             if inner.number is not None:
                 return inner
@@ -81,7 +79,7 @@ def _scalar(text: str) -> Scalar | None:
 
 def _scalar_in(found: Extracted) -> Scalar | None:
     """Read the last number of an answer in words."""
-    if found.where != CUE and not any(isinstance(said, Words) for said in readings(found.text)):
+    if found.where != CUE and not any(isinstance(one, Words) for one in readings(found.text)):
         return None
     last = _last_number(found.text)
     return None if last is None else _scalar(last)
@@ -89,12 +87,12 @@ def _scalar_in(found: Extracted) -> Scalar | None:
 
 def _not_one(found: Extracted) -> Judgement | None:
     """Judge an answer that is no single number: wrong if it says something else."""
-    said = readings(found.text)
-    if not said or found.where == CUE:
+    ways = readings(found.text)
+    if not ways or found.where == CUE:
         return None
-    if all(isinstance(one, Words) for one in said):
+    if all(isinstance(one, Words) for one in ways):
         return unparsed("no number", found.text)
-    return judged(False, str(said[0]), found.text)
+    return judged(False, str(ways[0]), found.text)
 
 
 def _last_number(text: str) -> str | None:
