@@ -78,7 +78,9 @@ def test_which_verifiers_auto_takes_is_said_and_counted(model: Path, tmp_path: P
     for row in rows[3:]:
         row["metadata"] = {"source_dataset": "chain_sum"}
     data.write_text("\n".join(map(json.dumps, rows)))
-    line = "verifier: number for 3 problems, reasoning_gym for 2 (--verifier NAME takes one for all)"
+    line = (
+        "verifier: number for 3 problems, reasoning_gym for 2 (--verifier NAME takes one for all)"
+    )
     prompt = ("prompt", model, data, "--template", "{{ question }}")
     assert line in _call(*prompt).stderr.splitlines()
     found = json.loads(_call(*prompt, "--index", 4, "--json").stdout)

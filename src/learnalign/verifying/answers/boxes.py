@@ -8,7 +8,7 @@ _BOX = re.compile(r"(?:\\|\x08)(?:boxed|oxed|fbox|framebox)(?![a-zA-Z])\s*")
 _BARE = re.compile(r"[^\s$\\{}]+")
 #: What may stand between boxes that are one list.
 _JOINT = re.compile(
-    r"(?:[\s$,;.]|\\[()\[\],; ]|\\q?quad|\\text\s*\{\s*(?:and|or)\s*\}|\b(?:and|or)\b)*",
+    r"(?:[\s$,;.]|\\[()\[\],; ]|\\q?quad|\\text\s*\{\s*(?:and|or)\s*\}|\b(?:and|or)\b|(?<![A-Za-z\\])[A-Za-z](?:_\{?\d\}?)?\s?=)*",
     re.IGNORECASE,
 )
 

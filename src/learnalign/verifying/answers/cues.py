@@ -8,7 +8,7 @@ from learnalign.verifying.answers.notation import without_wording
 
 #: How a completion says that its answer follows.
 CUES = {
-    "English": r"\b(?:answers?|option|choice)\b",
+    "English": r"\banswers?\b|\b(?:option|choice)\b(?=\s?(?:is\b|:))",
     "Chinese": r"(?:答案|故选|应选|选择)",
     "Japanese": r"答え|答",
     "Korean": r"정답|답",
@@ -33,11 +33,19 @@ _STEMS = (
 _ANY = "|".join(CUES.values())
 _VERBS = r"is|are|was|were|equals|(?:would|should|must|will) be|es|ist|lautet|est|è|é"
 _SAYS = rf"(?:\b(?:{_VERBS})\b|是|为|為|は|은|는|là|هو|هي|है|->|[=:：—→])"
-_BETWEEN = r"(?:[^\n.:：。!?=]|(?<=\d)\.(?=\d)){0,80}?"
+_BETWEEN = r"(?:(?!\b(?:because|since|if|check|verify|makes?|that)\b)[^\n.:：。!?=]|(?<=\d)\.(?=\d)){0,80}?"
 #: A cue and its verb or colon; a heading of its own line; a cue right before a number.
 _CUE = re.compile(rf"(?:{_ANY})(?:{_BETWEEN}{_SAYS}|(?:\*\*|__)?[ \t]*(?=\n|$))", re.IGNORECASE)
 _BARE_CUE = re.compile(rf"(?:{_ANY})[\s*_:：]*(?=[-−\d$\\(\[])", re.IGNORECASE)
-_DENIED = re.compile(r"\s*(?:not|n't|incorrect|wrong)\b", re.IGNORECASE)
+_DENIED = re.compile(r"\s*(?:not|never|incorrect|wrong)\b", re.IGNORECASE)
+_DENYING = re.compile(r"(?:n['’]t|\bnot|\bcannot|\bnever)\b", re.IGNORECASE)
+#: What stands before a cue that says no answer: to check the answer, a wrong answer.
+_NO_CUE = re.compile(
+    r"(?:check|verify|confirm|whether|if|wrong|incorrect|(?:might|may|could|would) (?:think|say|guess))"
+    r"\s+(?:that\s+)?(?:(?:the|this|my|an?|your)\s+)?$",
+    re.IGNORECASE,
+)
+_BULLET = re.compile(r"\A(?:[-*>•]|\d+[.)])[ \t]+(?=\S)")
 _LABEL_END = re.compile(r"\A(?:\s|[:：=]|(?:\*\*|__|\*)(?=\s))*")
 _EMPHASIS = re.compile(r"\s*(\*\*|__|`|\*)(?=\S)(.+?)\1")
 _PROSE = re.compile(r"(?:[A-Z]?[a-z']+\s+){2,}")
@@ -45,7 +53,7 @@ _VERB = re.compile(rf"\b(?:{_VERBS})\b(?=\s*\S)")
 #: Where what the answer is ends, and a reason or another sentence begins.
 _END = re.compile(
     r"(?<=[^\s.])\.(?=\s+[^\s\d]|\s*$)|[。；!?](?!\w)|;\s"
-    r"|\s(?:because|since|as it|which|so that|given that|out of|where)\b"
+    r"|\s\((?=[A-Za-z]{2})|\s(?:because|since|as it|which|so that|given that|out of|where)\b"
     r"|,\s+(?!(?:and|or)\b)(?=[A-Za-z]{2,}(?![\w(=])[^=]*$)"
 )
 _JOINED = re.compile(r"\s*(?:,|and|or|,\s*and|,\s*or)\s*")
@@ -83,9 +91,37 @@ def announced(text: str) -> list[str]:
     """
     if not may_have_cue(text):
         return []
-    cues = list(_CUE.finditer(text)) or list(_BARE_CUE.finditer(text))
-    found = [_segment(text[cue.end() :]) for cue in reversed(cues[-_LAST:])]
+    cues = _cues(text)
+    found = [_segment(text[cue.end() :]) for cue in reversed(cues[-_LAST:]) if not _denies(cue)]
     return [segment for segment in found if segment]
+
+
+def without_denials(text: str) -> str:
+    """Leave out the sentences that say what the answer is not.
+
+    Example:
+        >>> without_denials("The answer is not 73. It is 72.")
+        ' It is 72.'
+    """
+    if not may_have_cue(text):
+        return text
+    kept, start = [], 0
+    for cue in _cues(text):
+        if _denies(cue) and cue.start() >= start:
+            begin = max(text.rfind(". ", 0, cue.start()) + 1, text.rfind("\n", 0, cue.start()) + 1)
+            end = re.compile(r"[.!?](?=\s|$)|\n").search(text, cue.end())
+            kept.append(text[start : max(begin, start)])
+            start = len(text) if end is None else end.end()
+    return "".join(kept) + text[start:]
+
+
+def _cues(text: str) -> list[re.Match[str]]:
+    cues = list(_CUE.finditer(text)) or list(_BARE_CUE.finditer(text))
+    return [cue for cue in cues if not _NO_CUE.search(text, max(0, cue.start() - 60), cue.start())]
+
+
+def _denies(cue: re.Match[str]) -> bool:
+    return bool(_DENYING.search(cue.group(0)) or _DENIED.match(cue.string, cue.end()))
 
 
 def announced_in(box: str) -> str:
@@ -101,9 +137,7 @@ def announced_in(box: str) -> str:
 
 def _segment(rest: str) -> str:
     """Take what follows a cue: mathematics, what is emphasised, or the sentence's first part."""
-    if _DENIED.match(rest):
-        return ""
-    rest = _LABEL_END.sub("", rest, count=1).lstrip()
+    rest = _BULLET.sub("", _LABEL_END.sub("", rest, count=1).lstrip())
     line = rest if MARKED.match(rest) else rest.split("\n", 1)[0][:_LINE]
     emphasis = _EMPHASIS.match(line)
     if emphasis:

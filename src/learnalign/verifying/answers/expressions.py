@@ -12,22 +12,28 @@ from functools import lru_cache
 from typing import Any
 
 import sympy
-from latex2sympy2_extended import NormalizationConfig
-from math_verify import LatexExtractionConfig, parse, verify
+from latex2sympy2_extended.latex2sympy2 import (
+    ConversionConfig,
+    NormalizationConfig,
+    latex2sympy,
+    normalize_latex,
+)
+from math_verify import verify
+from math_verify.grader import should_treat_as_complex
+from sympy.core.relational import Relational
 
 from learnalign.verifying.answers.numbers import Number
 
-_CONFIG = LatexExtractionConfig(
-    boxed_match_priority=0,
-    normalization_config=NormalizationConfig(
-        basic_latex=True,
-        units=False,
-        malformed_operators=True,
-        nits=True,
-        boxed="all",
-        equations=False,
-    ),
+_NORMALIZATION = NormalizationConfig(
+    basic_latex=True,
+    units=False,
+    malformed_operators=True,
+    nits=True,
+    boxed="none",
+    equations=False,
 )
+#: m and M are two symbols.
+_CONVERSION = ConversionConfig(lowercase_symbols=False)
 # Time limits are the worker's.
 logging.getLogger("math_verify").setLevel(logging.ERROR)
 _DIGITS = 40
@@ -38,6 +44,7 @@ _POINTS = tuple(
     for above, below in ((17, 10), (5, 3), (23, 7), (7, 6), (31, 8), (19, 9))
 )
 _SAYS_SIGNS = (sympy.Abs, sympy.sign, sympy.floor, sympy.ceiling, sympy.Piecewise, sympy.Mod)
+_TRANSPOSED = re.compile(r"\^\s*\{?\s*(?:T|\*|\\top|\\prime)(?![a-zA-Z])")
 _IMAGINARY = re.compile(r"(?<![A-Za-z\\])i(?![A-Za-z])")
 
 
@@ -52,16 +59,17 @@ def expression(text: str) -> Any:
         >>> expression("0.25x"), expression("1-i"), expression("((") is None
         (x/4, 1 - I, True)
     """
-    text = text.replace("°", "")
-    found = parse(
-        f"\\boxed{{{text}}}",
-        extraction_config=[_CONFIG],
-        fallback_mode="no_fallback",
-        parsing_timeout=None,
-    )
-    if not found or isinstance(found[0], str):
+    text = text.replace("°", "^{\\circ}")
+    try:
+        parsed = latex2sympy(
+            normalize_latex(text, config=_NORMALIZATION),
+            is_real=not should_treat_as_complex(text),
+            convert_degrees=True,
+            normalization_config=None,
+            conversion_config=_CONVERSION,
+        )
+    except Exception:  # whatever a parser trips over, it has not read it
         return None
-    parsed = found[0]
     if not isinstance(parsed, sympy.Basic):
         return parsed
     exact = {number: sympy.Rational(str(number)) for number in parsed.atoms(sympy.Float)}
@@ -109,10 +117,10 @@ def same_expression(gold: str, answer: str) -> bool:
         False
     """
     first, second = expression(gold), expression(answer)
-    if first is None or second is None:
+    if first is None or second is None or _marks(gold) != _marks(answer):
         return False
     if not (isinstance(first, sympy.Expr) and isinstance(second, sympy.Expr)):
-        return _judged(first, second)
+        return not _is_settled(first) and not _is_settled(second) and _judged(first, second)
     symbols = first.free_symbols | second.free_symbols
     if not symbols:
         return _same_evaluated(first, second)
@@ -130,6 +138,17 @@ def same_expression(gold: str, answer: str) -> bool:
         return True
     # Equal wherever the symbols are positive, which is what data sets mean by their letters.
     return not any(sympy.simplify(side).has(*_SAYS_SIGNS) for side in (first, second))
+
+
+def _marks(text: str) -> tuple[int, ...]:
+    """Count what the parser passes over: primes, transposes, products of vectors."""
+    times = text.count("\\times") if "\\vec" in text else 0
+    return text.count("'"), len(_TRANSPOSED.findall(text)), times
+
+
+def _is_settled(relation: Any) -> bool:
+    """Whether a relation has no unknowns, so that math-verify takes it for any other."""
+    return isinstance(relation, Relational) and not relation.free_symbols
 
 
 def _judged(gold: Any, answer: Any) -> bool:

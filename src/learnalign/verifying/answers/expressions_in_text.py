@@ -10,12 +10,15 @@ MARKED = re.compile(rf"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\d){SPAN}",
 BOLD = re.compile(r"(?<!\S)\*\*(?=\S)|(?<=\S)\*\*(?=[\s.,;:!?)]|$)")
 _EMPHASIS_END = re.compile(r"(?<=[^\s*_`])[*_`]+\s*\Z")
 _CUT_OFF = re.compile(r"(?:[-+*/=^_(\[{,×÷−]|\\[a-zA-Z]*)\s*\Z")
+_MONTH = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _TOKEN = "|".join(
     (
         r"\\[a-zA-Z]+",
         r"\\[{}%$,! ]",
         r"\d{1,2}(?::\d{2}){1,2}(?:\s*[ap]\.?m\b\.?)?",
         r"\d{1,2}\s*[ap]\.?m\b\.?",
+        rf"(?:{_MONTH})\w*\.?\s\d{{1,2}}(?:st|nd|rd|th)?(?:,?\s\d{{4}})?",
+        rf"\d{{1,2}}(?:st|nd|rd|th)?\s(?:of\s)?(?:{_MONTH})\w*(?:,?\s\d{{4}})?",
         r"\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?%?",
         r"\.\d+",
         r"[-+*/=^_(){}\[\]|<>!≤≥×÷·√π∞°²³%$€£¥]",
@@ -23,6 +26,15 @@ _TOKEN = "|".join(
     )
 )
 _RUN = re.compile(rf"(?:{_TOKEN})(?:\s*(?:,\s*(?=[-\d\\(]))?(?:{_TOKEN}))*")
+_SAYS = re.compile(r"\d|\\[a-zA-Z]{2,}|[A-Za-z].*[-+*/^=]|[-+*/^=].*[A-Za-z]")
+_JOINED = re.compile(r"\s*,?\s*(?:and|or)\s*")
+#: What stands before a number that is not the answer, or not the whole of it.
+_QUALIFIED = re.compile(
+    r"(?:(?:less|more|greater|fewer|larger|smaller|other) than|at (?:least|most)|\bnot|n['’]t be|cannot be"
+    r"|between|up to)\s*[$(]*\s*$",
+    re.IGNORECASE,
+)
+_NEGATIVE = re.compile(r"\b(?:negative|minus)\s+$", re.IGNORECASE)
 _EQUALS = re.compile(r"(?<![<>!\\])=(?!=)")
 
 
@@ -46,7 +58,7 @@ def last_expression(text: str) -> str | None:
         found = _last_of(line)
         if found:
             parts = _EQUALS.split(found)
-            return parts[-1].strip() or found
+            return parts[-1].strip() or found if len(parts) == 1 or "," not in found else found
     return None
 
 
@@ -67,7 +79,8 @@ def first_run(text: str) -> str | None:
         >>> first_run("12 sequences of 3"), first_run("in all 12")
         ('12', '12')
     """
-    found = _RUN.match(one_alphabet(text))
+    text = one_alphabet(text)
+    found = _RUN.match(text)
     return trimmed(_balanced(found.group(0))) if found else _last_run(text)
 
 
@@ -77,16 +90,33 @@ def _last_of(line: str) -> str | None:
     if not spans:
         return _last_run(BOLD.sub("", line).replace("`", ""))
     behind = _last_run(line[spans[-1].end() :])
-    return behind if behind and behind[0].isdigit() else trimmed(inner(spans[-1]))
+    if behind and behind[0].isdigit():
+        return behind
+    if _QUALIFIED.search(line[: spans[-1].start()]):
+        return None
+    return trimmed(", ".join(inner(span) for span in _joined(line, spans)))
 
 
 def _last_run(text: str) -> str | None:
     """Take the last run of signs that says something: a number, a command, an operation."""
-    for found in reversed(list(_RUN.finditer(one_alphabet(text)))):
-        run = found.group(0).strip()
-        if re.search(r"\d|\\[a-zA-Z]{2,}|[A-Za-z].*[-+*/^=]|[-+*/^=].*[A-Za-z]", run):
-            return trimmed(_balanced(run))
-    return None
+    text = one_alphabet(text)
+    runs = [run for run in _RUN.finditer(text) if _SAYS.search(run.group(0))]
+    if not runs:
+        return None
+    joined = _joined(text, runs)
+    before = text[: joined[0].start()]
+    if _QUALIFIED.search(before):
+        return None
+    found = ", ".join(trimmed(_balanced(run.group(0))) for run in joined)
+    return f"-{found}" if _NEGATIVE.search(before) else found
+
+
+def _joined(text: str, found: list[re.Match[str]]) -> list[re.Match[str]]:
+    """Give the last of some expressions, and those before it that "and" or "or" joins to it."""
+    first = len(found) - 1
+    while first and _JOINED.fullmatch(text, found[first - 1].end(), found[first].start()):
+        first -= 1
+    return found[first:]
 
 
 def _balanced(run: str) -> str:

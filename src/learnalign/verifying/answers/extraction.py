@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from learnalign.verifying.answers.boxes import has_box, last_boxes
 from learnalign.verifying.answers.brackets import trimmed
-from learnalign.verifying.answers.cues import announced, announced_in, has_cue
+from learnalign.verifying.answers.cues import announced, announced_in, has_cue, without_denials
 from learnalign.verifying.answers.expressions_in_text import (
     MARKED,
     first_run,
@@ -24,7 +24,12 @@ TAG, BOX, HASHES, CUE, LINE = "answer tag", "box", "####", "cue", "last line"
 _FEW_WORDS = 5
 #: Where no tag or box marks the answer, it is looked for in so many characters at the end.
 _TAIL = 20_000
-_ANSWER = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL | re.IGNORECASE)
+_ANSWER = re.compile(
+    r"(?:<(?:final_)?answer>|<\|begin_of_box\|>)(.*?)(?:</(?:final_)?answer>|<\|end_of_box\|>|\Z)",
+    re.DOTALL | re.IGNORECASE,
+)
+#: Special tokens that a recording has kept.
+_END_TOKENS = re.compile(r"(?:\s*(?:<\|[\w▁]{1,40}\|>|</?s>|<eos>|<end_of_turn>))+\s*\Z")
 _HASHES = re.compile(r"####[ \t]*([^\s#].*)")
 #: What follows #### in a heading rather than in an answer.
 _HEADING = re.compile(
@@ -33,8 +38,8 @@ _HEADING = re.compile(
     re.IGNORECASE,
 )
 _NEXT_QUESTION = re.compile(
-    r"\n\s*(?:#+\s*)?(?:\*\*)?(?:question|problem|exercise|human|user|instruction|q)\b(?:\*\*)?"
-    r"[\s\d.]*[:：]|\n\s*(?:user|human)\s*\n|<\|im_start\|>user",
+    r"\n[ \t]*(?:#+\s?)?(?:\*\*)?(?:question|problem|exercise|human|user|instruction|q)\b(?:\*\*)?"
+    r"[ \t\d.]*[:：]|\n[ \t]*(?:user|human)[ \t]*\n|<\|im_start\|>user",
     re.IGNORECASE,
 )
 
@@ -65,15 +70,17 @@ def extract(text: str) -> Iterator[Extracted]:
         >>> [one.text for one in extract("Hm. 6 + 4 = 10")]
         ['10']
     """
+    text = _END_TOKENS.sub("", text)
     tag = _last_tag(text)
     text = _before_next_question(text) if tag is None else tag
     yield from _said(text, tag is not None)
     if last_boxes(text) is None:
-        yield from _on_last_line(text[-_TAIL:])
+        yield from _on_last_line(without_denials(text[-_TAIL:]))
 
 
 def marked_answers(text: str) -> Iterator[Extracted]:
     """Give the texts that a completion marks as its answer or says it is; see `extract`."""
+    text = _END_TOKENS.sub("", text)
     tag = _last_tag(text)
     yield from _said(_before_next_question(text) if tag is None else tag, tag is not None)
 

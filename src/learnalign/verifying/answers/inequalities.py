@@ -13,6 +13,10 @@ _VARIABLE = re.compile(
 _UNION = re.compile(r"\s*(?:\\cup(?![a-zA-Z])|\bU\b)\s*")
 _EITHER = re.compile(r"\s*(?:\\lor(?![a-zA-Z])|,?\s*\bor\b)\s*")
 _ALL_OF = re.compile(r"\s*(?:\\land|,?\s*\band\b|,)\s*")
+_LEAST, _MOST = Scalar("-\\infty"), Scalar("\\infty")
+_ALL_REAL = ("\\mathbb{r}", "all real numbers", "all reals", "the real numbers", "r")
+#: A set by its condition, {x | x > 2}.
+_BUILT = re.compile(r"\\?\{\s*[a-zA-Z](?:\s*\\in\s*\\mathbb\{R\})?\s*[|:]\s*(.*?)\s*\\?\}")
 _INFINITE = ("\\infty", "-\\infty", "- \\infty")
 
 
@@ -27,6 +31,10 @@ def region(plain: str) -> Region | None:
         >>> str(region("x < 1 or x > 2")), region("(1, 2) or (3, 4)")
         ('(-\\infty, 1) u (2, \\infty)', None)
     """
+    if plain.lower() in _ALL_REAL:
+        return Region((Interval(_LEAST, _MOST, False, False),))
+    if built := _BUILT.fullmatch(plain):
+        return region(built[1].strip())
     united, either = split(plain, _UNION), split(plain, _EITHER)
     alternatives = united if len(united) > 1 else either
     are_intervals = len(united) > 1 or any("infty" in one or one[:1] == "[" for one in either)
@@ -48,8 +56,10 @@ def _conditions(plain: str) -> Region | None:
         return None
     if len(pieces) == 1:
         return pieces[0]
-    if any(len(piece.intervals) > 1 for piece in pieces):
-        return None
+    holes = [piece for piece in pieces if len(piece.intervals) > 1]
+    if holes:
+        rest = [piece for piece in pieces if piece not in holes]
+        return _with_hole(rest[0], holes[0]) if (len(rest), len(holes)) == (1, 1) else None
     intervals = [piece.intervals[0] for piece in pieces]
     lows = [(one.low, one.has_low) for one in intervals if one.low.text not in _INFINITE]
     highs = [(one.high, one.has_high) for one in intervals if one.high.text not in _INFINITE]
@@ -61,39 +71,58 @@ def _conditions(plain: str) -> Region | None:
     return Region((Interval(low, high, has_low, has_high),), pieces[0].name)
 
 
+def _with_hole(piece: Region, holed: Region) -> Region | None:
+    """Take one point out of an interval: x > 0 and x != 1."""
+    whole, point = piece.intervals[0], holed.intervals[0].high
+    low, high = whole.low.number, whole.high.number
+    inside = point.number is not None and (
+        (low is None or low.value < point.number.value)
+        and (high is None or point.number.value < high.value)
+    )
+    if not inside:
+        return None
+    below = Interval(whole.low, point, whole.has_low, False)
+    return Region((below, Interval(point, whole.high, False, whole.has_high)), piece.name)
+
+
 def _inequality(plain: str) -> Region | None:
     signs = [found.group(0) for found in _RELATION.finditer(plain)]
     sides = [side.strip() for side in _RELATION.split(plain)]
-    least, most = Scalar("-\\infty"), Scalar("\\infty")
     if len(signs) == 0 and "\\ne" in plain:
         name, _, other = plain.partition("\\ne")
         point = scalar(other)
         if not _VARIABLE.fullmatch(name.strip()) or point is None:
             return None
-        halves = Interval(least, point, False, False), Interval(point, most, False, False)
+        halves = Interval(_LEAST, point, False, False), Interval(point, _MOST, False, False)
         return Region(halves, name.strip())
     if len(signs) == 1:
         left, right = sides
         if _VARIABLE.fullmatch(right) and not _VARIABLE.fullmatch(left):
             left, right, signs = right, left, [_turned(signs[0])]
         bound = scalar(right)
-        if not _VARIABLE.fullmatch(left) or bound is None or left in right:
+        if not _VARIABLE.fullmatch(left) or bound is None or _mentions(right, left):
             return None
         closed = signs[0].startswith("\\")
         if signs[0] in ("<", "\\le"):
-            return Region((Interval(least, bound, False, closed),), left)
-        return Region((Interval(bound, most, closed, False),), left)
+            return Region((Interval(_LEAST, bound, False, closed),), left)
+        return Region((Interval(bound, _MOST, closed, False),), left)
     if len(signs) == 2 and _VARIABLE.fullmatch(sides[1]):
         if all(sign in (">", "\\ge") for sign in signs):
             sides, signs = sides[::-1], [_turned(sign) for sign in reversed(signs)]
         if not all(sign in ("<", "\\le") for sign in signs):
             return None
         low, high = scalar(sides[0]), scalar(sides[2])
-        if low is None or high is None or sides[1] in sides[0] + sides[2]:
+        if low is None or high is None or _mentions(sides[0] + " " + sides[2], sides[1]):
             return None
         flags = (sign.startswith("\\") for sign in signs)
         return Region((Interval(low, high, *flags),), sides[1])
     return None
+
+
+def _mentions(text: str, name: str) -> bool:
+    """Whether a variable stands in a text, outside of the names of commands."""
+    plain = text if name.startswith("\\") else re.sub(r"\\[a-zA-Z]+", " ", text)
+    return name in plain
 
 
 def _turned(sign: str) -> str:

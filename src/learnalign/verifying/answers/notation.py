@@ -59,7 +59,7 @@ _SIGNS = {
     "٫": ".",
     "٬": ",",
     "√": r"\sqrt ",
-    "∛": r"\sqrt[3] ",
+    "∛": r"\sqrt[3]",
 }
 #: LaTeX that changes how something looks, and nothing of what it says.
 _LOOKS = re.compile(
@@ -85,6 +85,12 @@ _SPELLINGS = [
     ),
     (re.compile(r"\+\s*\\infty"), r"\\infty"),
     (re.compile(r"\\div(?![a-zA-Z])"), "/"),
+    (re.compile(r"\\color\s*\{[^{}]*\}|\\textcolor\s*\{[^{}]*\}"), ""),
+    (re.compile(r"\{\s*(\w+)\s*\\choose\s*(\w+)\s*\}"), r"\\binom{\1}{\2}"),
+    (re.compile(r"(?<![A-Za-z\\])C_\s*\{?(\w+)\}?\s*\^\s*\{?(\w+)\}?"), r"\\binom{\1}{\2}"),
+    (re.compile(r"(?<![A-Za-z\\])C\((\d+)\s*,\s*(\d+)\)"), r"\\binom{\1}{\2}"),
+    (re.compile(r"(\\(?:text|mathrm))\s+([A-Za-z])(?![A-Za-z])"), r"\1{\2}"),
+    (re.compile(r"\{\}"), ""),
     (re.compile(r"\^\s*\{?\s*\\(?:circ|degree|textdegree)(?![a-zA-Z])\s*\}?"), "°"),
     (re.compile(r"\\(?:degree|textdegree)(?![a-zA-Z])\s*"), "°"),
     (re.compile(r"\\(?:text)?(?:euro)(?![a-zA-Z])"), "€"),
@@ -107,7 +113,7 @@ _SPELLINGS = [
     (re.compile(r"\\frac\s*(\d)\s*\{"), r"\\frac{\1}{"),
     (re.compile(r"\\frac\s*(\{[^{}]*\})\s*(\d)"), r"\\frac\1{\2}"),
     (re.compile(r"\\frac\s+"), r"\\frac"),
-    (re.compile(r"\\sqrt\s*(\d+|[a-z](?![a-z]))"), r"\\sqrt{\1}"),
+    (re.compile(r"\\sqrt\s*(\[[^\]]*\])?\s*(\d+|[a-z](?![a-z]))"), r"\\sqrt\1{\2}"),
     (re.compile(r"\\sqrt(\[[^\]]*\])?\s+"), r"\\sqrt\1"),
 ]
 #: Numbers and short words, in which there is nothing to be changed.

@@ -32,16 +32,22 @@ _FRAC = re.compile(
 _MIXED = re.compile(
     rf"({_SIGN})(\d+)(?:\s+(?:and\s+)?(\d+)\s*/\s*(\d+)|\s*(?:and\s+)?\\frac\{{(\d+)\}}\{{(\d+)\}})"
 )
-_MAGNITUDES = {
-    "hundred": 2,
-    "thousand": 3,
-    "million": 6,
-    "billion": 9,
-    "trillion": 12,
-    "万": 4,
-    "亿": 8,
+MAGNITUDES = {
+    "dozen": 12,
+    "hundred": 10**2,
+    "thousand": 10**3,
+    "lakh": 10**5,
+    "million": 10**6,
+    "crore": 10**7,
+    "billion": 10**9,
+    "trillion": 10**12,
+    "万": 10**4,
+    "亿": 10**8,
 }
-_MAGNITUDE = re.compile(rf"(.*?\d)\s*({'|'.join(_MAGNITUDES)})", re.IGNORECASE)
+_MAGNITUDE = re.compile(rf"(.*?\d)\s*({'|'.join(MAGNITUDES)})s?", re.IGNORECASE)
+_REPEATING = re.compile(
+    r"([-+]?)\s*(\d*)\.(\d*)(?:\\overline\s*\{(\d+)\}|((?:\\dot\s*\{?\d\}?)+)|(\d)\6{2,}\s*(?:\.\.\.|\\l?dots))"
+)
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,10 @@ def read_number(text: str) -> Number | None:
     found = _MAGNITUDE.fullmatch(text)
     if found:
         head = read_number(found[1])
-        scale = 10 ** _MAGNITUDES[found[2].lower()]
+        scale = MAGNITUDES[found[2].lower()]
         return None if head is None else Number(head.value * scale, head.digits)
+    if "." in text and ("..." in text or "\\" in text):
+        return _repeating(text) or _plain(text)
     return _plain(text) or _power(text) or _fraction(text)
 
 
@@ -95,6 +103,20 @@ def _plain(text: str) -> Number | None:
     value = _decimal(digits) * Fraction(10) ** exponent
     is_exact = exponent == 0 and value.denominator == 1
     return Number(_signed(sign, value), None if is_exact else _significant(digits))
+
+
+def _repeating(text: str) -> Number | None:
+    r"""Read a decimal that repeats itself: ``0.\overline{36}``, ``0.\dot{3}``, ``0.333...``."""
+    found = _REPEATING.fullmatch(text)
+    if found is None:
+        return None
+    sign, whole, fixed, *forms = found.groups()
+    period = re.sub(r"\D", "", next(form for form in forms if form is not None))
+    if forms[2] is not None:
+        fixed = fixed.rstrip(period)
+    start = Fraction(int(f"{whole}{fixed}" or "0"), 10 ** len(fixed))
+    rest = Fraction(int(period), (10 ** len(period) - 1) * 10 ** len(fixed))
+    return Number(_signed(sign, start + rest))
 
 
 def _power(text: str) -> Number | None:

@@ -2,7 +2,7 @@
 
 import re
 
-_TAGS = "think|thinking|thought|reasoning"
+_TAGS = "(?:seed:)?think|thinking|thought|reasoning"
 _OPEN = re.compile(
     rf"<({_TAGS})>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|channel\|>analysis<\|message\|>",
     re.IGNORECASE,
