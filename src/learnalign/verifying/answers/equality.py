@@ -6,7 +6,8 @@ from functools import lru_cache
 from learnalign.verifying.answers.expressions import constant, expression, same_expression
 from learnalign.verifying.answers.numbers import Number, same_number
 from learnalign.verifying.answers.times import Clock, Date, same_time
-from learnalign.verifying.answers.units import PERCENT, same_unit
+from learnalign.verifying.answers.unit_names import PERCENT
+from learnalign.verifying.answers.units import same_unit
 from learnalign.verifying.answers.values import (
     Based,
     Choice,
@@ -23,6 +24,11 @@ from learnalign.verifying.answers.values import (
 
 _ARTICLES = re.compile(r"^(?:the|an?|on|it is|it's)\s+")
 _TRUTH = ("yes", "no", "true", "false")
+#: One of these, and perhaps a reason; no condition, no other one of them.
+_TRUE_OR_NOT = re.compile(
+    r"(yes|no|true|false)(?:\s*[,.;:!]\s*(?!.*\b(?:or|depend\w*|only if|but)\b).*|\s+(?:because|since|as)\b.*)?",
+    re.DOTALL,
+)
 
 
 @lru_cache(4096)
@@ -85,7 +91,8 @@ def same_words(gold: str, answer: str) -> bool:
     """
     first, second = _folded(gold), _folded(answer)
     if first in _TRUTH:
-        return re.split(r"[\s,.;:!]", second, maxsplit=1)[0] == first
+        found = _TRUE_OR_NOT.fullmatch(second)
+        return found is not None and found[1] == first
     return bool(first) and first == second
 
 
@@ -154,7 +161,9 @@ def _same_based(gold: Value, answer: Value) -> bool:
 
 def _same_name(gold: str, answer: str) -> bool:
     """Whether names are the same; one in words (Area) may stand for a letter."""
-    return gold == answer or any(re.fullmatch(r"[A-Z]?[a-z]{3,}", name) for name in (gold, answer))
+    return gold.casefold() == answer.casefold() or any(
+        re.fullmatch(r"[A-Z]?[a-z]{3,}", name) for name in (gold, answer)
+    )
 
 
 def _same_items(gold: Value, answer: Value) -> bool:
@@ -183,8 +192,10 @@ def _without_repeats(items: Items) -> Items:
 def _brackets_agree(gold: Items, answer: Items) -> bool:
     """Whether brackets may mean the same; a bare list leaves them out."""
     kinds = {gold.brackets, answer.brackets}
-    if len(kinds) == 1 or "" in kinds:
-        return not kinds & {"[)", "(]"} or len(kinds) == 1
+    if len(kinds) == 1:
+        return True
+    if "" in kinds:
+        return not kinds & {"[)", "(]", "::"} and not ("[]" in kinds and len(gold.items) == 2)
     if "{}" in kinds:
         return False
     return "matrix" in kinds or len(gold.items) != 2

@@ -52,12 +52,19 @@ _BASES = dict(
         strict=True,
     )
 )
-#: What may be given a value: x, a_1, f(x), (x, y), \frac{AB}{CD}, |AB|, Area; no digits, no sums.
-_NAME = re.compile(r"(?!.*\\(?:sqrt|sin|cos|tan|log|ln))(?:_\{?[\w+,-]+\}?|[^\d+*^=<>_-])+")
+#: What may be given a value: x, a_1, f(2), (x, y), \frac{AB}{CD}, |AB|, Area; no digits, no sums.
+_NAME = re.compile(
+    r"(?!.*\\(?:sqrt|log|ln))(?:_\{?[\w+,-]+\}?|[^\d+*^=<>_-])+"
+    r"|\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\^\{-1\})?'*\s*\([^()]*\)"
+)
 _OPERATIONS = re.compile(r"\\(?:frac|sqrt|times|cdot|pi|cdots|ldots|binom)(?![a-zA-Z])")
+_VARIABLE = re.compile(r"[A-Za-z](?:_\{?\w\}?)?")
 _LETTERS = re.compile(r"(?:\\[a-zA-Z]+|[A-Za-z])")
 #: What makes a whole of a text: an equation, an inequality, a matrix, a set of sets.
 _RELATION = re.compile(r"[=<>]|\\(?:le|ge|ne|in|cup|cap|setminus|begin)(?![a-zA-Z])")
+_QUANTITY = re.compile(r"\d[\d.,]*\s*(?:[A-Za-z]+|°)")
+_COMPOUND = re.compile(rf"{_QUANTITY.pattern}(?:\s*(?:,|and)?\s*{_QUANTITY.pattern})+")
+_OR = re.compile(r"(?<![A-Za-z])or(?![A-Za-z])|\\lor(?![a-zA-Z])")
 _MATRIX = re.compile(r"\\begin\{([pbBvV]?matrix|array)\}(?:\{[^{}]*\})?(.*?)\\end\{\1\}", re.DOTALL)
 
 
@@ -74,6 +81,8 @@ def readings(text: str) -> tuple[Value, ...]:
         (['13 km/h'], '1/2')
     """
     marked = trimmed(spelled(trimmed(text)))
+    if marked.startswith("]") and marked.endswith("["):  # as French writes open intervals
+        marked = f"({marked[1:-1]})"
     while found := _ABOUT.match(marked):
         marked = trimmed(marked[found.end() :])
     plain = " ".join(without_wording(marked).split())
@@ -108,6 +117,9 @@ def _mathematics(marked: str, plain: str) -> list[Value]:
 
 def _quantities(marked: str, plain: str) -> list[Value]:
     """Read one value, or several, or both where a comma may group thousands."""
+    compound = _compound(plain)
+    if compound is not None:
+        return [compound]
     one = scalar(marked)
     if one is not None and one.number is not None and ("," not in plain or one.unit is not None):
         return [one]
@@ -115,6 +127,16 @@ def _quantities(marked: str, plain: str) -> list[Value]:
     if one is None or (several and one.number is None):
         return several
     return [one, *several]
+
+
+def _compound(plain: str) -> Items | None:
+    """Read a quantity in several units, such as 3 ft 4 in, as the quantities that it adds up."""
+    found = _COMPOUND.fullmatch(plain)
+    if found is None:
+        return None
+    parts = [scalar(part.group(0)) for part in _QUANTITY.finditer(plain)]
+    known = [part for part in parts if part is not None and part.unit is not None]
+    return Items(tuple(known), "{}") if len(known) == len(parts) else None
 
 
 def _shaped(plain: str) -> list[Value]:
@@ -129,6 +151,9 @@ def _shaped(plain: str) -> list[Value]:
 
 
 def _based(plain: str) -> Based | None:
+    prefixed = re.fullmatch(r"0([bxo])([0-9a-fA-F]+)", plain)
+    if prefixed:
+        return Based(prefixed[2].upper().lstrip("0") or "0", {"b": 2, "o": 8, "x": 16}[prefixed[1]])
     found = _BASED.fullmatch(plain)
     if found is None:
         return None
@@ -149,6 +174,8 @@ def _named(plain: str) -> list[Value]:
         return []
     if _NAME.fullmatch(name) and re.search(r"[A-Za-z]", name):
         return [Named("".join(name.split()), value) for value in readings(last)]
+    if _VARIABLE.fullmatch(last) and not _LETTERS.search(_OPERATIONS.sub("", name)):
+        return [Named(last, value) for value in readings(name)]
     if not _LETTERS.search(_OPERATIONS.sub("", name)) and not _LETTERS.search(
         _OPERATIONS.sub("", last)
     ):
@@ -172,7 +199,17 @@ def _several(plain: str) -> list[Value]:
             if brackets in ("{}", "[]", "[)", "(]") or any(len(part) > 1 for part in parts):
                 return [Items(items, brackets) for part in parts for items in _each(part)]
             return []
-    return [Items(items) for part in _parts(plain) if len(part) > 1 for items in _each(part)]
+    ratio = plain.split(":")
+    if len(ratio) > 2:
+        return [Items(items, "::") for items in _each(ratio)]
+    lists = [items for part in _parts(plain) if len(part) > 1 for items in _each(part)]
+    return [Items(items, "{}" if _are_alternatives(plain, items) else "") for items in lists]
+
+
+def _are_alternatives(plain: str, items: tuple[Value, ...]) -> bool:
+    """Whether a list says values of one unknown, so that it is a set: x = 1 or x = 3."""
+    names = {item.name if isinstance(item, Named) else None for item in items}
+    return len(split(plain, _OR)) > 1 or (len(names) == 1 and None not in names)
 
 
 def _parts(plain: str) -> list[list[str]]:

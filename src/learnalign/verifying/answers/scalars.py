@@ -84,6 +84,8 @@ def is_wording(plain: str) -> bool:
         return True
     if re.search(r"\\[a-zA-Z]+|[=^_{}<>]|\d\s*[-+*/]\s*\d", plain):
         return False
+    if re.fullmatch(r"[A-Z]{3,}", plain):  # an order, a code: no product of variables
+        return True
     words = re.findall(r"[^\W\d_]+", plain)
     if not words or re.match(r"[-+(]?\d", plain):
         return False

@@ -33,6 +33,7 @@ _DATES = (
         re.I,
     ),
     re.compile(r"(?P<year>\d{4})[-/.](?P<month>\d{1,2})[-/.](?P<day>\d{1,2})"),
+    re.compile(r"(?P<month>\d{1,2})/(?P<day>\d{1,2})/(?P<year>\d{4})"),
     re.compile(r"(?P<year>\d{4})\s*年\s*(?P<month>\d{1,2})\s*月\s*(?P<day>\d{1,2})\s*日"),
 )
 _WEEKDAY = re.compile(r"^(?:mon|tues|wednes|thurs|fri|satur|sun)day\s*,\s*", re.I)
@@ -85,6 +86,8 @@ def read_time(text: str) -> Clock | Date | None:
         found = pattern.fullmatch(text)
         if found:
             return _date(found)
+    if text.lower() in ("noon", "midnight"):
+        text = f"12 {text}"
     found = _CLOCK.fullmatch(text)
     if found is None:
         return None
@@ -99,7 +102,7 @@ def read_time(text: str) -> Clock | Date | None:
         (named or part or "").lower()
     )
     half = half or ("pm" if (part or "").lower() in ("afternoon", "evening") else None)
-    if half is None and (hours > 12 or (hours == 0 and len(hour) == 2)):
+    if half is None and (hours > 12 or hours == 0):
         half = "pm" if 12 <= hours < 24 else "am"
     return Clock(hours % 12 * 60 + minutes, seconds, half)
 

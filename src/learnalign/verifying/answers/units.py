@@ -8,86 +8,15 @@ import re
 from functools import cache
 
 from learnalign.verifying.answers.notation import WORDING, without_wording
+from learnalign.verifying.answers.numbers import MAGNITUDES
+from learnalign.verifying.answers.unit_names import DEGREE, KNOWN, PERCENT
 
-PERCENT, DEGREE = "%", "°"
-_NAMES: dict[str, str] = {
-    PERCENT: "% percent percents percentage pct percentage_points",
-    DEGREE: "° degree degrees deg degs",
-    "rad": "rad rads radian radians",
-    "$": "$ dollar dollars usd us$ bucks",
-    "cent": "¢ cent cents penny pennies",
-    "€": "€ eur euro euros",
-    "£": "£ gbp",
-    "¥": "¥ jpy yen cny rmb yuan 元 円 块",
-    "₹": "₹ inr rupee rupees rs",
-    "m": "m meter meters metre metres 米",
-    "km": "km kilometer kilometers kilometre kilometres kms 千米 公里",
-    "cm": "cm centimeter centimeters centimetre centimetres 厘米",
-    "mm": "mm millimeter millimeters millimetre millimetres 毫米",
-    "dm": "dm decimeter decimeters 分米",
-    "nm": "nm nanometer nanometers",
-    "um": "um μm micrometer micrometers micron microns",
-    "ft": "ft foot feet",
-    "in": "in inch inches",
-    "yd": "yd yard yards",
-    "mi": "mi mile miles",
-    "g": "g gram grams gm 克",
-    "kg": "kg kilogram kilograms kilo kilos kgs 千克 公斤",
-    "mg": "mg milligram milligrams",
-    "t": "ton tons tonne tonnes 吨",
-    "lb": "lb lbs",
-    "pound": "pound pounds",
-    "oz": "oz ounce ounces",
-    "l": "l liter liters litre litres 升",
-    "ml": "ml milliliter milliliters 毫升",
-    "gal": "gal gallon gallons",
-    "qt": "qt quart quarts",
-    "pt": "pint pints",
-    "s": "s sec secs second seconds 秒",
-    "ms": "ms millisecond milliseconds",
-    "min": "min mins minute minutes 分钟",
-    "h": "h hr hrs hour hours 小时",
-    "day": "d day days 天 日",
-    "week": "week weeks wk wks 周",
-    "month": "month months mo 月",
-    "year": "year years yr yrs 年",
-    "Hz": "hz hertz",
-    "kHz": "khz kilohertz",
-    "N": "n newton newtons",
-    "J": "j joule joules",
-    "kJ": "kj kilojoule kilojoules",
-    "cal": "cal calorie calories",
-    "kcal": "kcal",
-    "W": "w watt watts",
-    "kW": "kw kilowatt kilowatts",
-    "V": "v volt volts",
-    "A": "ampere amperes amp amps",
-    "ohm": "ohm ohms Ω",
-    "C": "c coulomb coulombs",
-    "Pa": "pa pascal pascals",
-    "kPa": "kpa kilopascal kilopascals",
-    "atm": "atm",
-    "K": "k kelvin",
-    "°C": "°c celsius degrees_celsius",
-    "°F": "°f fahrenheit degrees_fahrenheit",
-    "mol": "mol mole moles",
-    "M": "molar",
-    "eV": "ev",
-    "erg": "erg ergs",
-    "mi/h": "mph",
-    "km/h": "kmh kph kmph",
-    "acre": "acre acres",
-    "ha": "ha hectare hectares 公顷",
-}
-_KNOWN = {word.replace("_", " "): unit for unit, words in _NAMES.items() for word in words.split()}
-_KNOWN |= {"percentage points": PERCENT, "degrees celsius": "°C", "degrees fahrenheit": "°F"}
-_KNOWN |= {"pound sterling": "£", "pounds sterling": "£", "° c": "°C", "° f": "°F"}
 _CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _SIGNS = r"%$€£¥₹¢°"
 _POWER = r"(?:\s*\^\s*\{?\s*(-?\d)\s*\}?)?"
-_WORD = rf"(?:[A-Za-zµμΩ{_CJK}]+\.?|°\s?[CF](?![A-Za-z])|[{_SIGNS}])"
+_WORD = rf"(?:[A-Za-zµμΩÅ{_CJK}]+\.?|°\s?[CF](?![A-Za-z])|[{_SIGNS}])"
 _CHINESE_POWERS = {"平方": 2, "立方": 3}
-_SCALE = r"(?:hundred|thousand|million|billion|trillion|万|亿)"
+_SCALE = rf"(?:(?:{'|'.join(MAGNITUDES)})s?)"
 _BEHIND = re.compile(
     rf"(?P<head>.*?(?:[\d)}}\]|!]|{_SCALE}))\s*(?!{_SCALE})(?P<unit>(?:\(\s*)?(?:{_WORD}{_POWER}[\s/·*.-]*(?:\\cdot\s*)?)+\)?)\s*"
 )
@@ -95,9 +24,46 @@ _WORDED = re.compile(rf"(?P<head>.+?)\s*{WORDING}\s*\{{(?P<unit>[^{{}}]*)\}}{_PO
 _BEFORE = re.compile(r"(?P<sign>-?)\s*(?P<unit>(?:US|HK|CA|A)?[$€£¥₹])\s*(?P<head>[-+.\d].*)")
 #: Letters that behind a number and a space are units rather than variables.
 _LETTERS = "msghlLNJWVK"
+#: Words that say more than a unit or what was counted.
+_MORE = [
+    "tenths",
+    "hundredths",
+    "thousandths",
+    "halves",
+    "thirds",
+    "quarters",
+    "fifths",
+    "squared",
+    "cubed",
+    "factorial",
+]
+#: Words that give a quantity a direction.
+_DIRECTIONS = [
+    "profit",
+    "loss",
+    "gain",
+    "increase",
+    "decrease",
+    "north",
+    "south",
+    "east",
+    "west",
+    "up",
+    "down",
+    "left",
+    "right",
+    "above",
+    "below",
+    "clockwise",
+    "counterclockwise",
+    "debt",
+    "surplus",
+    "deficit",
+]
 _NOT_UNITS = re.compile(
-    r"\b(?:and|or|if|where|when|for|is|the|not|to|mod|choose|from|with|sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt|pi|theta|alpha|beta|base)\b",
-    re.I,
+    r"\b(?:and|or|if|where|when|for|is|the|not|to|mod|choose|from|with|sin|cos|tan|cot|sec|csc"
+    rf"|log|ln|exp|sqrt|pi|theta|alpha|beta|base|plus|minus|times|{'|'.join(_MORE)})\b",
+    re.IGNORECASE,
 )
 
 
@@ -119,20 +85,24 @@ def without_unit(text: str) -> tuple[str, str | None]:
         >>> without_unit("12平方厘米"), without_unit("50%"), without_unit("2x"), without_unit("5 k")
         (('12', 'cm^2'), ('50', '%'), ('2x', None), ('5 k', None))
     """
-    text = text.strip()
+    text = _of_units(text.strip())
     found = _BEFORE.fullmatch(without_wording(text))
     if found:
         head, more = without_unit(found["head"])
-        return found["sign"] + head, _KNOWN[found["unit"][-1]] if more != PERCENT else more
+        return found["sign"] + head, KNOWN[found["unit"][-1]] if more != PERCENT else more
     found = _WORDED.fullmatch(text)
-    if found and not _NOT_UNITS.search(found["unit"]) and found["unit"].strip():
-        power, head = found.groups()[-1], found["head"].rstrip()
-        words = found["unit"].strip() + (f"^{power}" if power else "")
+    if found and not _NOT_UNITS.search(found["unit"]):
+        head, words = found["head"].rstrip(), found["unit"].strip()
+        power = found.groups()[-1]
+        words += f"^{power}" if power else ""
         if head.endswith("°"):
             words, head = f"°{words}", head[:-1]
-        is_unit = re.search(rf"[A-Za-z{_SIGNS}{_CJK}]", words) and not re.fullmatch(_SCALE, words)
-        if is_unit and not _ends_open(head):
-            return _bare(head), unit_named(words)
+        scale = re.match(rf"{_SCALE}(?![A-Za-z])", words)
+        if scale:
+            words, head = words[scale.end() :].strip(), f"{head} {scale.group(0)}"
+        is_unit = re.search(rf"[A-Za-z{_SIGNS}{_CJK}Ωμ]", words) and words not in ("k", "M", "B")
+        if not words or (is_unit and not _ends_open(head)):
+            return _bare(head), unit_named(words) if words else None
     plain = without_wording(text)
     found = _BEHIND.fullmatch(plain)
     if found is None or _NOT_UNITS.search(found["unit"]) or _ends_open(found["head"]):
@@ -143,17 +113,41 @@ def without_unit(text: str) -> tuple[str, str | None]:
         return text, None
     if unit is not None and _may_be_variable(words, plain[len(head) :]):
         return text, None
+    if unit == DEGREE and re.search(r"\\(?:sin|cos|tan|cot|sec|csc)", head):
+        return text, None
     return _bare(head), unit
+
+
+def _of_units(text: str) -> str:
+    r"""Write units that LaTeX takes apart in one piece: ``m\,s^{-2}``, ``\mu\text{m}``."""
+    if "\\" not in text and "{" not in text:
+        return text
+    text = re.sub(r"\^\{(-?\d)\}(?=[^{}]*\}|\s*$|\s*/)", r"^\1", text)
+    text = re.sub(
+        rf"\\frac\{{{WORDING}\{{(\w+)\}}\}}\{{{WORDING}\{{(\w+)\}}\}}", r"\\text{\1/\2}", text
+    )
+    text = re.sub(r"\\(?:mu|upmu)\s*(?=\\text|\\mathrm)", "μ", text)
+    text = re.sub(rf"μ{WORDING}\{{", r"\\text{μ", text)
+    return re.sub(r"(?<=\d)\s*\\Omega(?![a-zA-Z])", r"\\text{Ω}", text)
 
 
 def same_unit(one: str, other: str) -> bool:
     """Whether two units are the same; a pound is one of weight or of money.
 
+    A direction (north, profit) may be left out in one of them.
+
     Example:
         >>> same_unit("cm", "cm"), same_unit("pound", "£"), same_unit("cm", "m")
         (True, True, False)
     """
-    return one == other or {one, other} in ({"pound", "£"}, {"pound", "lb"})
+    if " to the " in one + other:
+        (one, _, way), (other, _, back) = one.partition(" to the "), other.partition(" to the ")
+        if way and back and way != back:
+            return False
+    return one == other or not one or not other or {one, other} in _POUNDS
+
+
+_POUNDS = ({"pound", "£"}, {"pound", "lb"})
 
 
 @cache
@@ -165,6 +159,9 @@ def unit_named(words: str) -> str | None:
         ['m/s', 'm/s', 'ft^2', None]
     """
     words = re.sub(r"\\cdot|[()·*]", " ", words.strip()).strip(" .")
+    *rest, last = words.lower().split() or [""]
+    if last in _DIRECTIONS:
+        return f"{unit_named(' '.join(rest)) or ''} to the {last}"
     words = re.sub(r"\bper\b|(?<=[a-z])\s+a\s+(?=[a-z])", "/", words)
     powers: dict[str, int] = {}
     for place, part in enumerate(words.split("/")):
@@ -179,11 +176,12 @@ def unit_named(words: str) -> str | None:
 
 def _add(part: str, sign: int, powers: dict[str, int]) -> bool:
     """Count a product of units; whether each of its words is one."""
-    part = part.strip().lower() if part.strip().lower() in _KNOWN else part.strip()
-    if part in _KNOWN:
-        return _count(_KNOWN[part], sign, powers)
+    part = part.strip()
+    part = part if part in KNOWN else part.lower() if part.lower() in KNOWN else part
+    if part in KNOWN:
+        return _count(KNOWN[part], sign, powers)
     raised = 1
-    words = re.findall(rf"(°\s?[CFcf]|[A-Za-zµμΩ{_CJK}]+|[{_SIGNS}])\.?{_POWER}", part)
+    words = re.findall(rf"(°\s?[CFcf]|[A-Za-zµμΩÅ{_CJK}-]+|[{_SIGNS}])\.?{_POWER}", part)
     if not words:
         return False
     for word, power in words:
@@ -199,10 +197,10 @@ def _add(part: str, sign: int, powers: dict[str, int]) -> bool:
         for name, by in _CHINESE_POWERS.items():
             if lower.startswith(name) and len(lower) > len(name):
                 lower, raised = lower.removeprefix(name), by
-        unit = _KNOWN.get(word) or _KNOWN.get(lower)
+        unit = KNOWN.get(word.replace("µ", "μ")) or KNOWN.get(lower)
         if unit is None:
             return False
-        if "/" in unit:
+        if "/" in unit:  # mph
             above, below = unit.split("/")
             _count(above, sign, powers)
             _count(below, -sign, powers)

@@ -23,6 +23,11 @@ _PICKED = re.compile(
     r"|it is|it's|must be|故选|选)\s*"
     r"(?:option |answer |choice |letter )*" + _LETTER,
 )
+_SEVERAL = re.compile(r"\(?[A-J]\)?(?:\s*(?:,|and|or|&|/)\s*\(?[A-J]\)?)+")
+_SUBJECT = re.compile(
+    r"(?<![A-Za-z])\(?([A-J])\)? is (?:the )?(?:correct|right|best)\b|\bSo,? \(?([A-J])\)?(?=[.!]|$)"
+)
+_DENIED = re.compile(r"(?:\bnot|n['’]t|never|rather than|instead of)\s+\(?$", re.IGNORECASE)
 _SINGLE = re.compile(r"(?<![A-Za-z\\])\(?([A-Z])\)?(?![A-Za-z'’])")
 
 
@@ -93,6 +98,8 @@ def judge(gold: Gold, completion: str) -> Judgement:
 def _letter_of(text: str, gold: Gold) -> str | None:
     """Give the letter that a text names, by itself or by its option's text."""
     plain = trimmed(without_wording(one_alphabet(text)))
+    if _SEVERAL.fullmatch(plain):
+        return plain
     if re.fullmatch(r"\(?[A-Za-z]\)?", plain):
         return plain.strip("()").upper()
     by_text = _by_text(plain, gold.options)

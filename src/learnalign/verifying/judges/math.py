@@ -4,9 +4,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from learnalign.verifying.answers.brackets import trimmed
 from learnalign.verifying.answers.equality import evaluate, same
 from learnalign.verifying.answers.expressions import expression
 from learnalign.verifying.answers.extraction import BOX, Extracted, extract
+from learnalign.verifying.answers.notation import spelled
 from learnalign.verifying.answers.options import options_in
 from learnalign.verifying.answers.readings import readings
 from learnalign.verifying.answers.values import Choice, Items, Named, Scalar, Value, Words
@@ -14,6 +16,8 @@ from learnalign.verifying.guards import refusal
 from learnalign.verifying.judgement import Judgement, judged, unparsed
 from learnalign.verifying.question import Question
 
+_LETTERED = re.compile(r"([-+\d.,\s]*\d)([A-Za-z]{1,2}(?:\^\{?[23]\}?)?)")
+_DECIMAL_COMMA = re.compile(r"([-+]?\d+),(\d+(?: ?[$€£%])?)")
 _MARKS = ("\\boxed", "\\fbox", "<answer>", "####")
 
 
@@ -91,7 +95,8 @@ def _answers(found: Extracted, gold: Gold) -> Sequence[Value]:
     if found.several is not None:
         several = readings(found.several)
         values += tuple(v for v in several if isinstance(v, Items) and len(v.items) in gold.lengths)
-    values += tuple(more for value in values for more in _also(value, gold))
+    values += _only_by_the_gold(spelled(trimmed(found.text)), gold)
+    values += tuple(one for value in values for one in _in_one(value))
     for choice in [value for value in values if isinstance(value, Choice)]:
         values += readings(choice.text or "")
         if choice.letter in gold.options:
@@ -101,17 +106,22 @@ def _answers(found: Extracted, gold: Gold) -> Sequence[Value]:
     return [value for value in values if _is_mathematics(value)]
 
 
-def _also(value: Value, gold: Gold) -> tuple[Value, ...]:
+def _only_by_the_gold(text: str, gold: Gold) -> tuple[Value, ...]:
     """Read what only the gold can tell: 5m as metres, 2,74 as a decimal."""
-    if not isinstance(value, Scalar | Items):
-        return ()
-    text = str(value)
-    found = re.fullmatch(r"([-+\d.,\s]*\d)([A-Za-z]{1,2}(?:\^\{?[23]\}?)?)", text)
+    found = _LETTERED.fullmatch(text)
     if found and not any(re.search(r"[A-Za-z]", str(one)) for one in gold.values):
         return readings(f"{found[1]} {found[2]}")
-    found = re.fullmatch(r"([-+]?\d+), (\d{1,2}|\d{4,})( .*)?", text)
+    found = _DECIMAL_COMMA.fullmatch(text)
     has_decimal = any(isinstance(v, Scalar) and v.number and v.number.digits for v in gold.values)
-    return readings(f"{found[1]}.{found[2]}{found[3] or ''}") if found and has_decimal else ()
+    return readings(f"{found[1]}.{found[2]}") if found and has_decimal else ()
+
+
+def _in_one(value: Value) -> tuple[Value, ...]:
+    """Give the value that all of some alternatives are: 1/2 or 0.5."""
+    if not isinstance(value, Items) or value.brackets != "{}" or len(value.items) < 2:
+        return ()
+    first, *others = value.items
+    return (first,) if all(same(first, other) for other in others) else ()
 
 
 def _is_mathematics(value: Value) -> bool:

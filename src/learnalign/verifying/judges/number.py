@@ -4,16 +4,23 @@ import re
 
 from learnalign.verifying.answers.equality import same
 from learnalign.verifying.answers.expressions import constant
+from learnalign.verifying.answers.expressions_in_text import last_expression
 from learnalign.verifying.answers.extraction import CUE, Extracted, marked_answers
 from learnalign.verifying.answers.notation import spelled
-from learnalign.verifying.answers.numbers import read_number
+from learnalign.verifying.answers.numbers import MAGNITUDES, read_number
 from learnalign.verifying.answers.readings import readings
 from learnalign.verifying.answers.values import Named, Scalar, Words
 from learnalign.verifying.guards import refusal
 from learnalign.verifying.judgement import Judgement, judged, unparsed
 
+#: What makes a number a part of an expression.
+_WITHIN = re.compile(
+    r"(?:[\\^_√<>{]|[A-Za-z]\s?[-+*/=]?|\\frac\S*|-\s?\$)\Z(?<!= )(?<![A-Za-z]{2} )(?<![A-Za-z]{2})"
+)
+_GOES_ON = re.compile(r"\s?(?:[!^_}√]|\\(?!\)|,|\])|[A-Za-z](?![A-Za-z])|\s?[*/]\s?\S)")
 _NUMBER = re.compile(
     r"[-+]?(?:\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?(?:\s*/\s*\d+(?:\.\d+)?)?%?"
+    rf"(?:\s*(?:{'|'.join(MAGNITUDES)})\b)?"
 )
 
 
@@ -101,7 +108,12 @@ def _last_number(text: str) -> str | None:
         numbers = list(_NUMBER.finditer(line))
         if numbers:
             whole = line.strip().rstrip(".")
-            return whole if read_number(whole) else _without_subtraction(line, numbers[-1])
+            last = numbers[-1]
+            if read_number(whole):
+                return whole
+            if _WITHIN.search(line[: last.start()]) or _GOES_ON.match(line, last.end()):
+                return last_expression(line)  # no number by itself
+            return _without_subtraction(line, last)
     return None
 
 

@@ -1,8 +1,10 @@
 """Answers in words: yes and no, true and false, names, weekdays."""
 
+import re
+
 from learnalign.verifying.answers.brackets import trimmed
 from learnalign.verifying.answers.equality import same_words
-from learnalign.verifying.answers.extraction import extract
+from learnalign.verifying.answers.extraction import LINE, extract
 from learnalign.verifying.answers.notation import without_wording
 from learnalign.verifying.judgement import Judgement, judged, unparsed
 
@@ -29,10 +31,15 @@ def judge(gold: str, completion: str) -> Judgement:
         said = _plain(found.text)
         if not said:
             continue
-        if same_words(gold, said):
+        if same_words(gold, said) or (found.where == LINE and same_words(gold, _last_words(said))):
             return judged(True, said, found.text)
         first = first or judged(False, said, found.text)
     return first or unparsed()
+
+
+def _last_words(text: str) -> str:
+    """Take what a short sentence says of something: "The capital is Paris"."""
+    return re.split(r"\b(?:is|are|was|were)\b", text)[-1]
 
 
 def _plain(text: str) -> str:
