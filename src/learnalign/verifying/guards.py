@@ -9,17 +9,18 @@ import re
 #: No answer of the recorded completions and public data sets that were measured is refused.
 MAX_CHARACTERS = 2_000
 MAX_DEPTH = 40
-MAX_DIGITS = 2_000
 MAX_EXPONENT = 200_000
 MAX_FACTORIAL = 5_000
-_RUN = re.compile(rf"\d{{{MAX_DIGITS + 1}}}")
 #: A number is looked at from its first digit on, and spaces are few: no search begins again.
 _NUMBER, _RAISED = r"(?<!\d)(\d+)\s?[)}]{0,9}\s?", r"(?:\^|\*\*)\s?[{(]{0,9}\s?[-+]?"
 _EXPONENT = re.compile(rf"{_RAISED}(\d[\d,]*)")
 _NESTED = re.compile(rf"{_NUMBER}{_RAISED}(\d+)\s?{_RAISED}(\d+)\s?(\^|\*\*)?")
 _FACTORIAL = re.compile(rf"{_NUMBER}!|!\s?[)}}]{{0,9}}\s?!")
 _SCIENTIFIC = re.compile(r"(?<=\d)[eE][-+]?(\d+)")
-#: What none of the caps but those on length and digits is about.
+_TOWER = re.compile(r"(?:\^[{(]*[^-+*/=,\s^{}()]*){5}")
+#: (9^{9999})^{9999} and (5000!)^{5000}: each alone is within the caps.
+_RAISED_WHOLE = re.compile(r"(?:\^\s?\{?\d{3,}|!)[^()]{0,9}\)\s?(?:\^\s?\{?\d{3,}|!)")
+#: What none of the caps but that on length is about.
 _TAME = re.compile(r"[^\^*!eE([{]*")
 
 
@@ -34,8 +35,6 @@ def refusal(text: str) -> str | None:
     """
     if len(text) > MAX_CHARACTERS:
         return f"{len(text)} characters"
-    if _RUN.search(text):
-        return f"a number of more than {MAX_DIGITS} digits"
     if _TAME.fullmatch(text):
         return None
     deepest = depth = 0
@@ -44,6 +43,10 @@ def refusal(text: str) -> str | None:
         deepest = max(deepest, depth)
     if deepest > MAX_DEPTH:
         return f"brackets {deepest} deep"
+    if _TOWER.search(text):
+        return "a tower of exponents"
+    if _RAISED_WHOLE.search(text):
+        return "a power of a power or of a factorial"
     for found in _NESTED.finditer(text):
         base, power, more = int(found[2][:6]), int(found[3][:6]), found[4]
         if more or power * len(found[2]) > 40 or base**power > MAX_EXPONENT:

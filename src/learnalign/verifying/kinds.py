@@ -94,6 +94,8 @@ class Kind:
     def _compare(self, gold: Any, completion: str) -> Judgement:
         try:
             return self.compare(gold, completion)
+        except (RecursionError, MemoryError) as error:
+            return unparsed(f"too deep or too large to be read: {type(error).__name__}")
         except Exception as error:  # whatever a verifier trips over is a verdict, not a crash
             return failed(f"{type(error).__name__}: {error}")
 

@@ -8,14 +8,16 @@ _BOX = re.compile(r"(?:\\|\x08)(?:boxed|oxed|fbox|framebox)(?![a-zA-Z])\s*")
 _BARE = re.compile(r"[^\s$\\{}]+")
 #: What may stand between boxes that are one list.
 _JOINT = re.compile(
-    r"(?:[\s$,;.]|\\[()\[\],; ]|\\q?quad|\\text\s*\{\s*(?:and|or)\s*\}|\b(?:and|or)\b|(?<![A-Za-z\\])[A-Za-z](?:_\{?\d\}?)?\s?=)*",
+    r"(?:[\s$,;.]|\\[()\[\],; ]|\\q?quad|\\text\s*\{\s*(?:and|or)\s*\}|\b(?:and|or)\b"
+    r"|(?<![A-Za-z\\])[A-Za-z](?:_\{?\d\}?)?\s?=)*",
     re.IGNORECASE,
 )
 
 
-def has_box(text: str) -> bool:
-    """Whether there is a box, closed or not."""
-    return _BOX.search(text) is not None
+def first_box(text: str) -> int:
+    """Find the first box, closed or not; -1 if there is none."""
+    found = _BOX.search(text)
+    return -1 if found is None else found.start()
 
 
 def last_boxes(text: str) -> list[str] | None:

@@ -5,7 +5,9 @@ import re
 from learnalign.verifying.answers.notation import closing
 
 _MARKS = ("**", "__", "``", "`", "*", '"', "$$", "$")
-_ENDS = re.compile(r"(?:\s|[.,;:。，；、]|\\\\|\\(?=\s*$))+$")
+_ENDS = " \t\n\r\f\v.,;:。，；、\\"
+#: 0.333... goes on.
+_REPEATS = re.compile(r"\.\d+\.\.\.$")
 #: A dollar may be a currency: then a digit follows, and a space stands before the next one.
 SPAN = r"(?<!\\)\$(?:(?=[^\s$])([^$\n]*?[^\s\\$])|[ \t]+([^$\n\d][^$\n]*?)[ \t]+)\$(?!\d)"
 _SPAN = re.compile(SPAN)
@@ -23,7 +25,9 @@ def trimmed(text: str) -> str:
     before = None
     while text != before:
         before = text
-        text = _ENDS.sub("", text.strip())
+        text = text.strip()
+        if not _REPEATS.search(text[-40:]):
+            text = text.rstrip(_ENDS)
         for mark in _MARKS:
             inner = text[len(mark) : len(text) - len(mark)]
             if text.startswith(mark) and text.endswith(mark) and inner and mark not in inner:

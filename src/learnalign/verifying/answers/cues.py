@@ -3,7 +3,7 @@ r"""What a completion says behind "the answer is" or "Answer:", in the languages
 import re
 
 from learnalign.verifying.answers.brackets import trimmed
-from learnalign.verifying.answers.expressions_in_text import BOLD, MARKED, inner
+from learnalign.verifying.answers.expressions_in_text import BOLD, BULLET, MARKED, inner
 from learnalign.verifying.answers.notation import without_wording
 
 #: How a completion says that its answer follows.
@@ -33,19 +33,22 @@ _STEMS = (
 _ANY = "|".join(CUES.values())
 _VERBS = r"is|are|was|were|equals|(?:would|should|must|will) be|es|ist|lautet|est|è|é"
 _SAYS = rf"(?:\b(?:{_VERBS})\b|是|为|為|は|은|는|là|هو|هي|है|->|[=:：—→])"
-_BETWEEN = r"(?:(?!\b(?:because|since|if|check|verify|makes?|that)\b)[^\n.:：。!?=]|(?<=\d)\.(?=\d)){0,80}?"
+_BETWEEN = (
+    r"(?:(?!\b(?:because|since|if|check|verify|makes?|that)\b)[^\n.:：。!?=]"
+    r"|(?<=\d)\.(?=\d)){0,80}?"
+)
 #: A cue and its verb or colon; a heading of its own line; a cue right before a number.
 _CUE = re.compile(rf"(?:{_ANY})(?:{_BETWEEN}{_SAYS}|(?:\*\*|__)?[ \t]*(?=\n|$))", re.IGNORECASE)
 _BARE_CUE = re.compile(rf"(?:{_ANY})[\s*_:：]*(?=[-−\d$\\(\[])", re.IGNORECASE)
-_DENIED = re.compile(r"\s*(?:not|never|incorrect|wrong)\b", re.IGNORECASE)
+_DENIED = re.compile(r"\s*(?:not|never|neither|nor|none|incorrect|wrong)\b", re.IGNORECASE)
 _DENYING = re.compile(r"(?:n['’]t|\bnot|\bcannot|\bnever)\b", re.IGNORECASE)
 #: What stands before a cue that says no answer: to check the answer, a wrong answer.
 _NO_CUE = re.compile(
-    r"(?:check|verify|confirm|whether|if|wrong|incorrect|(?:might|may|could|would) (?:think|say|guess))"
-    r"\s+(?:that\s+)?(?:(?:the|this|my|an?|your)\s+)?$",
+    r"\b(?:no|is|check|verify|confirm|whether|if|wrong|incorrect"
+    r"|(?:might|may|could|would) (?:think|say|guess)|thought)\s+"
+    r"(?:that\s+)?(?:(?:the|this|my|an?|your)\s+)?$",
     re.IGNORECASE,
 )
-_BULLET = re.compile(r"\A(?:[-*>•]|\d+[.)])[ \t]+(?=\S)")
 _LABEL_END = re.compile(r"\A(?:\s|[:：=]|(?:\*\*|__|\*)(?=\s))*")
 _EMPHASIS = re.compile(r"\s*(\*\*|__|`|\*)(?=\S)(.+?)\1")
 _PROSE = re.compile(r"(?:[A-Z]?[a-z']+\s+){2,}")
@@ -75,9 +78,10 @@ def may_have_cue(text: str) -> bool:
     return any(stem in lower for stem in _STEMS)
 
 
-def has_cue(text: str) -> bool:
-    """Whether a text says that its answer follows."""
-    return may_have_cue(text) and _CUE.search(text) is not None
+def first_cue(text: str) -> int:
+    """Find where a text first says that its answer follows; -1 if it does not."""
+    found = _CUE.search(text) if may_have_cue(text) else None
+    return -1 if found is None else found.start()
 
 
 def announced(text: str) -> list[str]:
@@ -106,8 +110,8 @@ def without_denials(text: str) -> str:
     if not may_have_cue(text):
         return text
     kept, start = [], 0
-    for cue in _cues(text):
-        if _denies(cue) and cue.start() >= start:
+    for cue in _CUE.finditer(text):
+        if (_denies(cue) or _is_no_cue(cue)) and cue.start() >= start:
             begin = max(text.rfind(". ", 0, cue.start()) + 1, text.rfind("\n", 0, cue.start()) + 1)
             end = re.compile(r"[.!?](?=\s|$)|\n").search(text, cue.end())
             kept.append(text[start : max(begin, start)])
@@ -117,7 +121,11 @@ def without_denials(text: str) -> str:
 
 def _cues(text: str) -> list[re.Match[str]]:
     cues = list(_CUE.finditer(text)) or list(_BARE_CUE.finditer(text))
-    return [cue for cue in cues if not _NO_CUE.search(text, max(0, cue.start() - 60), cue.start())]
+    return [cue for cue in cues if not _is_no_cue(cue)]
+
+
+def _is_no_cue(cue: re.Match[str]) -> bool:
+    return _NO_CUE.search(cue.string[max(0, cue.start() - 60) : cue.start()]) is not None
 
 
 def _denies(cue: re.Match[str]) -> bool:
@@ -137,7 +145,8 @@ def announced_in(box: str) -> str:
 
 def _segment(rest: str) -> str:
     """Take what follows a cue: mathematics, what is emphasised, or the sentence's first part."""
-    rest = _BULLET.sub("", _LABEL_END.sub("", rest, count=1).lstrip())
+    begin = _LABEL_END.sub("", rest, count=1).lstrip()
+    rest = BULLET.sub("", begin) if "\n" in rest[: len(rest) - len(begin)] else begin
     line = rest if MARKED.match(rest) else rest.split("\n", 1)[0][:_LINE]
     emphasis = _EMPHASIS.match(line)
     if emphasis:

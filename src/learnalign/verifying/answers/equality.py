@@ -9,6 +9,7 @@ from learnalign.verifying.answers.times import Clock, Date, same_time
 from learnalign.verifying.answers.unit_names import PERCENT
 from learnalign.verifying.answers.units import same_unit
 from learnalign.verifying.answers.values import (
+    COUNTED,
     Based,
     Choice,
     Formula,
@@ -22,11 +23,13 @@ from learnalign.verifying.answers.values import (
     as_region,
 )
 
+_ANGLE = re.compile(r"\\angle\s*\{?([A-Z]{3})\}?")
 _ARTICLES = re.compile(r"^(?:the|an?|on|it is|it's)\s+")
 _TRUTH = ("yes", "no", "true", "false")
 #: One of these, and perhaps a reason; no condition, no other one of them.
 _TRUE_OR_NOT = re.compile(
-    r"(yes|no|true|false)(?:\s*[,.;:!]\s*(?!.*\b(?:or|depend\w*|only if|but)\b).*|\s+(?:because|since|as)\b.*)?",
+    r"(yes|no|true|false)"
+    r"(?:\s*[,.;:!]\s*(?!.*\b(?:or|depend\w*|only if|but)\b).*|\s+(?:because|since|as)\b.*)?",
     re.DOTALL,
 )
 
@@ -40,8 +43,8 @@ def same(gold: Value, answer: Value) -> bool:
     """
     if isinstance(gold, Named) and isinstance(answer, Named):
         return _same_name(gold.name, answer.name) and same(gold.value, answer.value)
-    if isinstance(gold, Named):
-        return same(gold.value, answer)
+    if isinstance(gold, Named):  # of an equation with several unknowns, a value is not the answer
+        return not re.search(r"[-+*^]", gold.name) and same(gold.value, answer)
     if isinstance(answer, Named):
         return same(gold, answer.value)
     if isinstance(gold, Formula) and isinstance(answer, Formula):
@@ -104,7 +107,9 @@ def _folded(text: str) -> str:
 def _same_hour(gold: Clock | Scalar, answer: Clock | Scalar) -> bool:
     """Compare a full hour with a bare number: 9 a.m. where 9 is asked for."""
     clock, number = (gold, answer) if isinstance(gold, Clock) else (answer, gold)
-    if not isinstance(clock, Clock) or not isinstance(number, Scalar) or number.number is None:
+    if not isinstance(clock, Clock) or not isinstance(number, Scalar):
+        return False
+    if number.number is None or number.unit is not None:
         return False
     return clock.minutes % 60 == clock.seconds == 0 and number.number.value == (
         clock.minutes // 60 or 12
@@ -129,6 +134,9 @@ def _same_scalar(gold: Scalar, answer: Scalar) -> bool:
         return same_number(gold.number, answer.number)
     if "".join(gold.text.split()) == "".join(answer.text.split()):
         return True
+    if "\\angle" in gold.text + answer.text:
+        one, other = (_ANGLE.fullmatch(side.text) for side in (gold, answer))
+        return bool(one and other and one[1] == other[1][::-1])
     if gold.number is not None or answer.number is not None:
         first, second = gold.number or constant(gold.text), answer.number or constant(answer.text)
         return first is not None and second is not None and same_number(first, second)
@@ -160,9 +168,20 @@ def _same_based(gold: Value, answer: Value) -> bool:
 
 
 def _same_name(gold: str, answer: str) -> bool:
-    """Whether names are the same; one in words (Area) may stand for a letter."""
-    return gold.casefold() == answer.casefold() or any(
-        re.fullmatch(r"[A-Z]?[a-z]{3,}", name) for name in (gold, answer)
+    """Whether names are the same; one in words (Area) may stand for a letter, x for x_1.
+
+    What was counted (`COUNTED`) is compared as a word.
+    """
+    if gold.startswith(COUNTED) and answer.startswith(COUNTED):
+        return gold.rstrip("s") == answer.rstrip("s")
+    if gold.casefold() == answer.casefold():
+        return True
+    bare = [re.sub(r"_\{?\d\}?$", "", name) for name in (gold, answer)]
+    if bare[0] == bare[1] and bare != [gold, answer] and (gold in bare or answer in bare):
+        return True
+    return any(
+        re.fullmatch(rf"(?=.*[aeiou])[A-Z]?[a-z]{{3,}}|{COUNTED}.*", name)
+        for name in (gold, answer)
     )
 
 
@@ -175,11 +194,32 @@ def _same_items(gold: Value, answer: Value) -> bool:
         gold, answer = _without_repeats(gold), _without_repeats(answer)
     if len(gold.items) != len(answer.items) or not _brackets_agree(gold, answer):
         return False
+    if _named_apart(gold) != _named_apart(answer):
+        return all(same(one, other) for one, other in zip(gold.items, answer.items, strict=True))
     if "" in (gold.brackets, answer.brackets) and {gold.brackets, answer.brackets} <= {"", "{}"}:
         return _same_in_any_order(gold.items, answer.items)
+    if gold.brackets == answer.brackets == "::":
+        return _same_ratio(gold, answer)
     if gold.brackets == answer.brackets == "{}":
         return _same_in_any_order(gold.items, answer.items)
     return all(same(one, other) for one, other in zip(gold.items, answer.items, strict=True))
+
+
+def _named_apart(items: Items) -> bool:
+    """Whether a list gives values to different names, so that a list without has their order."""
+    names = [item.name for item in items.items if isinstance(item, Named)]
+    return len(names) == len(items.items) == len(set(names)) > 1
+
+
+def _same_ratio(gold: Items, answer: Items) -> bool:
+    """Whether ratios of several numbers are in proportion."""
+    sides = []
+    for ratio in (gold, answer):
+        found = [item.number for item in ratio.items if isinstance(item, Scalar) and item.number]
+        if len(found) != len(ratio.items) or found[0].value == 0:
+            return gold == answer
+        sides.append([number.value / found[0].value for number in found])
+    return sides[0] == sides[1]
 
 
 def _without_repeats(items: Items) -> Items:

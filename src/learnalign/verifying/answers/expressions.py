@@ -38,6 +38,8 @@ _CONVERSION = ConversionConfig(lowercase_symbols=False)
 logging.getLogger("math_verify").setLevel(logging.ERROR)
 _DIGITS = 40
 _CLOSE = sympy.Float("1e-25", _DIGITS)
+#: Two expressions must agree at so many points to be called equal where math-verify does not.
+_ENOUGH = 2
 #: Positive values for the symbols, in which no two different expressions are likely to agree.
 _POINTS = tuple(
     sympy.Rational(above, below)
@@ -94,7 +96,7 @@ def constant(text: str) -> Number | None:
         >>> constant(r"\frac{\sqrt{4}}{8}").value, constant("x") is None
         (Fraction(1, 4), True)
     """
-    number = _evaluated(expression(text))
+    number = None if "'" in text else _evaluated(expression(text))
     if number is None or not number.is_real or not number.is_finite:
         return None
     exact = sympy.Rational(str(number)) if number.is_Float else number
@@ -123,19 +125,24 @@ def same_expression(gold: str, answer: str) -> bool:
         return not _is_settled(first) and not _is_settled(second) and _judged(first, second)
     symbols = first.free_symbols | second.free_symbols
     if not symbols:
-        return _same_evaluated(first, second)
+        return _same_evaluated(first, second) is True
     if first.free_symbols != second.free_symbols:
         lone = isinstance(first, sympy.Symbol) or isinstance(second, sympy.Symbol)
         return lone and _judged(first, second)
+    agreed = 0
     for turn in range(3):
         points = {
             s: _POINTS[(place + turn) % len(_POINTS)] + place // len(_POINTS)
             for place, s in enumerate(sorted(symbols, key=str))
         }
-        if _same_evaluated(first.subs(points), second.subs(points), unsure=True) is False:
+        same = _same_evaluated(first.subs(points), second.subs(points))
+        if same is False:
             return False
+        agreed += same is True
     if _judged(first, second):
         return True
+    if agreed < _ENOUGH:
+        return False
     # Equal wherever the symbols are positive, which is what data sets mean by their letters.
     return not any(sympy.simplify(side).has(*_SAYS_SIGNS) for side in (first, second))
 
@@ -143,7 +150,8 @@ def same_expression(gold: str, answer: str) -> bool:
 def _marks(text: str) -> tuple[int, ...]:
     """Count what the parser passes over: primes, transposes, products of vectors."""
     times = text.count("\\times") if "\\vec" in text else 0
-    return text.count("'"), len(_TRANSPOSED.findall(text)), times
+    capitals = len(re.findall(r"\\[A-Z][a-z]+", text))
+    return text.count("'"), len(_TRANSPOSED.findall(text)), times, capitals
 
 
 def _is_settled(relation: Any) -> bool:
@@ -155,11 +163,11 @@ def _judged(gold: Any, answer: Any) -> bool:
     return bool(verify([gold], [answer], allow_set_relation_comp=True, timeout_seconds=None))
 
 
-def _same_evaluated(gold: Any, answer: Any, *, unsure: bool = False) -> bool:
-    """Compare values; ``unsure`` is the answer where one of them has none."""
+def _same_evaluated(gold: Any, answer: Any) -> bool | None:
+    """Compare values; None where one of them has none."""
     first, second = _evaluated(gold), _evaluated(answer)
     if first is None or second is None:
-        return unsure
+        return None
     if first.is_Rational and second.is_Rational:
         return bool(first == second)
     if not (first.is_finite and second.is_finite):
@@ -167,7 +175,8 @@ def _same_evaluated(gold: Any, answer: Any, *, unsure: bool = False) -> bool:
     a, b = first.evalf(_DIGITS), second.evalf(_DIGITS)
     size = max(abs(a), abs(b))
     if abs(a - b) <= _CLOSE * size:
-        return True
+        more = abs(gold.evalf(3 * _DIGITS) - answer.evalf(3 * _DIGITS))
+        return bool(more <= _CLOSE**3 * size)
     # A value that cancels to nothing may not be seen to be zero.
     return bool(size < _CLOSE and sympy.simplify(gold - answer) == 0)
 

@@ -4,10 +4,15 @@ import re
 
 from learnalign.verifying.answers.brackets import SPAN, trimmed
 from learnalign.verifying.answers.notation import one_alphabet
+from learnalign.verifying.answers.numbers import MAGNITUDES
 
 #: Mathematics that is marked: ``$...$``, ``$$...$$``, ``\(...\)``, ``\[...\]``.
-MARKED = re.compile(rf"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\d){SPAN}", re.DOTALL)
+MARKED = re.compile(
+    rf"\$\$([^$]+)\$\$|\\\[((?:(?!\\\[).)+?)\\\]|\\\(((?:(?!\\\().)+?)\\\)|(?<!\d){SPAN}", re.DOTALL
+)
 BOLD = re.compile(r"(?<!\S)\*\*(?=\S)|(?<=\S)\*\*(?=[\s.,;:!?)]|$)")
+#: What a line begins with in a list or a quotation.
+BULLET = re.compile(r"\A\s*[-*>•][ \t]+(?=\S)")
 _EMPHASIS_END = re.compile(r"(?<=[^\s*_`])[*_`]+\s*\Z")
 _CUT_OFF = re.compile(r"(?:[-+*/=^_(\[{,×÷−]|\\[a-zA-Z]*)\s*\Z")
 _MONTH = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
@@ -17,6 +22,7 @@ _TOKEN = "|".join(
         r"\\[{}%$,! ]",
         r"\d{1,2}(?::\d{2}){1,2}(?:\s*[ap]\.?m\b\.?)?",
         r"\d{1,2}\s*[ap]\.?m\b\.?",
+        r"\d+(?:\s?:\s?\d+)+",
         rf"(?:{_MONTH})\w*\.?\s\d{{1,2}}(?:st|nd|rd|th)?(?:,?\s\d{{4}})?",
         rf"\d{{1,2}}(?:st|nd|rd|th)?\s(?:of\s)?(?:{_MONTH})\w*(?:,?\s\d{{4}})?",
         r"\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?%?",
@@ -30,10 +36,13 @@ _SAYS = re.compile(r"\d|\\[a-zA-Z]{2,}|[A-Za-z].*[-+*/^=]|[-+*/^=].*[A-Za-z]")
 _JOINED = re.compile(r"\s*,?\s*(?:and|or)\s*")
 #: What stands before a number that is not the answer, or not the whole of it.
 _QUALIFIED = re.compile(
-    r"(?:(?:less|more|greater|fewer|larger|smaller|other) than|at (?:least|most)|\bnot|n['’]t be|cannot be"
-    r"|between|up to)\s*[$(]*\s*$",
+    r"(?:(?:\bnot|n['’]t|\bnever|\bneither|\bnor|\bcannot|rather than|instead of|anything but)\b"
+    r"[^.\n]{0,25}|(?:less|more|greater|fewer|larger|smaller|other) than|at (?:least|most)"
+    r"|between|up to|[\d.m%]\s+to)\s*[$(]*\s*$",
     re.IGNORECASE,
 )
+_DENIED_BEHIND = re.compile(r"\s*(?:is|are)\s+(?:wrong|incorrect|not)\b", re.IGNORECASE)
+_SCALE = re.compile(rf"\s*(?:{'|'.join(MAGNITUDES)})s?(?![A-Za-z])", re.IGNORECASE)
 _NEGATIVE = re.compile(r"\b(?:negative|minus)\s+$", re.IGNORECASE)
 _EQUALS = re.compile(r"(?<![<>!\\])=(?!=)")
 
@@ -105,9 +114,11 @@ def _last_run(text: str) -> str | None:
         return None
     joined = _joined(text, runs)
     before = text[: joined[0].start()]
-    if _QUALIFIED.search(before):
+    if _QUALIFIED.search(before) or _DENIED_BEHIND.match(text, joined[-1].end()):
         return None
     found = ", ".join(trimmed(_balanced(run.group(0))) for run in joined)
+    scale = _SCALE.match(text, joined[-1].end())
+    found += scale.group(0) if scale and found[-1:].isdigit() else ""
     return f"-{found}" if _NEGATIVE.search(before) else found
 
 

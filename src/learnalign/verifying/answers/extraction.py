@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from learnalign.verifying.answers.boxes import has_box, last_boxes
+from learnalign.verifying.answers.boxes import first_box, last_boxes
 from learnalign.verifying.answers.brackets import trimmed
-from learnalign.verifying.answers.cues import announced, announced_in, has_cue, without_denials
+from learnalign.verifying.answers.cues import announced, announced_in, first_cue, without_denials
 from learnalign.verifying.answers.expressions_in_text import (
+    BULLET,
     MARKED,
     first_run,
     is_cut_off,
@@ -23,13 +24,13 @@ TAG, BOX, HASHES, CUE, LINE = "answer tag", "box", "####", "cue", "last line"
 #: A last line of so many words may be an answer and nothing else.
 _FEW_WORDS = 5
 #: Where no tag or box marks the answer, it is looked for in so many characters at the end.
-_TAIL = 20_000
+_TAIL = 8_000
 _ANSWER = re.compile(
     r"(?:<(?:final_)?answer>|<\|begin_of_box\|>)(.*?)(?:</(?:final_)?answer>|<\|end_of_box\|>|\Z)",
     re.DOTALL | re.IGNORECASE,
 )
 #: Special tokens that a recording has kept.
-_END_TOKENS = re.compile(r"(?:\s*(?:<\|[\w▁]{1,40}\|>|</?s>|<eos>|<end_of_turn>))+\s*\Z")
+_END_TOKEN = re.compile(r"(?:<\|[\w▁]{1,40}\|>|</?s>|<eos>|<end_of_turn>)\Z")
 _HASHES = re.compile(r"####[ \t]*([^\s#].*)")
 #: What follows #### in a heading rather than in an answer.
 _HEADING = re.compile(
@@ -37,9 +38,14 @@ _HEADING = re.compile(
     r"|(?:step|part|case|solution|explanation|conclusion|(?:final )?answer)\b",
     re.IGNORECASE,
 )
+_GIVES_UP = re.compile(
+    r"\banswer\s+(?:is\s+)?(?:unknown|undetermined|can(?:not|['’]t) be (?:determined|found|known))"
+    r"|\bno answer\b|\bdo(?:n['’]t| not) know\b",
+    re.IGNORECASE,
+)
 _NEXT_QUESTION = re.compile(
     r"\n[ \t]*(?:#+\s?)?(?:\*\*)?(?:question|problem|exercise|human|user|instruction|q)\b(?:\*\*)?"
-    r"[ \t\d.]*[:：]|\n[ \t]*(?:user|human)[ \t]*\n|<\|im_start\|>user",
+    r"[ \t\d.]{0,20}[:：]|\n[ \t]*(?:user|human)[ \t]*\n|<\|im_start\|>user",
     re.IGNORECASE,
 )
 
@@ -70,7 +76,7 @@ def extract(text: str) -> Iterator[Extracted]:
         >>> [one.text for one in extract("Hm. 6 + 4 = 10")]
         ['10']
     """
-    text = _END_TOKENS.sub("", text)
+    text = _without_end_tokens(text)
     tag = _last_tag(text)
     text = _before_next_question(text) if tag is None else tag
     yield from _said(text, tag is not None)
@@ -80,9 +86,16 @@ def extract(text: str) -> Iterator[Extracted]:
 
 def marked_answers(text: str) -> Iterator[Extracted]:
     """Give the texts that a completion marks as its answer or says it is; see `extract`."""
-    text = _END_TOKENS.sub("", text)
+    text = _without_end_tokens(text)
     tag = _last_tag(text)
     yield from _said(_before_next_question(text) if tag is None else tag, tag is not None)
+
+
+def _without_end_tokens(text: str) -> str:
+    text = text.rstrip()
+    while found := _END_TOKEN.search(text, max(0, len(text) - 60)):
+        text = text[: found.start()].rstrip()
+    return text
 
 
 def marked(text: str) -> str | None:
@@ -128,7 +141,10 @@ def _said(text: str, is_tag: bool) -> Iterator[Extracted]:
 
 
 def _on_last_line(text: str) -> Iterator[Extracted]:
+    if _GIVES_UP.search(text):
+        return
     *_, last = text.strip().splitlines() or [""]
+    last = BULLET.sub("", last)
     if _is_an_answer(last):
         yield Extracted(trimmed(last), LINE)
     line = last_expression(text)
@@ -140,15 +156,25 @@ def _is_an_answer(line: str) -> bool:
     """Whether a line may be an answer and nothing else: short, with no prose around a formula."""
     if not line.strip() or len(line.split()) > _FEW_WORDS or is_cut_off(line):
         return False
+    if re.search(r"\bnot\b|n['’]t\b", line):
+        return False
     if re.search(r"\d|\\[a-z]", line) and re.match(r"[A-Za-z]{2}", line):
         return False
     return MARKED.search(line) is None or not MARKED.sub("", line).strip(" .")
 
 
+def _first_mark(text: str) -> int:
+    """Find where the first mark of an answer begins; the text's end if there is none."""
+    places = [first_box(text), text.find("####"), first_cue(text)]
+    return min((place for place in places if place >= 0), default=len(text))
+
+
 def _before_next_question(text: str) -> str:
     """Cut where a base model goes on with a question of its own after it has answered."""
-    for found in _NEXT_QUESTION.finditer(text):
-        before = text[: found.start()]
-        if has_box(before) or "####" in before or has_cue(before):
-            return before
+    found = None
+    for question in _NEXT_QUESTION.finditer(text):
+        if found is None:
+            found = _first_mark(text)
+        if question.start() > found:
+            return text[: question.start()]
     return text

@@ -14,7 +14,7 @@ _UNION = re.compile(r"\s*(?:\\cup(?![a-zA-Z])|\bU\b)\s*")
 _EITHER = re.compile(r"\s*(?:\\lor(?![a-zA-Z])|,?\s*\bor\b)\s*")
 _ALL_OF = re.compile(r"\s*(?:\\land|,?\s*\band\b|,)\s*")
 _LEAST, _MOST = Scalar("-\\infty"), Scalar("\\infty")
-_ALL_REAL = ("\\mathbb{r}", "all real numbers", "all reals", "the real numbers", "r")
+_ALL_REAL = ("\\mathbb{r}", "all real numbers", "all reals", "the real numbers")
 #: A set by its condition, {x | x > 2}.
 _BUILT = re.compile(r"\\?\{\s*[a-zA-Z](?:\s*\\in\s*\\mathbb\{R\})?\s*[|:]\s*(.*?)\s*\\?\}")
 _INFINITE = ("\\infty", "-\\infty", "- \\infty")

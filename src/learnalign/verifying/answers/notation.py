@@ -83,7 +83,7 @@ _SPELLINGS = [
         re.compile(r"\\infin(?![a-zA-Z])|(?<![a-zA-Z\\])(?:infinity|inf|oo)(?![a-zA-Z])"),
         r"\\infty ",
     ),
-    (re.compile(r"\+\s*\\infty"), r"\\infty"),
+    (re.compile(r"(^|(?<=[(\[{,=<>]))\s*\+\s*\\infty"), r"\\infty"),
     (re.compile(r"\\div(?![a-zA-Z])"), "/"),
     (re.compile(r"\\color\s*\{[^{}]*\}|\\textcolor\s*\{[^{}]*\}"), ""),
     (re.compile(r"\{\s*(\w+)\s*\\choose\s*(\w+)\s*\}"), r"\\binom{\1}{\2}"),
@@ -91,6 +91,9 @@ _SPELLINGS = [
     (re.compile(r"(?<![A-Za-z\\])C\((\d+)\s*,\s*(\d+)\)"), r"\\binom{\1}{\2}"),
     (re.compile(r"(\\(?:text|mathrm))\s+([A-Za-z])(?![A-Za-z])"), r"\1{\2}"),
     (re.compile(r"\{\}"), ""),
+    (re.compile(r"^\s*(\w+)\s*\\choose\s*(\w+)\s*$"), r"\\binom{\1}{\2}"),
+    (re.compile(r"_\{?(\d+)\}?C_\{?(\d+)\}?"), r"\\binom{\1}{\2}"),
+    (re.compile(r"\\mp(?![a-zA-Z])"), r"\\pm"),
     (re.compile(r"\^\s*\{?\s*\\(?:circ|degree|textdegree)(?![a-zA-Z])\s*\}?"), "°"),
     (re.compile(r"\\(?:degree|textdegree)(?![a-zA-Z])\s*"), "°"),
     (re.compile(r"\\(?:text)?(?:euro)(?![a-zA-Z])"), "€"),
@@ -184,7 +187,7 @@ def spelled(text: str) -> str:
         return " ".join(text.split())
     if "\\begin" not in text:
         text = _DOUBLED.sub("", text)
-    text = _GROUPED.sub("", text)
+    text = _GROUPED.sub("", text).replace("{:}", ":")
     text = _DECIMAL_COMMA.sub(".", text)
     text = _LOOKS.sub("", text)
     for pattern, plain in _SPELLINGS:

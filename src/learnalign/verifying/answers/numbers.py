@@ -130,15 +130,17 @@ def _power(text: str) -> Number | None:
 
 
 def _fraction(text: str) -> Number | None:
-    found = _SLASH.fullmatch(text) or _FRAC.fullmatch(text)
-    if found is not None:
-        above, below = (_part(part) for part in found.groups()[1:])
-        return None if below == 0 else Number(_signed(found[1], above / below))
     found = _MIXED.fullmatch(text)
+    if found is not None:
+        above, below = (Fraction(part) for part in found.groups()[2:] if part is not None)
+        if below == 0:
+            return None
+        return Number(_signed(found[1], Fraction(found[2]) + above / below))
+    found = _SLASH.fullmatch(text) or _FRAC.fullmatch(text)
     if found is None:
         return None
-    above, below = (Fraction(part) for part in found.groups()[2:] if part is not None)
-    return None if below == 0 else Number(_signed(found[1], Fraction(found[2]) + above / below))
+    above, below = (_part(part) for part in found.groups()[1:])
+    return None if below == 0 else Number(_signed(found[1], above / below))
 
 
 def same_number(gold: Number, answer: Number) -> bool:

@@ -7,12 +7,23 @@ gold's.
 import re
 from functools import lru_cache
 
+from learnalign.verifying.answers.bases import read_based
 from learnalign.verifying.answers.brackets import matched, split, trimmed
 from learnalign.verifying.answers.inequalities import region
-from learnalign.verifying.answers.notation import spelled, without_wording
-from learnalign.verifying.answers.scalars import is_wording, scalar
+from learnalign.verifying.answers.notation import WORDING, spelled, without_wording
+from learnalign.verifying.answers.numbers import read_number, same_number
+from learnalign.verifying.answers.scalars import counting_word, is_wording, scalar
 from learnalign.verifying.answers.times import Clock, Date, read_time
-from learnalign.verifying.answers.values import Based, Choice, Formula, Items, Named, Value, Words
+from learnalign.verifying.answers.values import (
+    COUNTED,
+    Choice,
+    Formula,
+    Items,
+    Named,
+    Scalar,
+    Value,
+    Words,
+)
 
 EMPTY = Items((), "{}")
 _NO_SOLUTION = re.compile(
@@ -28,43 +39,28 @@ _ABOUT = re.compile(
 )
 _MEMBER = re.compile(r"^\(?[A-Za-z](?:\s*,\s*[A-Za-z])*\)?\s*\\in\s*(?=[\[({\\])")
 _CHOICE = re.compile(r"\(?([A-J])\)?(?:(?<=\))\s*[.:]?|\s*[.):]|$)\s*(.*)", re.DOTALL)
-_BASED = re.compile(
-    r"\(?([0-9][0-9A-Za-z]*)\)?\s*(?:_\s*\{?\s*(?:base\s*)?(\d{1,2}|[a-z]+)\s*\}?"
-    r"|\(?\s*(?:in )?base[\s-]+(\d{1,2}|[a-z]+)\s*\)?)"
-)
-_BASES = dict(
-    zip(
-        [
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-            "sixteen",
-        ],
-        [*range(2, 13), 16],
-        strict=True,
-    )
-)
+_OTHER_LETTER = re.compile(r"\([A-J]\)|(?:^|\b(?:or|and)\s|[,;:/]\s*)\(?[A-J]\b(?!['’])")
 #: What may be given a value: x, a_1, f(2), (x, y), \frac{AB}{CD}, |AB|, Area; no digits, no sums.
 _NAME = re.compile(
     r"(?!.*\\(?:sqrt|log|ln))(?:_\{?[\w+,-]+\}?|[^\d+*^=<>_-])+"
     r"|\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\^\{-1\})?'*\s*\([^()]*\)"
 )
-_OPERATIONS = re.compile(r"\\(?:frac|sqrt|times|cdot|pi|cdots|ldots|binom)(?![a-zA-Z])")
+_EQUALS = re.compile(r"(?<![<>!\\])=")
+_OPERATIONS = re.compile(
+    r"\\(?:frac|sqrt|times|cdot|pi|cdots|ldots|binom|log|ln|lg|sin|cos|tan)(?![a-zA-Z])"
+)
 _VARIABLE = re.compile(r"[A-Za-z](?:_\{?\w\}?)?")
 _LETTERS = re.compile(r"(?:\\[a-zA-Z]+|[A-Za-z])")
 #: What makes a whole of a text: an equation, an inequality, a matrix, a set of sets.
-_RELATION = re.compile(r"[=<>]|\\(?:le|ge|ne|in|cup|cap|setminus|begin)(?![a-zA-Z])")
+_RELATION = re.compile(r"[=<>]|\\(?:le|ge|ne|approx|in|cup|cap|setminus|begin)(?![a-zA-Z])")
 _QUANTITY = re.compile(r"\d[\d.,]*\s*(?:[A-Za-z]+|°)")
 _COMPOUND = re.compile(rf"{_QUANTITY.pattern}(?:\s*(?:,|and)?\s*{_QUANTITY.pattern})+")
 _OR = re.compile(r"(?<![A-Za-z])or(?![A-Za-z])|\\lor(?![a-zA-Z])")
+#: Intervals as French writes them: ]0, 1].
+_FRENCH = re.compile(r"(?=\]|.*\[$)([\[\]])([^\[\]]*,[^\[\]]*)([\[\]])")
+_CASES = re.compile(r"\\begin\{cases\}([^&]*)\\end\{cases\}")
+_NEGATIVE = re.compile(r"(?:negative|minus)\s+(?=[\d\\$.])", re.IGNORECASE)
+_NOUN = re.compile(r"\d[\d.,]*\s+([A-Za-z]{3,})")
 _MATRIX = re.compile(r"\\begin\{([pbBvV]?matrix|array)\}(?:\{[^{}]*\})?(.*?)\\end\{\1\}", re.DOTALL)
 
 
@@ -81,11 +77,18 @@ def readings(text: str) -> tuple[Value, ...]:
         (['13 km/h'], '1/2')
     """
     marked = trimmed(spelled(trimmed(text)))
-    if marked.startswith("]") and marked.endswith("["):  # as French writes open intervals
-        marked = f"({marked[1:-1]})"
+    if french := _FRENCH.fullmatch(marked):
+        marked = f"{'(' if french[1] == ']' else '['}{french[2]}{')' if french[3] == '[' else ']'}"
     while found := _ABOUT.match(marked):
         marked = trimmed(marked[found.end() :])
     plain = " ".join(without_wording(marked).split())
+    if re.fullmatch(rf"{WORDING}\s*\{{[A-Za-z]{{3,}}\}}", marked):
+        said = read_time(plain), counting_word(plain), Words(plain)
+        return tuple(value for value in said if value is not None)
+    if _NEGATIVE.match(plain):
+        marked = plain = _NEGATIVE.sub("-", plain, count=1)
+    if cases := _CASES.fullmatch(plain):
+        marked = plain = trimmed(re.sub(r"\s*,?\s*\\\\\s*", ", ", cases[1]))
     if not plain:
         return ()
     if _NO_SOLUTION.fullmatch(plain.rstrip(". ")):
@@ -94,7 +97,8 @@ def readings(text: str) -> tuple[Value, ...]:
     if isinstance(moment, Date) or (isinstance(moment, Clock) and moment.half is not None):
         return (moment,)
     values: list[Value] = [] if moment is None else [moment]
-    if choice := _CHOICE.fullmatch(plain):
+    choice = _CHOICE.fullmatch(plain)
+    if choice and not _OTHER_LETTER.search(choice[2]):
         values.append(Choice(choice[1], trimmed(choice[2]) or None))
     values += _mathematics(marked, plain)
     if is_wording(plain):
@@ -106,13 +110,19 @@ def _mathematics(marked: str, plain: str) -> list[Value]:
     """Read numbers, collections and names; words are still marked in ``marked``."""
     if member := _MEMBER.match(plain):
         plain = marked = plain[member.end() :]
-    based = _based(plain)
+    based = read_based(plain)
     if based is not None:
         return [based]
+    if _contradict(split(plain, _EQUALS)):
+        return [Words(plain)]
     is_relation = _RELATION.search(plain) is not None
     found = _shaped(plain) or ([] if is_relation else _quantities(marked, plain))
     found = found or _several(plain)
-    return [*found, Formula(plain, bool(found))] if is_relation else found
+    if not is_relation:
+        return found
+    # A sum that is given a value is an equation, too.
+    is_equation = any(isinstance(one, Named) and re.search(r"[-+*^]", one.name) for one in found)
+    return [*found, Formula(plain, bool(found) and not is_equation)]
 
 
 def _quantities(marked: str, plain: str) -> list[Value]:
@@ -147,32 +157,23 @@ def _shaped(plain: str) -> list[Value]:
     matrix = _matrix(plain)
     if matrix is not None:
         return [matrix]
-    return _named(plain)
-
-
-def _based(plain: str) -> Based | None:
-    prefixed = re.fullmatch(r"0([bxo])([0-9a-fA-F]+)", plain)
-    if prefixed:
-        return Based(prefixed[2].upper().lstrip("0") or "0", {"b": 2, "o": 8, "x": 16}[prefixed[1]])
-    found = _BASED.fullmatch(plain)
-    if found is None:
-        return None
-    name = found[2] or found[3]
-    base = int(name) if name.isdigit() else _BASES.get(name, 0)
-    digits = found[1].upper().lstrip("0") or "0"
-    if not 2 <= base <= 36 or any(int(digit, 36) >= base for digit in digits):
-        return None
-    return Based(digits, base)
+    return _named(plain) or _approximate(plain)
 
 
 def _named(plain: str) -> list[Value]:
-    parts = split(plain, re.compile(r"(?<![<>!\\])="))
-    if len(parts) < 2 or len(split(plain, re.compile(r"[,;]|\b(?:and|or)\b"))) > 1:
+    parts = split(plain, _EQUALS)
+    if (
+        len(parts) < 2
+        or _contradict(parts)
+        or len(split(plain, re.compile(r"[,;]|\b(?:and|or)\b"))) > 1
+    ):
         return []
     name, last = parts[0].strip(), parts[-1].strip()
     if not last:
         return []
     if _NAME.fullmatch(name) and re.search(r"[A-Za-z]", name):
+        return [Named("".join(name.split()), value) for value in readings(last)]
+    if read_number(last) is not None and len(set(re.findall(r"[A-Za-z]", name))) > 1:
         return [Named("".join(name.split()), value) for value in readings(last)]
     if _VARIABLE.fullmatch(last) and not _LETTERS.search(_OPERATIONS.sub("", name)):
         return [Named(last, value) for value in readings(name)]
@@ -181,6 +182,31 @@ def _named(plain: str) -> list[Value]:
     ):
         return list(readings(last))
     return []
+
+
+def _contradict(parts: list[str]) -> bool:
+    """Whether a chain of equations says that two numbers are one, or that one is an expression."""
+    found = [read_number(part) for part in parts]
+    numbers = [number for number in found if number is not None]
+    if (
+        len(parts) > 2
+        and numbers
+        and found[-1] is None
+        and _LETTERS.search(_OPERATIONS.sub("", parts[-1]))
+    ):
+        return True
+    return any(not same_number(numbers[0], other) for other in numbers[1:])
+
+
+def _approximate(plain: str) -> list[Value]:
+    """Read an exact value with a decimal beside it: either may be meant, if they are close."""
+    exact, sign, rounded = plain.partition("\\approx")
+    if not sign or not exact.strip() or not rounded.strip():
+        return []
+    first, second = read_number(exact), read_number(rounded)
+    if first and second and abs(first.value - second.value) > abs(first.value) / 50:
+        return []
+    return [*readings(exact), *readings(rounded)]
 
 
 def _several(plain: str) -> list[Value]:
@@ -225,13 +251,24 @@ def _parts(plain: str) -> list[list[str]]:
 def _each(parts: list[str]) -> list[tuple[Value, ...]]:
     """Read the parts of a list, each in its first way; nothing if one cannot be read."""
     parts = [part for part in parts if part.strip()]
-    found = []
+    found: list[Value] = []
     for part in parts:
         ways = [way for way in readings(part) if not isinstance(way, Clock | Date | Choice)]
         if not ways:
             return []
-        found.append(ways[0])
-    return [tuple(found)]
+        both = ways[0]
+        found += both.items if "\\pm" in part and isinstance(both, Items) else [both]
+    return [_counted(parts, tuple(found))]
+
+
+def _counted(parts: list[str], found: tuple[Value, ...]) -> tuple[Value, ...]:
+    """Name quantities by what was counted, where each of a list says something else."""
+    nouns = [_NOUN.fullmatch(part) for part in parts]
+    names = [noun[1].lower() for noun in nouns if noun]
+    plain = all(isinstance(value, Scalar) and value.unit is None for value in found)
+    if len(names) != len(found) or len(set(names)) < len(names) or not plain:
+        return found
+    return tuple(Named(COUNTED + name, one) for name, one in zip(names, found, strict=True))
 
 
 def _matrix(plain: str) -> Items | None:

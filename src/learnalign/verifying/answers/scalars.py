@@ -1,10 +1,11 @@
 """A single number, quantity or expression, told from plain words."""
 
 import re
+from fractions import Fraction
 
 from learnalign.verifying.answers.brackets import trimmed
 from learnalign.verifying.answers.notation import without_wording
-from learnalign.verifying.answers.numbers import read_number
+from learnalign.verifying.answers.numbers import Number, read_number
 from learnalign.verifying.answers.units import without_unit
 from learnalign.verifying.answers.values import Scalar
 
@@ -35,6 +36,29 @@ _SHORT_WORDS = frozenset(
         "sun",
     ]
 )
+_COUNTING = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+    "twenty",
+]
 _LITTLE_WORDS = frozenset(
     [
         "it",
@@ -72,9 +96,23 @@ def scalar(marked: str) -> Scalar | None:
     head = trimmed(without_wording(head))
     if not head:
         return None
+    if unit is None and (counted := counting_word(head)):
+        return counted
     if is_wording(head) and unit is None:
         return None
     return Scalar(head, read_number(head), unit)
+
+
+def counting_word(text: str) -> Scalar | None:
+    """Read a number up to twenty in a word; None if it is none.
+
+    Example:
+        >>> counting_word("Six"), counting_word("red")
+        (Scalar(text='Six', number=Number(value=Fraction(6, 1), digits=None), unit=None), None)
+    """
+    if text.lower() not in _COUNTING:
+        return None
+    return Scalar(text, Number(Fraction(_COUNTING.index(text.lower()))))
 
 
 def is_wording(plain: str) -> bool:

@@ -1,4 +1,4 @@
-"""Units and currencies by all their names; metric prefixes are put before the units that take one."""
+"""Units and currencies by all their names, metric prefixes included."""
 
 PERCENT, DEGREE = "%", "°"
 #: Names of a unit, by its one spelling; a name of two words has a line in it.

@@ -9,18 +9,19 @@ from functools import cache
 
 from learnalign.verifying.answers.notation import WORDING, without_wording
 from learnalign.verifying.answers.numbers import MAGNITUDES
-from learnalign.verifying.answers.unit_names import DEGREE, KNOWN, PERCENT
+from learnalign.verifying.answers.unit_names import DEGREE, KNOWN
 
 _CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _SIGNS = r"%$€£¥₹¢°"
 _POWER = r"(?:\s*\^\s*\{?\s*(-?\d)\s*\}?)?"
-_WORD = rf"(?:[A-Za-zµμΩÅ{_CJK}]+\.?|°\s?[CF](?![A-Za-z])|[{_SIGNS}])"
+_WORD = rf"(?:[^\W\d_]+\.?|°\s?[CF](?![A-Za-z])|[{_SIGNS}])"
 _CHINESE_POWERS = {"平方": 2, "立方": 3}
 _SCALE = rf"(?:(?:{'|'.join(MAGNITUDES)})s?)"
 _BEHIND = re.compile(
     rf"(?P<head>.*?(?:[\d)}}\]|!]|{_SCALE}))\s*(?!{_SCALE})(?P<unit>(?:\(\s*)?(?:{_WORD}{_POWER}[\s/·*.-]*(?:\\cdot\s*)?)+\)?)\s*"
 )
 _WORDED = re.compile(rf"(?P<head>.+?)\s*{WORDING}\s*\{{(?P<unit>[^{{}}]*)\}}{_POWER}\s*")
+_FRACTION = re.compile(rf"\\frac\{{{WORDING}\{{(\w+)\}}(\^\d)?\}}\{{{WORDING}\{{(\w+)\}}(\^\d)?\}}")
 _BEFORE = re.compile(r"(?P<sign>-?)\s*(?P<unit>(?:US|HK|CA|A)?[$€£¥₹])\s*(?P<head>[-+.\d].*)")
 #: Letters that behind a number and a space are units rather than variables.
 _LETTERS = "msghlLNJWVK"
@@ -37,6 +38,10 @@ _MORE = [
     "cubed",
     "factorial",
 ]
+_NO_NOUN = re.compile(
+    r"[\d,;](?<!\^\d)|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|more|less|fewer|below)\b",
+    re.IGNORECASE,
+)
 #: Words that give a quantity a direction.
 _DIRECTIONS = [
     "profit",
@@ -89,9 +94,12 @@ def without_unit(text: str) -> tuple[str, str | None]:
     found = _BEFORE.fullmatch(without_wording(text))
     if found:
         head, more = without_unit(found["head"])
-        return found["sign"] + head, KNOWN[found["unit"][-1]] if more != PERCENT else more
+        currency = KNOWN[found["unit"][-1]]
+        if more is not None:
+            return found["sign"] + head, f"{currency}{more}" if more[0] == " " else more
+        return found["sign"] + head, currency
     found = _WORDED.fullmatch(text)
-    if found and not _NOT_UNITS.search(found["unit"]):
+    if found and not _NOT_UNITS.search(found["unit"]) and not _NO_NOUN.search(found["unit"]):
         head, words = found["head"].rstrip(), found["unit"].strip()
         power = found.groups()[-1]
         words += f"^{power}" if power else ""
@@ -101,7 +109,8 @@ def without_unit(text: str) -> tuple[str, str | None]:
         if scale:
             words, head = words[scale.end() :].strip(), f"{head} {scale.group(0)}"
         is_unit = re.search(rf"[A-Za-z{_SIGNS}{_CJK}Ωμ]", words) and words not in ("k", "M", "B")
-        if not words or (is_unit and not _ends_open(head)):
+        is_variable = re.fullmatch(r"[A-Za-z]", words) and unit_named(words) is None
+        if not words or (is_unit and not is_variable and not _ends_open(head)):
             return _bare(head), unit_named(words) if words else None
     plain = without_wording(text)
     found = _BEHIND.fullmatch(plain)
@@ -122,10 +131,8 @@ def _of_units(text: str) -> str:
     r"""Write units that LaTeX takes apart in one piece: ``m\,s^{-2}``, ``\mu\text{m}``."""
     if "\\" not in text and "{" not in text:
         return text
-    text = re.sub(r"\^\{(-?\d)\}(?=[^{}]*\}|\s*$|\s*/)", r"^\1", text)
-    text = re.sub(
-        rf"\\frac\{{{WORDING}\{{(\w+)\}}\}}\{{{WORDING}\{{(\w+)\}}\}}", r"\\text{\1/\2}", text
-    )
+    text = re.sub(r"\^\s?\{(-?\d)\}(?=[^{}]*\}|\s*$|\s*/)", r"^\1", text)
+    text = _FRACTION.sub(r"\\text{\1\2/\3\4}", text)
     text = re.sub(r"\\(?:mu|upmu)\s*(?=\\text|\\mathrm)", "μ", text)
     text = re.sub(rf"μ{WORDING}\{{", r"\\text{μ", text)
     return re.sub(r"(?<=\d)\s*\\Omega(?![a-zA-Z])", r"\\text{Ω}", text)
@@ -158,6 +165,7 @@ def unit_named(words: str) -> str | None:
         >>> [unit_named(words) for words in ("meters per second", "m s^{-1}", "sq. ft", "apples")]
         ['m/s', 'm/s', 'ft^2', None]
     """
+    words = re.sub(r"\\mu\s*|µ", "μ", words.replace("\\Omega", "Ω"))
     words = re.sub(r"\\cdot|[()·*]", " ", words.strip()).strip(" .")
     *rest, last = words.lower().split() or [""]
     if last in _DIRECTIONS:
@@ -224,6 +232,8 @@ def _is_noun(words: str, behind: str) -> bool:
     if re.fullmatch(rf"\s*[{_CJK}]+", behind):
         return True
     inner = words.strip("() .")
+    if _NO_NOUN.search(inner):
+        return False
     return bool(re.fullmatch(r"[A-Za-z]{3,}(?:[\s-]+[A-Za-z]+){0,3}", inner)) and (
         behind[:1].isspace() or behind.startswith("(")
     )

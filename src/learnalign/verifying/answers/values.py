@@ -69,6 +69,10 @@ class Region:
         return " u ".join(str(interval) for interval in self.intervals)
 
 
+#: What a name begins with that says what was counted: 3 cats, 5 dogs.
+COUNTED = "number of "
+
+
 @dataclass(frozen=True)
 class Named:
     """A value with the name that it was given: ``x = 3``."""

@@ -4,9 +4,10 @@ import re
 from dataclasses import dataclass
 
 from learnalign.verifying.answers.brackets import trimmed
-from learnalign.verifying.answers.extraction import BOX, HASHES, TAG, extract
+from learnalign.verifying.answers.extraction import BOX, HASHES, TAG, extract, marked
 from learnalign.verifying.answers.notation import one_alphabet, without_wording
 from learnalign.verifying.answers.options import options_in
+from learnalign.verifying.guards import MAX_CHARACTERS
 from learnalign.verifying.judgement import Judgement, judged, unparsed
 from learnalign.verifying.question import Question
 
@@ -14,8 +15,9 @@ _LETTER = r"(?:\*\*|\$|\\\(|[\"'(\[{])*\s*\(?([A-Za-z])\)?(?![A-Za-z'’])"
 _GOLD = re.compile(r"\s*\(?([A-Za-z])\)?\s*(?:[.:)].*|(?<=\))\s*\S.*)?", re.DOTALL)
 _ALONE = re.compile(r"\(?([A-J])\)?(?:(?<=\))|[.:)]|$|\s*[,;]|\s+(?:because|since)\b)")
 _SAID = re.compile(
-    r"(?:answer|option|choice)\b\s*(?:is|would be|should be|must be)?\s*[:=]?[\s*$({\[]*"
-    r"(?:(?:definitely|probably|clearly|likely|I think|option|choice|letter)\s+)*" + _LETTER,
+    r"(?:answer|(?:option|choice)(?!\s*\(?[A-J]\)?:))\b\s*(?:is|would be|should be|must be)?"
+    r"\s*[:=]?[\s*$({\[]*"
+    r"(?:(?:definitely|probably|clearly|likely|I think|option|choice|letter)\s+){0,4}" + _LETTER,
     re.IGNORECASE,
 )
 _PICKED = re.compile(
@@ -24,11 +26,22 @@ _PICKED = re.compile(
     r"(?:option |answer |choice |letter )*" + _LETTER,
 )
 _SEVERAL = re.compile(r"\(?[A-J]\)?(?:\s*(?:,|and|or|&|/)\s*\(?[A-J]\)?)+")
-_SUBJECT = re.compile(
-    r"(?<![A-Za-z])\(?([A-J])\)? is (?:the )?(?:correct|right|best)\b|\bSo,? \(?([A-J])\)?(?=[.!]|$)"
+#: A second letter behind the first one.
+_MORE = re.compile(r"\)?[*\s]*(?:,|and|or|&|/)\s*\(?[A-J]\)?(?![A-Za-z'’]|\s+(?:is|are|was)\b)")
+_SUBJECT = re.compile(r"(?<![A-Za-z])\(?([A-J])\)?\s+is\s+(?:the\s+)?(?:correct|right|best)\b")
+_SO = re.compile(r"\b(?:So|Thus|Hence|Therefore),?\s+\(?([A-J])\)?(?=[.!]|\s*$)", re.MULTILINE)
+_DENIED = re.compile(
+    r"(?:\bnot|n['’]t|\bnever|\bneither|\bnor|rather than|instead of|anything but|\bover)"
+    r"\s+(?:\w+\s+){0,2}\(?$",
+    re.IGNORECASE,
 )
-_DENIED = re.compile(r"(?:\bnot|n['’]t|never|rather than|instead of)\s+\(?$", re.IGNORECASE)
+_WRONG = re.compile(r"\)?\s+is\s+(?:wrong|incorrect|not)\b", re.IGNORECASE)
+#: Letters of options; A and I are words, too.
+_LETTERS = re.compile(r"\(([A-J])\)|(?<![A-Za-z'’])([B-HJ])(?![A-Za-z'’])")
 _SINGLE = re.compile(r"(?<![A-Za-z\\])\(?([A-Z])\)?(?![A-Za-z'’])")
+
+#: Where nothing marks the answer, so many characters at the end are looked at.
+_TAIL = 8_000
 
 
 @dataclass(frozen=True)
@@ -67,19 +80,17 @@ def judge(gold: Gold, completion: str) -> Judgement:
         >>> judge(Gold("D", {}), "My answer is I think D").verdict
         'correct'
     """
-    candidates = list(extract(completion))
+    completion = completion[-_TAIL:] if marked(completion) is None else completion
+    candidates = [found for found in extract(completion) if len(found.text) <= MAX_CHARACTERS]
     for found in candidates:
         if found.where in (TAG, BOX, HASHES):
             letter = _letter_of(found.text, gold)
             if letter is not None:
                 return judged(letter == gold.letter, letter, found.text)
-    said = [*_SAID.finditer(completion), *_PICKED.finditer(completion)]
-    said = [one for one in said if one[1] not in "aI" or not _goes_on(completion, one.end())]
-    said = [one for one in said if one[1] != "A" or not _goes_on(completion, one.end())]
-    if said:
-        last = max(said, key=lambda one: one.start(1))
-        letter = last[1].upper()
-        return judged(letter == gold.letter, letter, last.group(0).strip())
+    said = _said(completion)
+    if said is not None:
+        letters = said[1].upper() if _MORE.match(completion, said.end()) is None else "several"
+        return judged(letters == gold.letter, letters, said.group(0).strip())
     for found in candidates:
         letter = _letter_of(found.text, gold)
         if letter is not None:
@@ -88,6 +99,8 @@ def judge(gold: Gold, completion: str) -> Judgement:
     alone = [
         one
         for one in _SINGLE.finditer(completion)
+        if not _DENIED.search(completion[max(0, one.start() - 40) : one.start()])
+        and not _WRONG.match(completion, one.end())
         if one[1] not in "AI" or one.group(0) != one[1] or completion.strip() in ("A", "I")
     ]
     if not alone:
@@ -95,10 +108,24 @@ def judge(gold: Gold, completion: str) -> Judgement:
     return judged(alone[-1][1] == gold.letter, alone[-1][1], alone[-1].group(0))
 
 
+def _said(completion: str) -> re.Match[str] | None:
+    """Find the last letter that is said to be the answer, and not denied."""
+    found = [
+        one
+        for pattern in (_SAID, _PICKED, _SUBJECT, _SO)
+        for one in pattern.finditer(completion)
+        if not _DENIED.search(completion[max(0, one.start(1) - 40) : one.start(1)])
+        and not _WRONG.match(completion, one.end())
+        and not (one[1] in "aAI" and _goes_on(completion, one.end(1)))
+    ]
+    return max(found, key=lambda one: one.start(1), default=None)
+
+
 def _letter_of(text: str, gold: Gold) -> str | None:
     """Give the letter that a text names, by itself or by its option's text."""
     plain = trimmed(without_wording(one_alphabet(text)))
-    if _SEVERAL.fullmatch(plain):
+    letters = {m[1] or m[2] for m in _LETTERS.finditer(plain)}
+    if _SEVERAL.fullmatch(plain) or len(letters) > 1 or "\\neg" in plain:
         return plain
     if re.fullmatch(r"\(?[A-Za-z]\)?", plain):
         return plain.strip("()").upper()

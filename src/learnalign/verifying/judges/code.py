@@ -4,7 +4,7 @@ import ast
 import re
 from typing import Any
 
-from learnalign.verifying.answers.extraction import extract
+from learnalign.verifying.answers.extraction import marked_answers
 from learnalign.verifying.guards import refusal
 from learnalign.verifying.judgement import Judgement, judged, unparsed
 
@@ -40,7 +40,7 @@ def judge(gold: tuple[Any], completion: str) -> Judgement:
         >>> judge(([1, 2],), "The answer is `[1,2]`").verdict, judge(([1, 2],), "(1, 2)").verdict
         ('correct', 'wrong')
     """
-    texts = [found.text for found in extract(completion)]
+    texts = [found.text for found in marked_answers(completion)]
     texts += [block.strip() for block in reversed(_FENCE.findall(completion))]
     texts += [line.strip() for line in completion.strip().splitlines()[-1:]]
     for text in texts:

@@ -14,6 +14,7 @@ from learnalign.verifying.answers.readings import readings
 from learnalign.verifying.answers.values import Choice, Items, Named, Scalar, Value, Words
 from learnalign.verifying.guards import refusal
 from learnalign.verifying.judgement import Judgement, judged, unparsed
+from learnalign.verifying.judges import choice
 from learnalign.verifying.question import Question
 
 _LETTERED = re.compile(r"([-+\d.,\s]*\d)([A-Za-z]{1,2}(?:\^\{?[23]\}?)?)")
@@ -28,6 +29,9 @@ class Gold:
     values: tuple[Value, ...]
     options: dict[str, str]
     """The texts of a multiple choice, by letter."""
+
+    letter: str | None = None
+    """Where the gold is a letter of a multiple choice and nothing else."""
 
     @property
     def is_wording(self) -> bool:
@@ -61,11 +65,13 @@ def parse_gold(gold: str, question: Question) -> Gold | None:
         raise ValueError(f"too large to be read: {refused}")
     values = readings(text) + readings(several)
     options = options_in(question.prompt)
-    for choice in [value for value in values if isinstance(value, Choice)]:
-        values += readings(choice.text or options.get(choice.letter, ""))
+    for said in [value for value in values if isinstance(value, Choice)]:
+        values += readings(said.text or options.get(said.letter, ""))
     for value in values:
         evaluate(value)
-    return Gold(tuple(dict.fromkeys(values)), options) if values else None
+    letters = [value.letter for value in values if isinstance(value, Choice) and not value.text]
+    letter = letters[0] if letters else None
+    return Gold(tuple(dict.fromkeys(values)), options, letter) if values else None
 
 
 def judge(gold: Gold, completion: str) -> Judgement:
@@ -75,6 +81,8 @@ def judge(gold: Gold, completion: str) -> Judgement:
         gold: As `parse_gold` read it.
         completion: Text after the thinking.
     """
+    if gold.letter is not None:
+        return choice.judge(choice.Gold(gold.letter, gold.options), completion)
     first: Judgement | None = None
     for found in extract(completion):
         refused = refusal(found.text)
@@ -97,10 +105,10 @@ def _answers(found: Extracted, gold: Gold) -> Sequence[Value]:
         values += tuple(v for v in several if isinstance(v, Items) and len(v.items) in gold.lengths)
     values += _only_by_the_gold(spelled(trimmed(found.text)), gold)
     values += tuple(one for value in values for one in _in_one(value))
-    for choice in [value for value in values if isinstance(value, Choice)]:
-        values += readings(choice.text or "")
-        if choice.letter in gold.options:
-            values += readings(gold.options[choice.letter])
+    for said in [value for value in values if isinstance(value, Choice)]:
+        values += readings(said.text or "")
+        if said.letter in gold.options:
+            values += readings(gold.options[said.letter])
     if found.where == BOX or gold.is_wording:
         return values
     return [value for value in values if _is_mathematics(value)]

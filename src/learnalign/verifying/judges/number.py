@@ -2,22 +2,25 @@
 
 import re
 
+from learnalign.verifying.answers.cues import without_denials
 from learnalign.verifying.answers.equality import same
 from learnalign.verifying.answers.expressions import constant
-from learnalign.verifying.answers.expressions_in_text import last_expression
+from learnalign.verifying.answers.expressions_in_text import first_run, last_expression
 from learnalign.verifying.answers.extraction import CUE, Extracted, marked_answers
 from learnalign.verifying.answers.notation import spelled
 from learnalign.verifying.answers.numbers import MAGNITUDES, read_number
 from learnalign.verifying.answers.readings import readings
-from learnalign.verifying.answers.values import Named, Scalar, Words
+from learnalign.verifying.answers.values import Items, Named, Region, Scalar, Words
 from learnalign.verifying.guards import refusal
 from learnalign.verifying.judgement import Judgement, judged, unparsed
 
 #: What makes a number a part of an expression.
-_WITHIN = re.compile(
-    r"(?:[\\^_√<>{]|[A-Za-z]\s?[-+*/=]?|\\frac\S*|-\s?\$)\Z(?<!= )(?<![A-Za-z]{2} )(?<![A-Za-z]{2})"
-)
-_GOES_ON = re.compile(r"\s?(?:[!^_}√]|\\(?!\)|,|\])|[A-Za-z](?![A-Za-z])|\s?[*/]\s?\S)")
+_WITHIN = re.compile(r"[\\^_√<>{}]\s?\Z|(?<![A-Za-z])[A-Za-z](?:\s?[-+*/]\s?|\()?\Z|\d:\Z")
+_GOES_ON = re.compile(r"\s?[!^_}√*/\\]|:\d|[A-Za-z](?![A-Za-z])")
+#: Digits with a hyphen between: the last number counts.
+_DIFFERENCE = re.compile(r"\d+-\d+")
+#: Where nothing marks the answer, it is looked for in so many characters at the end.
+_TAIL = 8_000
 _NUMBER = re.compile(
     r"[-+]?(?:\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?(?:\s*/\s*\d+(?:\.\d+)?)?%?"
     rf"(?:\s*(?:{'|'.join(MAGNITUDES)})\b)?"
@@ -56,15 +59,27 @@ def judge(gold: Scalar, completion: str) -> Judgement:
         if answer is not None:
             return judged(same(gold, answer), str(answer), found.text)
         first = first or _not_one(found)
-    last = _last_number(completion)
-    if first is not None or last is None:
-        return first or unparsed()
-    answer = None if refusal(last) else _scalar(last)
-    return (
-        unparsed(refusal(last), last)
-        if answer is None
-        else judged(same(gold, answer), str(answer), last)
-    )
+    if first is not None:
+        return first
+    return _last(gold, completion)
+
+
+def _last(gold: Scalar, completion: str) -> Judgement:
+    """Judge by the last expression of the last line, or the last number in it."""
+    run = last_expression(without_denials(completion[-_TAIL:]))
+    if run is None:
+        return unparsed()
+    refused = refusal(run)
+    if refused is not None:
+        return unparsed(refused, run)
+    answer = None if _DIFFERENCE.fullmatch(run) else _scalar(run)
+    if answer is None:
+        ways = readings(run)
+        if ways and isinstance(ways[0], Items | Region):
+            return judged(False, str(ways[0]), run)
+        number = _last_number(run)
+        answer = _scalar(number) if number else None
+    return unparsed(None, run) if answer is None else judged(same(gold, answer), str(answer), run)
 
 
 def _scalar(text: str) -> Scalar | None:
@@ -85,35 +100,35 @@ def _scalar(text: str) -> Scalar | None:
 
 
 def _scalar_in(found: Extracted) -> Scalar | None:
-    """Read the last number of an answer in words."""
-    if found.where != CUE and not any(isinstance(one, Words) for one in readings(found.text)):
+    """Read the number of an answer in words."""
+    ways = readings(found.text)
+    if any(isinstance(way, Items | Region) for way in ways):
         return None
-    last = _last_number(found.text)
-    return None if last is None else _scalar(last)
+    if found.where != CUE and not any(isinstance(way, Words) for way in ways):
+        return None
+    run = first_run(found.text)
+    return None if run is None else _scalar(run)
 
 
 def _not_one(found: Extracted) -> Judgement | None:
     """Judge an answer that is no single number: wrong if it says something else."""
     ways = readings(found.text)
+    if ways and isinstance(ways[0], Items | Region):
+        return judged(False, str(ways[0]), found.text)
     if not ways or found.where == CUE:
         return None
-    if all(isinstance(one, Words) for one in ways):
+    if all(isinstance(way, Words) for way in ways):
         return unparsed("no number", found.text)
     return judged(False, str(ways[0]), found.text)
 
 
 def _last_number(text: str) -> str | None:
-    for line in reversed(text.splitlines()):
-        line = spelled(line) if "\\" in line or not line.isascii() else line
-        numbers = list(_NUMBER.finditer(line))
-        if numbers:
-            whole = line.strip().rstrip(".")
-            last = numbers[-1]
-            if read_number(whole):
-                return whole
-            if _WITHIN.search(line[: last.start()]) or _GOES_ON.match(line, last.end()):
-                return last_expression(line)  # no number by itself
-            return _without_subtraction(line, last)
+    """Take the last number that is no part of an expression."""
+    for found in reversed(list(_NUMBER.finditer(spelled(text)))):
+        line = found.string
+        if _WITHIN.search(line[: found.start()]) or _GOES_ON.match(line, found.end()):
+            continue
+        return _without_subtraction(line, found)
     return None
 
 

@@ -4,6 +4,7 @@ from learnalign.verifying.answers.brackets import trimmed
 from learnalign.verifying.answers.extraction import extract
 from learnalign.verifying.answers.notation import spelled, without_wording
 from learnalign.verifying.answers.times import Clock, Date, read_time, same_time
+from learnalign.verifying.guards import MAX_CHARACTERS
 from learnalign.verifying.judgement import Judgement, judged, unparsed
 
 
@@ -28,6 +29,8 @@ def judge(gold: Clock | Date, completion: str) -> Judgement:
     """
     first = None
     for found in extract(completion):
+        if len(found.text) > MAX_CHARACTERS:
+            continue
         first = first or found.text
         said = _read(found.text)
         if said is not None:

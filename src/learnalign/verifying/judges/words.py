@@ -6,6 +6,7 @@ from learnalign.verifying.answers.brackets import trimmed
 from learnalign.verifying.answers.equality import same_words
 from learnalign.verifying.answers.extraction import LINE, extract
 from learnalign.verifying.answers.notation import without_wording
+from learnalign.verifying.guards import MAX_CHARACTERS
 from learnalign.verifying.judgement import Judgement, judged, unparsed
 
 
@@ -28,6 +29,8 @@ def judge(gold: str, completion: str) -> Judgement:
     """
     first: Judgement | None = None
     for found in extract(completion):
+        if len(found.text) > MAX_CHARACTERS:
+            continue
         said = _plain(found.text)
         if not said:
             continue
@@ -39,7 +42,7 @@ def judge(gold: str, completion: str) -> Judgement:
 
 def _last_words(text: str) -> str:
     """Take what a short sentence says of something: "The capital is Paris"."""
-    return re.split(r"\b(?:is|are|was|were)\b", text)[-1]
+    return re.split(r"\b(?:is|are|was|were|be)\b", text)[-1]
 
 
 def _plain(text: str) -> str:
