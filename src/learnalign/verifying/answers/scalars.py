@@ -59,6 +59,8 @@ _COUNTING = [
     "nineteen",
     "twenty",
 ]
+#: Numbers with spaces between are no product.
+_ROW = re.compile(r"[-+]?\d[\d.,]*(?:\s+\d[\d.,]*)+")
 _LITTLE_WORDS = frozenset(
     [
         "it",
@@ -122,6 +124,8 @@ def is_wording(plain: str) -> bool:
         return True
     if re.search(r"\\[a-zA-Z]+|[=^_{}<>]|\d\s*[-+*/]\s*\d", plain):
         return False
+    if _ROW.fullmatch(plain) and read_number(plain) is None:
+        return True
     if re.fullmatch(r"[A-Z]{3,}", plain):  # an order, a code: no product of variables
         return True
     words = re.findall(r"[^\W\d_]+", plain)
