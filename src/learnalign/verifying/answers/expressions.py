@@ -47,6 +47,7 @@ _POINTS = tuple(
 )
 _SAYS_SIGNS = (sympy.Abs, sympy.sign, sympy.floor, sympy.ceiling, sympy.Piecewise, sympy.Mod)
 _TRANSPOSED = re.compile(r"\^\s*\{?\s*(?:T|\*|\\top|\\prime)(?![a-zA-Z])")
+_ANGLED = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)")
 _IMAGINARY = re.compile(r"(?<![A-Za-z\\])i(?![A-Za-z])")
 
 
@@ -118,6 +119,9 @@ def same_expression(gold: str, answer: str) -> bool:
         >>> same_expression("|x|", "x")
         False
     """
+    if ("°" in gold) != ("°" in answer) and _ANGLED.search(gold) and _ANGLED.search(answer):
+        # A unit that one of them has left out, as in sin 30.
+        gold, answer = gold.replace("°", ""), answer.replace("°", "")
     first, second = expression(gold), expression(answer)
     if first is None or second is None or _marks(gold) != _marks(answer):
         return False

@@ -37,7 +37,7 @@ _JOINED = re.compile(r"\s*,?\s*(?:and|or)\s*")
 #: What stands before a number that is not the answer, or not the whole of it.
 _QUALIFIED = re.compile(
     r"(?:(?:\bnot|n['’]t|\bnever|\bneither|\bnor|\bcannot|rather than|instead of|anything but)\b"
-    r"[^.\n]{0,25}|(?:less|more|greater|fewer|larger|smaller|other) than|at (?:least|most)"
+    r"[^.\n\d]{0,25}|(?:less|more|greater|fewer|larger|smaller|other) than|at (?:least|most)"
     r"|between|up to|[\d.m%]\s+to)\s*[$(]*\s*$",
     re.IGNORECASE,
 )

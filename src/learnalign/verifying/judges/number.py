@@ -1,6 +1,7 @@
 """One number: read where the answer stands, compared by its value."""
 
 import re
+from fractions import Fraction
 
 from learnalign.verifying.answers.cues import without_denials
 from learnalign.verifying.answers.equality import same
@@ -8,8 +9,9 @@ from learnalign.verifying.answers.expressions import constant
 from learnalign.verifying.answers.expressions_in_text import first_run, last_expression
 from learnalign.verifying.answers.extraction import CUE, Extracted, marked_answers
 from learnalign.verifying.answers.notation import spelled
-from learnalign.verifying.answers.numbers import MAGNITUDES, read_number
+from learnalign.verifying.answers.numbers import MAGNITUDES, Number, read_number
 from learnalign.verifying.answers.readings import readings
+from learnalign.verifying.answers.times import Clock
 from learnalign.verifying.answers.values import Items, Named, Region, Scalar, Words
 from learnalign.verifying.guards import refusal
 from learnalign.verifying.judgement import Judgement, judged, unparsed
@@ -90,6 +92,8 @@ def _scalar(text: str) -> Scalar | None:
         return Scalar(plain, number)
     for reading in readings(text):
         inner = reading.value if isinstance(reading, Named) else reading
+        if isinstance(inner, Clock) and inner.half and inner.minutes % 60 == inner.seconds == 0:
+            return Scalar(text, Number(Fraction(inner.minutes // 60 or 12)))  # 9 a.m.
         if isinstance(inner, Scalar):
             if inner.number is not None:
                 return inner
