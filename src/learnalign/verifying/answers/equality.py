@@ -1,7 +1,6 @@
 """Whether what an answer says is what the gold says."""
 
 import re
-from functools import lru_cache
 
 from learnalign.verifying.answers.expressions import constant, expression, same_expression
 from learnalign.verifying.answers.numbers import Number, same_number
@@ -34,7 +33,6 @@ _TRUE_OR_NOT = re.compile(
 )
 
 
-@lru_cache(4096)
 def same(gold: Value, answer: Value) -> bool:
     """Whether an answer is the gold, which says what must be there and what may be left out.
 

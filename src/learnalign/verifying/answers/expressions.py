@@ -106,6 +106,7 @@ def constant(text: str) -> Number | None:
     return Number(Fraction(int(exact.p), int(exact.q)))
 
 
+@lru_cache(1024)
 def same_expression(gold: str, answer: str) -> bool:
     r"""Whether two texts are the same constant, expression or relation.
 

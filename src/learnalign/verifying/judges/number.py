@@ -3,7 +3,7 @@
 import re
 from fractions import Fraction
 
-from learnalign.verifying.answers.cues import without_denials
+from learnalign.verifying.answers.cues import may_have_cue, without_denials
 from learnalign.verifying.answers.equality import same
 from learnalign.verifying.answers.expressions import constant
 from learnalign.verifying.answers.expressions_in_text import first_run, last_expression
@@ -19,6 +19,11 @@ from learnalign.verifying.judgement import Judgement, judged, unparsed
 #: What makes a number a part of an expression.
 _WITHIN = re.compile(r"[\\^_√<>{}]\s?\Z|(?<![A-Za-z])[A-Za-z](?:\s?[-+*/]\s?|\()?\Z|\d:\Z")
 _GOES_ON = re.compile(r"\s?[!^_}√*/\\]|:\d|[A-Za-z](?![A-Za-z])")
+#: A last line that is a number, or ends with one behind an equals sign or a colon.
+_PLAIN_END = re.compile(r"(?:\n|(?<![<>!=])= ?|: )(-?\d[\d,]*(?:\.\d+)?)\.?\s*\Z")
+#: So many characters at the end hold it.
+_SHORT = 60
+_MARKED = re.compile(r"[\\`]|####|\*\*|<(?:/?[a-zA-Z_]+>|\|)")
 #: Digits with a hyphen between: the last number counts.
 _DIFFERENCE = re.compile(r"\d+-\d+")
 #: Where nothing marks the answer, it is looked for in so many characters at the end.
@@ -52,6 +57,9 @@ def judge(gold: Scalar, completion: str) -> Judgement:
         >>> judge(parse_gold("34"), r"\boxed{\frac34}").verdict
         'wrong'
     """
+    answer = _at_the_end(completion)
+    if answer is not None:
+        return judged(same(gold, answer), str(answer), answer.text)
     first: Judgement | None = None
     for found in marked_answers(completion):
         refused = refusal(found.text)
@@ -64,6 +72,15 @@ def judge(gold: Scalar, completion: str) -> Judgement:
     if first is not None:
         return first
     return _last(gold, completion)
+
+
+def _at_the_end(completion: str) -> Scalar | None:
+    """Take the plain number that a plain text ends with: the short way to what `_last` finds."""
+    found = _PLAIN_END.search(f"\n{completion}"[-_SHORT:])
+    if found is None or _MARKED.search(completion) or may_have_cue(completion):
+        return None
+    number = read_number(found[1])
+    return None if number is None else Scalar(found[1], number)
 
 
 def _last(gold: Scalar, completion: str) -> Judgement:
