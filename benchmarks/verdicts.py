@@ -5,6 +5,7 @@ has: ``pip download --no-deps --no-binary :all: math-verify==0.9.0``, unpacked, 
 """
 
 import argparse
+import json
 import sys
 import time
 from collections import Counter
@@ -34,6 +35,8 @@ COMPARED = (
     ("GSM8K, worked", "number", 0.99),
     ("GSM8K, worked", "auto", 0.99),
 )
+#: What of a difference is another's text: it is shown, and not published.
+_TEXTS = ("gold", "parsed", "end_of_completion", "text")
 Rows = list[dict[str, Any]]
 
 
@@ -142,6 +145,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=names, default=names)
     parser.add_argument("--repeat", type=int, default=3, help="passes that are timed; 0: none")
     parser.add_argument("--math-verify-tests", type=Path, metavar="DIR")
+    parser.add_argument("--show", action="store_true", help="print each difference, with texts")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     asked = parser.parse_args()
     if not DATA.is_dir():
@@ -182,7 +186,18 @@ def main() -> None:
     figures["unexplained differences"] = Figure(unexplained, "verdicts", "lower", goal=0)
     failed = Counter(row["verdict"] for row in judged if row["verdict"] in ("error", "timed_out"))
     figures["errors and timeouts"] = Figure(failed.total(), "verdicts", "lower", goal=0)
-    publish("verdicts", begin, figures, rows, folder=asked.out)
+    if asked.show:
+        sys.stdout.writelines(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+    kept = [{key: row[key] for key in row if key not in _TEXTS} for row in rows]
+    command = "python benchmarks/verdicts.py --math-verify-tests DIR"
+    publish(
+        "verdicts",
+        begin,
+        figures,
+        kept,
+        command=command if asked.math_verify_tests else None,
+        folder=asked.out,
+    )
 
 
 if __name__ == "__main__":
