@@ -62,7 +62,7 @@ def test_no_text_is_an_error(pieces: list[str]) -> None:
         ("1e9999999", "exponent"),
         ("100000000!", "factorial"),
         ("(9!)!", "factorial"),
-        ("(" * 60 + "1" + ")" * 60, "60 deep"),
+        ("(1+" * 60 + "1" + ")" * 60, "60 deep"),
         ("1" * 2500, "characters"),
         ("x+" * 1500 + "x", "characters"),
     ],

@@ -1,4 +1,4 @@
-r"""What no parser is shown: text so large, deep or steep that reading it could take for ever.
+r"""What no parser is shown: text so large, deep or steep that reading it might never end.
 
 What gets past these caps may still cost a worker its time limit or its memory limit; the caps are
 there so that this is rare.
@@ -6,9 +6,11 @@ there so that this is rare.
 
 import re
 
+from learnalign.verifying.answers.notation import with_single_brackets
+
 #: No answer of the recorded completions and public data sets that were measured is refused.
 MAX_CHARACTERS = 2_000
-MAX_DEPTH = 40
+MAX_DEPTH = 20
 MAX_EXPONENT = 200_000
 MAX_FACTORIAL = 5_000
 #: A number is looked at from its first digit on, and spaces are few: no search begins again.
@@ -30,13 +32,14 @@ def refusal(text: str) -> str | None:
     Example:
         >>> refusal(r"\frac{1}{1501!}"), refusal("2^{2024}"), refusal("9^{9^{9}}")
         (None, None, 'an exponent of about 9^9')
-        >>> refusal("100000000!"), refusal("(" * 100 + ")" * 100)
+        >>> refusal("100000000!"), refusal("[" * 100 + "]" * 100)
         ('the factorial of 100000000', 'brackets 100 deep')
     """
     if len(text) > MAX_CHARACTERS:
         return f"{len(text)} characters"
     if _TAME.fullmatch(text):
         return None
+    text = with_single_brackets(text)
     deepest = depth = 0
     for sign in text:
         depth += (sign in "([{") - (sign in ")]}")

@@ -1,5 +1,6 @@
 """Which verifier judges a problem: the one that was asked for, or what its gold and prompt say."""
 
+import ast
 import re
 
 from learnalign.problems.gym import is_gym_row
@@ -9,6 +10,7 @@ from learnalign.verifying.answers.options import options_in
 from learnalign.verifying.answers.readings import readings
 from learnalign.verifying.answers.times import read_time
 from learnalign.verifying.answers.values import Choice, Scalar, Words
+from learnalign.verifying.guards import MAX_CHARACTERS
 from learnalign.verifying.question import Question
 
 #: The verifiers that have a name; a function of the user's own is the other kind.
@@ -18,9 +20,6 @@ _LONGEST = 500
 _TIME_ASKED = re.compile(r"\b(?:what time|when|clock|o'?clock|a\.?m\.?|p\.?m\.?|date)\b", re.I)
 _CODE = re.compile(
     r"```|^\s*(?:def|class|import|from|assert|return|print|for|while|if)\b.*[:(]?", re.MULTILINE
-)
-_LITERAL = re.compile(
-    r"\s*(?:\{\s*['\"].*:.*\}|\[\s*['\"].*\]|(['\"]).*\1|None|b['\"].*)\s*", re.DOTALL
 )
 
 
@@ -57,7 +56,7 @@ def _kind_of(gold: str, prompt: str) -> str:
         return "choice"
     if re.fullmatch(r"\([A-J]\)", plain):
         return "choice"
-    if _LITERAL.fullmatch(text) or (_CODE.search(text) and "\n" in text):
+    if _is_python_value(text) or (_CODE.search(text) and "\n" in text):
         return "code"
     moment = read_time(plain)
     if moment is not None and (":" not in plain or _TIME_ASKED.search(f"{plain} {prompt}")):
@@ -68,6 +67,19 @@ def _kind_of(gold: str, prompt: str) -> str:
     if len(found) == 1 and isinstance(found[0], Scalar) and found[0].number is not None:
         return "number"
     return "math"
+
+
+def _is_python_value(text: str) -> bool:
+    """Whether a text is a value as Python writes it that is no mathematics: strings are in it."""
+    if not re.match(r"[\[({'\"b]|None$", text) or len(text) > MAX_CHARACTERS:
+        return False
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return False
+    if not isinstance(value, list | tuple | set):
+        return isinstance(value, str | bytes | dict) or value is None
+    return value == [] or "'" in repr(value)
 
 
 def _is_an_option(plain: str, options: dict[str, str]) -> bool:

@@ -41,6 +41,11 @@ _BETWEEN = (
 _CUE = re.compile(rf"(?:{_ANY})(?:{_BETWEEN}{_SAYS}|(?:\*\*|__)?[ \t]*(?=\n|$))", re.IGNORECASE)
 _BARE_CUE = re.compile(rf"(?:{_ANY})[\s*_:：]*(?=[-−\d$\\(\[])", re.IGNORECASE)
 _DENIED = re.compile(r"\s*(?:not|never|neither|nor|none|incorrect|wrong)\b", re.IGNORECASE)
+#: not 5, it is 10; not 6 but 5
+_INSTEAD = re.compile(
+    r"\s*not\s[^.\n]{1,40}?(?:,?\s*\bbut(?: rather)?|[,;]\s*(?:it is|it['’]s|rather))\s",
+    re.IGNORECASE,
+)
 _DENYING = re.compile(r"(?:n['’]t|\bnot|\bcannot|\bnever)\b", re.IGNORECASE)
 #: What stands before a cue that says no answer: to check the answer, a wrong answer.
 _NO_CUE = re.compile(
@@ -96,7 +101,13 @@ def announced(text: str) -> list[str]:
     if not may_have_cue(text):
         return []
     cues = _cues(text)
-    found = [_segment(text[cue.end() :]) for cue in reversed(cues[-_LAST:]) if not _denies(cue)]
+    found = []
+    for cue in reversed(cues[-_LAST:]):
+        rest = text[cue.end() :]
+        if _denies(cue):
+            instead = _INSTEAD.match(rest)
+            rest = rest[instead.end() :] if instead else ""
+        found.append(_segment(rest))
     return [segment for segment in found if segment]
 
 

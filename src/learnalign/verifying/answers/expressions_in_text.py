@@ -20,8 +20,8 @@ _TOKEN = "|".join(
     (
         r"\\[a-zA-Z]+",
         r"\\[{}%$,! ]",
-        r"\d{1,2}(?::\d{2}){1,2}(?:\s*[ap]\.?m\b\.?)?",
-        r"\d{1,2}\s*[ap]\.?m\b\.?",
+        r"\d{1,2}(?::\d{2}){1,2}(?:\s*(?i:[ap]\.?m)\b\.?)?",
+        r"\d{1,2}\s*(?i:[ap]\.?m)\b\.?",
         r"\d+(?:\s?:\s?\d+)+",
         rf"(?:{_MONTH})\w*\.?\s\d{{1,2}}(?:st|nd|rd|th)?(?:,?\s\d{{4}})?",
         rf"\d{{1,2}}(?:st|nd|rd|th)?\s(?:of\s)?(?:{_MONTH})\w*(?:,?\s\d{{4}})?",
@@ -66,9 +66,17 @@ def last_expression(text: str) -> str | None:
     for line in reversed(text.splitlines()):
         found = _last_of(line)
         if found:
-            parts = _EQUALS.split(found)
-            return parts[-1].strip() or found if len(parts) == 1 or "," not in found else found
+            return _result(found)
     return None
+
+
+def _result(found: str) -> str:
+    """Take what stands behind the last equals sign, if it is not one of several: x = 1, y = 2."""
+    first, *rest = (part.strip() for part in _EQUALS.split(found))
+    if not rest or not rest[-1] or any("," in part for part in rest[:-1]):
+        return found
+    # "5 = x" says that x is 5.
+    return first if re.fullmatch(r"[A-Za-z]", rest[-1]) and first[-1:].isdigit() else rest[-1]
 
 
 def is_cut_off(text: str) -> bool:
@@ -108,8 +116,12 @@ def _last_of(line: str) -> str | None:
 
 def _last_run(text: str) -> str | None:
     """Take the last run of signs that says something: a number, a command, an operation."""
-    text = one_alphabet(text)
-    runs = [run for run in _RUN.finditer(text) if _SAYS.search(run.group(0))]
+    text = one_alphabet(text).replace("{,}", ",")
+    runs = [
+        run
+        for run in _RUN.finditer(text)
+        if _SAYS.search(run.group(0)) and run.group(0)[0] not in "^_}"
+    ]
     if not runs:
         return None
     joined = _joined(text, runs)

@@ -8,6 +8,7 @@ that has one. What was taken is kept with the verdict.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from learnalign.verifying.answers.boxes import first_box, last_boxes
 from learnalign.verifying.answers.brackets import trimmed
@@ -38,6 +39,10 @@ _HEADING = re.compile(
     r"|(?:step|part|case|solution|explanation|conclusion|(?:final )?answer)\b",
     re.IGNORECASE,
 )
+#: A last line that is a number, or comes to one.
+_RESULT = re.compile(r"(?:\A|\n|= ?)[-$]{0,2}\d[\d,./]*\s*\Z")
+#: So many characters before a question are looked at, and so many questions.
+_SHORT, _FIRST = 60, 50
 _GIVES_UP = re.compile(
     r"\banswer\s+(?:is\s+)?(?:unknown|undetermined|can(?:not|['’]t) be (?:determined|found|known))"
     r"|\bno answer\b|\bdo(?:n['’]t| not) know\b",
@@ -77,8 +82,9 @@ def extract(text: str) -> Iterator[Extracted]:
         ['10']
     """
     text = _without_end_tokens(text)
+    text = before_next_question(text)
     tag = _last_tag(text)
-    text = _before_next_question(text) if tag is None else tag
+    text = text if tag is None else tag
     yield from _said(text, tag is not None)
     if last_boxes(text) is None:
         yield from _on_last_line(without_denials(text[-_TAIL:]))
@@ -87,8 +93,9 @@ def extract(text: str) -> Iterator[Extracted]:
 def marked_answers(text: str) -> Iterator[Extracted]:
     """Give the texts that a completion marks as its answer or says it is; see `extract`."""
     text = _without_end_tokens(text)
+    text = before_next_question(text)
     tag = _last_tag(text)
-    yield from _said(_before_next_question(text) if tag is None else tag, tag is not None)
+    yield from _said(text if tag is None else tag, tag is not None)
 
 
 def _without_end_tokens(text: str) -> str:
@@ -165,16 +172,17 @@ def _is_an_answer(line: str) -> bool:
 
 def _first_mark(text: str) -> int:
     """Find where the first mark of an answer begins; the text's end if there is none."""
-    places = [first_box(text), text.find("####"), first_cue(text)]
+    places = [first_box(text), text.find("####"), first_cue(text), text.find("</answer>")]
     return min((place for place in places if place >= 0), default=len(text))
 
 
-def _before_next_question(text: str) -> str:
+def before_next_question(text: str) -> str:
     """Cut where a base model goes on with a question of its own after it has answered."""
     found = None
-    for question in _NEXT_QUESTION.finditer(text):
+    for question in islice(_NEXT_QUESTION.finditer(text), _FIRST):
         if found is None:
             found = _first_mark(text)
-        if question.start() > found:
-            return text[: question.start()]
+        begin = question.start()
+        if begin > found or _RESULT.search(text[max(0, begin - _SHORT) : begin]):
+            return text[:begin]
     return text

@@ -67,7 +67,7 @@ def _conditions(plain: str) -> Region | None:
         return None
     (low, has_low), (high, has_high) = lows[0], highs[0]
     if low.number and high.number and low.number.value > high.number.value:
-        return _united(pieces)
+        return None if re.search(r"\band\b|\\land", plain) else _united(pieces)
     return Region((Interval(low, high, has_low, has_high),), pieces[0].name)
 
 

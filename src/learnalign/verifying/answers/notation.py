@@ -85,6 +85,7 @@ _SPELLINGS = [
     ),
     (re.compile(r"(^|(?<=[(\[{,=<>]))\s*\+\s*\\infty"), r"\\infty"),
     (re.compile(r"\\div(?![a-zA-Z])"), "/"),
+    (re.compile(r"(?<=[\d)])\s+[xX]\s+(?=[\d(])"), r" \\times "),
     (re.compile(r"\\color\s*\{[^{}]*\}|\\textcolor\s*\{[^{}]*\}"), ""),
     (re.compile(r"\{\s*(\w+)\s*\\choose\s*(\w+)\s*\}"), r"\\binom{\1}{\2}"),
     (re.compile(r"(?<![A-Za-z\\])C_\s*\{?(\w+)\}?\s*\^\s*\{?(\w+)\}?"), r"\\binom{\1}{\2}"),
@@ -121,6 +122,7 @@ _SPELLINGS = [
 ]
 #: Numbers and short words, in which there is nothing to be changed.
 _SPELLED = re.compile(r"[-+]?[$\d\s.,%]*(?:[A-Za-z]{4,})?[.\s]*")
+_DOUBLE = re.compile(r"\(\(([^()]*)\)\)")
 _DOUBLED = re.compile(r"\\(?=\\[a-zA-Z])")
 #: Commands whose argument is what they say.
 WORDING = (
@@ -193,7 +195,20 @@ def spelled(text: str) -> str:
     for pattern, plain in _SPELLINGS:
         text = pattern.sub(plain, text)
     text = _braced_arguments(text)
+    text = with_single_brackets(text)
     return " ".join(text.split())
+
+
+def with_single_brackets(text: str) -> str:
+    """Write one bracket where several hold the same.
+
+    Example:
+        >>> with_single_brackets("(((5)))+((x)(y))")
+        '(5)+((x)(y))'
+    """
+    while "((" in text and (single := _DOUBLE.sub(r"(\1)", text)) != text:
+        text = single
+    return text
 
 
 def without_wording(text: str) -> str:

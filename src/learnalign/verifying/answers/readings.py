@@ -46,6 +46,7 @@ _NAME = re.compile(
     r"|\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\^\{-1\})?'*\s*\([^()]*\)"
 )
 _EQUALS = re.compile(r"(?<![<>!\\])=")
+_LIST = re.compile(r"[,;]|\b(?:and|or)\b")
 _OPERATIONS = re.compile(
     r"\\(?:frac|sqrt|times|cdot|pi|cdots|ldots|binom|log|ln|lg|sin|cos|tan)(?![a-zA-Z])"
 )
@@ -162,13 +163,11 @@ def _shaped(plain: str) -> list[Value]:
 
 def _named(plain: str) -> list[Value]:
     parts = split(plain, _EQUALS)
-    if (
-        len(parts) < 2
-        or _contradict(parts)
-        or len(split(plain, re.compile(r"[,;]|\b(?:and|or)\b"))) > 1
-    ):
-        return []
     name, last = parts[0].strip(), parts[-1].strip()
+    # A comma may group the thousands of the last number, and does not part a list then.
+    whole = plain[: len(plain) - len(last)] if read_number(last) else plain
+    if len(parts) < 2 or _contradict(parts) or len(split(whole, _LIST)) > 1:
+        return []
     if not last:
         return []
     if _NAME.fullmatch(name) and re.search(r"[A-Za-z]", name):

@@ -9,6 +9,7 @@ from learnalign.verifying.guards import refusal
 from learnalign.verifying.judgement import Judgement, judged, unparsed
 
 _FENCE = re.compile(r"```[a-zA-Z]*\n(.*?)```", re.DOTALL)
+_CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)|\[ANSWER\](.*?)\[/ANSWER\]", re.DOTALL)
 _NOTHING = object()
 
 
@@ -41,6 +42,7 @@ def judge(gold: tuple[Any], completion: str) -> Judgement:
         ('correct', 'wrong')
     """
     texts = [found.text for found in marked_answers(completion)]
+    texts += [tick or tag for tick, tag in _CODE.findall(completion)[-1:]]
     texts += [block.strip() for block in reversed(_FENCE.findall(completion))]
     texts += [line.strip() for line in completion.strip().splitlines()[-1:]]
     for text in texts:

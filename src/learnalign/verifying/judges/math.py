@@ -47,7 +47,7 @@ class Gold:
 def parse_gold(gold: str, question: Question) -> Gold | None:
     """Read a gold answer; one that marks its answer (a box, a tag, ####) is read there.
 
-    Its expressions are evaluated: a gold that takes for ever does so here, where it counts as one
+    Its expressions are evaluated: a gold that takes too long does so here, where it counts as one
     that cannot be read, and not in each completion, where it would look like wrong answers.
 
     Returns:

@@ -7,7 +7,12 @@ from learnalign.verifying.answers.cues import may_have_cue, without_denials
 from learnalign.verifying.answers.equality import same
 from learnalign.verifying.answers.expressions import constant
 from learnalign.verifying.answers.expressions_in_text import first_run, last_expression
-from learnalign.verifying.answers.extraction import CUE, Extracted, marked_answers
+from learnalign.verifying.answers.extraction import (
+    CUE,
+    Extracted,
+    before_next_question,
+    marked_answers,
+)
 from learnalign.verifying.answers.notation import spelled
 from learnalign.verifying.answers.numbers import MAGNITUDES, Number, read_number
 from learnalign.verifying.answers.readings import readings
@@ -21,6 +26,7 @@ _WITHIN = re.compile(r"[\\^_√<>{}]\s?\Z|(?<![A-Za-z])[A-Za-z](?:\s?[-+*/]\s?|\
 _GOES_ON = re.compile(r"\s?[!^_}√*/\\]|:\d|[A-Za-z](?![A-Za-z])")
 #: A last line that is a number, or ends with one behind an equals sign or a colon.
 _PLAIN_END = re.compile(r"(?:\n|(?<![<>!=])= ?|: )(-?\d[\d,]*(?:\.\d+)?)\.?\s*\Z")
+_COMMA = re.compile(r"[-+]?\d+,\d+")
 #: So many characters at the end hold it.
 _SHORT = 60
 _MARKED = re.compile(r"[\\`]|####|\*\*|<(?:/?[a-zA-Z_]+>|\|)")
@@ -57,6 +63,7 @@ def judge(gold: Scalar, completion: str) -> Judgement:
         >>> judge(parse_gold("34"), r"\boxed{\frac34}").verdict
         'wrong'
     """
+    completion = before_next_question(completion)
     answer = _at_the_end(completion)
     if answer is not None:
         return judged(same(gold, answer), str(answer), answer.text)
@@ -65,10 +72,12 @@ def judge(gold: Scalar, completion: str) -> Judgement:
         refused = refusal(found.text)
         if refused is not None:
             return unparsed(f"too large to be read: {refused}", found.text)
-        answer = _scalar(found.text) or _scalar_in(found)
+        answer = _scalar(found.text) or _decimal_comma(found.text, gold) or _scalar_in(found)
         if answer is not None:
             return judged(same(gold, answer), str(answer), found.text)
         first = first or _not_one(found)
+        if first is not None and first.verdict == "wrong":
+            return first
     if first is not None:
         return first
     return _last(gold, completion)
@@ -118,6 +127,13 @@ def _scalar(text: str) -> Scalar | None:
             if number is not None:
                 return Scalar(inner.text, number, inner.unit)
     return None
+
+
+def _decimal_comma(text: str, gold: Scalar) -> Scalar | None:
+    """Read 12,5 where the gold is a decimal, too."""
+    if gold.number is None or gold.number.digits is None or not _COMMA.fullmatch(text):
+        return None
+    return _scalar(text.replace(",", "."))
 
 
 def _scalar_in(found: Extracted) -> Scalar | None:

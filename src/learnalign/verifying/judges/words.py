@@ -9,6 +9,13 @@ from learnalign.verifying.answers.notation import without_wording
 from learnalign.verifying.guards import MAX_CHARACTERS
 from learnalign.verifying.judgement import Judgement, judged, unparsed
 
+_TRUTHS = ("yes", "no", "true", "false")
+_AT_THE_END = re.compile(r"\b(?:yes|no|true|false)\W*\Z", re.IGNORECASE)
+_BOLD = re.compile(r"\*\*(.+?)\*\*")
+_TRUTH = re.compile(r"\b(yes|no|true|false)\b", re.IGNORECASE)
+#: So many characters of the last line, and words of one that is an answer and nothing else.
+_LINE, _FEW_WORDS = 500, 5
+
 
 def parse_gold(gold: str) -> str | None:
     r"""Take a gold in words; None if there is nothing in it.
@@ -29,20 +36,40 @@ def judge(gold: str, completion: str) -> Judgement:
     """
     first: Judgement | None = None
     for found in extract(completion):
-        if len(found.text) > MAX_CHARACTERS:
-            continue
         said = _plain(found.text)
-        if not said:
+        if not said or len(found.text) > MAX_CHARACTERS:
             continue
-        if same_words(gold, said) or (found.where == LINE and same_words(gold, _last_words(said))):
+        if found.where == LINE:
+            break
+        if same_words(gold, said):
             return judged(True, said, found.text)
         first = first or judged(False, said, found.text)
-    return first or unparsed()
+    return first or _in_prose(gold, completion)
+
+
+def _in_prose(gold: str, completion: str) -> Judgement:
+    """Judge by the last line: what is bold, behind a colon or "is", or the line itself."""
+    *_, line = completion.strip().splitlines() or [""]
+    line = line[-_LINE:]
+    said = [*_BOLD.findall(line)[-1:], line.rpartition(":")[2], _last_words(line), line]
+    said = [_plain(text) for text in said]
+    truths = _TRUTH.findall(line)
+    if gold.casefold() in _TRUTHS and truths:
+        first = line.strip(" *_").casefold().startswith(truths[0].casefold())
+        told = truths[0] if first else truths[-1]
+        if first or _AT_THE_END.search(line) or len({truth.casefold() for truth in truths}) == 1:
+            return judged(told.casefold() == gold.casefold(), told, line)
+    right = next((text for text in said if text and same_words(gold, text)), None)
+    if right is not None:
+        return judged(True, right, line)
+    if len(line.split()) > _FEW_WORDS or not re.search(r"[^\W\d_]{2,}", line):
+        return unparsed(None, line or None)
+    return judged(False, said[-1], line)
 
 
 def _last_words(text: str) -> str:
     """Take what a short sentence says of something: "The capital is Paris"."""
-    return re.split(r"\b(?:is|are|was|were|be)\b", text)[-1]
+    return re.split(r"[,;]", re.split(r"\b(?:is|are|was|were|be)\b", text)[-1])[0]
 
 
 def _plain(text: str) -> str:
