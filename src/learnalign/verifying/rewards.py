@@ -51,7 +51,7 @@ Rewards = list[float | None]
 def auto(completions: Completions, solution: Sequence[Any], **columns: Any) -> Rewards:
     r"""Reward each answer by the verifier that fits its problem, as ``--verifier auto`` does.
 
-    Which one that is, is read out of the gold, the prompt and the row (docs/verifying.md).
+    Which one that is, is read out of the gold, the prompt and the row (docs/verdicts.md).
 
     Example:
         >>> auto(["It is \\boxed{1/2}.", "3"], solution=["0.5", "0.5"])
@@ -91,7 +91,7 @@ def time(completions: Completions, solution: Sequence[Any], **columns: Any) -> R
 
 
 def code(completions: Completions, solution: Sequence[Any], **columns: Any) -> Rewards:
-    """Reward code that is the gold one."""
+    """Reward values as Python writes them that are the gold one; nothing is run."""
     return _by_columns("code", completions, solution, columns)
 
 
