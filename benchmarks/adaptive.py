@@ -4,11 +4,11 @@ A pool is success rates, taken for the truth; its rollouts are drawn from them. 
 one recorded training (one-shot RLVR's record; a rate is the mean of 32 rollouts), the first of
 them smoothed (rates drawn from their posterior: no rate is 0 or 1), and two made-up pools.
 
-In each repetition every problem has G rollouts. `going_on` sees them in rounds; what it stops keeps
-those it has. Both are ranked, and held against selections of G fresh rollouts, with lots of their
-own: how much of the full budget's selection comes back at all. Controls: the same number of
-rollouts for every problem (rounded up), and the plain rule that stops whatever has no signal after
-the first round.
+In each repetition every problem has G rollouts. `plan_next_round` sees them in rounds; problems
+that it stops keep the rollouts they have. Both are ranked, and compared with selections of G
+fresh rollouts and fresh tie-breaks: how much of the full budget's selection comes back at all.
+Controls: the same number of rollouts for every problem (rounded up), and the plain rule that
+stops whatever has no signal after the first round.
 
 For scores that hold an alignment, each problem has a true one (normal, mean 1) and each rollout
 adds its error, so that alignments of few rollouts are noisy. ``blind`` decides without them, as a
@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from harness import ROOT, Figure, publish
-from learnalign.rollouts import budget
+from learnalign.rollouts import adaptive
 from learnalign.scoring.scores import learnability
 from learnalign.selecting.order import budget_count, ranking
 
@@ -73,7 +73,7 @@ def rates_of(name: str) -> np.ndarray:
     if "smoothed" not in name:
         return rates
     right = np.round(32 * rates)
-    a, b = budget.beta_prior(right, np.full(len(rates), 32))
+    a, b = adaptive.beta_prior(right, np.full(len(rates), 32))
     return rng.beta(right + a, 32 - right + b)
 
 
@@ -99,8 +99,8 @@ def draw(rates: np.ndarray, cell: Cell, truths: np.ndarray, rng: np.random.Gener
     """Sample G rollouts of each problem."""
     size = len(rates), cell.rollouts
     right = (rng.random(size) < rates[:, None]).cumsum(1)
-    spread = cell.spread * budget.ALIGNMENT_SPREAD
-    errors = math.sqrt(cell.noise * budget.ALIGNMENT_NOISE) * rng.standard_normal(size)
+    spread = cell.spread * adaptive.ALIGNMENT_SPREAD
+    errors = math.sqrt(cell.noise * adaptive.ALIGNMENT_NOISE) * rng.standard_normal(size)
     means = errors.cumsum(1) / np.arange(1, cell.rollouts + 1)
     alignment = 1 + spread * (truths[:, None] + means)
     return Drawn(right, np.ones(size) if cell.alignment == "none" else alignment)
@@ -111,11 +111,11 @@ def spent(drawn: Drawn, cell: Cell, lots: np.ndarray, seed: int) -> tuple[np.nda
     num, group = drawn.right.shape
     count = None if cell.budget is None else budget_count(cell.budget, num)
     tried, goes, loss = np.zeros(num, int), np.ones(num, bool), 0.0
-    for done in budget.rounds(group)[:-1]:
+    for done in adaptive.rounds(group)[:-1]:
         tried[goes] = done
         right, alignment = drawn.after(tried)
         told = np.where((right > 0) & (right < tried), alignment, np.nan)
-        found = budget.going_on(
+        found = adaptive.plan_next_round(
             right, tried, goes, done=done, num_rollouts=group, count=count, error=cell.error,
             ties=lots, aligned=cell.alignment != "none",
             alignment=told if cell.alignment == "told" else None, seed=seed,
@@ -138,7 +138,7 @@ def repetition(cell: Cell, rates: np.ndarray, repeat: int) -> dict[str, float]:
         signal = (drawn.right[:, -1] > 0) & (drawn.right[:, -1] < group)
         seen = drawn.after(tried)[0]
         return row | {"same": float((signal & (seen > 0) & (seen < tried)).sum() / signal.sum())}
-    count, first = budget_count(cell.budget, num), budget.rounds(group)[0]
+    count, first = budget_count(cell.budget, num), adaptive.rounds(group)[0]
     fresh = [
         draw(rates, cell, truths, rng).best(everything, rng.random(num), count)
         for _ in range(FRESH)
@@ -164,7 +164,7 @@ def common(found: np.ndarray, others: list[np.ndarray]) -> float:
 
 def measured(cell: Cell) -> dict[str, Any]:
     """Repeat a cell and sum it up; ratios have 95 % bootstrap intervals over the repetitions."""
-    budget._ROUNDS = cell.rounds
+    adaptive._ROUNDS = cell.rounds
     rates = rates_of(cell.pool)
     runs = [repetition(cell, rates, repeat) for repeat in range(REPEATS)]
     draws = np.random.default_rng(0).integers(REPEATS, size=(DRAWS, REPEATS))

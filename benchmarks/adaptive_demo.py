@@ -16,9 +16,9 @@ import time
 from typing import Any
 
 from harness import ROOT, Figure, publish
-from learnalign.runs.config_files import load_config
-from learnalign.runs.pipeline import Selection, run
-from learnalign.runs.progress import Progress
+from learnalign.config.load import load_config
+from learnalign.terminal.progress import Progress
+from learnalign.workflows.select import Selection, run
 
 SEEDS, GROUP, BUDGET = (0, 1, 2), 16, 40
 WORK = ROOT / "runs" / "adaptive-demo"

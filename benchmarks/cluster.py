@@ -29,7 +29,7 @@ import numpy as np
 import pyarrow as pa
 
 from harness import ROOT, Figure, publish
-from learnalign.runs.config_files import load_config, write_config
+from learnalign.config.load import load_config, write_config
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.manifest import Shard
 

@@ -13,7 +13,7 @@ from gradients import make_groups
 from harness import Figure, publish
 from learnalign.config import GradientConfig, ModelConfig
 from learnalign.gradients.policy import PolicyGradients
-from learnalign.models import load_model
+from learnalign.models.loading import load_model
 from pool import MODEL
 
 TURNS = 3

@@ -18,7 +18,7 @@ from harness import ROOT, Figure, publish
 from learnalign.config import GradientConfig, ModelConfig
 from learnalign.gradients.engine import GradientEngine, Group
 from learnalign.gradients.sketch import Sketch
-from learnalign.models import load_model
+from learnalign.models.loading import load_model
 from learnalign.scoring.scores import unit_rows
 from pool import MODEL, Problem, large_pool
 

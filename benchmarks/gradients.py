@@ -71,7 +71,7 @@ def ours(options: argparse.Namespace) -> None:
     """Run the product's own engine on a file of groups, and print a line as the peers do."""
     from learnalign.config import GradientConfig, ModelConfig
     from learnalign.gradients.policy import PolicyGradients
-    from learnalign.models import load_model
+    from learnalign.models.loading import load_model
 
     torch.set_num_threads(options.threads)
     groups = json.loads(options.groups.read_text())

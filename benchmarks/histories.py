@@ -26,9 +26,11 @@ from scipy import stats
 
 from harness import ROOT, Figure, publish
 from learnalign.scoring.scores import learnability
-from learnalign.selecting.figures import jeffreys_interval
-from learnalign.selecting.histories import history_variance, limr
-from learnalign.selecting.methods import METHODS, Candidates, budget_count, luck, ranking
+from learnalign.selecting.candidates import Candidates
+from learnalign.selecting.methods.histories import history_variance, limr
+from learnalign.selecting.methods.registry import METHODS
+from learnalign.selecting.order import budget_count, random_keys, ranking
+from learnalign.selecting.statistics.success_rates import jeffreys_interval
 
 DATA = ROOT.parent / "shared" / "data" / "history" / "dsr_sub_history.jsonl.gz"
 EARLY, BASELINE, OUTCOME = slice(0, 2), slice(2, 6), slice(38, 44)
@@ -103,7 +105,7 @@ def text_features(problem: str, answer: str) -> list[float]:
 def known_rules(pool: Pool) -> list[Rule]:
     """Give the rules in use, and the marks that see the future."""
     early = pool.early
-    seen = Candidates(learnability(early), np.zeros_like(early), early, luck(pool.ids, 0))
+    seen = Candidates(learnability(early), np.zeros_like(early), early, random_keys(pool.ids, 0))
     return [
         Rule("random", "known", None),
         Rule("p(1-p)", "known", METHODS["learnability"](seen)),
@@ -221,7 +223,7 @@ def compared(rules: list[Rule], pool: Pool) -> list[dict[str, Any]]:
     num = len(pool.ids)
     draws = np.random.default_rng(0).multinomial(num, np.full(num, 1 / num), DRAWS)
     counts = np.vstack([np.ones(num, int), draws]).astype(np.int32)
-    lots = np.array([luck(pool.ids, seed) for seed in range(LUCKS)])
+    lots = np.array([random_keys(pool.ids, seed) for seed in range(LUCKS)])
     gains = {rule.name: drawn_gains(rule, pool, lots, counts) for rule in rules}
     rows: list[dict[str, Any]] = []
     for rule in rules:
@@ -251,7 +253,7 @@ def pilots(pool: Pool) -> list[dict[str, Any]]:
         for division in range(DIVISIONS):
             order = rng.permutation(len(gain))
             fit, rest = order[:pilot], order[pilot:]
-            ties = luck([pool.ids[i] for i in rest], division)
+            ties = random_keys([pool.ids[i] for i in rest], division)
             both = ridge(x[fit], gain[fit], x[rest]), learnability(pool.early[rest])
             best = [rest[ranking(scores, ties)[: budget_count(0.2, len(rest))]] for scores in both]
             found.append([gain[chosen].mean() for chosen in best])

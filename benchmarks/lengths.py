@@ -18,9 +18,9 @@ from scipy.stats import spearmanr
 
 from harness import ROOT, Figure, publish
 from learnalign import load_config
-from learnalign.runs import pipeline
 from learnalign.runs.folder import RunFolder
-from learnalign.runs.progress import Progress
+from learnalign.terminal.progress import Progress
+from learnalign.workflows import select
 from pool import MODEL
 
 WORK = ROOT / "runs" / "bench-lengths"
@@ -69,7 +69,7 @@ def main() -> None:
         "run.shard_size": 16,
     }
     config = load_config(overrides=options)
-    whole = pipeline.run(config, progress=Progress()).scores
+    whole = select.run(config, progress=Progress()).scores
     folder = RunFolder(WORK / "run")
     lengths = np.array(whole["mean_response_tokens"])
     norms = np.array(whole["gradient_norm"].to_numpy(zero_copy_only=False))
@@ -77,7 +77,7 @@ def main() -> None:
     rows, figures = [], {}
     for method in METHODS:
         selection = config.selection.model_copy(update={"method": method, "budget": 1.0})
-        table = pipeline.ranked(folder, config.model_copy(update={"selection": selection})).scores
+        table = select.ranked(folder, config.model_copy(update={"selection": selection})).scores
         ordered = np.array(table["mean_response_tokens"])
         for share in SHARES:
             chosen = ordered[: round(share * len(ordered))]

@@ -8,11 +8,11 @@ import yaml
 
 from harness import ROOT
 from learnalign.config import Config
+from learnalign.config.load import load_config
 from learnalign.gradients.engine import Group, group_rollouts
-from learnalign.runs.config_files import load_config
+from learnalign.pipeline.run_stages import run_stages, stages_through
 from learnalign.runs.folder import RunFolder
-from learnalign.runs.pipeline import up_to, work
-from learnalign.runs.progress import Progress
+from learnalign.terminal.progress import Progress
 
 MODEL = ROOT / "models" / "SmolLM2-135M-Instruct"
 #: Generator, source, difficulty, size, seed, options: the kinds of the demo, more of each.
@@ -46,7 +46,7 @@ def verified_run(folder: Path, config: Config) -> RunFolder:
     record = run.manifest.stages.get("verdicts")
     if record is None or not record.complete:
         with run.locked():
-            work(run, config, up_to("verdicts", config), progress=Progress())
+            run_stages(run, config, stages_through("verdicts", config), progress=Progress())
     return run
 
 

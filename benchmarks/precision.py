@@ -12,9 +12,9 @@ from typing import Any
 from harness import ROOT, Figure, publish
 from learnalign import load_config
 from learnalign.evaluating.accuracy import difference
-from learnalign.runs.evaluation import evaluate
-from learnalign.runs.progress import Progress
-from learnalign.runs.training import train
+from learnalign.terminal.progress import Progress
+from learnalign.workflows.evaluate import evaluate
+from learnalign.workflows.train import train
 
 WORK = ROOT / "runs" / "bench-precision"
 DTYPES, SEEDS = ("float32", "bfloat16"), (0, 1)

@@ -23,14 +23,14 @@ import arithmetic
 from harness import ROOT, Figure, publish
 from learnalign import load_config, scores
 from learnalign.gradients.engine import GradientEngine
+from learnalign.pipeline.problems import make_problems
+from learnalign.pipeline.resources import Resources
 from learnalign.rollouts.transformers import TransformersEngine
 from learnalign.runs.folder import RunFolder
-from learnalign.runs.pool import make_problems
-from learnalign.runs.progress import Progress
-from learnalign.runs.training import train
-from learnalign.runs.workshop import Workshop
-from learnalign.sketches import from_column
+from learnalign.storage.sketch_column import from_column
+from learnalign.terminal.progress import Progress
 from learnalign.verifying.verifier import open_verifier
+from learnalign.workflows.train import train
 
 WORK = ROOT / "runs" / "bench-repeatability"
 POOL, LOOKED_AT, PER_KIND, STEPS, TRAININGS = 2400, 1100, 45, 40, (0, 1)
@@ -56,7 +56,7 @@ def read_problems() -> pa.Table:
     config = configure(WORK / "data" / "pool.jsonl")
     folder = RunFolder(config.run.out, ("problems",))
     if not folder.begin("problems", {}).complete:
-        make_problems(folder, config, Workshop(config), Progress("none"))
+        make_problems(folder, config, Resources(config), Progress("none"))
     return folder.table("problems")
 
 
@@ -67,14 +67,14 @@ def sampled(
     path = WORK / f"{name}.parquet"
     if not path.exists():
         changes = {} if model is None else {"model__path": str(model)}
-        shop = Workshop(configure(WORK, rollouts__num_rollouts=count, **changes))
-        policy, options = shop.model("rollouts"), shop.config.rollouts
-        made = TransformersEngine(policy, shop.tokenizer, options, seed=seed).sample(problems)
+        resources = Resources(configure(WORK, rollouts__num_rollouts=count, **changes))
+        policy, options = resources.model("rollouts"), resources.config.rollouts
+        made = TransformersEngine(policy, resources.tokenizer, options, seed=seed).sample(problems)
         rows = [json.loads(text) for text in problems["row"].to_pylist()]
         # Coins fall by id and text: without a new id they would fall alike in every sampling.
         salted = pa.array([json.dumps(row | {"id": f"{name}:{row['id']}"}) for row in rows])
         renamed = problems.drop(["row"]).append_column("row", salted)
-        with open_verifier(shop.config.verifier) as verifier:
+        with open_verifier(resources.config.verifier) as verifier:
             said = verifier.verify(renamed, made)
         pq.write_table(made.append_column("reward", said["reward"]), path)
     table = pq.read_table(path)
@@ -96,8 +96,8 @@ def looked_at(problems: pa.Table, made: pa.Table, size: int, half: str) -> Seen:
     sample = np.array(made["sample"].to_pylist())
     part = made.filter(pa.array((sample >= first) & (sample < first + size)))
     if not path.exists():
-        shop = Workshop(configure(WORK))
-        model, options = shop.model("gradients"), shop.config.gradients
+        resources = Resources(configure(WORK))
+        model, options = resources.model("gradients"), resources.config.gradients
         engine = GradientEngine(model, options, temperature=1.0, seed=0, max_tokens=6)
         pq.write_table(engine.rows(problems, part, part), path)
     table = pq.read_table(path)

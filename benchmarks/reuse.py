@@ -18,14 +18,14 @@ from learnalign import load_config, scores
 from learnalign.config import ModelConfig
 from learnalign.gradients.engine import GradientEngine
 from learnalign.gradients.logprobs import LogProbs
-from learnalign.models import load_model, load_tokenizer, resolve_device, resolve_dtype
+from learnalign.models.loading import load_model, load_tokenizer, resolve_device, resolve_dtype
 from learnalign.rollouts.reused import recent_groups
 from learnalign.rollouts.transformers import TransformersEngine
-from learnalign.runs.progress import Progress
-from learnalign.runs.training import train
-from learnalign.sketches import from_column
+from learnalign.storage.sketch_column import from_column
 from learnalign.tables import ROLLOUTS
+from learnalign.terminal.progress import Progress
 from learnalign.verifying.verifier import open_verifier
+from learnalign.workflows.train import train
 
 WORK = ROOT / "runs" / "bench-reuse"
 STEPS, PER_STEP = 12, 20

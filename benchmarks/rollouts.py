@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from harness import ROOT, Figure, publish
 from learnalign.config import ModelConfig, RolloutConfig
-from learnalign.models import load_model, load_tokenizer
+from learnalign.models.loading import load_model, load_tokenizer
 from learnalign.rollouts.transformers import TransformersEngine
 
 NUM_PROBLEMS, GROUP, TOKENS, TURNS, THREADS = 8, 8, 64, 5, 2

@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 
 from harness import Figure, publish
-from learnalign import files
-from learnalign.selecting.alignment import alignments
-from learnalign.selecting.order import luck, ranking
-from learnalign.sketches import from_column, to_column
+from learnalign.selecting.order import random_keys, ranking
+from learnalign.selecting.statistics.alignment import alignments
+from learnalign.storage import files
+from learnalign.storage.sketch_column import from_column, to_column
 from learnalign.tables import gradients_schema
 
 SIZE = 8192
@@ -54,7 +54,7 @@ def pool(count: int) -> tuple[list[str], np.ndarray]:
     return [f"problem-{i:07d}" for i in range(count)], rates * (1 - rates)
 
 
-def forget(paths: list[Path]) -> None:
+def drop_page_cache(paths: list[Path]) -> None:
     """Have the system drop the files from its cache."""
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY)
@@ -107,7 +107,7 @@ def measure(folder: Path, count: int, cached: bool) -> dict[str, Any]:
     The quickest of each counts: whatever else the machine does only adds.
     """
     paths = sorted(folder.iterdir())[: -(-count // SHARD) if folder.name == "large" else None]
-    before: Callable[[list[Path]], None] = (lambda _: None) if cached else forget
+    before: Callable[[list[Path]], None] = (lambda _: None) if cached else drop_page_cache
     ids, values = pool(count)
     plains, firsts, seconds, processor, plain_processor = [], [], [], [], []
     if cached:
@@ -126,7 +126,7 @@ def measure(folder: Path, count: int, cached: bool) -> dict[str, Any]:
         processor.append(time.process_time() - used)
     begin = time.perf_counter()
     number = round(SHARE * count)
-    best = ranking(values * found.alignment, luck(ids, 0))[:number]
+    best = ranking(values * found.alignment, random_keys(ids, 0))[:number]
     top = time.perf_counter() - begin
     peak = peak_bytes()
     row = {

@@ -19,9 +19,9 @@ from gradients import SHAPES, make_groups
 from harness import Figure, publish
 from learnalign.config import ModelConfig
 from learnalign.gradients.backward import Backward
-from learnalign.gradients.items import Item, make_item
 from learnalign.gradients.layout import lay_out
-from learnalign.models import load_model
+from learnalign.gradients.tasks import Item, make_task
+from learnalign.models.loading import load_model
 from pool import MODEL
 
 REPETITIONS = 5
@@ -103,7 +103,7 @@ def main() -> None:
     rows, figures = [], {}
     for shape, (prompt, response, _) in shapes.items():
         (group,) = make_groups(prompt, response, 1)
-        item = make_item(0, group["prompt_ids"], group["responses"], group["weights"])
+        item = make_task(0, group["prompt_ids"], group["responses"], group["weights"])
         times: dict[str, list[float]] = {way: [] for way in WAYS}
         sizes = []
         for repetition in range(REPETITIONS + 1):

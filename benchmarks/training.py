@@ -59,8 +59,8 @@ def write_problems(path: Path) -> None:
 def one(way: str, data: Path, out: Path) -> dict[str, Any]:
     """Train some steps one way; give the seconds of its steps and the peak memory."""
     from learnalign import load_config
-    from learnalign.runs.progress import Progress
-    from learnalign.runs.training import train
+    from learnalign.terminal.progress import Progress
+    from learnalign.workflows.train import train
 
     trainer, sampling, dtype = WAYS[way]
     options: dict[str, Any] = {

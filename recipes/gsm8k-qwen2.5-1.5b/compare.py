@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from learnalign import files
 from learnalign.evaluating.accuracy import accuracy, difference
+from learnalign.storage import files
 
 Scores = dict[str, float]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from learnalign.config import Config
+    from learnalign.config.load import load_config
     from learnalign.errors import LearnAlignError
-    from learnalign.runs.config_files import load_config
-    from learnalign.runs.pipeline import Selection, run, select
     from learnalign.scoring.scores import Scores, scores
+    from learnalign.workflows.select import Selection, run, select
 
 _HOMES = {
     "Config": "config",

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from learnalign.visible import visible
+from learnalign.terminal.control_characters import visible
 
 #: How many known words a message lists.
 _MOST = 32

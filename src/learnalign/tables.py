@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from learnalign.sketches import sketch_field
+from learnalign.storage.sketch_column import sketch_field
 
 SCHEMA_VERSION = 3
 
@@ -98,10 +98,10 @@ def gradients_schema(sketch_size: int) -> pa.Schema:
     where the resample had no signal.
 
     Both are fixed-size binary, ``2 * sketch_size`` bytes of little-endian float16; the fields'
-    metadata says so (``{"dtype": "<f2", "size": "8192"}``). `learnalign.sketches` turns rows into
-    such a column and back; ``numpy.frombuffer(value, "<f2")`` reads one value without it. On disk
-    they are plain and uncompressed (`files.write_table`): float16 noise does not compress, and is
-    read at the speed of the disk.
+    metadata says so (``{"dtype": "<f2", "size": "8192"}``). `learnalign.storage.sketch_column`
+    turns rows into such a column and back; ``numpy.frombuffer(value, "<f2")`` reads one value
+    without it. On disk they are plain and uncompressed (`files.write_table`): float16 noise does
+    not compress, and is read at the speed of the disk.
     """
     return pa.schema(
         [

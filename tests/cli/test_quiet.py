@@ -17,10 +17,10 @@ from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
 from helpers.digits import digits_data, digits_model
-from learnalign.bars import no_bars
 from learnalign.cli.quiet import quiet_libraries
 from learnalign.config import ModelConfig
-from learnalign.models import load_model
+from learnalign.models.loading import load_model
+from learnalign.terminal.library_bars import no_bars
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +108,9 @@ def test_a_training_by_trl_says_our_lines_alone(
     model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("trl")
-    from learnalign.runs.config_files import load_config
-    from learnalign.runs.progress import Progress
-    from learnalign.runs.training import train
+    from learnalign.config.load import load_config
+    from learnalign.terminal.progress import Progress
+    from learnalign.workflows.train import train
 
     given = {
         "model.path": str(model),

@@ -172,7 +172,7 @@ def test_an_error_nobody_foresaw(
     def fail(*_: object) -> None:
         raise RuntimeError(HOSTILE)
 
-    monkeypatch.setattr("learnalign.runs.inspecting.inspect", fail)
+    monkeypatch.setattr("learnalign.workflows.inspect.inspect", fail)
     code, _, err = learnalign("inspect", run, "x")
     assert code == 1
     assert err.rstrip().endswith(f"RuntimeError: {SHOWN}")

@@ -8,13 +8,14 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from helpers.tiny_models import VOCABULARY, tiny_model
-from learnalign import LearnAlignError, heads
+from learnalign import LearnAlignError
 from learnalign.config import ModelConfig
 from learnalign.features import forward
 from learnalign.features.engine import FeatureEngine
 from learnalign.features.selectit import RATING_PROMPTS, rating_text
-from learnalign.models import load_model, load_tokenizer
-from learnalign.sketches import from_column
+from learnalign.models import head
+from learnalign.models.loading import load_model, load_tokenizer
+from learnalign.storage.sketch_column import from_column
 from learnalign.tables import features_schema
 
 NAMES = ["llama", "qwen2", "gpt2", "gemma", "mixtral", "sliding"]
@@ -183,13 +184,13 @@ def test_no_more_logits_than_a_chunk_exist_at_once(monkeypatch):
     pool = problems()
     truth = engine().table(pool)
     seen = []
-    own = heads.Head.logits
+    own = head.Head.logits
 
     def watched(self, output, hidden):
         seen.append(len(hidden))
         return own(self, output, hidden)
 
-    monkeypatch.setattr(heads.Head, "logits", watched)
+    monkeypatch.setattr(head.Head, "logits", watched)
     monkeypatch.setattr(forward, "CHUNK_VALUES", 5 * VOCABULARY)
     found = engine().table(pool)
     assert max(seen) == 5

@@ -7,7 +7,7 @@ import torch
 from gradients.test_engine import assert_same_rows
 from learnalign.config import GradientConfig, ModelConfig
 from learnalign.gradients.engine import GradientEngine, Group
-from learnalign.models import load_model, load_tokenizer
+from learnalign.models.loading import load_model, load_tokenizer
 
 trl = pytest.importorskip("trl")
 TEMPERATURE, MAX_TOKENS, GENERATIONS = 0.9, 6, 4

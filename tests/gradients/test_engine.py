@@ -9,7 +9,7 @@ from helpers.tiny_models import CONFIGS, tiny_model
 from learnalign.config import GradientConfig
 from learnalign.gradients.engine import GradientEngine, Group
 from learnalign.gradients.sketch import Sketch
-from learnalign.sketches import from_bytes
+from learnalign.storage.sketch_column import from_bytes
 
 ARCHITECTURES = [*CONFIGS, "sliding"]
 TEMPERATURE = 0.7

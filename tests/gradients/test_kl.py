@@ -6,9 +6,9 @@ import torch
 
 from gradients.test_policy import policy, problems
 from helpers.tiny_models import tiny_model
-from learnalign.gradients.items import Pull
 from learnalign.gradients.logprobs import LogProbs
 from learnalign.gradients.objective import token_shares
+from learnalign.gradients.tasks import KLTerm
 
 BETA, TEMPERATURE = 0.3, 0.9
 
@@ -43,7 +43,7 @@ def test_gradient_with_a_reference_is_that_of_trls_loss(name, budget):
     (logprobs,) = LogProbs(reference, temperature=TEMPERATURE)([(prompt, responses)])
     shares = BETA * token_shares([len(r) for r in responses], max_tokens=9)
     subject = policy(name, token_budget=budget, input_width=0)
-    found = subject.exact(prompt, responses, weights, Pull(shares.tolist(), logprobs))
+    found = subject.exact(prompt, responses, weights, KLTerm(shares.tolist(), logprobs))
 
     model = tiny_model(name)
     loss = torch.zeros((), dtype=torch.float64)
@@ -60,7 +60,7 @@ def test_gradient_with_a_reference_is_that_of_trls_loss(name, budget):
 def test_a_reference_that_is_the_policy_pulls_at_nothing():
     (prompt, responses, weights), *_ = problems()
     (logprobs,) = LogProbs(tiny_model("llama"), temperature=TEMPERATURE)([(prompt, responses)])
-    pull = Pull([0.5] * len(responses), logprobs)
+    pull = KLTerm([0.5] * len(responses), logprobs)
     plain = policy(input_width=0).exact(prompt, responses, weights)
     pulled = policy(input_width=0).exact(prompt, responses, weights, pull)
     for key, value in plain.items():

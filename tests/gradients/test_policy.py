@@ -9,10 +9,10 @@ from helpers.tiny_models import tiny_model
 from learnalign import LearnAlignError
 from learnalign.config import GradientConfig
 from learnalign.gradients import memory, preconditioning
-from learnalign.gradients.collecting import Collector
-from learnalign.gradients.items import group_items, make_item
+from learnalign.gradients.collector import Collector
 from learnalign.gradients.parameters import select_weights
 from learnalign.gradients.policy import PolicyGradients
+from learnalign.gradients.tasks import group_tasks, make_task
 
 
 def policy(name="llama", dtype=torch.float64, **options):
@@ -133,11 +133,11 @@ def test_budget_comes_from_the_free_memory(monkeypatch):
 
 
 def test_items_are_grouped_under_the_budget():
-    items = [make_item(i, p, r, w) for i, (p, r, w) in enumerate(problems(count=9))]
-    packs = group_items(items, 30)
+    items = [make_task(i, p, r, w) for i, (p, r, w) in enumerate(problems(count=9))]
+    packs = group_tasks(items, 30)
     assert all(sum(item.num_tokens for item in pack) <= 30 or len(pack) == 1 for pack in packs)
     # Several items stay below what is enough; a single one stays whole up to the budget.
-    few = group_items(items, 30, enough=20)
+    few = group_tasks(items, 30, enough=20)
     sizes = [sum(item.num_tokens for item in pack) for pack in few]
     assert all(size <= 20 or len(pack) == 1 for size, pack in zip(sizes, few, strict=True))
     assert max(sizes) > 20

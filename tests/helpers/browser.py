@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from learnalign.children import Child
+from learnalign.process_guard import Child
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 

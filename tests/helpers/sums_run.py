@@ -5,8 +5,8 @@ from typing import Any
 
 from learnalign import Selection, load_config
 from learnalign.config import Config
-from learnalign.runs.pipeline import run
-from learnalign.runs.progress import Progress
+from learnalign.terminal.progress import Progress
+from learnalign.workflows.select import run
 
 QUIET = Progress("none")
 PREFIX = "{{ row.metadata.expression }} ="

@@ -8,7 +8,7 @@ import pytest
 
 from learnalign.config import ModelConfig, PromptConfig
 from learnalign.errors import LearnAlignError
-from learnalign.models import load_tokenizer
+from learnalign.models.loading import load_tokenizer
 from learnalign.problems.prompts import Prompter, PromptRefused
 
 MESSAGES = [{"role": "user", "content": "What is 6 + 4?"}]

@@ -14,9 +14,9 @@ import pytest
 
 from learnalign import load_config
 from learnalign.evaluating.benchmarks import PRESETS
-from learnalign.models import load_tokenizer
-from learnalign.runs.pipeline import run
-from learnalign.runs.progress import Progress
+from learnalign.models.loading import load_tokenizer
+from learnalign.terminal.progress import Progress
+from learnalign.workflows.select import run
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "recipes" / "gsm8k-qwen2.5-1.5b"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from helpers.synthetic_run import synthetic_run
-from learnalign.reporting import facts, figures
+from learnalign.reporting import figures, stats
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_a_large_pool_is_subsampled_with_a_seed_and_says_so():
 
 
 def test_shares_add_up_past_thirty_strata():
-    strata = [facts.Stratum(f"kind {i}", total=10 + i, chosen=i % 7) for i in range(40)]
+    strata = [stats.Stratum(f"kind {i}", total=10 + i, chosen=i % 7) for i in range(40)]
     chosen, rest = figures.shares(strata).data
     assert len(chosen.x) == figures.MAX_STRATA
     assert sum(chosen.x) == sum(row.chosen for row in strata)
@@ -80,8 +80,8 @@ def test_difficulties_are_in_natural_order():
     column = scores.schema.get_field_index("difficulty")
     names = ["level 10", "level 2", None] * 10
     scores = scores.set_column(column, scores.schema.field(column), [names])
-    assert [row.name for row in facts.strata(scores, "difficulty")] == [
+    assert [row.name for row in stats.strata(scores, "difficulty")] == [
         "level 2",
         "level 10",
-        facts.NOT_GIVEN,
+        stats.NOT_GIVEN,
     ]

@@ -9,7 +9,7 @@ import pytest
 
 from learnalign.config import ModelConfig, PromptConfig, RolloutConfig
 from learnalign.errors import LearnAlignError
-from learnalign.models import load_tokenizer
+from learnalign.models.loading import load_tokenizer
 from learnalign.problems.prompts import Prompter
 from learnalign.rollouts.joining import warnings
 from learnalign.rollouts.recorded import RecordedEngine

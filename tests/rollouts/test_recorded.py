@@ -10,7 +10,7 @@ import pytest
 
 from learnalign.config import ModelConfig, RolloutConfig
 from learnalign.errors import LearnAlignError
-from learnalign.models import load_tokenizer
+from learnalign.models.loading import load_tokenizer
 from learnalign.rollouts.endings import Endings, turn_end
 from learnalign.rollouts.joining import warnings
 from learnalign.rollouts.recorded import RecordedEngine

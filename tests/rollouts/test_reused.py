@@ -5,9 +5,9 @@ import pytest
 
 from learnalign.config import RolloutConfig
 from learnalign.errors import LearnAlignError
+from learnalign.pipeline.success_histories import reused_groups
 from learnalign.rollouts.engine import Engine
 from learnalign.rollouts.reused import ReusedEngine, recent_groups
-from learnalign.runs.histories import reused_groups
 from learnalign.tables import HISTORY, PROBLEMS, ROLLOUTS
 
 

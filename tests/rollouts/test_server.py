@@ -19,15 +19,15 @@ import pytest
 from helpers.fake_server import FakeServer
 from helpers.processes import interrupts_heeded
 from learnalign.config import ModelConfig, PromptConfig, RolloutConfig, ServerConfig
+from learnalign.config.load import load_config
 from learnalign.errors import LearnAlignError
-from learnalign.models import load_tokenizer
+from learnalign.models.loading import load_tokenizer
+from learnalign.pipeline.fingerprints import stage_options
 from learnalign.problems.prompts import Prompter
 from learnalign.rollouts import endpoint
-from learnalign.rollouts.answers import Rows, read_answer, warnings
+from learnalign.rollouts.responses import Rows, read_answer, warnings
 from learnalign.rollouts.server import ServerEngine, request_seed, served_model
-from learnalign.runs.config_files import load_config
-from learnalign.runs.estimates import estimate_rollouts
-from learnalign.runs.fingerprints import stage_options
+from learnalign.workflows.estimate import estimate_rollouts
 
 KEY = "sk-a-key-that-must-stay-secret"
 FAULTS = ("drop", "half", "no json", "no choices", "slow", "busy", "error")
@@ -160,7 +160,7 @@ def test_nothing_is_paid_for_twice_after_an_error(
         open_engine(tokenizer, server, journal, temperature=0.5).sample(pool)
         assert len(server.bodies) == before + 24
         assert len(list(journal.iterdir())) == 48
-        engine.forget()
+        engine.discard_cached()
         assert len(list(journal.iterdir())) == 24
         engine.sample(pool)
         assert set(server.paid.values()) == {3}

@@ -16,10 +16,10 @@ import pytest
 
 from helpers.processes import alive
 from learnalign import select
-from learnalign.children import Child
 from learnalign.config import ModelConfig, RolloutConfig, ServerConfig
 from learnalign.errors import LearnAlignError
-from learnalign.models import load_tokenizer
+from learnalign.models.loading import load_tokenizer
+from learnalign.process_guard import Child
 from learnalign.rollouts.server import ServerEngine
 from learnalign.runs.folder import RunFolder
 

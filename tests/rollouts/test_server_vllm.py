@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from helpers.processes import alive, wait_for
-from learnalign.children import Child
 from learnalign.config import ModelConfig, PromptConfig, RolloutConfig, ServerConfig
-from learnalign.models import load_model, load_tokenizer
+from learnalign.models.loading import load_model, load_tokenizer
 from learnalign.problems.prompts import Prompter
+from learnalign.process_guard import Child
 from learnalign.rollouts.server import ServerEngine, request_seed, served_model
 
 PYTHON = Path(__file__).resolve().parents[2] / ".venv-vllm" / "bin" / "python"

@@ -7,7 +7,7 @@ import torch
 
 from helpers.tiny_models import tiny_model
 from learnalign.config import ModelConfig, RolloutConfig
-from learnalign.models import load_model, load_tokenizer
+from learnalign.models.loading import load_model, load_tokenizer
 from learnalign.rollouts.sampling import uniforms
 from learnalign.rollouts.transformers import TransformersEngine
 

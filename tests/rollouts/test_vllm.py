@@ -12,9 +12,9 @@ import pytest
 
 from learnalign.config import Config, ModelConfig, RolloutConfig, VllmConfig
 from learnalign.errors import LearnAlignError
+from learnalign.pipeline.fingerprints import stage_options
 from learnalign.rollouts.vllm import VllmEngine, first_seed, rollout_rows
 from learnalign.rollouts.vllm_options import llm_arguments
-from learnalign.runs.fingerprints import stage_options
 
 
 class FakeLLM:

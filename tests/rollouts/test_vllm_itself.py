@@ -15,7 +15,7 @@ import torch
 from conftest import ROOT
 from helpers.processes import alive, wait_for
 from learnalign.config import ModelConfig, RolloutConfig
-from learnalign.models import load_model, load_tokenizer
+from learnalign.models.loading import load_model, load_tokenizer
 from learnalign.rollouts.transformers import TransformersEngine
 
 PYTHON = ROOT / ".venv-vllm" / "bin" / "python"

@@ -11,12 +11,13 @@ import pytest
 from helpers.digits import digits_folder
 from helpers.kills import killed_at, one_thread
 from learnalign.errors import LearnAlignError
-from learnalign.runs.evaluation import evaluate
 from learnalign.runs.folder import RunFolder
-from learnalign.runs.pipeline import run
-from learnalign.runs.progress import Progress
-from learnalign.runs.staging import run_stages
-from learnalign.runs.training import TABLES, train
+from learnalign.runs.manifest import TRAINING_TABLES
+from learnalign.terminal.progress import Progress
+from learnalign.workflows.evaluate import evaluate
+from learnalign.workflows.select import run
+from learnalign.workflows.staged import run_staged
+from learnalign.workflows.train import train
 from runs.test_kills import configured, outcome
 
 QUIET = Progress("none")
@@ -152,7 +153,7 @@ def under_way(place: Path) -> Path:
     for n in range(80, 200, 4):
         shutil.rmtree(out, ignore_errors=True)
         killed_at(lambda: train(configured(place, out), progress=QUIET), out, n)
-        if RunFolder(out, TABLES).num_shards("steps") == 2:
+        if RunFolder(out, TRAINING_TABLES).num_shards("steps") == 2:
             return out
     raise AssertionError("never after two checkpoints")
 
@@ -226,26 +227,26 @@ def test_redo_reaches_into_the_warm_up(place: Path, tmp_path: Path) -> None:
 def test_redo_of_stages(place: Path, tmp_path: Path) -> None:
     more = {"training__steps": 2, "rollouts__num_rollouts": 12, "run__seed": 1}
     config = configured(place, tmp_path / "s", training__learning_rate=1e-4, **more)
-    run_stages(config, progress=QUIET)
+    run_staged(config, progress=QUIET)
     expected = outcome(tmp_path / "s")
     _flip(tmp_path / "s/stage-1/training/history/part-00000.parquet", random.Random(0))
     _zero(tmp_path / "s/stage-2/selection/rollouts/part-00000.parquet", random.Random(0))
     for part in ("stage-1/training/history", "stage-2/selection/rollouts"):
         with pytest.raises(LearnAlignError, match=rf"(?s)--redo {part}"):
-            run_stages(config, progress=QUIET)
+            run_staged(config, progress=QUIET)
         if part.startswith("stage-1"):
             run_stages_until(config, part)
-    run_stages(config, progress=QUIET, redo="stage-2")
+    run_staged(config, progress=QUIET, redo="stage-2")
     assert outcome(tmp_path / "s") == expected
     for wrong in ("rollouts", "stage-3", "stage-1/rollouts", "stage-0", "stage-1/training"):
         with pytest.raises(LearnAlignError, match=rf"(?s)got --redo {wrong}"):
-            run_stages(config, progress=QUIET, redo=wrong)
+            run_staged(config, progress=QUIET, redo=wrong)
 
 
 def run_stages_until(config: Any, redo: str) -> None:
     """Mend the first fault; the second is still there."""
     with pytest.raises(LearnAlignError, match=r"(?s)stage-2/selection/rollouts"):
-        run_stages(config, progress=QUIET, redo=redo)
+        run_staged(config, progress=QUIET, redo=redo)
 
 
 def test_an_evaluation_to_compare_with(place: Path, tmp_path: Path) -> None:
@@ -271,7 +272,7 @@ def test_an_evaluation_to_compare_with(place: Path, tmp_path: Path) -> None:
 def test_a_runs_own_options_are_checked_and_a_copy_may_be_edited(
     damaged_copy: Path, tmp_path: Path
 ) -> None:
-    from learnalign.runs.config_files import load_config
+    from learnalign.config.load import load_config
 
     file = damaged_copy / "config.yaml"
     text = file.read_text()

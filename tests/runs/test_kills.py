@@ -15,14 +15,14 @@ import pytest
 from helpers.digits import OPTIONS, digits_folder
 from helpers.kills import killed_at, one_thread
 from learnalign.config import Config
-from learnalign.runs.config_files import load_config
-from learnalign.runs.evaluation import evaluate
+from learnalign.config.load import load_config
 from learnalign.runs.folder import RunFolder
-from learnalign.runs.manifest import STAGES
-from learnalign.runs.pipeline import run
-from learnalign.runs.progress import Progress
-from learnalign.runs.staging import run_stages
-from learnalign.runs.training import TABLES, train
+from learnalign.runs.manifest import STAGES, TRAINING_TABLES
+from learnalign.terminal.progress import Progress
+from learnalign.workflows.evaluate import evaluate
+from learnalign.workflows.select import run
+from learnalign.workflows.staged import run_staged
+from learnalign.workflows.train import train
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="children are forked")
 QUIET = Progress("none")
@@ -79,7 +79,7 @@ def _trl(place: Path, out: Path) -> None:
 
 def _stages(place: Path, out: Path) -> None:
     more = {"training__steps": 2, "training__save_every": 1, "training__learning_rate": 1e-4}
-    run_stages(
+    run_staged(
         configured(place, out, rollouts__num_rollouts=12, run__seed=1, **more), progress=QUIET
     )
 
@@ -106,7 +106,7 @@ def outcome(out: Path) -> dict[str, Any]:
         folder = manifest.parent
         name = str(folder.relative_to(out))
         training = (folder / "history").is_dir()
-        of = RunFolder(folder, TABLES if training else STAGES)
+        of = RunFolder(folder, TRAINING_TABLES if training else STAGES)
         for stage, record in of.manifest.stages.items():
             assert record.complete, (name, stage)
             table = of.table(stage)

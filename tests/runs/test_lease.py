@@ -11,10 +11,10 @@ import pytest
 
 from helpers.object_store import BUCKET, Store, object_store
 from learnalign.errors import LearnAlignError
-from learnalign.places import place
 from learnalign.runs import lease
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.lease import Lease
+from learnalign.storage.paths import as_path
 
 ANOTHER = "process 1 on elsewhere\nanother token\n"
 TABLE = pa.table({"problem_id": ["a", "b"]})
@@ -33,14 +33,14 @@ def url(store: Store, request: pytest.FixtureRequest) -> str:
 
 def test_a_lease_is_told_of_until_it_has_grown_old(url: str, store: Store) -> None:
     for age in (0.0, 100.0):
-        place(f"{url}/.owner").write_text(ANOTHER)
+        as_path(f"{url}/.owner").write_text(ANOTHER)
         store.age(_key(url), age)
         told = r"(?s)worked on by process 1 on elsewhere, last heard of \d+ s ago.*is free in \d+ s"
         with pytest.raises(LearnAlignError, match=told), RunFolder(url).locked():
             pass
     store.age(_key(url), 30.0)
     with RunFolder(url).locked():
-        assert f"process {os.getpid()} on " in place(f"{url}/.owner").read_text()
+        assert f"process {os.getpid()} on " in as_path(f"{url}/.owner").read_text()
     assert store.keys(url.split("/")[-1] + "/") == []
 
 
@@ -62,7 +62,7 @@ def _key(url: str) -> str:
 def _lose(folder: RunFolder, url: str) -> None:
     with folder.locked():
         folder.begin("problems", {"a": 1})
-        place(f"{url}/.owner").write_text(ANOTHER)
+        as_path(f"{url}/.owner").write_text(ANOTHER)
         folder.write_shard("problems", 0, TABLE, seconds=0.0)
 
 
@@ -71,7 +71,7 @@ def test_who_has_lost_the_lease_writes_no_manifest(url: str) -> None:
         _lose(RunFolder(url), url)
     assert RunFolder(url).num_shards("problems") == 0
     # Nor is the other's lease deleted.
-    assert place(f"{url}/.owner").read_text() == ANOTHER
+    assert as_path(f"{url}/.owner").read_text() == ANOTHER
 
 
 def test_who_has_lost_the_lease_does_not_renew_it(
@@ -79,14 +79,14 @@ def test_who_has_lost_the_lease_does_not_renew_it(
 ) -> None:
     monkeypatch.setattr(lease, "RENEW_S", 0.1)
     with RunFolder(url).locked():
-        place(f"{url}/.owner").write_text(ANOTHER)
+        as_path(f"{url}/.owner").write_text(ANOTHER)
         time.sleep(0.5)
-        assert "another token" in place(f"{url}/.owner").read_text()
+        assert "another token" in as_path(f"{url}/.owner").read_text()
 
 
 def _one_of(url: str, count: int) -> list[str]:
     """Let several take the lease at the same moment; give those who think they have it."""
-    claims = [Lease(place(url), f"claim {i}") for i in range(count)]
+    claims = [Lease(as_path(url), f"claim {i}") for i in range(count)]
     start = threading.Barrier(count)
 
     def take(claim: Lease) -> str:
@@ -103,22 +103,22 @@ def _one_of(url: str, count: int) -> list[str]:
 
 def test_of_many_at_once_one_gets_it(url: str) -> None:
     (winner,) = _one_of(url, 8)
-    assert winner in place(f"{url}/.owner").read_text()
+    assert winner in as_path(f"{url}/.owner").read_text()
 
 
 def test_of_many_who_find_an_old_one_one_gets_it(url: str, store: Store) -> None:
-    place(f"{url}/.owner").write_text(ANOTHER)
+    as_path(f"{url}/.owner").write_text(ANOTHER)
     store.age(_key(url), 200.0)
     (winner,) = _one_of(url, 6)
-    assert winner in place(f"{url}/.owner").read_text()
+    assert winner in as_path(f"{url}/.owner").read_text()
 
 
 def test_who_died_while_taking_over_is_in_nobodys_way(url: str, store: Store) -> None:
     for name in ("", "-turn"):
-        place(f"{url}/.owner{name}").write_text(ANOTHER)
+        as_path(f"{url}/.owner{name}").write_text(ANOTHER)
         store.age(f"{_key(url)}{name}", 200.0)
     with RunFolder(url).locked():
-        assert f"process {os.getpid()} on " in place(f"{url}/.owner").read_text()
+        assert f"process {os.getpid()} on " in as_path(f"{url}/.owner").read_text()
 
 
 def test_in_a_store_without_conditions_the_last_who_wrote_gets_it(

@@ -18,19 +18,19 @@ from click.testing import CliRunner
 import learnalign
 from helpers.digits import OPTIONS, digits_data, digits_model
 from helpers.object_store import BUCKET, Store, object_store
-from learnalign import files
 from learnalign.cli.main import cli
 from learnalign.cli.options import training_config
+from learnalign.config.load import load_config
 from learnalign.errors import LearnAlignError
-from learnalign.folders import remove_tree
-from learnalign.places import place
+from learnalign.pipeline.fingerprints import stage_options
+from learnalign.pipeline.run_stages import run_stages, stages_through
 from learnalign.runs import lease
-from learnalign.runs.config_files import load_config
-from learnalign.runs.fingerprints import stage_options
 from learnalign.runs.folder import RunFolder
-from learnalign.runs.pipeline import up_to, work
-from learnalign.runs.progress import Progress
-from learnalign.runs.subsets import chosen_ids, training_source
+from learnalign.storage import files
+from learnalign.storage.folders import remove_tree
+from learnalign.storage.paths import as_path
+from learnalign.terminal.progress import Progress
+from learnalign.workflows.training_problems import chosen_ids, training_source
 
 STAGES = ("problems", "rollouts", "verdicts", "gradients")
 SELECT = [sys.executable, "-c", "from learnalign.cli.main import main; main()", "select"]
@@ -62,7 +62,7 @@ def url(store: Store, request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def there(store: Store, local: Path) -> Iterator[str]:
     """The finished run, copied into the store."""
-    where = place(f"s3://{BUCKET}/there")
+    where = as_path(f"s3://{BUCKET}/there")
     _copy(local, where)
     yield str(where)
     remove_tree(where)
@@ -110,7 +110,7 @@ def _partly(policy: tuple[str, str], out: Path | str) -> None:
     config = load_config(overrides=OPTIONS | given | {"run.out": str(out)})
     folder = RunFolder(config.run.out)
     with folder.locked():
-        work(folder, config, up_to("verdicts", config), progress=Progress("none"))
+        run_stages(folder, config, stages_through("verdicts", config), progress=Progress("none"))
 
 
 @pytest.mark.slow
@@ -139,14 +139,14 @@ def test_killed_in_a_store_and_resumed_equals_a_local_run(
     _assert_same(done.path, local)
     for name in ("report.html", "config.yaml"):
         assert f"{prefix}/{name}" in store.keys(prefix)
-    assert load_config(place(url) / "config.yaml").run.out == place(url)
+    assert load_config(as_path(url) / "config.yaml").run.out == as_path(url)
 
 
 def test_begun_on_a_disk_and_finished_in_a_store(
     policy: tuple[str, str], local: Path, url: str, tmp_path: Path
 ) -> None:
     _partly(policy, tmp_path / "run")
-    _copy(tmp_path / "run", place(url))
+    _copy(tmp_path / "run", as_path(url))
     _assert_same(_select(policy, url).path, local)
 
 
@@ -154,7 +154,7 @@ def test_begun_in_a_store_and_finished_on_a_disk(
     policy: tuple[str, str], local: Path, url: str, tmp_path: Path
 ) -> None:
     _partly(policy, url)
-    _copy(place(url), tmp_path / "run")
+    _copy(as_path(url), tmp_path / "run")
     _assert_same(_select(policy, tmp_path / "run").path, local)
 
 
@@ -181,12 +181,12 @@ def test_every_verb_that_reads_a_run_reads_it_there(
         assert said[0] == said[1], words
     names = ("compare/learnalign.txt", "export-jsonl/selected.jsonl", "export-jsonl/control.jsonl")
     for name in (*names, "export-verl/selected.parquet", "compare/compare.json"):
-        assert (place(there) / name).read_bytes() == (place(here) / name).read_bytes(), name
-    _assert_same(place(there), place(here))
+        assert (as_path(there) / name).read_bytes() == (as_path(here) / name).read_bytes(), name
+    _assert_same(as_path(there), as_path(here))
     known = files.read_table(local / "scores.parquet")["problem_id"][0].as_py()
     assert _verb("inspect", there, known) == _verb("inspect", here, known)
     _verb("export", there, "--as", "ids", "--out", f"s3://{BUCKET}/handed/over")
-    assert len((place(f"s3://{BUCKET}/handed/over/selected.txt")).read_text().split()) == 2
+    assert len((as_path(f"s3://{BUCKET}/handed/over/selected.txt")).read_text().split()) == 2
 
 
 def test_a_selection_there_is_trained_on(there: str, local: Path, policy: tuple[str, str]) -> None:
@@ -200,7 +200,7 @@ def test_a_selection_there_is_trained_on(there: str, local: Path, policy: tuple[
 
 
 def test_data_there_are_the_same_problems(policy: tuple[str, str], url: str) -> None:
-    data = place(f"{url}/sums.jsonl")
+    data = as_path(f"{url}/sums.jsonl")
     data.write_bytes(Path(policy[1]).read_bytes())
     flags = ["--template", "{{ question }}", "--index", "5"]
     for spec in (str(data), url):
@@ -224,7 +224,7 @@ def test_an_evaluation_there(policy: tuple[str, str], url: str, tmp_path: Path) 
 
 def test_what_another_machine_wrote_is_seen(url: str, store: Store) -> None:
     name = url.split("/")[-1]
-    path, folder = place(f"{url}/a.txt"), place(url)
+    path, folder = as_path(f"{url}/a.txt"), as_path(url)
     assert not files.is_file(path)
     assert list(folder.glob("*.txt")) == []
     store.client().put_object(Bucket=BUCKET, Key=f"{name}/a.txt", Body=b"one")
@@ -256,7 +256,7 @@ def test_a_shard_that_somebody_changed(url: str) -> None:
         folder.write_shard("problems", 0, table, seconds=0.0)
     assert RunFolder(url).read_shard("problems", 0) == table
     for change in (lambda path: path.write_bytes(b"short"), lambda path: path.unlink()):
-        change(place(f"{url}/problems/part-00000.parquet"))
+        change(as_path(f"{url}/problems/part-00000.parquet"))
         with pytest.raises(LearnAlignError, match="not the file that was written"):
             RunFolder(url).read_shard("problems", 0)
 

@@ -10,14 +10,14 @@ import requests
 import s3fs
 
 from helpers.object_store import BUCKET, Store, object_store
-from learnalign import files
+from learnalign.config.load import load_config, write_config
 from learnalign.errors import LearnAlignError
-from learnalign.places import place
 from learnalign.runs import lease
-from learnalign.runs.config_files import load_config, write_config
 from learnalign.runs.folder import RunFolder
-from learnalign.runs.progress import Progress
-from learnalign.runs.training import train
+from learnalign.storage import files
+from learnalign.storage.paths import as_path
+from learnalign.terminal.progress import Progress
+from learnalign.workflows.train import train
 
 TABLE = pa.table({"problem_id": ["a", "b"]})
 
@@ -70,7 +70,7 @@ def test_a_store_that_goes_away_loses_nothing(
 def test_a_large_file_that_breaks_off_leaves_the_old_one(
     broken: str, url: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, called = place(f"{url}/large.bin"), []
+    path, called = as_path(f"{url}/large.bin"), []
     path.write_bytes(b"old")
     plain = s3fs.S3FileSystem._call_s3
 
@@ -94,7 +94,7 @@ def test_a_large_file_that_breaks_off_leaves_the_old_one(
 
 
 def test_a_writer_that_fails_puts_nothing(url: str) -> None:
-    path = place(f"{url}/note.txt")
+    path = as_path(f"{url}/note.txt")
 
     def write() -> None:
         with files.atomic(path) as temporary:
@@ -141,7 +141,7 @@ def test_credentials_that_may_not(url: str, store: Store) -> None:
 def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "upath", None)
     with pytest.raises(LearnAlignError, match=r"pip install 'learnalign\[remote\]'"):
-        place("s3://bucket/run")
+        as_path("s3://bucket/run")
     with pytest.raises(LearnAlignError, match=r"pip install 'learnalign\[remote\]'"):
         load_config(overrides={"run.out": "s3://bucket/run"})
 

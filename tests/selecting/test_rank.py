@@ -9,11 +9,11 @@ import pytest
 
 from learnalign.config import SelectionConfig
 from learnalign.errors import LearnAlignError
-from learnalign.selecting.figures import group_figures
-from learnalign.selecting.methods import METHODS
-from learnalign.selecting.order import luck
+from learnalign.selecting.methods.registry import METHODS
+from learnalign.selecting.order import random_keys
 from learnalign.selecting.rank import rank
-from learnalign.sketches import from_bytes
+from learnalign.selecting.statistics.success_rates import group_figures
+from learnalign.storage.sketch_column import from_bytes
 from learnalign.tables import PROBLEMS, ROLLOUTS, VERDICTS, features_schema, gradients_schema
 
 COUNT, GROUP, SIZE, K = 30, 8, 16, 7
@@ -97,7 +97,7 @@ class Pool:
         }
 
     def best(self, scores: dict[str, float]) -> list[str]:
-        ties = dict(zip(self.ids, luck(self.ids, 0), strict=True))
+        ties = dict(zip(self.ids, random_keys(self.ids, 0), strict=True))
         return sorted(scores, key=lambda n: (-scores[n], -ties[n]))[:K]
 
 
@@ -241,7 +241,7 @@ def test_every_method_chooses_k_and_tells_its_stability(pool, method):
     assert found.summary["method"] == method
     pairs = method in ("diverse", "facility_location")
     assert (found.summary["stability"] is None) == pairs
-    if not pairs and "rewards" not in METHODS[method].looks_at:
+    if not pairs and "rewards" not in METHODS[method].requires:
         # Nothing that it looks at changes with the rollouts.
         assert found.summary["stability"]["expected_overlap"] == 1.0
 

@@ -7,7 +7,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from gradients.test_against_trl import GENERATIONS, MAX_TOKENS, TEMPERATURE, groups_of, reward
 from learnalign.config import GradientConfig, ModelConfig, TrainingConfig
 from learnalign.gradients.engine import Group
-from learnalign.models import load_model, load_tokenizer
+from learnalign.models.loading import load_model, load_tokenizer
 from learnalign.training.learner import Learner
 
 trl = pytest.importorskip("trl")

@@ -13,7 +13,7 @@ from learnalign.gradients.objective import advantages
 from learnalign.rollouts.transformers import TransformersEngine
 from learnalign.training.checkpoint import load_checkpoint, save_checkpoint
 from learnalign.training.learner import Learner
-from learnalign.training.masters import Masters
+from learnalign.training.master_weights import MasterWeights
 
 TEMPERATURE, MOST = 0.9, 9
 
@@ -156,7 +156,7 @@ def test_a_response_that_never_fits_says_so():
 def test_steps_smaller_than_bfloat16_are_kept_in_the_masters():
     layer = torch.nn.Linear(4, 4, bias=False)
     torch.nn.init.constant_(layer.weight, 0.75 + 1e-5)
-    masters = Masters(layer, torch.bfloat16)
+    masters = MasterWeights(layer, torch.bfloat16)
     assert layer.weight.dtype == torch.bfloat16
     assert masters.named["weight"][0, 0].item() == pytest.approx(0.75 + 1e-5, abs=1e-7)
     optimizer = torch.optim.SGD(list(masters.named.values()), lr=1e-4)

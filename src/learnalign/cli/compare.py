@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from learnalign.cli import options as o
-from learnalign.cli.saying import say_json
+from learnalign.cli.echo import echo_json
 
 _METHODS = "learnalign,learnability,alignment,inner_product,band,random"
 
@@ -39,8 +39,8 @@ def command(
       learnalign compare runs/x runs/warm --methods learnalign,learnability --budget 0.1
     """  # noqa: D301
     configs = [o.run_config(run, sets, flags) for run in runs]
-    from learnalign.runs.comparing import compare
-    from learnalign.runs.progress import Progress
+    from learnalign.terminal.progress import Progress
+    from learnalign.workflows.compare import compare
 
     done = compare(
         configs,
@@ -49,8 +49,8 @@ def command(
         progress=Progress("none" if as_json else "auto"),
     )
     if as_json:
-        say_json(json.loads((done.path / "compare.json").read_text(encoding="utf-8")))
+        echo_json(json.loads((done.path / "compare.json").read_text(encoding="utf-8")))
         return
-    from learnalign.cli.telling import tell_comparison
+    from learnalign.cli.output import print_comparison
 
-    tell_comparison(done)
+    print_comparison(done)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from learnalign.cli import options as o
-from learnalign.cli.saying import say, say_json
+from learnalign.cli.echo import echo, echo_json
 
 
 @click.command()
@@ -61,13 +61,13 @@ def command(
     resolved = o.config_from(config, sets, given, model__path=model or None)
     named = list(benchmarks) or list(resolved.data.paths)
     if dry_run:
-        from learnalign.runs.estimates import dry_run_evaluation as plan
+        from learnalign.workflows.estimate import dry_run_evaluation as plan
 
         greedy = not no_greedy
-        say(plan(resolved, named, samples=samples, greedy=greedy, as_json=as_json))
+        echo(plan(resolved, named, samples=samples, greedy=greedy, as_json=as_json))
         return
-    from learnalign.runs.evaluation import evaluate
-    from learnalign.runs.progress import Progress
+    from learnalign.terminal.progress import Progress
+    from learnalign.workflows.evaluate import evaluate
 
     done = evaluate(
         resolved,
@@ -80,8 +80,8 @@ def command(
     )
     if as_json:
         results = [asdict(result) for result in done.results]
-        say_json({"out": str(done.path), "results": results})
+        echo_json({"out": str(done.path), "results": results})
         return
-    from learnalign.cli.telling import tell_evaluation
+    from learnalign.cli.output import print_evaluation
 
-    tell_evaluation(done)
+    print_evaluation(done)

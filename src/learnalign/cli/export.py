@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from learnalign.cli import options as o
-from learnalign.cli.saying import say, say_json
+from learnalign.cli.echo import echo, echo_json
 
 
 @click.command()
@@ -41,9 +41,9 @@ def command(
       learnalign export runs/x --as verl --batch-size 64 --prompts scored
     """  # noqa: D301
     resolved = o.run_config(run)
-    from learnalign.runs.handover import hand_over
+    from learnalign.workflows.export import export_run
 
-    done = hand_over(
+    done = export_run(
         run,
         resolved,
         kind,
@@ -55,11 +55,11 @@ def command(
     )
     if as_json:
         plain = {"paths": [str(path) for path in done.paths]}
-        say_json(plain | {"warnings": done.warnings, "hints": done.hints})
+        echo_json(plain | {"warnings": done.warnings, "hints": done.hints})
         return
     for path in done.paths:
-        say(path)
+        echo(path)
     for warning in done.warnings:
-        say(f"warning: {warning}", err=True)
+        echo(f"warning: {warning}", err=True)
     for hint in done.hints:
-        say(f"hint: {hint}", err=True)
+        echo(f"hint: {hint}", err=True)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from learnalign.cli import options as o
-from learnalign.cli.saying import say
+from learnalign.cli.echo import echo
 
 
 @click.command()
@@ -17,11 +17,13 @@ from learnalign.cli.saying import say
 def command(run: Path, sets: tuple[str, ...], redo: str | None, **flags: Any) -> None:
     """Take the policy gradient of each problem of RUN that has a signal."""
     resolved = o.run_config(run, sets, flags)
+    from learnalign.pipeline.run_stages import run_stages, stages_through
     from learnalign.runs.folder import RunFolder
-    from learnalign.runs.pipeline import up_to, work
-    from learnalign.runs.progress import Progress
+    from learnalign.terminal.progress import Progress
 
     folder = RunFolder.existing(run, needs="verdicts")
     with folder.locked():
-        work(folder, resolved, up_to("gradients", resolved), progress=Progress(), redo=redo)
-    say(f"next: learnalign score {run} --budget K")
+        run_stages(
+            folder, resolved, stages_through("gradients", resolved), progress=Progress(), redo=redo
+        )
+    echo(f"next: learnalign score {run} --budget K")

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from learnalign.cli import options as o
-from learnalign.cli.saying import say, say_json
+from learnalign.cli.echo import echo, echo_json
 
 #: Characters of an answer that stand in its line; --json has it whole.
 _LONGEST = 200
@@ -18,23 +18,23 @@ _LONGEST = 200
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def command(run: Path, problem_id: str, as_json: bool) -> None:
     """Print one problem of RUN: its prompt, answer, rollouts, verdicts, gradient and scores."""
-    from learnalign.runs.inspecting import inspect
+    from learnalign.workflows.inspect import inspect
 
     known = inspect(run, problem_id)
     if as_json:
-        say_json(known)
+        echo_json(known)
         return
     problem, scores = known["problem"], known["scores"]
     for row in known["excluded"]:
-        say(f"left out in stage {row['stage']}: {row['reason']} ({row['detail']})")
+        echo(f"left out in stage {row['stage']}: {row['reason']} ({row['detail']})")
     if problem:
-        say(f"{problem['prompt']}\n\nanswer: {problem['answer']}")
-        say(f"source: {problem['source']}, difficulty: {problem['difficulty']}")
+        echo(f"{problem['prompt']}\n\nanswer: {problem['answer']}")
+        echo(f"source: {problem['source']}, difficulty: {problem['difficulty']}")
     for name, value in (scores or {}).items():
-        say(f"{name}: {value:.6g}" if isinstance(value, float) else f"{name}: {value}")
+        echo(f"{name}: {value:.6g}" if isinstance(value, float) else f"{name}: {value}")
     for row in known["rollouts"]:
         length = len(row["token_ids"])
-        say(
+        echo(
             f"\n--- {row['sample']}: {row['verdict']}, reward {row['reward']}, {length} tokens, "
             f"{row['finish_reason']}, {_answer(row)}\n{row['completion']}"
         )

@@ -9,8 +9,8 @@ from importlib.metadata import version
 
 import click
 
+from learnalign.cli.echo import echo, echo_unexpected_error, echo_usage_error
 from learnalign.cli.quiet import quiet_libraries
-from learnalign.cli.saying import say, say_misuse, say_unforeseen
 
 _VERBS = {
     "select": "Choose the problems worth training on: everything, from data to report.",
@@ -75,13 +75,13 @@ def main() -> None:
                 click.echo("stopped; the same command goes on where it was", err=True)
             sys.exit(128 + (signals or [signal.SIGINT])[0])
         if isinstance(error, click.ClickException):
-            say_misuse(error)
+            echo_usage_error(error)
             sys.exit(error.exit_code)
         error = limit_reached(error) or error
         if isinstance(error, LearnAlignError):
-            say(f"error: {error}", err=True)
+            echo(f"error: {error}", err=True)
             sys.exit(2)
-        say_unforeseen(error)
+        echo_unexpected_error(error)
         sys.exit(1)
 
 

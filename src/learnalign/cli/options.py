@@ -9,19 +9,19 @@ import yaml
 
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError
-from learnalign.places import place
+from learnalign.storage.paths import as_path
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class _Place(click.Path):
+class _PathOrUrl(click.Path):
     """A path, or the URL of one in an object store."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return place(value)
+        return as_path(value)
 
 
-PLACE = _Place()
+PLACE = _PathOrUrl()
 
 DATA = (
     "data.split",
@@ -130,7 +130,7 @@ def config_from(
         base: Tree that all others go over.
         fixed: Values by key with dots written as two underscores (``model__path``).
     """
-    from learnalign.runs.config_files import load_config
+    from learnalign.config.load import load_config
 
     given = {key.replace("__", "."): value for key, value in flags.items()}
     given |= {key.replace("__", "."): value for key, value in fixed.items()}
@@ -149,7 +149,7 @@ def run_config(
     run: Path, sets: tuple[str, ...] = (), flags: dict[str, Any] | None = None
 ) -> Config:
     """Read a run folder's own configuration, with changes."""
-    from learnalign.files import is_file
+    from learnalign.storage.files import is_file
 
     file = run / "config.yaml"
     if not is_file(file):
@@ -174,11 +174,11 @@ def training_config(
 
     The model, the data and the run's own section are not taken over.
     """
-    from learnalign.files import is_file
+    from learnalign.storage.files import is_file
 
     base: dict[str, Any] = {}
-    if len(selection) == 1 and is_file(place(selection[0]) / "config.yaml"):
-        source = run_config(place(selection[0])).model_dump(mode="json")
+    if len(selection) == 1 and is_file(as_path(selection[0]) / "config.yaml"):
+        source = run_config(as_path(selection[0])).model_dump(mode="json")
         base = {name: source[name] for name in ("prompt", "rollouts", "verifier", "gradients")}
         base["rollouts"] |= {"engine": "transformers", "recorded": []}
     return config_from(

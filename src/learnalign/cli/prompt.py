@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from learnalign.cli import options as o
-from learnalign.cli.saying import say, say_json
+from learnalign.cli.echo import echo, echo_json
 
 
 @click.command()
@@ -32,11 +32,11 @@ def command(
         config, sets, flags, model__path=model or None, data__paths=data or None
     )
     from learnalign.errors import LearnAlignError
-    from learnalign.models import load_tokenizer
+    from learnalign.models.loading import load_tokenizer
+    from learnalign.pipeline.verifiers import verifier_counts, verifier_line, verifier_of
     from learnalign.problems.pool import read_pool
     from learnalign.problems.prompts import Prompter
     from learnalign.problems.reading import reading_lines
-    from learnalign.runs.verifiers import verifier_counts, verifier_line, verifier_of
     from learnalign.verifying.trainer_values import prompt_text
 
     prompter = Prompter(load_tokenizer(resolved.model), resolved.prompt)
@@ -48,7 +48,7 @@ def command(
     ]
     if not wanted:
         for line in reading_lines(pool.readings):
-            say(line, err=True)
+            echo(line, err=True)
         raise LearnAlignError(
             f"got the problem {problem_id or index}",
             expected=f"one of the {len(pool.problems)} problems that were read",
@@ -62,13 +62,13 @@ def command(
         found["verifier"] = (
             verifier_of(wanted[0] | {"prompt": text}) if auto else resolved.verifier.kind
         )
-        say_json(found | {"answer": wanted[0]["answer"]})
+        echo_json(found | {"answer": wanted[0]["answer"]})
         return
-    say(text)
+    echo(text)
     note = f"{wanted[0]['problem_id']}: {len(ids)} tokens; answer: {wanted[0]['answer']}"
-    say(f"\n[{note}]", err=True)
+    echo(f"\n[{note}]", err=True)
     for line in reading_lines(pool.readings):
-        say(line, err=True)
+        echo(line, err=True)
     if auto:
         asked = (p | {"prompt": prompt_text(p["messages"])} for p in pool.problems)
-        say(verifier_line(verifier_counts(asked)), err=True)
+        echo(verifier_line(verifier_counts(asked)), err=True)

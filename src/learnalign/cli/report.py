@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from learnalign.cli import options as o
-from learnalign.cli.saying import say
+from learnalign.cli.echo import echo
 
 
 @click.command()
@@ -14,6 +14,6 @@ def command(run: Path) -> None:
     """Write RUN/report.html from the tables there are."""
     resolved = o.run_config(run)
     from learnalign.runs.folder import scored
-    from learnalign.runs.pipeline import report
+    from learnalign.workflows.select import report
 
-    say(report(scored(run), resolved))
+    echo(report(scored(run), resolved))

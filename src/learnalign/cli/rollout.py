@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from learnalign.cli import options as o
-from learnalign.cli.saying import say, say_json
+from learnalign.cli.echo import echo, echo_json
 
 
 @click.command()
@@ -32,15 +32,17 @@ def command(
     resolved = o.config_from(
         config, sets, flags, model__path=model or None, data__paths=data or None
     )
+    from learnalign.pipeline.run_stages import run_stages, stages_through
+    from learnalign.pipeline.stages import figures
     from learnalign.runs.folder import RunFolder
-    from learnalign.runs.pipeline import up_to, work
-    from learnalign.runs.progress import Progress
-    from learnalign.runs.stages import figures
+    from learnalign.terminal.progress import Progress
 
     folder = RunFolder(resolved.run.out)
     with folder.locked():
         progress = Progress("none" if as_json else "auto")
-        work(folder, resolved, up_to("verdicts", resolved), progress=progress, redo=redo)
+        run_stages(
+            folder, resolved, stages_through("verdicts", resolved), progress=progress, redo=redo
+        )
         table = figures(folder)
     rates = [rate for rate in table["success_rate"].to_pylist() if rate is not None]
     counts = {
@@ -51,7 +53,7 @@ def command(
         "between_0_and_1": sum(0 < rate < 1 for rate in rates),
     }
     if as_json:
-        say_json(counts)
+        echo_json(counts)
     else:
-        say("\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in counts.items()))
-        say(f"next: learnalign gradients {folder.path}")
+        echo("\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in counts.items()))
+        echo(f"next: learnalign gradients {folder.path}")

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from learnalign.cli import options as o
-from learnalign.cli.saying import say_json
+from learnalign.cli.echo import echo_json
 
 
 @click.command()
@@ -17,14 +17,14 @@ from learnalign.cli.saying import say_json
 def command(run: Path, sets: tuple[str, ...], as_json: bool, **flags: Any) -> None:
     """Rank the problems of RUN from its tables: another budget, method or target, in seconds."""
     resolved = o.run_config(run, sets, flags)
-    from learnalign.cli.telling import tell
+    from learnalign.cli.output import print_selection
     from learnalign.runs.folder import RunFolder
-    from learnalign.runs.pipeline import score
+    from learnalign.workflows.select import score
 
     folder = RunFolder.existing(run, needs="verdicts")
     with folder.locked():
         done = score(folder, resolved)
     if as_json:
-        say_json({"out": str(run), **done.summary})
+        echo_json({"out": str(run), **done.summary})
     else:
-        tell(done)
+        print_selection(done)

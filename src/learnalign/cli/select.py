@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from learnalign.cli import options as o
-from learnalign.cli.saying import say, say_json
+from learnalign.cli.echo import echo, echo_json
 
 
 @click.command()
@@ -46,17 +46,17 @@ def command(
         config, sets, flags, model__path=model or None, data__paths=data or None
     )
     if dry_run:
-        from learnalign.runs.estimates import dry_run as plan
+        from learnalign.workflows.estimate import dry_run as plan
 
-        say(plan(resolved, as_json=as_json))
+        echo(plan(resolved, as_json=as_json))
         return
-    from learnalign.runs.pipeline import run
-    from learnalign.runs.progress import Progress
+    from learnalign.terminal.progress import Progress
+    from learnalign.workflows.select import run
 
     done = run(resolved, progress=Progress("none" if as_json else "auto"), redo=redo)
     if as_json:
-        say_json({"out": str(done.path), **done.summary})
+        echo_json({"out": str(done.path), **done.summary})
         return
-    from learnalign.cli.telling import tell
+    from learnalign.cli.output import print_selection
 
-    tell(done)
+    print_selection(done)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from learnalign.cli import options as o
-from learnalign.cli.saying import say_json
+from learnalign.cli.echo import echo_json
 
 
 @click.command()
@@ -45,13 +45,13 @@ def command(
     resolved = o.config_from(
         config, sets, given, model__path=model or None, data__paths=data or None
     )
-    from learnalign.runs.progress import Progress
-    from learnalign.runs.staging import run_stages
+    from learnalign.terminal.progress import Progress
+    from learnalign.workflows.staged import run_staged
 
-    done = run_stages(resolved, progress=Progress("none" if as_json else "auto"), redo=redo)
+    done = run_staged(resolved, progress=Progress("none" if as_json else "auto"), redo=redo)
     if as_json:
-        say_json([asdict(stage) for stage in done])
+        echo_json([asdict(stage) for stage in done])
         return
-    from learnalign.cli.telling import tell_stages
+    from learnalign.cli.output import print_stages
 
-    tell_stages(done, resolved.run.out)
+    print_stages(done, resolved.run.out)

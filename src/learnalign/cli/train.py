@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from learnalign.cli import options as o
-from learnalign.cli.saying import say, say_json
+from learnalign.cli.echo import echo, echo_json
 
 
 @click.command()
@@ -47,17 +47,17 @@ def command(
     """  # noqa: D301
     resolved = o.training_config(model, selection, config, sets, flags)
     if dry_run:
-        from learnalign.runs.estimates import dry_run_training as plan
+        from learnalign.workflows.estimate import dry_run_training as plan
 
-        say(plan(resolved, as_json=as_json))
+        echo(plan(resolved, as_json=as_json))
         return
-    from learnalign.runs.progress import Progress
-    from learnalign.runs.training import train
+    from learnalign.terminal.progress import Progress
+    from learnalign.workflows.train import train
 
     done = train(resolved, progress=Progress("none" if as_json else "auto"), redo=redo)
-    from learnalign.cli.telling import tell_training, training_summary
+    from learnalign.cli.output import print_training, training_summary
 
     if as_json:
-        say_json(training_summary(done))
+        echo_json(training_summary(done))
         return
-    tell_training(done)
+    print_training(done)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from learnalign.cli import options as o
-from learnalign.cli.saying import say_json
+from learnalign.cli.echo import echo_json
 
 
 @click.command()
@@ -54,8 +54,8 @@ def command(
       learnalign verify answers.parquet --verifier number --against reward --out verdicts.jsonl
     """  # noqa: D301
     resolved = o.config_from(config, sets, flags, data__paths=files)
-    from learnalign.runs.judging import differing, judge_files, summary
-    from learnalign.runs.progress import Progress
+    from learnalign.terminal.progress import Progress
+    from learnalign.workflows.verify import differing, judge_files, summary
 
     done = judge_files(
         files,
@@ -69,8 +69,8 @@ def command(
         tree = summary(done)
         if against is not None:
             tree["differences"] = differing(done)[:differences]
-        say_json(tree if out else tree | {"verdicts": done.rows})
+        echo_json(tree if out else tree | {"verdicts": done.rows})
         return
-    from learnalign.cli.telling_verdicts import tell_verdicts
+    from learnalign.cli.verdict_output import print_verdicts
 
-    tell_verdicts(done, against=against, most=differences)
+    print_verdicts(done, against=against, most=differences)

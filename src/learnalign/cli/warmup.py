@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from learnalign.cli import options as o
-from learnalign.cli.saying import say, say_json
+from learnalign.cli.echo import echo, echo_json
 
 
 @click.command()
@@ -48,20 +48,20 @@ def command(
     """  # noqa: D301
     resolved = o.training_config(model, data, config, sets, flags, out="runs/warmup")
     if dry_run:
-        from learnalign.runs.estimates import dry_run_training as plan
-        from learnalign.runs.warmup import warming
+        from learnalign.workflows.estimate import dry_run_training as plan
+        from learnalign.workflows.warmup import warming
 
-        say(plan(warming(resolved, problems), as_json=as_json))
+        echo(plan(warming(resolved, problems), as_json=as_json))
         return
-    from learnalign.cli.telling import tell_training, training_summary
-    from learnalign.runs.progress import Progress
-    from learnalign.runs.warmup import warm_up
+    from learnalign.cli.output import print_training, training_summary
+    from learnalign.terminal.progress import Progress
+    from learnalign.workflows.warmup import warm_up
 
     progress = Progress("none" if as_json else "auto")
     done = warm_up(resolved, problems, progress=progress, redo=redo)
     if as_json:
-        say_json(training_summary(done))
+        echo_json(training_summary(done))
         return
     lora = resolved.training.parameters == "lora"
     policy = f"{resolved.model.path} --adapter {done.model}" if lora else str(done.model)
-    tell_training(done, after=f"select    learnalign select {policy} DATA --budget K")
+    print_training(done, after=f"select    learnalign select {policy} DATA --budget K")

@@ -4,11 +4,11 @@ from typing import Self
 
 from pydantic import model_validator
 
-from learnalign.config.choosing import FeatureConfig, GradientConfig, SelectionConfig
-from learnalign.config.pool import DataConfig, ModelConfig, PromptConfig
-from learnalign.config.running import ClusterConfig, RunConfig
-from learnalign.config.sampling import RolloutConfig, ServerConfig, VerifierConfig, VllmConfig
+from learnalign.config.data import DataConfig, ModelConfig, PromptConfig
+from learnalign.config.rollouts import RolloutConfig, ServerConfig, VerifierConfig, VllmConfig
+from learnalign.config.run import ClusterConfig, RunConfig
 from learnalign.config.section import Section
+from learnalign.config.selection import FeatureConfig, GradientConfig, SelectionConfig
 from learnalign.config.training import StagesConfig, TrainingConfig
 from learnalign.errors import LearnAlignError
 

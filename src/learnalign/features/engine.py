@@ -16,7 +16,7 @@ from learnalign.features.selectit import (
     token_rating,
 )
 from learnalign.problems.chats import question_of
-from learnalign.sketches import to_column
+from learnalign.storage.sketch_column import to_column
 from learnalign.tables import features_schema, golds
 
 Floats = NDArray[np.float64]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from learnalign.errors import LearnAlignError
-from learnalign.heads import CHUNK_VALUES, Head
+from learnalign.models.head import CHUNK_VALUES, Head
 
 Floats = NDArray[np.float64]
 Sequences = Sequence[Sequence[int]]

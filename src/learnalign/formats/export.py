@@ -10,11 +10,11 @@ from typing import Any, Literal, get_args
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from learnalign import files
 from learnalign.errors import LearnAlignError, nearest
 from learnalign.formats.jsonl import jsonl_lines
 from learnalign.formats.parquet import explained, parquet_table, verl_table
 from learnalign.formats.rows import Asked, Block, Notes, Sources, blocks, gather, with_asked
+from learnalign.storage import files
 
 FORMATS = ("trl", "verl", "jsonl", "parquet", "ids")
 
@@ -211,12 +211,12 @@ def draw_control(scores: pa.Table, count: int, seed: int, order: Order = "score"
         order: "pool" keeps the order of the data, "score" that of the draw.
     """
 
-    def luck(name: str) -> bytes:
+    def random_key(name: str) -> bytes:
         # "control" keeps the draw apart from that of the method `random`.
         return hashlib.sha256(f"control:{seed}:{name}".encode()).digest()
 
     place = dict(zip(scores["problem_id"].to_pylist(), scores["position"].to_pylist(), strict=True))
-    drawn = sorted(place, key=luck)[:count]
+    drawn = sorted(place, key=random_key)[:count]
     return drawn if order == "score" else sorted(drawn, key=place.__getitem__)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from learnalign import files
 from learnalign.config import Config
+from learnalign.storage import files
 
 _REWARDS = "learnalign.verifying.rewards"
 _WEIGHT_DECAY = 0.0

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from learnalign.config import GradientConfig
-from learnalign.gradients.items import Pull
 from learnalign.gradients.objective import rollout_weights, token_shares
 from learnalign.gradients.policy import PolicyGradients, Problem, Row
+from learnalign.gradients.tasks import KLTerm
 from learnalign.tables import gradients_schema
 
 
@@ -151,7 +151,7 @@ class GradientEngine:
         sums = np.bincount(index, weights=weights, minlength=len(group.rewards))
         return sums.astype(np.float64)
 
-    def _pull(self, group: Group, counts: NDArray[np.int64] | None) -> Pull | None:
+    def _pull(self, group: Group, counts: NDArray[np.int64] | None) -> KLTerm | None:
         """Weigh the KL term of the group's rollouts; None without one."""
         if not self.config.kl_beta:
             return None
@@ -161,7 +161,7 @@ class GradientEngine:
             np.asarray(group.lengths)[index], loss=self.config.loss, max_tokens=self.max_tokens
         )
         sums = np.bincount(index, weights=shares, minlength=len(times))
-        return Pull((self.config.kl_beta * sums).tolist(), group.references)
+        return KLTerm((self.config.kl_beta * sums).tolist(), group.references)
 
     def _resample(self, problem_id: str, num_rollouts: int) -> NDArray[np.int64]:
         """Draw how often each rollout counts in a bootstrap resample; seeded by the problem."""

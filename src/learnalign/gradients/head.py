@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from learnalign.gradients.layout import Pack
-from learnalign.heads import CHUNK_VALUES, Head
+from learnalign.models.head import CHUNK_VALUES, Head
 
 
 class PolicyHead(Head):

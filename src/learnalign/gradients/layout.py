@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learnalign.gradients.items import Item
+from learnalign.gradients.tasks import GradientTask
 
 Ints = NDArray[np.int64]
 #: Place, target, weight, weight of the KL term, log-probability under the reference.
@@ -32,7 +32,7 @@ Prediction = tuple[int, int, float, float, float]
 class Pack:
     """A batch on the model's device; index tensors are int64."""
 
-    items: list[Item]
+    items: list[GradientTask]
     input_ids: torch.Tensor  # (1, T) packed, or (M, S) one row a sequence
     position_ids: torch.Tensor  # as input_ids
     bounds: list[tuple[int, int]]  # of each item in the flattened tokens
@@ -69,7 +69,7 @@ class Apart:
 
 
 def lay_out(
-    items: list[Item],
+    items: list[GradientTask],
     *,
     shared: bool,
     device: torch.device | str = "cpu",
@@ -86,7 +86,7 @@ def lay_out(
     return (_packed if shared else _padded)(items, torch.device(device), dtype)
 
 
-def _packed(items: list[Item], device: torch.device, dtype: torch.dtype) -> Pack:
+def _packed(items: list[GradientTask], device: torch.device, dtype: torch.dtype) -> Pack:
     tokens: list[int] = []
     positions: list[int] = []
     bounds: list[tuple[int, int]] = []
@@ -118,7 +118,7 @@ def _packed(items: list[Item], device: torch.device, dtype: torch.dtype) -> Pack
     return _to_device(items, ints, predicted, bounds, device, dtype)
 
 
-def _padded(items: list[Item], device: torch.device, dtype: torch.dtype) -> Pack:
+def _padded(items: list[GradientTask], device: torch.device, dtype: torch.dtype) -> Pack:
     rows = [(item, number) for item in items for number in range(len(item.responses))]
     tokens = _right_padded([list(i.prompt + i.responses[number][:-1]) for i, number in rows])
     width = tokens.shape[1]
@@ -134,7 +134,7 @@ def _padded(items: list[Item], device: torch.device, dtype: torch.dtype) -> Pack
     return _to_device(items, ints, predicted, bounds, device, dtype)
 
 
-def _predictions(item: Item, number: int, places: Sequence[int]) -> Iterator[Prediction]:
+def _predictions(item: GradientTask, number: int, places: Sequence[int]) -> Iterator[Prediction]:
     """Say what one response's tokens are predicted from, and what they weigh."""
     response, weight = item.responses[number], item.weights[number]
     if item.pull is None:
@@ -146,7 +146,7 @@ def _predictions(item: Item, number: int, places: Sequence[int]) -> Iterator[Pre
 
 
 def _to_device(
-    items: list[Item],
+    items: list[GradientTask],
     ints: dict[str, Ints],
     predicted: list[Prediction],
     bounds: list[tuple[int, int]],
@@ -194,7 +194,7 @@ _APART = "apart_"
 
 
 def _apart(
-    items: list[Item], sequences: list[list[int]], owners: list[int], cost: float
+    items: list[GradientTask], sequences: list[list[int]], owners: list[int], cost: float
 ) -> dict[str, Ints]:
     """Index prompts and responses apart, if that takes less attention than whole sequences."""
     lengths = [len(item.prompt) for item in items]

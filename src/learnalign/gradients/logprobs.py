@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from learnalign.gradients.backward import Backward
-from learnalign.gradients.items import group_items, make_item
 from learnalign.gradients.layout import lay_out
 from learnalign.gradients.memory import enough
 from learnalign.gradients.probe import probe
+from learnalign.gradients.tasks import group_tasks, make_task
 from learnalign.tables import REFERENCES
 
 Floats = NDArray[np.float64]
@@ -46,10 +46,10 @@ class LogProbs:
         Returns:
             For each problem, (|o_r|,) values of each response.
         """
-        items = [make_item(i, p, rs, [1.0] * len(rs)) for i, (p, rs) in enumerate(problems)]
+        items = [make_task(i, p, rs, [1.0] * len(rs)) for i, (p, rs) in enumerate(problems)]
         found: dict[tuple[int, tuple[int, ...]], Floats] = {}
         usable = [item for item in items if item.responses]
-        for batch in group_items(usable, self.budget, shared=self.shared):
+        for batch in group_tasks(usable, self.budget, shared=self.shared):
             pack = lay_out(batch, shared=self.shared, device=self.device)
             output = self.backward.hidden(pack)
             values = self.backward.head.logprobs(

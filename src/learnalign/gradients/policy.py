@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 
 from learnalign.config import GradientConfig
 from learnalign.gradients.backward import Backward
-from learnalign.gradients.collecting import Collector
-from learnalign.gradients.items import Item, Pull, group_items, make_item
+from learnalign.gradients.collector import Collector
 from learnalign.gradients.layout import lay_out
 from learnalign.gradients.memory import enough, find_budget, is_out_of_memory, too_large
 from learnalign.gradients.parameters import select_weights
 from learnalign.gradients.preconditioning import read_factors
 from learnalign.gradients.probe import probe
 from learnalign.gradients.sketch import Sketch
+from learnalign.gradients.tasks import GradientTask, KLTerm, group_tasks, make_task
 
 #: A problem's prompt, its responses, the weight of each response's tokens, and the KL term if any.
 Problem = (
     tuple[Sequence[int], Sequence[Sequence[int]], Sequence[float]]
-    | tuple[Sequence[int], Sequence[Sequence[int]], Sequence[float], Pull | None]
+    | tuple[Sequence[int], Sequence[Sequence[int]], Sequence[float], KLTerm | None]
 )
 
 
@@ -89,7 +89,7 @@ class PolicyGradients:
         Raises:
             LearnAlignError: if memory runs out on a single response.
         """
-        items = [make_item(place, *problem) for place, problem in enumerate(problems)]
+        items = [make_task(place, *problem) for place, problem in enumerate(problems)]
         rows: dict[int, Row] = {}
         for pack, values, squares in self._packs(items):
             norms = squares.sqrt()
@@ -107,7 +107,7 @@ class PolicyGradients:
         prompt: Sequence[int],
         responses: Sequence[Sequence[int]],
         weights: Sequence[float],
-        pull: Pull | None = None,
+        pull: KLTerm | None = None,
     ) -> dict[str, torch.Tensor]:
         """Compute one problem's whole gradient, nothing projected, by parameter name."""
         found = {
@@ -122,14 +122,14 @@ class PolicyGradients:
 
         self.collector.exact = True
         try:
-            item = make_item(0, prompt, responses, weights, pull)
+            item = make_task(0, prompt, responses, weights, pull)
             for pack in self._grouped([item]):
                 self._run(pack, sink)
         finally:
             self.collector.exact = False
         return found
 
-    def _packs(self, items: list[Item]) -> Any:
+    def _packs(self, items: list[GradientTask]) -> Any:
         """Run packs until all are done; give (items, folded rows, squared norms) of whole items."""
         self._fit(items)
         queue = self._grouped(items)
@@ -149,8 +149,8 @@ class PolicyGradients:
             if pack[-1].last:
                 yield pack, values, squares
 
-    def _grouped(self, items: list[Item]) -> list[list[Item]]:
-        return group_items(
+    def _grouped(self, items: list[GradientTask]) -> list[list[GradientTask]]:
+        return group_tasks(
             [item for item in items if item.responses],
             self.budget,
             enough=min(self.budget, self.enough),
@@ -168,17 +168,17 @@ class PolicyGradients:
 
         return sink
 
-    def _run(self, items: list[Item], sink: Any) -> None:
+    def _run(self, items: list[GradientTask], sink: Any) -> None:
         pack = lay_out(items, shared=self.shared, device=self.device, dtype=self.dtype)
         with self.collector.collecting(pack, sink):
             self.backward(pack)
 
-    def _fit(self, items: list[Item]) -> None:
+    def _fit(self, items: list[GradientTask]) -> None:
         """Keep less of each layer where a single response is longer than the budget."""
         if max((item.longest for item in items if item.responses), default=0) > self.budget:
             self.checkpointed = self.checkpointed or self.backward.checkpoint()
 
-    def _shrink(self, pack: list[Item]) -> None:
+    def _shrink(self, pack: list[GradientTask]) -> None:
         """Make the next packs smaller after one that did not fit."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

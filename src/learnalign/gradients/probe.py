@@ -6,9 +6,9 @@ from typing import Any
 import torch
 
 from learnalign.gradients.backward import Backward
-from learnalign.gradients.items import Item, make_item
 from learnalign.gradients.layout import Pack, lay_out
 from learnalign.gradients.parameters import Weight
+from learnalign.gradients.tasks import GradientTask, make_task
 
 #: Largest relative difference that rounding may make between a packed and a plain pass.
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.05, torch.float16: 0.02}
@@ -58,7 +58,9 @@ def probe(backward: Backward, weights: list[Weight]) -> Probe:
     return Probe(shared, left, max(1, saved.bytes // plain.num_tokens))
 
 
-def _can_share(backward: Backward, items: list[Item], plain: Pack, truth: torch.Tensor) -> bool:
+def _can_share(
+    backward: Backward, items: list[GradientTask], plain: Pack, truth: torch.Tensor
+) -> bool:
     config = backward.model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     if not kinds <= _KNOWN or not backward.model._can_set_attn_implementation():
@@ -90,7 +92,7 @@ def _by_token(pack: Pack, hidden: torch.Tensor) -> dict[tuple[int, float], torch
     }
 
 
-def _items(vocabulary: int) -> list[Item]:
+def _items(vocabulary: int) -> list[GradientTask]:
     """Make two problems of distinct tokens, as far as the vocabulary goes."""
     tokens = iter([(7 * i + 3) % vocabulary for i in range(64)])
 
@@ -98,8 +100,8 @@ def _items(vocabulary: int) -> list[Item]:
         return [next(tokens) for _ in range(count)]
 
     return [
-        make_item(0, take(9), [take(5), take(3), take(1)], [1.0, 2.0, 3.0]),
-        make_item(1, take(4), [take(6), take(2)], [4.0, 5.0]),
+        make_task(0, take(9), [take(5), take(3), take(1)], [1.0, 2.0, 3.0]),
+        make_task(1, take(4), [take(6), take(2)], [4.0, 5.0]),
     ]
 
 

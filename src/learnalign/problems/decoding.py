@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from learnalign import files
 from learnalign.errors import LearnAlignError
+from learnalign.storage import files
 
 #: Suffixes of compressed files.
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")

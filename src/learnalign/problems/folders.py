@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
-from learnalign import files
 from learnalign.errors import LearnAlignError
 from learnalign.problems.decoding import uncompressed_name
 from learnalign.problems.splits import chosen_split, file_split, split_of
+from learnalign.storage import files
 
 #: Kinds of files that hold rows.
 DATA_SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet", ".csv", ".tsv")

@@ -7,15 +7,15 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from learnalign import files
 from learnalign.errors import LearnAlignError
-from learnalign.places import place, reached
 from learnalign.problems.csv_rows import csv_rows
 from learnalign.problems.decoding import COMPRESSIONS, read_text, uncompressed_name
 from learnalign.problems.folders import choose_files
 from learnalign.problems.gym import gym_rows, is_gym_spec, pool_rows
 from learnalign.problems.json_rows import json_rows
 from learnalign.problems.splits import chosen_split
+from learnalign.storage import files
+from learnalign.storage.paths import as_path, store_errors
 
 Row = dict[str, Any]
 _SUFFIXES = (
@@ -65,8 +65,8 @@ def read_source(spec: str, *, split: str = "train", limit: int | None = None) ->
 def _read(spec: str, split: str) -> Source:
     if is_gym_spec(spec):
         return Source(spec.partition(":")[2].partition("?")[0], gym_rows(spec))
-    path = place(spec)
-    with reached(path):
+    path = as_path(spec)
+    with store_errors(path):
         folder = path.is_dir()
     if folder:
         return _from_folder(path, split)

@@ -5,7 +5,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from learnalign import files
+from learnalign.storage import files
 
 _MOST_SOURCES = 12
 

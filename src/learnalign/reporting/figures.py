@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from learnalign.reporting.facts import Floats, Stratum, chosen, numbers, texts
+from learnalign.reporting.stats import Floats, Stratum, chosen, numbers, texts
 
 MAX_POINTS = 5000
 MAX_STRATA = 30

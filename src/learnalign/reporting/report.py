@@ -20,10 +20,10 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from learnalign import files
-from learnalign.durations import duration
-from learnalign.reporting import facts, figures, wording
+from learnalign.reporting import figures, formatting, stats
 from learnalign.reporting.examples import examples, shown_ids
+from learnalign.storage import files
+from learnalign.terminal.durations import duration
 
 MAX_EXCLUDED = 500
 
@@ -97,10 +97,10 @@ def render(data: ReportData) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        "percent": wording.percent,
-        "figure": wording.figure,
+        "percent": formatting.percent,
+        "figure": formatting.figure,
         "duration": duration,
-        "size": wording.size,
+        "size": formatting.size,
     }
     return environment.from_string(_part("report.html.j2")).render(
         **_numbers(data),
@@ -118,25 +118,25 @@ def render(data: ReportData) -> str:
 
 
 def _numbers(data: ReportData) -> dict[str, Any]:
-    scores, costs = data.scores, facts.stage_costs(data.manifest)
-    total = facts.total_cost(costs)
-    length, signal = facts.numbers(scores, "mean_response_tokens"), _signal(scores)
+    scores, costs = data.scores, stats.stage_costs(data.manifest)
+    total = stats.total_cost(costs)
+    length, signal = stats.numbers(scores, "mean_response_tokens"), _signal(scores)
     stability = data.summary.get("stability") or {}
     return {
-        "headline": wording.headline(data.config, scores),
-        "tiles": wording.tiles(scores, data.summary, total),
+        "headline": formatting.headline(data.config, scores),
+        "tiles": formatting.tiles(scores, data.summary, total),
         "warnings": data.summary.get("warnings", []),
-        "rho_norm": facts.spearman(length[signal], facts.numbers(scores, "gradient_norm")[signal]),
-        "rho_score": facts.spearman(length[signal], facts.numbers(scores, "score")[signal]),
+        "rho_norm": stats.spearman(length[signal], stats.numbers(scores, "gradient_norm")[signal]),
+        "rho_score": stats.spearman(length[signal], stats.numbers(scores, "score")[signal]),
         "stability": (
             {"definition": "", **stability} if stability.get("expected_overlap") is not None else {}
         ),
-        "verdicts": facts.verdict_counts(data.verdicts),
-        "verifiers": facts.verifier_counts(data.summary),
+        "verdicts": stats.verdict_counts(data.verdicts),
+        "verifiers": stats.verifier_counts(data.summary),
         "is_auto": data.config["verifier"]["kind"] == "auto",
-        "truncated": facts.truncated(scores),
+        "truncated": stats.truncated(scores),
         "max_tokens": data.config["rollouts"]["max_tokens"],
-        "excluded_counts": facts.excluded_counts(data.excluded),
+        "excluded_counts": stats.excluded_counts(data.excluded),
         "excluded": data.excluded.slice(0, MAX_EXCLUDED).to_pylist(),
         "num_excluded": data.excluded.num_rows,
         "costs": costs,
@@ -166,8 +166,8 @@ def _figures(data: ReportData) -> dict[str, Any]:
         "learnability-alignment": plane,
         "length-norm": figures.length_norm(scores, seed=seed),
         "length-score": figures.length_score(scores, seed=seed),
-        "sources": figures.shares(facts.strata(scores, "source")),
-        "difficulties": figures.shares(facts.strata(scores, "difficulty")),
+        "sources": figures.shares(stats.strata(scores, "source")),
+        "difficulties": figures.shares(stats.strata(scores, "difficulty")),
         "stability-by-rank": figures.stability(scores, seed=seed),
     }
     return {
@@ -177,7 +177,7 @@ def _figures(data: ReportData) -> dict[str, Any]:
 
 
 def _signal(scores: pa.Table) -> Any:
-    return facts.numbers(scores, "learnability") > 0
+    return stats.numbers(scores, "learnability") > 0
 
 
 def _command(config: dict[str, Any]) -> str:

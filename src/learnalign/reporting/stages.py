@@ -5,7 +5,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 import pyarrow as pa
 
-from learnalign import files
+from learnalign.storage import files
 
 #: What a problem is at a stage, from the top of the picture to its bottom.
 STATES = ("solved", "solved, kept", "chosen", "has a signal", "never solved", "left out")

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import pyarrow as pa
 from plotly.subplots import make_subplots
 
-from learnalign import files
+from learnalign.storage import files
 
 _GROUPS = {
     "all right": "#56B4E9",

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from learnalign.config import ServerConfig
 from learnalign.errors import LearnAlignError, nearest
-from learnalign.rollouts.answers import Answer, read_answer
 from learnalign.rollouts.requests import Request, Way, body, ways
+from learnalign.rollouts.responses import Answer, read_answer
 
 #: Seconds: the first pause is up to this, each next one up to twice that, none above the last.
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 1.0, 60.0

@@ -36,7 +36,7 @@ class Engine(ABC):
                 whichever others are asked for with it.
         """
 
-    def forget(self) -> None:  # noqa: B027
+    def discard_cached(self) -> None:  # noqa: B027
         """Throw away what was kept of the calls so far: their tables stand."""
 
     def close(self) -> None:  # noqa: B027

@@ -58,9 +58,9 @@ class ReusedEngine(Engine):
         self.groups, self.engine = groups, engine
         self.failures, self.counts = engine.failures, engine.counts
 
-    def forget(self) -> None:
+    def discard_cached(self) -> None:
         """Have the other engine forget."""
-        self.engine.forget()
+        self.engine.discard_cached()
 
     def close(self) -> None:
         """Close the other engine."""

@@ -18,12 +18,12 @@ import pyarrow as pa
 
 from learnalign.config import RolloutConfig, ServerConfig
 from learnalign.errors import LearnAlignError
-from learnalign.rollouts.answers import Answer, Rows
 from learnalign.rollouts.endings import Endings
 from learnalign.rollouts.endpoint import Endpoint
 from learnalign.rollouts.engine import Engine, Progress
-from learnalign.rollouts.journal import Journal, entry_name
+from learnalign.rollouts.request_cache import Journal, entry_name
 from learnalign.rollouts.requests import Request
+from learnalign.rollouts.responses import Answer, Rows
 from learnalign.tables import ROLLOUTS
 
 Messages = list[dict[str, str]]
@@ -114,7 +114,7 @@ class ServerEngine(Engine):
         rows = [found[p["problem_id"]][g] for p in pool if p["problem_id"] in found for g in wanted]
         return pa.Table.from_pylist(rows, schema=ROLLOUTS)
 
-    def forget(self) -> None:
+    def discard_cached(self) -> None:
         """Throw away the kept answers of all calls so far: their tables stand."""
         self.journal.remove(self._kept)
         self._kept.clear()

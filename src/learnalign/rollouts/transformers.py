@@ -212,7 +212,7 @@ class TransformersEngine(Engine):
         lengths: torch.Tensor,
         ended: torch.Tensor,
     ) -> list[list[dict[str, Any]]]:
-        """Turn a finished batch into rows, problem by problem; sick problems give none."""
+        """Turn a finished batch into rows, problem by problem; nonfinite problems give none."""
         group = len(samples)
         counts, stops = lengths.tolist(), ended.tolist()
         id_rows = [row[:n] for row, n in zip(tokens.tolist(), counts, strict=True)]

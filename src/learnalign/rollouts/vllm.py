@@ -17,10 +17,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from learnalign.children import isolated_python, unwatch, watching_new
 from learnalign.config import ModelConfig, RolloutConfig, VllmConfig
 from learnalign.errors import LearnAlignError
-from learnalign.models import context_length
+from learnalign.models.loading import context_length
+from learnalign.process_guard import isolated_python, unwatch, watching_new
 from learnalign.rollouts.engine import Engine, Progress
 from learnalign.rollouts.vllm_options import llm_arguments, logprobs_mode
 from learnalign.tables import ROLLOUTS

@@ -1,1 +1,1 @@
-"""The run folder, and the stages that fill it."""
+"""The run folder as a store: tables in shards, manifest, hashes, checkpoints, lock."""

@@ -72,7 +72,7 @@ def keep_checkpoints(folder: RunFolder, trainer: str) -> None:
     there = (folder.path / "checkpoints").glob("*")
     gone = sorted({f"checkpoints/{path.name}" for path in there} - kept)
     if gone:
-        folder.forget(*gone)
+        folder.discard_cached(*gone)
 
 
 def verify_training(folder: RunFolder, trainer: str) -> int:
@@ -130,7 +130,7 @@ def drop_checkpoint(folder: RunFolder, trainer: str) -> None:
     gone = [checkpoint(trainer, ends[last])]
     for stage in ("history", "steps"):
         gone.append(folder.manifest.stages[stage].shards.pop(last).file)
-    folder.forget(*gone)
+    folder.discard_cached(*gone)
 
 
 def _before(folder: RunFolder, trainer: str) -> int | None:

@@ -8,14 +8,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from learnalign import files
 from learnalign.errors import LearnAlignError
-from learnalign.folders import remove_leftovers, remove_matching, remove_tree
-from learnalign.places import is_remote, place
-from learnalign.runs.checked import CheckedFolder, damaged
+from learnalign.runs.checked_folder import CheckedFolder, damaged
 from learnalign.runs.fingerprints import differences, fingerprint
-from learnalign.runs.holding import held
+from learnalign.runs.lock import run_lock
 from learnalign.runs.manifest import STAGES, Shard, StageRecord, read_manifest, write_manifest
+from learnalign.storage import files
+from learnalign.storage.folders import remove_leftovers, remove_matching, remove_tree
+from learnalign.storage.paths import as_path, is_remote
 from learnalign.tables import EXCLUDED
 
 #: Where else this process alone writes while it holds the folder.
@@ -40,7 +40,7 @@ class RunFolder(CheckedFolder):
     def __init__(
         self, path: str | Path, stages: tuple[str, ...] = STAGES, *, below: str = ""
     ) -> None:
-        super().__init__(place(path), below=below)
+        super().__init__(as_path(path), below=below)
         self.stages = stages
         self._still_ours: Callable[[], None] = lambda: None
         self._next_save = 0.0
@@ -65,7 +65,7 @@ class RunFolder(CheckedFolder):
         Raises:
             LearnAlignError: at once, if another process holds it, or it cannot be written to.
         """
-        with held(self.path) as self._still_ours:
+        with run_lock(self.path) as self._still_ours:
             if not is_remote(self.path):
                 remove_leftovers(self.path / name for name in (*_OTHERS, *self.stages))
             self.manifest = read_manifest(self.path / "manifest.json")
@@ -105,7 +105,7 @@ class RunFolder(CheckedFolder):
         self.manifest.summary = {}
         # The ranking came of these tables, and the sources' own rows of the first.
         others = ["scores.parquet", *(["sources"] if "problems" in gone else [])]
-        self.forget(*others)
+        self.discard_cached(*others)
         for later in gone:
             remove_tree(self.path / later)
             remove_matching(self.path / "excluded", f"{later}-*.parquet")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from learnalign.errors import LearnAlignError
-from learnalign.places import reached
+from learnalign.storage.paths import store_errors
 
 #: Seconds between two renewals, and those after which a lease that was not renewed is over.
 RENEW_S, STALE_S = 20.0, 120.0
@@ -37,7 +37,7 @@ def leased(folder: Path, who: str) -> Iterator[Callable[[], None]]:
         LearnAlignError: at once, if another process holds it, or the store refuses.
     """
     lease = Lease(folder, who)
-    with reached(folder):
+    with store_errors(folder):
         lease.take()
     stop = threading.Event()
     # A daemon: it does not keep a process alive whose work has ended.
@@ -99,7 +99,7 @@ class Lease:
         Raises:
             LearnAlignError: if it is not, or the store does not answer.
         """
-        with reached(self.folder):
+        with store_errors(self.folder):
             who, token = self.holder()
         if token != self.token:
             raise LearnAlignError(

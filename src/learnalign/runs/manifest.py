@@ -10,15 +10,17 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from learnalign import files
 from learnalign.errors import LearnAlignError
-from learnalign.places import is_remote
+from learnalign.storage import files
+from learnalign.storage.paths import is_remote
 from learnalign.tables import SCHEMA_VERSION
 
 #: The rounds in which rollouts may be spent.
 ROUND_NAMES = ("round-1", "round-2", "round-3", "round-4")
 #: The stages that keep shards, in the order in which the data flows.
 STAGES = ("problems", *ROUND_NAMES, "rollouts", "verdicts", "references", "gradients", "features")
+#: The tables of a training's folder.
+TRAINING_TABLES = ("problems", "history", "steps")
 #: Where a manifest says its own hash, which is taken with zeros in that place.
 _OWN_HASH = re.compile(rb'\A\{\n "sha256": "([0-9a-f]{64})"')
 _ZEROS = "0" * 64

@@ -1,1 +1,1 @@
-"""Which problems are chosen: figures of each, methods by name, the ranking and its stability."""
+"""Which problems are chosen: candidates, methods, their statistics, the ranking."""

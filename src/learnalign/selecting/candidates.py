@@ -17,12 +17,12 @@ def _nothing() -> Floats:
 class Candidates:
     """The problems that may be chosen, one entry a problem: arrays of shape (n,).
 
-    What a method does not ask for (`Method.looks_at`) is left empty.
+    What a method does not ask for (`Method.requires`) is left empty.
     """
 
     learnability: Floats
     success_rate: Floats
-    luck: Floats
+    tie_breaks: Floats
     """A number in [0, 1) that is seeded by the problem's id: for ``random``, and for ties."""
     alignment: Floats = field(default_factory=_nothing)
     """Unit row times the method's reference; 0 without signal."""

@@ -11,12 +11,12 @@ from learnalign.errors import LearnAlignError
 Floats = NDArray[np.float64]
 
 
-def luck(problem_ids: list[str], seed: int) -> Floats:
+def random_keys(problem_ids: list[str], seed: int) -> Floats:
     """Give each problem a number in [0, 1) that its id and the seed alone decide.
 
     Example:
-        >>> first = luck(["a", "b"], 0)
-        >>> bool((luck(["b", "a"], 0)[::-1] == first).all())
+        >>> first = random_keys(["a", "b"], 0)
+        >>> bool((random_keys(["b", "a"], 0)[::-1] == first).all())
         True
     """
     digests = (hashlib.sha256(f"{seed}:{name}".encode()).digest() for name in problem_ids)
@@ -28,7 +28,7 @@ def ranking(scores: Floats, ties: Floats) -> NDArray[np.int64]:
 
     Args:
         scores: (n,) scores.
-        ties: (n,) numbers that decide between equal scores (`luck`), never the pool's order.
+        ties: (n,) numbers that decide between equal scores (`random_keys`), never the pool's order.
 
     Returns:
         (n,) indices, best first.

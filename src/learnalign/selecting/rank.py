@@ -12,13 +12,13 @@ from scipy.stats import spearmanr
 
 from learnalign.config import SelectionConfig
 from learnalign.errors import LearnAlignError
-from learnalign.selecting.alignment import Alignments, Batches, alignment_changes
+from learnalign.selecting.build_candidates import MethodInputs, build_candidates, column
 from learnalign.selecting.candidates import Candidates
-from learnalign.selecting.figures import jeffreys_interval
-from learnalign.selecting.gathering import Given, column, gather
-from learnalign.selecting.methods import Method, method_named
-from learnalign.selecting.order import budget_count, by_source, luck, ranking
-from learnalign.selecting.stability import DEFINITION, Stability, stability
+from learnalign.selecting.methods.registry import Method, method_named
+from learnalign.selecting.order import budget_count, by_source, random_keys, ranking
+from learnalign.selecting.statistics.alignment import Alignments, Batches, alignment_changes
+from learnalign.selecting.statistics.stability import DEFINITION, Stability, stability
+from learnalign.selecting.statistics.success_rates import jeffreys_interval
 from learnalign.tables import SCORES
 
 Floats = NDArray[np.float64]
@@ -72,19 +72,21 @@ def rank(
         raise LearnAlignError("no problem is left to choose from", do="see the excluded problems")
     count = budget_count(config.budget, figures.num_rows)
     ids: list[str] = figures["problem_id"].to_pylist()
-    given = Given(gradients, features, history, target)
-    candidates, aligned = gather(method, figures, given, config, count, luck(ids, seed))
+    given = MethodInputs(gradients, features, history, target)
+    candidates, aligned = build_candidates(
+        method, figures, given, config, count, random_keys(ids, seed)
+    )
     scores = method.score(candidates)
     sources = _sources(ids, labels)
 
     def order_of(scores: Floats, learnability: Floats) -> NDArray[np.int64]:
-        order = ranking(scores, candidates.luck)
+        order = ranking(scores, candidates.tie_breaks)
         return by_source(order, sources, learnability > 0.0) if config.per_source else order
 
     order = order_of(scores, candidates.learnability)
     steady = None
     # To compare each pair of problems again for each resample would take hours.
-    if count and config.num_bootstrap > 1 and "rows" not in method.looks_at:
+    if count and config.num_bootstrap > 1 and "rows" not in method.requires:
         aligns = gradients if method.aligns == "gradients" else None
         steady = stability(
             lambda again: order_of(method.score(again), again.learnability),
@@ -164,7 +166,7 @@ def _summary(
     signal, count = candidates.learnability > 0, candidates.count
     num_signal = int(signal.sum())
     warnings = []
-    if count > num_signal and "rewards" in method.looks_at:
+    if count > num_signal and "rewards" in method.requires:
         warnings.append(
             f"only {num_signal} of the {figures.num_rows} problems carry a signal, fewer than the "
             f"budget of {count}: the rest is chosen by lot"

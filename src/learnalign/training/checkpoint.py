@@ -7,7 +7,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from learnalign.errors import LearnAlignError
-from learnalign.folders import atomic_folder
+from learnalign.storage.folders import atomic_folder
 from learnalign.training.learner import Learner
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")

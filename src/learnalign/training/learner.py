@@ -13,13 +13,13 @@ from learnalign.config import GradientConfig, TrainingConfig
 from learnalign.errors import LearnAlignError
 from learnalign.gradients.backward import Backward
 from learnalign.gradients.engine import Group
-from learnalign.gradients.items import Item, Pull, group_items, make_item
 from learnalign.gradients.layout import lay_out
 from learnalign.gradients.logprobs import Floats, LogProbs
 from learnalign.gradients.memory import enough, find_budget, is_out_of_memory, too_large
 from learnalign.gradients.objective import rollout_weights, token_shares
 from learnalign.gradients.probe import probe
-from learnalign.training.masters import Masters
+from learnalign.gradients.tasks import GradientTask, KLTerm, group_tasks, make_task
+from learnalign.training.master_weights import MasterWeights
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Learner:
         max_tokens: Longest response that could be sampled (``dr_grpo`` divides by it).
         num_steps: Of the whole training; the learning rate's schedule ends there.
         reference: Model towards which the KL term pulls; None for the model without its adapter.
-        dtype: What the model works in; see `Masters`. None leaves it as it is.
+        dtype: What the model works in; see `MasterWeights`. None leaves it as it is.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Learner:
         reference: nn.Module | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        self.masters = Masters(model, dtype)
+        self.masters = MasterWeights(model, dtype)
         self.model, self.training, self.objective = model, training, objective
         self.max_tokens = max_tokens
         plain = model.get_base_model() if hasattr(model, "get_base_model") else model
@@ -131,7 +131,9 @@ class Learner:
         self.done += 1
         return Step(float(norm), rate, kl)
 
-    def _items(self, prompts: Sequence[Sequence[int]], groups: Sequence[Group]) -> list[Item]:
+    def _items(
+        self, prompts: Sequence[Sequence[int]], groups: Sequence[Group]
+    ) -> list[GradientTask]:
         """Weigh each rollout in the batch's loss; leave out groups without a gradient.
 
         The objective is to be climbed and AdamW descends: weights are the objective's negatives.
@@ -156,8 +158,8 @@ class Learner:
             if pulling is not None:
                 strength = -share * self.training.kl_beta
                 shares = strength * token_shares(group.lengths, loss=loss, max_tokens=most)
-                pull = Pull(shares.tolist(), pulling[place])
-            items.append(make_item(place, prompt, group.responses, weights.tolist(), pull))
+                pull = KLTerm(shares.tolist(), pulling[place])
+            items.append(make_task(place, prompt, group.responses, weights.tolist(), pull))
         return [item for item in items if item.responses]
 
     def _reference_logprobs(
@@ -170,14 +172,14 @@ class Learner:
                 [(p, group.responses) for p, group in zip(prompts, groups, strict=True)]
             )
 
-    def _add_up(self, items: list[Item]) -> float | None:
+    def _add_up(self, items: list[GradientTask]) -> float | None:
         """Add up the loss's gradients, packs first to last; begin anew where memory runs out."""
         longest = max((item.longest for item in items), default=0)
         if self.checkpointed or longest > self.budget:
             # Sampling has put the layers back into evaluation mode.
             self.checkpointed = self.backward.checkpoint()
         while True:
-            packs = group_items(
+            packs = group_tasks(
                 items, self.budget, enough=min(self.budget, self.enough), shared=self.shared
             )
             ratios = []
@@ -196,7 +198,7 @@ class Learner:
             ratio = torch.cat(ratios)
             return float((ratio - ratio.log() - 1.0).mean())
 
-    def _shrink(self, packs: list[list[Item]]) -> None:
+    def _shrink(self, packs: list[list[GradientTask]]) -> None:
         self.masters.clear_gradients()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

@@ -11,7 +11,7 @@ from learnalign.errors import LearnAlignError
 from learnalign.gradients.engine import group_rollouts
 from learnalign.training.history import History
 from learnalign.training.learner import Learner
-from learnalign.training.order import Places
+from learnalign.training.order import Indices
 
 #: Keeps the random streams of a problem's rollouts apart from step to step.
 SEED_STEP = 1_000_003
@@ -22,7 +22,7 @@ def train(
     engine: Any,
     verifier: Any,
     problems: pa.Table,
-    order: Places,
+    order: Indices,
     history: History,
     *,
     seed: int,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 
 def step_problems(
@@ -16,7 +16,7 @@ def step_problems(
     steps: int | None = None,
     shuffled: bool = True,
     seed: int = 0,
-) -> Places:
+) -> Indices:
     """Give the problems of every step; the arguments alone decide.
 
     Passes over the data follow each other as one long list, and steps are cut from it. Where a step

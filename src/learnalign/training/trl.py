@@ -11,12 +11,12 @@ import pyarrow as pa
 import torch
 from transformers import PrinterCallback
 
-from learnalign.bars import no_bars
 from learnalign.config import Config
 from learnalign.tables import ROLLOUTS
+from learnalign.terminal.library_bars import no_bars
 from learnalign.training.history import History
 from learnalign.training.native import SEED_STEP, rollout_figures
-from learnalign.training.order import Places
+from learnalign.training.order import Indices
 from learnalign.training.trl_options import grpo_options, trl_packages
 
 
@@ -26,7 +26,7 @@ def train(
     engine: Any,
     verifier: Any,
     problems: pa.Table,
-    order: Places,
+    order: Indices,
     history: History,
     config: Config,
     *,

@@ -79,7 +79,7 @@ def grpo_options(config: Config, per_step: int, folder: Path) -> dict[str, Any]:
             expected="stop strings with this project's sampling",
             do="give --set training.sampling=learnalign, or leave --stop out",
         )
-    from learnalign.models import resolve_device, resolve_dtype
+    from learnalign.models.loading import resolve_device, resolve_dtype
 
     device = resolve_device(config.model.device)
     return {

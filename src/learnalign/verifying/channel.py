@@ -6,7 +6,7 @@ import time
 from collections import deque
 from contextlib import suppress
 
-from learnalign.children import Child
+from learnalign.process_guard import Child
 
 _PART = 65_536
 #: What is kept of the error stream: enough to say what ended the process.

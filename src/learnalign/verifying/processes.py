@@ -11,7 +11,7 @@ from math import isfinite
 from signal import SIGKILL, strsignal
 from typing import Any
 
-from learnalign.children import Child
+from learnalign.process_guard import Child
 from learnalign.tables import VERDICT_KINDS
 from learnalign.verifying import bootstrap, importing
 from learnalign.verifying.channel import Channel
@@ -126,7 +126,7 @@ class WorkerProcess:
         with self._lock:
             self._end()
 
-    def forget(self) -> None:
+    def discard_cached(self) -> None:
         """Leave the process to the parent, in a forked child, whatever thread held the lock."""
         self._lock = threading.Lock()
         self._end()

@@ -86,10 +86,10 @@ class Workers:
         self._all = [self._make() for _ in self._all]
         self._make_all_free()
 
-    def forget(self) -> None:
+    def discard_cached(self) -> None:
         """Begin with none, in a forked child: the parent's are the parent's."""
         for worker in self._all:
-            worker.forget()
+            worker.discard_cached()
         self._make_all_free()
 
     def _make_all_free(self) -> None:
@@ -111,7 +111,7 @@ _every: "weakref.WeakSet[Workers]" = weakref.WeakSet()
 
 def _forget_all() -> None:
     for workers in list(_every):
-        workers.forget()
+        workers.discard_cached()
 
 
 os.register_at_fork(after_in_child=_forget_all)

@@ -1,0 +1,1 @@
+"""Loading a policy and its tokenizer, and its output head."""

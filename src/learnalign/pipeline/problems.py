@@ -1,0 +1,101 @@
+"""The first stage: the pool is read, each prompt built, the shards of PROBLEMS written."""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from learnalign.config import Config
+from learnalign.errors import LearnAlignError
+from learnalign.pipeline.gold_check import with_good_golds
+from learnalign.pipeline.resources import Resources
+from learnalign.pipeline.verifiers import verifier_counts
+from learnalign.runs.folder import RunFolder
+from learnalign.tables import PROBLEMS
+from learnalign.terminal.progress import Progress
+
+if TYPE_CHECKING:
+    from learnalign.problems.pool import Pool
+
+
+def make_problems(
+    folder: RunFolder, config: Config, resources: Resources, progress: Progress
+) -> None:
+    """Read the pool, build each prompt, write the shards of PROBLEMS and the sources' originals."""
+    from learnalign.models.loading import context_length, vocabulary_size
+    from learnalign.problems.pool import read_pool
+    from learnalign.problems.prompts import Prompter, PromptRefused
+    from learnalign.problems.reading import reading_lines
+
+    begin = time.monotonic()
+    prompter = Prompter(resources.tokenizer, config.prompt)
+    pool = read_pool(config.data)
+    lines = reading_lines(pool.readings)
+    for line in lines:
+        progress.log(line)
+    for index, table in pool.originals.items():
+        folder.write_table(f"sources/source-{index:02d}.parquet", table)
+    context, vocabulary = context_length(config.model), vocabulary_size(config.model)
+    kept = []
+    refused: PromptRefused | None = None
+    with progress.stage("problems", len(pool.problems) + len(pool.excluded)) as advance:
+        advance(len(pool.excluded))
+        for problem in pool.problems:
+            advance(1)
+            try:
+                prompt, ids = prompter(problem["messages"], problem["row"])
+            except PromptRefused as error:
+                refused = refused or error
+                _leave_out(pool, problem, "template_refused", error.got)
+                continue
+            except LearnAlignError as error:
+                where = f"problem {problem['problem_id']} (row {problem['source_row'] + 1})"
+                raise LearnAlignError(
+                    f"{where}: {error.got}", expected=error.expected, do=error.do
+                ) from error
+            unfit = _unfit(ids, resources, context, vocabulary)
+            if unfit is not None:
+                _leave_out(pool, problem, *unfit)
+                continue
+            kept.append(problem | {"prompt": prompt, "prompt_ids": ids})
+    if not kept and refused is not None:
+        raise refused
+    checked = len(kept)
+    kept = with_good_golds(kept, config, pool.excluded, progress)
+    golds = {"verifier": config.verifier.kind, "set_aside": checked - len(kept)}
+    if not kept:
+        seen = ", ".join(sorted({row["reason"] for row in pool.excluded}))
+        raise LearnAlignError(
+            f"no usable problem: all {len(pool.excluded)} were set aside ({seen})",
+            expected="rows with a prompt and an answer",
+            do="check --prompt-column and --answer-column",
+        )
+    size = config.run.shard_size
+    seconds = (time.monotonic() - begin) / -(-len(kept) // size)
+    for index, start in enumerate(range(0, len(kept), size)):
+        table = pa.Table.from_pylist(kept[start : start + size], schema=PROBLEMS)
+        excluded = pool.excluded_table() if index == 0 else None
+        folder.write_shard("problems", index, table, seconds=seconds, excluded=excluded)
+    columns = [reading.columns for reading in pool.readings]
+    named = [{key: value for key, value in vars(c).items() if value} for c in columns]
+    verifiers = verifier_counts(kept)
+    folder.finish("problems", columns=named, reading=lines, golds=golds, verifiers=verifiers)
+
+
+def _unfit(
+    ids: list[int], resources: Resources, context: int | None, vocabulary: int | None
+) -> tuple[str, str] | None:
+    """Say why the model cannot take a prompt, as reason and detail; None if it can."""
+    if context is not None and len(ids) >= context:
+        return "prompt_too_long", f"{len(ids)} tokens; the model sees {context}"
+    if vocabulary is not None and max(ids, default=0) >= vocabulary:
+        word = resources.tokenizer.convert_ids_to_tokens(max(ids))
+        detail = f"the token {max(ids)} ({word!r}) is none of the model's {vocabulary}"
+        return "unknown_token", detail
+    return None
+
+
+def _leave_out(pool: "Pool", problem: dict[str, Any], reason: str, detail: str) -> None:
+    """List a problem whose prompt cannot be used."""
+    where = {key: problem[key] for key in ("problem_id", "source_index", "source_row")}
+    pool.excluded.append(where | {"stage": "problems", "reason": reason, "detail": detail})

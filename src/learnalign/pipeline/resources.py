@@ -1,0 +1,246 @@
+"""What the stages share while a run works: one loaded model at a time, and the verifier."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from learnalign.config import Config, ModelConfig
+from learnalign.pipeline.fingerprints import reference_model
+from learnalign.rollouts.engine import Engine
+from learnalign.runs.folder import RunFolder
+from learnalign.verifying.verifier import Verifier, open_verifier
+
+if TYPE_CHECKING:
+    from learnalign.features.engine import FeatureEngine
+    from learnalign.gradients.engine import GradientEngine
+    from learnalign.gradients.logprobs import LogProbs
+    from learnalign.rollouts.endings import Endings
+
+#: Problems that a function of the user's is tried on.
+_TRIED = 8
+
+
+class Resources:
+    """What the stages share while a run works: one loaded model at a time, and the verifier.
+
+    A tool is made when a shard first needs it, and stays until another one is asked for. Leaving
+    the ``with`` block gives everything back.
+
+    Args:
+        config: The options.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._tool: Any = None
+        self._tools_name = ""
+        self._trial: list[tuple[pa.Table, pa.Table]] | None = None
+        self._open = ExitStack()
+
+    def __enter__(self) -> "Resources":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._put_back()
+        self._open.close()
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The policy's tokenizer."""
+        from learnalign.models.loading import load_tokenizer
+
+        return load_tokenizer(self.config.model)
+
+    @cached_property
+    def verifier(self) -> Verifier:
+        """Judges rollouts, in processes of its own."""
+        return self._open.enter_context(open_verifier(self.config.verifier))
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of rollouts that is asked for."""
+        engine: Engine = self._take("rollouts", self._engine)
+        return engine
+
+    @property
+    def gradient_engine(self) -> "GradientEngine":
+        """Takes policy gradients."""
+        engine: GradientEngine = self._take("gradients", self._gradient_engine)
+        return engine
+
+    @property
+    def reference(self) -> "LogProbs":
+        """Takes log-probabilities under the KL term's reference."""
+        engine: LogProbs = self._take("references", self._reference)
+        return engine
+
+    @property
+    def feature_engine(self) -> "FeatureEngine":
+        """Reads what the model says of a problem without sampling."""
+        engine: FeatureEngine = self._take("features", self._feature_engine)
+        return engine
+
+    def model(self, purpose: str, which: ModelConfig | None = None) -> Any:
+        """Load the policy (or another model) for rollouts or gradients, in the dtype asked for."""
+        from learnalign.models.loading import load_model, resolve_device, resolve_dtype
+
+        section = getattr(self.config, purpose)
+        device = resolve_device(self.config.model.device)
+        dtype = resolve_dtype(section.dtype, device)
+        return load_model(which or self.config.model, dtype=dtype)
+
+    def keep_for_trial(self, problems: pa.Table, rollouts: pa.Table) -> None:
+        """Keep a few rollouts of the first shard, for a function of the user's to be tried on."""
+        if self._trial is None and ":" in self.config.verifier.kind:
+            few = problems.slice(0, _TRIED)
+            theirs = pc.is_in(rollouts["problem_id"], few["problem_id"].combine_chunks())
+            self._trial = [(few, rollouts.filter(theirs))]
+
+    def try_function(self) -> None:
+        """Try a function of the user's once, before more than one shard is sampled.
+
+        Raises:
+            LearnAlignError: if it fails on all that it is tried on.
+        """
+        while self._trial:
+            self.verifier.verify(*self._trial.pop())
+            self.verifier.require_works()
+
+    def discard_cached(self) -> None:
+        """Let the engine of rollouts throw away what it kept for shards on disk."""
+        if self._tools_name == "rollouts":
+            self._tool.discard_cached()
+
+    def _take(self, name: str, make: Callable[[], Any]) -> Any:
+        """Give the tool of that name; the one before it is put back first."""
+        if self._tools_name != name:
+            self._put_back()
+            self._tool, self._tools_name = make(), name
+        return self._tool
+
+    def _put_back(self) -> None:
+        if self._tools_name == "rollouts":
+            self._tool.close()
+        self._tool, self._tools_name = None, ""
+
+    def _engine(self) -> Engine:
+        config = self.config
+        if config.rollouts.engine == "recorded":
+            return self._recorded_engine()
+        engine = self._sampling_engine()
+        if config.rollouts.reuse is None:
+            return engine
+        from learnalign.pipeline.success_histories import reused_groups
+        from learnalign.rollouts.reused import ReusedEngine
+
+        return ReusedEngine(reused_groups(config.rollouts), engine)
+
+    def _recorded_engine(self) -> Engine:
+        from learnalign.models.loading import vocabulary_size
+        from learnalign.rollouts.recorded import RecordedEngine
+
+        folder = RunFolder(self.config.run.out)
+        return RecordedEngine(
+            self.config.rollouts,
+            self.tokenizer,
+            pool=lambda: folder.shards("problems"),
+            endings=self._endings(),
+            vocabulary=vocabulary_size(self.config.model),
+        )
+
+    def _endings(self) -> "Endings":
+        """Say what ends a response to this run's prompts."""
+        from learnalign.models.loading import end_ids
+        from learnalign.rollouts.endings import Endings
+
+        chat = self.config.prompt.template is None
+        return Endings(self.tokenizer, chat=chat, others=end_ids(self.config.model))
+
+    def _sampling_engine(self) -> Engine:
+        config = self.config
+        if config.rollouts.engine == "server":
+            return self._server_engine()
+        if config.rollouts.engine == "vllm":
+            from learnalign.rollouts.vllm import VllmEngine
+
+            return VllmEngine(config.model, config.rollouts, config.vllm, seed=config.run.seed)
+        from learnalign.rollouts.transformers import TransformersEngine
+
+        model = self.model("rollouts")
+        return TransformersEngine(model, self.tokenizer, config.rollouts, seed=config.run.seed)
+
+    def _server_engine(self) -> Engine:
+        from learnalign.errors import LearnAlignError
+        from learnalign.models.loading import context_length
+        from learnalign.problems.prompts import Prompter
+        from learnalign.rollouts.server import ServerEngine
+
+        config, asked = self.config, None
+        if config.server.api == "chat":
+            if config.prompt.template is not None or config.prompt.assistant_prefix is not None:
+                raise LearnAlignError(
+                    "the chat API makes the prompt itself: --template and --assistant-prefix "
+                    "cannot be sent",
+                    expected="server.api: completions, which sends exactly the prompt",
+                    do="leave server.api out",
+                )
+            if config.data.last_assistant == "prefill":
+                raise LearnAlignError(
+                    "the chat API makes the prompt itself: the beginning of an answer "
+                    "(--last-assistant prefill) cannot be sent",
+                    expected="server.api: completions, which sends exactly the prompt",
+                    do="leave server.api out, or give --last-assistant drop",
+                )
+            asked = Prompter(self.tokenizer, config.prompt).asked
+        return ServerEngine(
+            config.rollouts,
+            config.server,
+            self.tokenizer,
+            seed=config.run.seed,
+            context=context_length(config.model),
+            journal=config.run.out / "requests",
+            asked=asked,
+            endings=self._endings(),
+            template_kwargs=config.prompt.chat_template_kwargs,
+        )
+
+    def _gradient_engine(self) -> "GradientEngine":
+        from learnalign.gradients.engine import GradientEngine
+
+        return GradientEngine(
+            self.model("gradients"),
+            self.config.gradients,
+            temperature=self.config.rollouts.temperature,
+            seed=self.config.run.seed,
+            max_tokens=self.config.rollouts.max_tokens,
+        )
+
+    def _reference(self) -> "LogProbs":
+        from learnalign.gradients.logprobs import LogProbs
+
+        return LogProbs(
+            self.model("gradients", reference_model(self.config)),
+            temperature=self.config.rollouts.temperature,
+            token_budget=self.config.gradients.token_budget,
+        )
+
+    def _feature_engine(self) -> "FeatureEngine":
+        from learnalign.features.engine import FeatureEngine
+
+        return FeatureEngine(
+            self.model("gradients"),
+            self.tokenizer,
+            ratings=self.config.features.ratings,
+            token_budget=self.config.gradients.token_budget,
+            template_kwargs=self.config.prompt.chat_template_kwargs,
+        )

@@ -1,0 +1,95 @@
+"""What history methods look at: each problem's success rates in an earlier training, in order."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learnalign.config import RolloutConfig
+from learnalign.errors import LearnAlignError
+from learnalign.problems.sources import read_source
+from learnalign.rollouts.reused import Group, recent_groups
+from learnalign.runs.folder import RunFolder
+from learnalign.runs.manifest import TRAINING_TABLES
+from learnalign.storage import files
+from learnalign.training.history import success_history
+
+
+def read_history(path: Path, problem_ids: Sequence[str]) -> NDArray[np.float64]:
+    """Read the success rates that a training met.
+
+    Args:
+        path: Folder of a training (``learnalign train``), or a JSONL or Parquet file with the
+            columns ``problem_id`` and ``success_rates`` (lists of numbers from 0 to 1, in order).
+        problem_ids: The n problems.
+
+    Returns:
+        (n, e) success rates: column j is what the training met when it took the problem for the
+        j-th time; NaN where it did not.
+
+    Raises:
+        LearnAlignError: if there is no history, or it knows none of the problems.
+    """
+    found = _of_training(path) if files.is_file(path / "manifest.json") else _of_file(path)
+    known = [found.get(name, []) for name in problem_ids]
+    width = max(map(len, known), default=0)
+    if width == 0:
+        raise LearnAlignError(
+            f"{path} has no success rate of any problem of the pool",
+            expected="a training on these problems, or rows with their problem_id",
+            do="check --history",
+        )
+    return np.array([rates + [np.nan] * (width - len(rates)) for rates in known])
+
+
+def reused_groups(rollouts: RolloutConfig) -> dict[str, Group]:
+    """Find the rollouts of a training's last steps that stand in for new ones (`recent_groups`).
+
+    Raises:
+        LearnAlignError: if ``rollouts.reuse`` is no training.
+    """
+    assert rollouts.reuse is not None
+    folder = _training(rollouts.reuse, "rollouts.reuse")
+    return recent_groups(
+        lambda: folder.shards("history"),
+        steps=rollouts.reuse_steps,
+        num_rollouts=rollouts.num_rollouts,
+    )
+
+
+def _training(path: Path, option: str) -> RunFolder:
+    """Open a training that has a history."""
+    folder = RunFolder(path, TRAINING_TABLES)
+    if not folder.num_shards("history"):
+        raise LearnAlignError(
+            f"{path} holds no training's history",
+            expected="the folder of a finished `learnalign train`",
+            do=f"check {option}",
+        )
+    return folder
+
+
+def _of_training(path: Path) -> dict[str, list[float]]:
+    folder = _training(path, "--history")
+    found: dict[str, list[float]] = {}
+    for row in success_history(folder.table("history")).to_pylist():
+        found.setdefault(row["problem_id"], []).append(row["success_rate"])
+    return found
+
+
+def _of_file(path: Path) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for number, row in enumerate(read_source(str(path)).rows, 1):
+        rates = row.get("success_rates")
+        usable = isinstance(rates, list) and all(
+            rate is None or (isinstance(rate, int | float) and 0.0 <= rate <= 1.0) for rate in rates
+        )
+        if not usable or "problem_id" not in row:
+            raise LearnAlignError(
+                f"row {number} of {path} has no problem_id or no success_rates from 0 to 1",
+                expected='rows such as {"problem_id": "a", "success_rates": [0.125, 0.5]}',
+                do="correct the file",
+            )
+        found[str(row["problem_id"])] = [np.nan if r is None else float(r) for r in rates or []]
+    return found

@@ -1,0 +1,1 @@
+"""Statistics that methods and reports need: success rates, alignment, stability."""

@@ -1,0 +1,1 @@
+"""One file a verb: what ``learnalign select``, ``train``, ``evaluate`` … do, as functions."""

@@ -1,0 +1,217 @@
+"""The dry run: the resolved options, and the work to be done with an estimate of its time."""
+
+import json
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import yaml
+
+from learnalign.config import Config
+from learnalign.pipeline.fingerprints import reference_model
+from learnalign.selecting.methods.registry import method_named
+from learnalign.selecting.order import budget_count
+from learnalign.tables import PROBLEMS
+from learnalign.terminal.durations import duration
+from learnalign.workflows.evaluate import parts
+from learnalign.workflows.training_problems import chosen_ids, training_source
+from learnalign.workflows.warmup import warming
+
+if TYPE_CHECKING:
+    from learnalign.problems.prompts import Prompter
+
+#: Share of a device's speed at matrix products that a stage reaches; decoding reads all weights for
+#: each token and reaches less. Both were measured on a CPU with a model of 135 million parameters.
+_DECODING, _LEARNING = 0.3, 0.6
+_SIDE = 1024
+
+
+def dry_run(config: Config, *, as_json: bool = False) -> str:
+    """Read the pool, build a sample of prompts, and say what a run would do.
+
+    Raises:
+        LearnAlignError: for everything that would stop the run before its first rollout.
+    """
+    return _told(config, estimate(config), as_json)
+
+
+def dry_run_training(config: Config, *, as_json: bool = False) -> str:
+    """Count the problems and steps of a training, and say what it would do.
+
+    Raises:
+        LearnAlignError: for everything that would stop the training before its first step.
+    """
+    return _told(config, estimate_training(config), as_json)
+
+
+def dry_run_evaluation(
+    config: Config, benchmarks: list[str], *, samples: int, greedy: bool, as_json: bool = False
+) -> str:
+    """Count the problems and rollouts of an evaluation, and say what it would do.
+
+    Raises:
+        LearnAlignError: for everything that would stop the evaluation before its first rollout.
+    """
+    wanted = parts(config, benchmarks, samples=samples, greedy=greedy)
+    work: dict[str, Any] = {}
+    for part in wanted:
+        work.setdefault(part.benchmark, {})[part.mode] = estimate_rollouts(part.config)
+    return _told(config, work, as_json)
+
+
+def _told(config: Config, work: dict[str, Any], as_json: bool) -> str:
+    if as_json:
+        return json.dumps({"config": config.model_dump(mode="json"), "work": work})
+    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return text + "\nwork to be done:\n" + "\n".join(_lines(work, "  "))
+
+
+def _lines(work: dict[str, Any], indent: str) -> list[str]:
+    lines = []
+    for name, value in work.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
+            continue
+        if "_minutes_" in name:
+            name, value = name.replace("_minutes_", "_time_"), duration(60.0 * value)
+        lines.append(f"{indent}{name.replace('_', ' ')}: {value}")
+    return lines
+
+
+def estimate(config: Config) -> dict[str, Any]:
+    """Count the problems, tokens and minutes of a selection; tokens and minutes at most.
+
+    The warm-up's work stands by itself, under ``warmup``.
+    """
+    requires = method_named(config.selection.method).requires
+    warmup = config.selection.warmup
+    work: dict[str, Any] = {}
+    if warmup is not None:
+        work["warmup"] = estimate_training(warming(config, warmup))
+    work |= estimate_rollouts(config)
+    count = work["problems"]
+    work["chosen"] = budget_count(config.selection.budget, count) if count else 0
+    if "gradients" in requires:
+        tokens = work["response_tokens_at_most"] + count * work["mean_prompt_tokens"]
+        speed = _speed(config, "gradients") * _LEARNING
+        if config.gradients.kl_beta > 0.0:  # one forward pass
+            if warmup is None:
+                reference_model(config)  # there is one, and it is not the policy itself
+            work["reference_minutes_at_most"] = _minutes(2.0 * work["parameters"] * tokens, speed)
+        work["gradient_minutes_at_most"] = _minutes(6.0 * work["parameters"] * tokens, speed)
+        work["gradient_megabytes"] = round(count * config.gradients.sketch_size * 2 / 1e6, 1)
+    return work
+
+
+def estimate_rollouts(config: Config) -> dict[str, Any]:
+    """Count the problems, rollouts, tokens and minutes of sampling; the last two at most."""
+    from learnalign.models.loading import load_tokenizer, num_parameters
+    from learnalign.problems.pool import read_pool
+    from learnalign.problems.prompts import Prompter, PromptRefused
+
+    prompter = Prompter(load_tokenizer(config.model), config.prompt)
+    pool = read_pool(config.data)
+    count, group = len(pool.problems), config.rollouts.num_rollouts
+    sample = pool.problems[:: max(1, count // 100)]
+    lengths = []
+    for problem in sample:
+        with suppress(PromptRefused):  # a run sets it aside
+            lengths.append(len(prompter(problem["messages"], problem["row"])[1]))
+    prompt_tokens = round(sum(lengths) / max(1, len(lengths)))
+    response_tokens = count * group * config.rollouts.max_tokens
+    work: dict[str, Any] = {
+        "problems": count,
+        "left_out": len(pool.excluded),
+        "mean_prompt_tokens": prompt_tokens,
+        "parameters": num_parameters(config.model),
+        "rollouts": count * group,
+        "response_tokens_at_most": response_tokens,
+    }
+    if config.rollouts.engine == "transformers":
+        operations = 2.0 * work["parameters"] * (response_tokens + count * prompt_tokens)
+        speed = _speed(config, "rollouts") * _DECODING
+        work["rollout_minutes_at_most"] = _minutes(operations, speed)
+    elif config.rollouts.engine == "recorded":
+        work |= _recorded(config, pool.problems, prompter)
+    elif config.rollouts.engine == "server":
+        from learnalign.rollouts.server import served_model
+
+        work["served_model"] = served_model(config.server)
+    return work
+
+
+def _recorded(
+    config: Config, problems: list[dict[str, Any]], prompter: "Prompter"
+) -> dict[str, Any]:
+    """Count the recorded rollouts, and the problems that have some; whose they are is checked."""
+    from learnalign.problems.prompts import PromptRefused
+    from learnalign.rollouts.joining import Join
+    from learnalign.rollouts.records import read_records
+
+    files, _ = read_records(config.rollouts.recorded, reward_column=config.rollouts.recorded_reward)
+    rows = []
+    for problem in problems:
+        with suppress(PromptRefused):
+            prompt, ids = prompter(problem["messages"], problem["row"])
+            rows.append(problem | {"prompt": prompt, "prompt_ids": ids})
+    pool = pa.Table.from_pylist(rows, schema=PROBLEMS)
+    groups, _ = Join([pool], prompter.tokenizer).groups(files)
+    return {
+        "recorded_rollouts": sum(map(len, groups.values())),
+        "problems_with_recorded_rollouts": len(groups),
+    }
+
+
+def estimate_training(config: Config) -> dict[str, Any]:
+    """Count the steps, rollouts, tokens and minutes of a training; the last two at most."""
+    from learnalign.models.loading import num_parameters
+    from learnalign.problems.pool import read_pool
+    from learnalign.training.order import step_problems
+
+    training, group = config.training, config.rollouts.num_rollouts
+    source = training_source(config)
+    if source is None:
+        count = len(read_pool(config.data).problems)
+    else:
+        count = len(chosen_ids(source, training.subset, seed=config.run.seed))
+    count = min(count, training.num_problems or count)
+    order = step_problems(
+        count, training.problems_per_step, epochs=training.epochs, steps=training.steps
+    )
+    rollouts = order.size * group
+    tokens = rollouts * config.rollouts.max_tokens
+    weights = num_parameters(config.model)
+    speed = _speed(config, "training")
+    passes = 6.0 if training.kl_beta == 0.0 else 8.0  # the reference's pass is one forward
+    return {
+        "problems": count,
+        "steps": len(order),
+        "problems_a_step": order.shape[1],
+        "parameters": weights,
+        "rollouts": rollouts,
+        "response_tokens_at_most": tokens,
+        "sampling_minutes_at_most": _minutes(2.0 * weights * tokens, speed * _DECODING),
+        "learning_minutes_at_most": _minutes(passes * weights * tokens, speed * _LEARNING),
+    }
+
+
+def _minutes(operations: float, speed: float) -> float:
+    return round(operations / speed / 60.0, 4)
+
+
+def _speed(config: Config, purpose: str) -> float:
+    """Measure this device's matrix products, in operations a second."""
+    import torch
+
+    from learnalign.models.loading import resolve_device, resolve_dtype
+
+    device = resolve_device(config.model.device)
+    dtype = resolve_dtype(getattr(config, purpose).dtype, device)
+    matrix = torch.ones(_SIDE, _SIDE, device=device, dtype=dtype)
+    best = float("inf")
+    for _ in range(4):
+        begin = time.perf_counter()
+        float((matrix @ matrix)[0, 0])
+        best = min(best, time.perf_counter() - begin)
+    return 2.0 * _SIDE**3 / best

@@ -1,0 +1,148 @@
+"""From a finished run to a trainer's files."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from learnalign.config import Config
+from learnalign.errors import LearnAlignError
+from learnalign.formats.export import UNSENT, Exported, export
+from learnalign.formats.recipes import write_recipe
+from learnalign.formats.rows import Asked
+from learnalign.problems.prompts import Prompter
+from learnalign.runs.folder import RunFolder, scored
+from learnalign.storage import files
+
+
+def export_run(
+    run: Path,
+    config: Config,
+    kind: str,
+    *,
+    out: Path | None = None,
+    order: Any = "score",
+    batch_size: int | None = None,
+    control: bool = True,
+    prompts: str = "own",
+) -> Exported:
+    """Export the selection of a run, with a recipe for trainers that have one.
+
+    With ``prompts`` "scored" the rows' `prompt` holds the run's system prompt and instruction too;
+    "own" leaves the data's. For the rest see `learnalign.formats.export.export`.
+    """
+    folder = scored(run)
+
+    def original(index: int) -> pa.Table | None:
+        name = f"sources/source-{index:02d}.parquet"
+        if not files.is_file(folder.path / name):
+            return None
+        return folder.read_table(name, do=folder.made_again("problems"))
+
+    where = out or folder.path / f"export-{kind}"
+    done = export(
+        where,
+        kind,
+        problems=lambda: folder.shards("problems"),
+        scores=folder.scores(),
+        order=order,
+        control=control,
+        seed=config.run.seed,
+        batch_size=batch_size,
+        sources=original,
+        about=_about(folder, config),
+        scored_with=prompt_flags(config),
+        asked=_asked(config, prompts),
+        golden=":" not in config.verifier.kind,
+    )
+    lengths = [
+        pc.max(pc.list_value_length(shard["prompt_ids"])).as_py()
+        for shard in folder.shards("problems")
+    ]
+    recipe = write_recipe(
+        where,
+        kind,
+        config,
+        reward=config.verifier.kind,
+        longest=max(lengths),
+        batch_size=batch_size,
+    )
+    if recipe is None:
+        return done
+    warnings = [*done.warnings, *_doubts(folder, config, kind)]
+    return replace(done, paths=[*done.paths, recipe], warnings=warnings)
+
+
+def _asked(config: Config, prompts: str) -> Asked | None:
+    """Give what makes the scored messages, if they are wanted."""
+    if prompts not in ("own", "scored"):
+        raise LearnAlignError(
+            f"got --prompts {prompts}",
+            expected="own (of your rows), or scored",
+            do="correct --prompts",
+        )
+    if prompts == "own":
+        return None
+    beyond = sorted(UNSENT & set(prompt_flags(config)))
+    if beyond:
+        raise LearnAlignError(
+            f"got --prompts scored, but the model was scored with {' and '.join(beyond)}",
+            expected="a system prompt and an instruction, which chat messages can hold",
+            do="leave --prompts out and build the same prompt in the trainer, or select without",
+        )
+    from learnalign.models.loading import load_tokenizer
+
+    return Prompter(load_tokenizer(config.model), config.prompt).asked
+
+
+def _about(folder: RunFolder, config: Config) -> dict[str, Any]:
+    """Say what the selection was made with, for the export's manifest."""
+    stages = folder.manifest.stages
+    return {
+        "learnalign": folder.manifest.learnalign,
+        "model": config.model.model_dump(mode="json"),
+        "weights": stages["rollouts"].options.get("model.weights"),
+        "sampling": config.rollouts.model_dump(mode="json"),
+        "verifier": config.verifier.model_dump(mode="json"),
+        "gradients": config.gradients.model_dump(mode="json"),
+        "selection": config.selection.model_dump(mode="json"),
+        "seed": config.run.seed,
+        "data": {
+            "paths": list(config.data.paths),
+            "contents": stages["problems"].options.get("data.contents"),
+        },
+        "summary": folder.manifest.summary,
+    }
+
+
+def _doubts(folder: RunFolder, config: Config, kind: str) -> list[str]:
+    """Say where a recipe's reward may be another than the run's problems were judged by."""
+    verifier, doubts = config.verifier, []
+    if verifier.kind == "auto" and any(
+        shard["recorded_reward"].null_count < len(shard) for shard in folder.shards("rollouts")
+    ):
+        doubts.append(
+            "the selection went by recorded rewards, the recipe rewards with `auto`: give the "
+            "trainer your own reward function if that is another"
+        )
+    if verifier.unfinished_thinking and kind == "trl" and ":" not in verifier.kind:
+        doubts.append(
+            "the selection looked for answers in unfinished thinking, which TRL's reward functions "
+            "cannot be told to do: such completions get a reward of 0"
+        )
+    return doubts
+
+
+def prompt_flags(config: Config) -> list[str]:
+    """Name the flags that made the scored prompts other than the rows' own.
+
+    The variables of the chat template are none of them: the recipe hands them on.
+
+    Example:
+        >>> prompt_flags(Config.model_validate({"prompt": {"system": "Be brief."}}))
+        ['--system']
+    """
+    given = config.prompt.model_dump(exclude_none=True, exclude={"chat_template_kwargs"})
+    return [f"--{name.replace('_', '-')}" for name in given]

@@ -1,0 +1,193 @@
+"""The whole way through the house: stages, ranking, report; resumed wherever it was stopped."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from learnalign.config import Config
+from learnalign.config.load import load_config, write_config
+from learnalign.errors import LearnAlignError
+from learnalign.pipeline import adaptive, stages
+from learnalign.pipeline.run_stages import required_stages, run_stages
+from learnalign.pipeline.success_histories import read_history
+from learnalign.pipeline.targets import target_ids
+from learnalign.pipeline.verifiers import judged_by
+from learnalign.pipeline.warnings import exclusion_warnings, gold_warnings
+from learnalign.rollouts.joining import warnings as recorded_warnings
+from learnalign.rollouts.responses import warnings
+from learnalign.runs.folder import RunFolder
+from learnalign.selecting.methods.registry import method_named
+from learnalign.selecting.rank import Ranking, rank
+from learnalign.terminal.progress import Progress, ProgressKind
+from learnalign.workflows.warmup import redo_of_warmup, warmed_up
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A finished selection."""
+
+    path: Path
+    """The run folder."""
+    scores: pa.Table
+    """SCORES: every ranked problem, best first; ``selected`` marks the chosen ones."""
+    excluded: pa.Table
+    """EXCLUDED: problems that left the pool, and why."""
+    summary: dict[str, Any]
+    """Counts, stability, warnings."""
+
+    @property
+    def problem_ids(self) -> list[str]:
+        """The chosen problems, best first."""
+        return list(self.scores.filter(self.scores["selected"])["problem_id"].to_pylist())
+
+
+def select(
+    model: str,
+    data: str | Sequence[str],
+    *,
+    budget: int | float | None = None,
+    out: str | Path = "runs/select",
+    options: Mapping[str, Any] | None = None,
+    progress: ProgressKind = "auto",
+) -> Selection:
+    """Choose the problems worth training on; the whole method but the warm-up.
+
+    Called again with the same arguments it goes on where it was, or gives the finished selection.
+
+    Args:
+        model: Model folder or hub name.
+        data: Files, folders, hub names or reasoning-gym specs.
+        budget: K problems (an integer) or a fraction of the pool.
+        out: Run folder.
+        options: Every other option by its dotted name, e.g. ``{"rollouts.num_rollouts": 4}``.
+        progress: ``auto`` shows bars on a terminal and lines elsewhere; ``none`` is silent.
+
+    Raises:
+        LearnAlignError: for whatever the user can mend.
+    """
+    given = {
+        **(options or {}),
+        "model.path": model,
+        "data.paths": (data,) if isinstance(data, str) else tuple(data),
+        "selection.budget": budget,
+        "run.out": str(out),
+    }
+    return run(load_config(overrides=given), progress=Progress(progress))
+
+
+def run(
+    config: Config, *, progress: Progress, redo: str | None = None, below: str = ""
+) -> Selection:
+    """Do all stages that the method needs, rank, and write the report.
+
+    Args:
+        config: The options.
+        progress: Shows each stage.
+        redo: Stage to throw away first, with those after it; or ``warmup``, or one of its tables
+            (``warmup/history``, ``warmup/checkpoint``). The selection's own tables stand if the
+            same policy comes out again; otherwise an error names them.
+        below: What stands before that in the --redo of the whole run this selection is a part of.
+
+    Raises:
+        LearnAlignError: for whatever the user can mend.
+    """
+    _check_groups(config)
+    wanted = required_stages(config.selection.method, config)
+    folder = RunFolder(config.run.out, below=below)
+    of_warmup = redo_of_warmup(redo, config)
+    own = redo if of_warmup is None else None
+    if own is not None:
+        folder.check_redo(own)  # a warm-up comes first, which may take long
+    with folder.locked():
+        # The folder replays what was asked for, warm-up included.
+        warm = warmed_up(config, progress=progress, redo=of_warmup, below=below)
+        run_stages(folder, warm, wanted, progress=progress, redo=own, asked=config)
+        return score(folder, config)
+
+
+def _check_groups(config: Config) -> None:
+    """Stop what is good for evaluating only."""
+    count, temperature = config.rollouts.num_rollouts, config.rollouts.temperature
+    if count < 2 or temperature == 0.0:
+        raise LearnAlignError(
+            f"got {count} rollouts a problem at temperature {temperature}",
+            expected="at least 2 rollouts, at a temperature above 0: rollouts that can differ",
+            do="give --num-rollouts 8 --temperature 1",
+        )
+
+
+def score(folder: RunFolder, config: Config) -> Selection:
+    """Rank the problems from the tables there are, and write scores, summary and report."""
+    ranking = ranked(folder, config)
+    excluded = folder.excluded()
+    summary = ranking.summary | {"num_excluded": excluded.num_rows}
+    summary["spending"] = adaptive.spending(folder)
+    summary["verifiers"] = judged_by(folder, config)
+    counts = adaptive.counts(folder)
+    said = [*warnings(counts), *recorded_warnings(counts), *exclusion_warnings(excluded)]
+    said += gold_warnings(folder, config)
+    summary["warnings"] = [*summary["warnings"], *said]
+    folder.write_table("scores.parquet", ranking.scores)
+    write_config(folder.path / "config.yaml", config)
+    folder.set_summary(summary)
+    report(folder, config)
+    return Selection(folder.path, ranking.scores, excluded, summary)
+
+
+def ranked(folder: RunFolder, config: Config) -> Ranking:
+    """Rank the problems from the tables there are; nothing is written."""
+    columns = ["problem_id", "source", "difficulty", "position"]
+    figures = stages.figures(folder)
+    history, ids = config.selection.history, figures["problem_id"].to_pylist()
+    done = {name for name, record in folder.manifest.stages.items() if record.complete}
+    requires = method_named(config.selection.method).requires
+    tables = {
+        name: partial(folder.batches, name)
+        for name in ("gradients", "features")
+        if name in requires & done
+    }
+    return rank(
+        figures,
+        pa.concat_tables(shard.select(columns) for shard in folder.shards("problems")),
+        lambda: folder.shards("verdicts"),
+        config.selection,
+        history=None if history is None else read_history(history, ids),
+        target=target_ids(config.selection.target, folder),
+        seed=config.run.seed,
+        **tables,
+    )
+
+
+def report(folder: RunFolder, config: Config) -> Path:
+    """Write ``report.html`` from the tables there are."""
+    from learnalign.reporting.examples import shown_ids
+    from learnalign.reporting.report import ReportData, write_report
+
+    scores = folder.scores()
+    first, last = shown_ids(scores)
+    shown = pa.array([*first, *last], pa.string())
+
+    def of_shown(stage: str) -> pa.Table:
+        return pa.concat_tables(
+            shard.filter(pc.is_in(shard["problem_id"], shown)) for shard in folder.shards(stage)
+        )
+
+    data = ReportData(
+        title=f"{folder.path.name}: {Path(config.model.path).name}",
+        config=config.model_dump(mode="json"),
+        manifest=folder.manifest.plain(),
+        problems=of_shown("problems"),
+        rollouts=of_shown("rollouts"),
+        verdicts=folder.table("verdicts"),
+        scores=scores,
+        excluded=folder.excluded(),
+        summary=folder.manifest.summary,
+    )
+    path = folder.path / "report.html"
+    write_report(data, path)
+    return path

@@ -1,0 +1,260 @@
+"""A training as a run folder: its problems, its history, its checkpoints, the model at the end."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from learnalign.config import Config
+from learnalign.config.load import write_config
+from learnalign.errors import LearnAlignError
+from learnalign.pipeline.fingerprints import training_options
+from learnalign.pipeline.resources import Resources
+from learnalign.runs.checkpoints import (
+    add_checkpoint,
+    checkpoint,
+    drop_checkpoint,
+    keep_checkpoints,
+    verify_tables,
+    verify_training,
+)
+from learnalign.runs.fingerprints import fingerprint
+from learnalign.runs.folder import RunFolder
+from learnalign.runs.manifest import TRAINING_TABLES
+from learnalign.storage.folders import atomic_folder, sync_tree
+from learnalign.storage.paths import require_local
+from learnalign.terminal.progress import Advance, Progress
+from learnalign.training.history import History
+from learnalign.training.order import Indices, step_problems
+from learnalign.verifying.verifier import open_verifier
+from learnalign.workflows.training_problems import training_problems
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Training:
+    """A finished training."""
+
+    path: Path
+    """The run folder."""
+    model: Path
+    """Folder of the trained model, or of the adapter (``lora``)."""
+    steps: pa.Table
+    """STEPS: a row a step."""
+
+    def history(self) -> pa.Table:
+        """Read HISTORY: a row a rollout, with its step and reward."""
+        return RunFolder(self.path).table("history")
+
+
+def train(
+    config: Config, *, progress: Progress, redo: str | None = None, below: str = ""
+) -> Training:
+    """Train a model by GRPO on problems; called again, it goes on where it was.
+
+    Args:
+        config: ``model`` is what the training begins from; ``data.paths`` are the problems: data,
+            or the folder of one finished selection, whose chosen problems (``training.subset``)
+            keep the prompts they were scored with.
+        progress: Shows the steps.
+        redo: What to throw away first: ``problems`` or ``history``, with all that came of it, or
+            ``checkpoint``, the newest, to go on from the one before.
+        below: What stands before that in the --redo of the whole run this training is a part of.
+
+    Raises:
+        LearnAlignError: for whatever the user can mend.
+    """
+    require_local(config.run.out, "a training, whose checkpoints are files")
+    folder = RunFolder(config.run.out, TRAINING_TABLES, below=below)
+    with folder.locked():
+        if redo is not None:
+            _redo(folder, redo, config.training.trainer)
+        resources = Resources(config)
+        problems = training_problems(folder, config, resources, progress)
+        order = step_problems(
+            problems.num_rows,
+            config.training.problems_per_step,
+            epochs=config.training.epochs,
+            steps=config.training.steps,
+            shuffled=config.training.shuffled,
+            seed=config.run.seed,
+        )
+        ids = fingerprint({"ids": problems["problem_id"].to_pylist()})
+        options = training_options(config) | {
+            "training.problems": ids,
+            "training.num_steps": len(order),
+        }
+        folder.begin("history", options)
+        done = folder.begin("steps", options).complete
+        write_config(folder.path / "config.yaml", config)
+        name = "adapter" if config.training.parameters == "lora" else "model"
+        if done:
+            verify_tables(folder)
+            folder.verify(name, do=folder.made_again("history"))
+        else:
+            _train(folder, config, resources, problems, order, progress)
+        if (folder.path / "checkpoints").exists():
+            folder.discard_cached("checkpoints")
+        return Training(folder.path, folder.path / name, folder.table("steps"))
+
+
+def _redo(folder: RunFolder, redo: str, trainer: str) -> None:
+    """Throw away what --redo names."""
+    if redo == "checkpoint":
+        drop_checkpoint(folder, trainer)
+        return
+    if redo not in ("problems", "history"):
+        raise LearnAlignError(
+            f"got --redo {folder.below}{redo}",
+            expected=", ".join(folder.below + name for name in ("problems", "history"))
+            + f" or {folder.below}checkpoint",
+            do="name one",
+        )
+    folder.redo(redo)
+    folder.discard_cached("checkpoints", "model", "adapter", "training.html")
+
+
+@dataclass
+class _Job:
+    """What both trainers work with."""
+
+    folder: RunFolder
+    config: Config
+    model: Any
+    engine: Any
+    verifier: Any
+    problems: pa.Table
+    order: Indices
+    advance: Advance
+    history: History
+
+    def checkpoint(self, step: int) -> Path:
+        """Give the folder of the checkpoint after so many steps."""
+        return self.folder.path / checkpoint(self.config.training.trainer, step)
+
+    def save(self, step: int) -> None:
+        """Enter a checkpoint that is on disk, with what has come together since the last."""
+        rollouts, steps = self.history.take()
+        if steps.num_rows:
+            add_checkpoint(self.folder, self.config.training.trainer, step, rollouts, steps)
+
+
+def _train(
+    folder: RunFolder,
+    config: Config,
+    resources: Resources,
+    problems: pa.Table,
+    order: Indices,
+    progress: Progress,
+) -> None:
+    """Make the steps that are left and write the model."""
+    import torch
+
+    from learnalign.models.loading import load_trainable, resolve_device, resolve_dtype
+    from learnalign.rollouts.transformers import TransformersEngine
+
+    training = config.training
+    dtype = resolve_dtype(training.dtype, resolve_device(config.model.device))
+    native = training.trainer == "native"
+    model = load_trainable(
+        config.model,
+        parameters=training.parameters,
+        lora_rank=training.lora_rank,
+        seed=config.run.seed,
+        dtype=dtype if native else torch.float32,  # TRL casts by itself, from float32
+    )
+    engine = TransformersEngine(model, resources.tokenizer, config.rollouts, seed=config.run.seed)
+    first = verify_training(folder, training.trainer)
+    keep_checkpoints(folder, training.trainer)  # what a kill left, no trainer shall write into
+    with (
+        open_verifier(config.verifier) as verifier,
+        progress.stage("training", len(order), first, unit="steps") as advance,
+    ):
+        job = _Job(folder, config, model, engine, verifier, problems, order, advance, History())
+        if native:
+            _natively(job, first, dtype)
+        else:
+            _with_trl(job, first)
+    _write_model(folder, config, model, resources.tokenizer)
+    from learnalign.reporting.training import write_picture
+
+    write_picture(folder.path / "training.html", folder.table("steps"), folder.table("history"))
+    folder.finish("history")
+    folder.finish("steps")
+
+
+def _natively(job: _Job, first: int, dtype: "torch.dtype") -> None:
+    from learnalign.models.loading import load_model
+    from learnalign.training.checkpoint import load_checkpoint, save_checkpoint
+    from learnalign.training.learner import Learner
+    from learnalign.training.native import train
+
+    config, training = job.config, job.config.training
+    reference = None
+    if training.kl_beta and training.parameters == "full":
+        reference = load_model(config.model, dtype=dtype)
+    learner = Learner(
+        job.model,
+        training,
+        config.gradients,
+        temperature=config.rollouts.temperature,
+        max_tokens=config.rollouts.max_tokens,
+        num_steps=len(job.order),
+        reference=reference,
+        dtype=dtype if training.parameters == "full" else None,
+    )
+    if first:
+        load_checkpoint(job.checkpoint(first), first, learner)
+
+    def save() -> None:
+        save_checkpoint(job.checkpoint(learner.done), learner)
+        job.save(learner.done)
+
+    train(
+        learner,
+        job.engine,
+        job.verifier,
+        job.problems,
+        job.order,
+        job.history,
+        seed=config.run.seed,
+        save=save,
+        save_every=training.save_every,
+        progress=job.advance,
+    )
+    learner.masters.widen()
+
+
+def _with_trl(job: _Job, first: int) -> None:
+    from learnalign.training.trl import train
+
+    def save(step: int) -> None:
+        sync_tree(job.checkpoint(step))
+        job.save(step)
+
+    train(
+        job.model,
+        job.engine,
+        job.verifier,
+        job.problems,
+        job.order,
+        job.history,
+        job.config,
+        folder=job.checkpoint(0).parent,
+        first=first,
+        save=save,
+        progress=job.advance,
+    )
+
+
+def _write_model(folder: RunFolder, config: Config, model: Any, tokenizer: Any) -> None:
+    from learnalign.terminal.library_bars import no_bars
+
+    name = "adapter" if config.training.parameters == "lora" else "model"
+    with atomic_folder(folder.path / name) as temporary, no_bars():
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+    folder.record(name)
