@@ -62,11 +62,12 @@ test: $(INSTALLED) ## Run the tests.
 test-slow: $(INSTALLED) ## Run all tests, those that take minutes too.
 	HF_HUB_OFFLINE=1 $(ONE_THREAD) .venv/bin/python -m pytest $(SIDE_BY_SIDE)
 
-lint: $(INSTALLED) ## Check style, types and the direction of imports.
+lint: $(INSTALLED) ## Check style, types, the direction of imports, and the prose.
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/python tools/prose.py
 
 format: $(INSTALLED) ## Format the code.
 	.venv/bin/ruff check --fix .

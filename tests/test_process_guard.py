@@ -164,7 +164,7 @@ def test_no_watcher_stays_where_there_is_nothing_to_watch() -> None:
     code = """
 import subprocess
 from learnalign.process_guard import unwatch, watch
-from test_children import children
+from test_process_guard import children
 child = subprocess.Popen(["sleep", "100"])
 counts = [len(children())]
 watch(child.pid)

@@ -18,11 +18,11 @@ _HOMES = {
     "Config": "config",
     "LearnAlignError": "errors",
     "Scores": "scoring.scores",
-    "Selection": "runs.pipeline",
-    "load_config": "runs.config_files",
-    "run": "runs.pipeline",
+    "Selection": "workflows.select",
+    "load_config": "config.load",
+    "run": "workflows.select",
     "scores": "scoring.scores",
-    "select": "runs.pipeline",
+    "select": "workflows.select",
 }
 
 __all__ = [

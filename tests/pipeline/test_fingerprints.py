@@ -7,12 +7,11 @@ import pytest
 
 from learnalign.config import Config, TrainingConfig
 from learnalign.pipeline.fingerprints import (
-    differences,
-    fingerprint,
     stage_options,
     training_options,
     weights_digest,
 )
+from learnalign.runs.fingerprints import differences, fingerprint
 from learnalign.runs.manifest import STAGES
 
 #: Options that change when and where the work is done, or what is done after the tables.

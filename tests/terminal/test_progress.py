@@ -71,7 +71,7 @@ def test_what_is_quick_shows_no_progress(
 def test_none_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     with Progress("none").stage("rollouts", total=2) as advance:
         advance(2)
-    Progress("none").say("hello")
+    Progress("none").log("hello")
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "")
 

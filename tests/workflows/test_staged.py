@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from runs.test_training import assert_same_history
 
 from helpers.command_line import PROGRAM
 from helpers.sums_run import QUIET
@@ -19,6 +18,7 @@ from helpers.sums_run import configure_training as configure
 from learnalign.reporting.stages import problem_states, stages_figure
 from learnalign.tables import SCORES
 from learnalign.workflows.staged import run_staged, stage_problems
+from workflows.test_train import assert_same_history
 
 STAGED = {
     "stages__count": 2,

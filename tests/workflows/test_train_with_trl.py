@@ -5,7 +5,6 @@ from dataclasses import fields
 import pyarrow.compute as pc
 import pytest
 import torch
-from runs.test_training import assert_same_history
 
 from helpers.digits import digits_model
 from helpers.sums_run import QUIET
@@ -16,6 +15,7 @@ from learnalign.models.loading import load_model, load_tokenizer
 from learnalign.training.trl_options import grpo_options
 from learnalign.verifying import rewards
 from learnalign.workflows.train import train
+from workflows.test_train import assert_same_history
 
 trl = pytest.importorskip("trl")
 
