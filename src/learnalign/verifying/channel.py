@@ -1,4 +1,4 @@
-"""Lines to a child process and lines back, where every wait has a limit."""
+"""Line-based communication with a child process, with a timeout on every wait."""
 
 import os
 import select
@@ -16,7 +16,7 @@ _LONGEST = 64 * 1024 * 1024
 
 
 class Channel:
-    """Writes to a child's input and reads its output; its error stream is drained all the while.
+    """Writes to a child's input and reads its output; its error stream is drained throughout.
 
     Args:
         child: Started with pipes for all three, unbuffered.
@@ -47,8 +47,8 @@ class Channel:
         """Write a line.
 
         Raises:
-            TimeoutError: if it is not taken in time.
-            BrokenPipeError: if the child reads no more.
+            TimeoutError: if it is not read in time.
+            BrokenPipeError: if the child no longer reads.
         """
         deadline = time.monotonic() + wait_s
         left = memoryview(line + b"\n")
@@ -108,7 +108,7 @@ class Channel:
             raise ValueError("a line without an end")
 
     def _drain(self) -> None:
-        """Read what there is of the error stream; a grandchild may keep it open for ever."""
+        """Read what there is of the error stream; a grandchild may keep it open forever."""
         for _ in range(64):
             part = _part(self._errors)
             if part == b"":

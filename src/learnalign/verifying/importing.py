@@ -1,4 +1,4 @@
-"""When a worker cannot import its verifier: what the user is told."""
+"""Errors for a worker that cannot import its verifier."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ _SHOWN = 1_500
 
 
 def refusal(said: Any) -> LearnAlignError | None:
-    """Read what a worker says of its import: nothing if it is ready, or why it is not.
+    """Read a worker's import response: nothing if it is ready, or why it is not.
 
     Raises:
         TypeError: if it is neither.
@@ -22,7 +22,7 @@ def too_slow(kind: str, seconds: float) -> LearnAlignError:
     return LearnAlignError(
         f"the verifier '{kind}' was not imported within {seconds:g} s",
         expected="a module that is imported quickly",
-        do="load what takes long when the function is first called",
+        do="move slow loading into the first call of the function",
     )
 
 
@@ -37,6 +37,6 @@ def ended(kind: str, how: str, said: str) -> LearnAlignError:
     words = f"; it said:\n{said[-_SHOWN:]}" if said else ""
     return LearnAlignError(
         f"cannot import the verifier '{kind}': {how}{words}",
-        expected="a module that lets its process live, within its limits",
-        do="mend it; memory is a matter of verifier.memory_mb and of ulimit -v",
+        expected="a module that imports without ending its process, within its limits",
+        do="fix the module; for memory, raise verifier.memory_mb or ulimit -v",
     )

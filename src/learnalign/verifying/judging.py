@@ -1,4 +1,4 @@
-"""Golds and completions in, verdicts out, without a run: for files and for Python."""
+"""Verdicts for golds and completions without a run, for files and for Python."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -51,7 +51,7 @@ class Answered:
 
 
 class Verdicts(NamedTuple):
-    """What was said of a problem's completions."""
+    """The verdicts on a problem's completions."""
 
     verifier: str | None
     """Which one judged; None where there is no gold."""

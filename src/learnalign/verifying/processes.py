@@ -1,4 +1,4 @@
-"""A process that judges and can be killed: a hang costs one answer, never the run."""
+"""A worker process that can be killed: a hang costs one answer, not the run."""
 
 import json
 import os
@@ -26,7 +26,7 @@ _NO_ANSWER = (OSError, ValueError, TypeError, KeyError)
 
 @dataclass(frozen=True)
 class _Stop:
-    """Why not all of a request was answered."""
+    """Why a request was answered only in part."""
 
     detail: str
     late: bool = False
@@ -35,7 +35,7 @@ class _Stop:
 
 
 class Closed(RuntimeError):
-    """The worker was closed while somebody waited for it."""
+    """The worker was closed while a caller waited for it."""
 
 
 class WorkerProcess:
@@ -60,7 +60,7 @@ class WorkerProcess:
         self._closed = False
 
     def load(self, kind: str) -> None:
-        """Have a verifier imported; raises LearnAlignError if it cannot be."""
+        """Import a verifier in the worker; raises LearnAlignError if that fails."""
         with self._lock:
             self._ask({"task": "load", "kind": kind}, 0, self.timeout_s)
 
@@ -98,7 +98,7 @@ class WorkerProcess:
         return self._all(rest, len(completions), wait_s, settle)
 
     def check(self, kind: str, problems: Sequence[Mapping[str, Any]]) -> list[Judgement]:
-        """Hold golds against themselves; see `learnalign.verifying.kinds.Kind.check`.
+        """Check golds by judging each against itself; see `learnalign.verifying.kinds.Kind.check`.
 
         Args:
             kind: A verifier that has a name.
@@ -118,7 +118,7 @@ class WorkerProcess:
         )
 
     def close(self) -> None:
-        """End the process at once, for good; whoever waits for an answer gets `Closed`."""
+        """End the process permanently; callers waiting for an answer get `Closed`."""
         self._closed = True
         child = self._child
         if child is not None:
@@ -127,7 +127,7 @@ class WorkerProcess:
             self._end()
 
     def discard_cached(self) -> None:
-        """Leave the process to the parent, in a forked child, whatever thread held the lock."""
+        """Drop the parent's process in a forked child, whichever thread held the lock."""
         self._lock = threading.Lock()
         self._end()
 
@@ -216,13 +216,13 @@ class WorkerProcess:
         raise AssertionError
 
     def _answer(self, channel: Channel, place: int, wait_s: float) -> Any:
-        """Read what is said at a place; raises one of `_NO_ANSWER` if that is not what comes."""
+        """Read the response for an index; raises one of `_NO_ANSWER` if another one arrives."""
         line = channel.receive(wait_s)
         if line is None:
             raise BrokenPipeError
         answer = json.loads(line)
         if (answer["number"], answer["place"]) != (self._number, place):
-            raise ValueError("an answer to something else")
+            raise ValueError("a response to another request")
         return answer["said"]
 
     def _started(self) -> Channel:
@@ -248,7 +248,7 @@ class WorkerProcess:
         return self._channel
 
     def _ended(self, error: Exception) -> str:
-        """End the process, and say what is known of its end."""
+        """End the process and return what is known about its end."""
         code = self._end()
         if self._closed:
             raise Closed
@@ -287,7 +287,7 @@ def _unreadable(stop: _Stop) -> Judgement:
 
 
 def _together(stop: _Stop, count: int) -> list[Judgement]:
-    """Judge completions whose function gave nothing: if it is too slow, nobody knows for whom.
+    """Judge a group whose function returned nothing; the completion at fault is unknown.
 
     A group of one is an exception: its completion gets a reward of 0.
     """

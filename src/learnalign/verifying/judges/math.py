@@ -62,7 +62,7 @@ def parse_gold(gold: str, question: Question) -> Gold | None:
         text, several = (found.text, found.several or "") if found else (text, "")
     refused = refusal(text)
     if refused is not None:
-        raise ValueError(f"too large to be read: {refused}")
+        raise ValueError(f"too large to parse: {refused}")
     values = readings(text) + readings(several)
     options = options_in(question.prompt)
     for said in [value for value in values if isinstance(value, Choice)]:
@@ -87,7 +87,7 @@ def judge(gold: Gold, completion: str) -> Judgement:
     for found in extract(completion):
         refused = refusal(found.text)
         if refused is not None:
-            return unparsed(f"too large to be read: {refused}", found.text)
+            return unparsed(f"too large to parse: {refused}", found.text)
         values = _answers(found, gold)
         if not values:
             first = first or unparsed("not read", found.text)
@@ -125,7 +125,7 @@ def _only_by_the_gold(text: str, gold: Gold) -> tuple[Value, ...]:
 
 
 def _in_one(value: Value) -> tuple[Value, ...]:
-    """Give the value that all of some alternatives are: 1/2 or 0.5."""
+    """Return the value that all of some alternatives are: 1/2 or 0.5."""
     if not isinstance(value, Items) or value.brackets != "{}" or len(value.items) < 2:
         return ()
     first, *others = value.items
@@ -133,7 +133,7 @@ def _in_one(value: Value) -> tuple[Value, ...]:
 
 
 def _is_mathematics(value: Value) -> bool:
-    """Whether a value makes sense as one: prose may look like a product of variables."""
+    """Return whether a value makes sense as one: prose may look like a product of variables."""
     if isinstance(value, Words | Choice):
         return False
     if isinstance(value, Named):

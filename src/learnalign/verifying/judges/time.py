@@ -19,7 +19,7 @@ def parse_gold(gold: str) -> Clock | Date | None:
 
 
 def judge(gold: Clock | Date, completion: str) -> Judgement:
-    """Compare the time where the answer stands.
+    """Compare the time in the answer.
 
     Example:
         >>> judge(parse_gold("2:30 pm"), "The answer is 14:30.").verdict

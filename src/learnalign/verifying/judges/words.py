@@ -28,7 +28,7 @@ def parse_gold(gold: str) -> str | None:
 
 
 def judge(gold: str, completion: str) -> Judgement:
-    r"""Compare the words where the answer stands; case, stops and articles do not matter.
+    r"""Compare the words of the answer; case, punctuation and articles are ignored.
 
     Example:
         >>> judge("no", "\\boxed{\\text{No.}}").verdict, judge("yes", "The answer is no.").verdict
