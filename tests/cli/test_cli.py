@@ -231,7 +231,7 @@ def test_export(run: Path, kind: str) -> None:
     recipe = [kind] if kind in ("trl", "verl") else []
     stems = [Path(path).stem for path in plain["paths"]]
     assert stems == ["selected", "control", "manifest", *recipe]
-    # 4 problems are no multiple of 3; and rows that a trainer prompts with hold no prefix.
+    # 4 problems are not a multiple of 3; and rows that a trainer prompts with hold no prefix.
     assert any("batch size 3" in warning for warning in plain["warnings"])
     told = any("--assistant-prefix" in warning for warning in plain["warnings"])
     assert told == (kind in {"trl", "verl"})

@@ -172,7 +172,7 @@ def test_what_cannot_be_read_names_its_place(
 @pytest.mark.parametrize("kind", COMPRESS)
 def test_a_compressed_file_of_another_name_is_said_to_be_one(tmp_path: Path, kind: str) -> None:
     with pytest.raises(
-        LearnAlignError, match=rf"(?s)holds {kind[:2]}.*rename it to end in .{kind}"
+        LearnAlignError, match=rf"(?s)contains {kind[:2]}.*rename it to end in .{kind}"
     ):
         _read(tmp_path / "x.jsonl", COMPRESS[kind](LINES.encode()))
 

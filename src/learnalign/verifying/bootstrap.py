@@ -42,7 +42,7 @@ def setup(memory_mb: int | None) -> bytes:
     return json.dumps({"path": found, "here": here, "memory_mb": memory_mb}).encode()
 
 
-class Place:
+class ImportPath:
     """Where a worker imports from.
 
     A verifier that has a name: from the installation, then from what else is on the parent's path,
@@ -50,10 +50,10 @@ class Place:
     the user's: as the parent does, and last from the current folder.
     """
 
-    def __init__(self, told: dict[str, Any]) -> None:
-        self.here = told["here"]
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.here = settings["here"]
         own = list(sys.path)  # the installation, wherever the user stands
-        self.parents = [e for e in told["path"] if e in own or not self._is_here(e)]
+        self.parents = [e for e in settings["path"] if e in own or not self._is_here(e)]
         sys.path += [entry for entry in self.parents if entry not in own]
 
     def import_as_the_parent_does(self) -> None:

@@ -35,13 +35,13 @@ class Channel:
         self._lines: deque[bytes] = deque()
         self._begun: list[bytes] = []
         self._length = 0
-        self._said = b""
+        self._stderr_tail = b""
 
     @property
-    def said(self) -> str:
+    def stderr_tail(self) -> str:
         """The end of what the child wrote to its error stream."""
         self._drain()
-        return self._said.decode(errors="replace").strip()
+        return self._stderr_tail.decode(errors="replace").strip()
 
     def send(self, line: bytes, wait_s: float) -> None:
         """Write a line.
@@ -115,7 +115,7 @@ class Channel:
                 self._errors = None
             if not part:
                 return
-            self._said = (self._said + part)[-_TAIL:]
+            self._stderr_tail = (self._stderr_tail + part)[-_TAIL:]
 
 
 def _part(descriptor: int | None) -> bytes | None:

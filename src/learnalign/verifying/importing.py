@@ -4,17 +4,17 @@ from typing import Any
 
 from learnalign.errors import LearnAlignError
 
-#: How much of what a worker said before it ended is shown.
+#: Characters shown of a worker's error stream.
 _SHOWN = 1_500
 
 
-def refusal(said: Any) -> LearnAlignError | None:
+def refusal(response: Any) -> LearnAlignError | None:
     """Read a worker's import response: nothing if it is ready, or why it is not.
 
     Raises:
         TypeError: if it is neither.
     """
-    return None if said is None else LearnAlignError(**said)
+    return None if response is None else LearnAlignError(**response)
 
 
 def too_slow(kind: str, seconds: float) -> LearnAlignError:
@@ -26,15 +26,15 @@ def too_slow(kind: str, seconds: float) -> LearnAlignError:
     )
 
 
-def ended(kind: str, how: str, said: str) -> LearnAlignError:
+def ended(kind: str, how: str, stderr: str) -> LearnAlignError:
     """Say that the worker's process ended during the import.
 
     Args:
         kind: The verifier.
         how: What is known of the end.
-        said: The end of the worker's error stream.
+        stderr: The end of the worker's error stream.
     """
-    words = f"; it said:\n{said[-_SHOWN:]}" if said else ""
+    words = f"; it said:\n{stderr[-_SHOWN:]}" if stderr else ""
     return LearnAlignError(
         f"cannot import the verifier '{kind}': {how}{words}",
         expected="a module that imports without ending its process, within its limits",

@@ -23,7 +23,7 @@ class Judgement:
 
 CORRECT, WRONG = "correct", "wrong"
 #: The detail where a function of the user's says that it cannot say: that is its right, no failure.
-GAVE_NONE = "the reward function gave None"
+GAVE_NONE = "the reward function returned None"
 
 
 def judged(right: bool, parsed_answer: str, extracted_answer: str | None = None) -> Judgement:

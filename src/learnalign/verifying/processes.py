@@ -177,8 +177,8 @@ class WorkerProcess:
                     has_gold = False
                 first = 2 if request["task"] == "judge" else 1
                 while len(found) < count:
-                    said = self._answer(channel, first + len(found), wait_s)
-                    found.append(_judgement(said))
+                    response = self._answer(channel, first + len(found), wait_s)
+                    found.append(_judgement(response))
             except TimeoutError:
                 self._end()
                 return found, _Stop(f"no judgement within {wait_s:g} s", True, has_gold)
@@ -206,8 +206,8 @@ class WorkerProcess:
                 self._end()
                 raise importing.too_slow(request["kind"], _START_S) from error
             except _NO_ANSWER as error:
-                said = channel.said
-                refused = importing.ended(request["kind"], self._ended(error), said)
+                stderr = channel.stderr_tail
+                refused = importing.ended(request["kind"], self._ended(error), stderr)
             if refused is None:
                 return channel
             self._end()
@@ -266,20 +266,22 @@ class WorkerProcess:
         return None if child is None else child.end()
 
 
-def _judgement(said: Any) -> Judgement:
+def _judgement(response: Any) -> Judgement:
     """Read a judgement.
 
     Raises:
         ValueError, TypeError, KeyError: if it is none.
     """
-    texts = [said["parsed_answer"], said["detail"], said["extracted_answer"]]
-    if said["verdict"] not in VERDICT_KINDS or not all(isinstance(t, str | None) for t in texts):
+    texts = [response["parsed_answer"], response["detail"], response["extracted_answer"]]
+    if response["verdict"] not in VERDICT_KINDS or not all(
+        isinstance(t, str | None) for t in texts
+    ):
         raise ValueError("no judgement")
-    reward = said["reward"]
+    reward = response["reward"]
     if reward is not None and not isfinite(reward):
         raise ValueError("no reward")
     parsed, detail, extracted = (t and t.encode(errors="replace").decode() for t in texts)
-    return Judgement(said["verdict"], reward, parsed, detail, extracted)
+    return Judgement(response["verdict"], reward, parsed, detail, extracted)
 
 
 def _unreadable(stop: _Stop) -> Judgement:

@@ -53,7 +53,7 @@ class Verifier:
             problems: PROBLEMS table.
             rollouts: ROLLOUTS table of some of these problems, each problem's in one run.
             progress: Called with 1 after each problem.
-            trainer_state: What a function of the user's is told of the training, e.g.
+            trainer_state: What a user's function sees of the training, e.g.
                 ``global_step``.
 
         Returns:
@@ -87,7 +87,7 @@ class Verifier:
 
         Args:
             always: In a training: stop as well where it worked once and has failed on the last few
-                problems, or has said None to all of many.
+                problems, or returned None for all of many.
 
         Raises:
             LearnAlignError: with what it failed by.
@@ -107,7 +107,7 @@ class Verifier:
 
         Returns:
             For each problem None, or why it is unusable: ``unparsed_gold`` or ``rejected_gold``,
-            with what the verifier said. A function of the user's is never asked.
+            with the verifier's detail. A user's function is never called.
         """
 
         def check(batch: list[Mapping[str, Any]]) -> list[tuple[str, str] | None]:

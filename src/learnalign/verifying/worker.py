@@ -18,7 +18,7 @@ from functools import cache
 from typing import Any, BinaryIO
 
 from learnalign.errors import LearnAlignError
-from learnalign.verifying.bootstrap import Place, limit
+from learnalign.verifying.bootstrap import ImportPath, limit
 from learnalign.verifying.function import TrlFunction
 from learnalign.verifying.judgement import Judgement, failed
 from learnalign.verifying.kinds import Kind, named_kind
@@ -71,15 +71,15 @@ class _Server:
         os.register_at_fork(after_in_child=self._let_go)
 
     def serve(self) -> None:
-        told = json.loads(self.requests.readline() or b"null")
-        if told is None:
+        settings = json.loads(self.requests.readline() or b"null")
+        if settings is None:
             return
-        limit(told["memory_mb"])
-        place = Place(told)
+        limit(settings["memory_mb"])
+        imports = ImportPath(settings)
         for line in self.requests:
             request = json.loads(line)
             if ":" in request["kind"]:
-                place.import_as_the_parent_does()
+                imports.import_as_the_parent_does()
             self._answer(request)
 
     def _answer(self, request: dict[str, Any]) -> None:
@@ -100,10 +100,10 @@ class _Server:
             for place in range(sent + 1, count + 1):
                 self._send(number, place, plain)
 
-    def _send(self, number: int, place: int, said: Any) -> None:
+    def _send(self, number: int, place: int, response: Any) -> None:
         if os.getpid() != self.pid:
             os._exit(0)  # a copy that a user's function forked and left running
-        line = json.dumps({"number": number, "place": place, "said": said}).encode() + b"\n"
+        line = json.dumps({"number": number, "place": place, "said": response}).encode() + b"\n"
         view = memoryview(line)
         try:
             while view:

@@ -87,10 +87,10 @@ def judge(gold: Gold, completion: str) -> Judgement:
             letter = _letter_of(found.text, gold)
             if letter is not None:
                 return judged(letter == gold.letter, letter, found.text)
-    said = _said(completion)
-    if said is not None:
-        letters = said[1].upper() if _MORE.match(completion, said.end()) is None else "several"
-        return judged(letters == gold.letter, letters, said.group(0).strip())
+    match = _said(completion)
+    if match is not None:
+        letters = match[1].upper() if _MORE.match(completion, match.end()) is None else "several"
+        return judged(letters == gold.letter, letters, match.group(0).strip())
     for found in candidates:
         letter = _letter_of(found.text, gold)
         if letter is not None:

@@ -65,8 +65,8 @@ def parse_gold(gold: str, question: Question) -> Gold | None:
         raise ValueError(f"too large to parse: {refused}")
     values = readings(text) + readings(several)
     options = options_in(question.prompt)
-    for said in [value for value in values if isinstance(value, Choice)]:
-        values += readings(said.text or options.get(said.letter, ""))
+    for option in [value for value in values if isinstance(value, Choice)]:
+        values += readings(option.text or options.get(option.letter, ""))
     for value in values:
         evaluate(value)
     letters = [value.letter for value in values if isinstance(value, Choice) and not value.text]
@@ -105,10 +105,10 @@ def _answers(found: Extracted, gold: Gold) -> Sequence[Value]:
         values += tuple(v for v in several if isinstance(v, Items) and len(v.items) in gold.lengths)
     values += _only_by_the_gold(spelled(trimmed(found.text)), gold)
     values += tuple(one for value in values for one in _in_one(value))
-    for said in [value for value in values if isinstance(value, Choice)]:
-        values += readings(said.text or "")
-        if said.letter in gold.options:
-            values += readings(gold.options[said.letter])
+    for option in [value for value in values if isinstance(value, Choice)]:
+        values += readings(option.text or "")
+        if option.letter in gold.options:
+            values += readings(gold.options[option.letter])
     if found.where == BOX or gold.is_wording:
         return values
     return [value for value in values if _is_mathematics(value)]

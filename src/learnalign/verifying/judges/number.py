@@ -171,8 +171,8 @@ def _last_number(text: str) -> str | None:
 
 def _without_subtraction(line: str, found: re.Match[str]) -> str:
     """Drop a sign after a number or a word: it subtracts, or is a hyphen."""
-    said, before = found.group(0), line[: found.start()]
+    digits, before = found.group(0), line[: found.start()]
     behind = before.rstrip()[-1:]
-    if said[0] in "+-" and (behind.isdigit() or behind in (")", "}") or before[-1:].isalpha()):
-        return said[1:]
-    return said
+    if digits[0] in "+-" and (behind.isdigit() or behind in (")", "}") or before[-1:].isalpha()):
+        return digits[1:]
+    return digits

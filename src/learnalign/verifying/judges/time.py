@@ -32,9 +32,9 @@ def judge(gold: Clock | Date, completion: str) -> Judgement:
         if len(found.text) > MAX_CHARACTERS:
             continue
         first = first or found.text
-        said = _read(found.text)
-        if said is not None:
-            return judged(same_time(gold, said), str(said), found.text)
+        value = _read(found.text)
+        if value is not None:
+            return judged(same_time(gold, value), str(value), found.text)
     return unparsed(None, first)
 
 
