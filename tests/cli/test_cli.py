@@ -83,8 +83,8 @@ def test_heavy_packages_stay_out_of_every_verbs_help() -> None:
         (("export", "nothing"), "Missing option"),
         (("select", "MODEL", "two.jsonl", "--id-column", "id"), "the id '7' a second time"),
         (("select", "MODEL", "broken.jsonl"), "line 2: broken JSON"),
-        (("select", "MODEL", "latin.jsonl"), "is no UTF-8"),
-        (("select", "MODEL", "empty.jsonl"), "holds no rows"),
+        (("select", "MODEL", "latin.jsonl"), "is not valid UTF-8"),
+        (("select", "MODEL", "empty.jsonl"), "has no rows"),
         (("select", "MODEL", "DATA", "--budget", "2"), "got a budget of 2"),
         (("select", "MODEL", "DATA", "--verifier", "nowhere:f"), "cannot import the verifier's"),
         (("select", "MODEL", "blank.jsonl"), "no usable problem: all 1 were set aside"),
@@ -231,7 +231,7 @@ def test_export(run: Path, kind: str) -> None:
     recipe = [kind] if kind in ("trl", "verl") else []
     stems = [Path(path).stem for path in plain["paths"]]
     assert stems == ["selected", "control", "manifest", *recipe]
-    # 4 problems are no multiple of 3; and rows that a trainer prompts with hold no prefix.
+    # 4 problems are not a multiple of 3; and rows that a trainer prompts with hold no prefix.
     assert any("batch size 3" in warning for warning in plain["warnings"])
     told = any("--assistant-prefix" in warning for warning in plain["warnings"])
     assert told == (kind in {"trl", "verl"})

@@ -391,7 +391,7 @@ def test_bad_files_end_with_two_and_leave_nothing(tmp_path: Path) -> None:
     empty, broken, out = tmp_path / "a.jsonl", tmp_path / "b.jsonl", tmp_path / "v.jsonl"
     empty.write_text("")
     broken.write_text('{"gold": "1", "completion": "1"}\n{"gold"\n')
-    assert "holds no rows" in refused(empty, "--out", out)
+    assert "has no rows" in refused(empty, "--out", out)
     assert "line 2" in refused(broken, "--out", out)
     assert "got no file or folder" in refused(tmp_path / "c.jsonl", "--out", out)
     assert not out.exists()

@@ -436,7 +436,7 @@ def test_prompts_that_were_scored_with_more(run):
 
 def test_the_whole_pool_selected(run):
     done, _ = run("ids", questions(2), selected=(1, 0))
-    assert "the control holds the same problems" in done.warnings[0]
+    assert "the control contains the same problems" in done.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -465,7 +465,7 @@ def test_a_runs_manifest_is_never_overwritten(run, tmp_path):
     (tmp_path / "out").mkdir()
     manifest = tmp_path / "out" / "manifest.json"
     manifest.write_text('{"stages": {}}')
-    with pytest.raises(LearnAlignError, match="not an export's"):
+    with pytest.raises(LearnAlignError, match="does not belong to an export"):
         run("ids")
     assert manifest.read_text() == '{"stages": {}}'
 
@@ -490,7 +490,7 @@ def test_trl_prompts_as_they_were_scored(run, tmp_path, own):
         ]
         assert row["level"] == 1
     assert done.warnings == []
-    assert any("in the place of your own" in hint for hint in done.hints) == (own is not None)
+    assert any("replacing your own" in hint for hint in done.hints) == (own is not None)
     assert json.loads(done.paths[-1].read_text())["prompts"] == "scored"
 
 

@@ -72,7 +72,9 @@ def test_a_row_that_the_users_own_template_does_not_fit_is_named(
     del rows[1]["hint"]
     data.write_text("\n".join(map(json.dumps, rows)))
     options = OPTIONS | {"prompt.template": "{{ row.hint }}{{ question }}"}
-    with pytest.raises(LearnAlignError, match=r"problem 1 \(row 2\): --template cannot be filled"):
+    with pytest.raises(
+        LearnAlignError, match=r"problem 1 \(row 2\): --template cannot be rendered"
+    ):
         learnalign.select(
             str(model), str(data), budget=2, out=tmp_path / "run", options=options, progress="none"
         )

@@ -104,7 +104,7 @@ def test_a_readme_reaches_no_file_outside(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(LearnAlignError, match="holds no data"):
+    with pytest.raises(LearnAlignError, match="contains no data files"):
         _read(tmp_path)
 
 

@@ -74,7 +74,9 @@ def test_byte_order_marks(tmp_path: Path, encoding: str) -> None:
 @pytest.mark.parametrize(("encoding", "named"), [("utf-16-le", "UTF-16"), ("latin-1", "LATIN1")])
 def test_text_without_a_mark_is_named(tmp_path: Path, encoding: str, named: str) -> None:
     text = "ä" + LINES if encoding == "utf-16-le" else LINES
-    with pytest.raises(LearnAlignError, match=f"(?s)no UTF-8.*it may be {named}.*iconv -f {named}"):
+    with pytest.raises(
+        LearnAlignError, match=f"(?s)not valid UTF-8.*may be {named}.*iconv -f {named}"
+    ):
         _read(tmp_path / "x.jsonl", text.encode(encoding))
 
 
@@ -119,7 +121,7 @@ def test_the_viewers_rows(tmp_path: Path) -> None:
     with pytest.raises(LearnAlignError, match="holds several lists of objects"):
         _read(tmp_path / "x.json", json.dumps({"a": ROWS, "b": ROWS}))
     assert _read(tmp_path / "x.json", page([])).rows == ROWS
-    with pytest.raises(LearnAlignError, match=r"row 0: the viewer has cut off \['question'\]"):
+    with pytest.raises(LearnAlignError, match=r"row 0: the viewer truncated \['question'\]"):
         _read(tmp_path / "x.json", page(["question"]))
 
 
@@ -170,7 +172,7 @@ def test_what_cannot_be_read_names_its_place(
 @pytest.mark.parametrize("kind", COMPRESS)
 def test_a_compressed_file_of_another_name_is_said_to_be_one(tmp_path: Path, kind: str) -> None:
     with pytest.raises(
-        LearnAlignError, match=rf"(?s)holds {kind[:2]}.*rename it to end in .{kind}"
+        LearnAlignError, match=rf"(?s)contains {kind[:2]}.*rename it to end in .{kind}"
     ):
         _read(tmp_path / "x.jsonl", COMPRESS[kind](LINES.encode()))
 

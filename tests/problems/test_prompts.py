@@ -60,11 +60,11 @@ def test_own_template_as_text_and_as_file(tokenizer: Any, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"template": "{{ question"}, "--template is no Jinja template"),
-        ({"template": "{{ quest }}"}, "--template cannot be filled in: 'quest' is undefined"),
+        ({"template": "{{ question"}, "--template is not a valid Jinja template"),
+        ({"template": "{{ quest }}"}, "--template cannot be rendered: 'quest' is undefined"),
         ({"template": "no/such/file"}, "got --template no/such/file"),
-        ({"assistant_prefix": "{{ row.nothing }}"}, "--assistant-prefix cannot be filled in"),
-        ({"template": "{{ ''.__class__.__mro__ }}"}, "--template cannot be filled in"),
+        ({"assistant_prefix": "{{ row.nothing }}"}, "--assistant-prefix cannot be rendered"),
+        ({"template": "{{ ''.__class__.__mro__ }}"}, "--template cannot be rendered"),
     ],
 )
 def test_bad_templates(tokenizer: Any, options: dict[str, str], message: str) -> None:
@@ -118,11 +118,14 @@ def test_variables_of_the_chat_template(strict: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"chat_template_kwargs": {"enable_thinkin": False}}, "(?s)no variable.*enable_thinking"),
-        ({"chat_template_kwargs": {"tokenize": True}}, "tokenize, which is no variable"),
+        (
+            {"chat_template_kwargs": {"enable_thinkin": False}},
+            "(?s)not a variable.*enable_thinking",
+        ),
+        ({"chat_template_kwargs": {"tokenize": True}}, "tokenize, which is not a variable"),
         (
             {"chat_template_kwargs": {"enable_thinking": False}, "template": "{{ question }}"},
-            "--template, which takes the place",
+            "--template, which replaces",
         ),
     ],
 )

@@ -232,7 +232,9 @@ def _says_none(folder: Path) -> str:
 
 def test_function_that_fails_on_all_of_the_first_problems_ends_the_run(functions: str) -> None:
     groups: list[tuple[dict[str, Any], list[str]]] = [({"answer": "1"}, ["a", "b"])] * 20
-    with pytest.raises(LearnAlignError, match=r"'my_rewards:raises' gave no reward: KeyError: 'x'"):
+    with pytest.raises(
+        LearnAlignError, match=r"'my_rewards:raises' returned no reward: KeyError: 'x'"
+    ):
         _verdicts(f"{functions}:raises", groups)
 
 
@@ -270,7 +272,7 @@ def test_none_is_no_failure_of_a_function(functions: str, tmp_path: Path) -> Non
     with open_verifier(VerifierConfig(kind=kind, workers=1)) as verifier:
         verifier.verify(problems, rollouts)
         verifier.require_works()
-        with pytest.raises(LearnAlignError, match="gave None"):
+        with pytest.raises(LearnAlignError, match="returned None"):
             verifier.require_works(always=True)
 
 

@@ -1,1 +1,1 @@
-"""Selections handed to trainers, as files in their formats."""
+"""Exporting selections in trainers' file formats."""

@@ -1,4 +1,4 @@
-"""A selection as files that trainers read, with an equal-size random control beside it."""
+"""Exporting a selection as files for trainers, with a random control of equal size."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ _HINTS = {
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, and what the user should be told."""
+    """The written files, with warnings and hints for the user."""
 
     paths: list[Path]
     warnings: list[str]
@@ -64,14 +64,14 @@ def export(
     Args:
         out: Folder; gets ``selected.*``, ``control.*`` and ``manifest.json``.
         kind: One of ``FORMATS``.
-        problems: Gives the shards of PROBLEMS, anew at every call.
+        problems: Returns the shards of PROBLEMS, from the start at every call.
         scores: SCORES.
         sources: The user's own table of a source (by source_index), if it has types to keep;
             None where PROBLEMS.row says it all.
         about: Model, sampling, verifier and so on; goes into the manifest as it is.
         order: "score" puts rank 1 first, "pool" keeps the order of the data.
         control: Write the random control too.
-        seed: Seed of the control's draw.
+        seed: Seed of the control's random sample.
         batch_size: Prompts a training step takes, to check that no row is lost.
         scored_with: Flags that changed the prompts which were scored (``--system``), for a warning:
             the messages that go out are those of the data.
@@ -102,9 +102,9 @@ def export(
     _check(out, kind, order, batch_size)
     if asked is not None and kind not in _HINTS:
         raise LearnAlignError(
-            f"got --prompts scored with --as {kind}, which hands out your rows as they are",
-            expected="trl or verl, whose rows are prompted with",
-            do="give --as trl or --as verl, or leave --prompts out",
+            f"got --prompts scored with --as {kind}, which exports your rows unchanged",
+            expected="trl or verl, which read prompts from the rows",
+            do="use --as trl or --as verl, or omit --prompts",
         )
     notes = Notes()
     lists = {"selected": _selected(scores, order)}
@@ -124,7 +124,7 @@ def export(
         notes.hint(_HINTS[kind])
         if scored_with and asked is None:
             unsent = UNSENT & set(scored_with)
-            remedy = "build it in the trainer" if unsent else "give --prompts scored"
+            remedy = "build it in the trainer" if unsent else "use --prompts scored"
             notes.warn(
                 f"the model was scored with {', '.join(scored_with)}, which `prompt` does not "
                 f"hold: {remedy}, or the scores are of other prompts"
@@ -176,14 +176,14 @@ def _check(out: Path, kind: str, order: str, batch_size: int | None) -> None:
     if batch_size is not None and batch_size < 1:
         raise LearnAlignError(
             f"got a batch size of {batch_size}",
-            expected="the number of prompts a training step takes",
-            do="give --batch-size 1 or more, or leave it out",
+            expected="the number of prompts per training step",
+            do="use --batch-size 1 or more, or omit it",
         )
     manifest = out / "manifest.json"
     if files.is_file(manifest) and f'"kind": "{_KIND}"' not in files.read_text(manifest):
         raise LearnAlignError(
-            f"{manifest} is there already and is not an export's",
-            expected="a new folder, or that of an earlier export",
+            f"{manifest} already exists and does not belong to an export",
+            expected="a new folder, or the folder of an earlier export",
             do="choose another folder with --out",
         )
 
@@ -192,9 +192,9 @@ def _selected(scores: pa.Table, order: Order) -> list[str]:
     chosen = scores.filter(pc.fill_null(scores["selected"], False))
     if not chosen.num_rows:
         raise LearnAlignError(
-            "got a ranking in which no problem is selected",
+            "got a ranking with no selected problem",
             expected="at least one selected problem",
-            do="give --budget (a number of problems, or a fraction such as 0.1)",
+            do="set --budget (a number of problems, or a fraction such as 0.1)",
         )
     chosen = chosen.sort_by("rank" if order == "score" else "position")
     names: list[str] = chosen["problem_id"].to_pylist()
@@ -202,13 +202,13 @@ def _selected(scores: pa.Table, order: Order) -> list[str]:
 
 
 def draw_control(scores: pa.Table, count: int, seed: int, order: Order = "score") -> list[str]:
-    """Draw ``count`` problems of the whole pool; their ids and the seed alone decide.
+    """Sample ``count`` problems of the whole pool; the result depends only on ids and seed.
 
     Args:
         scores: SCORES.
         count: How many.
-        seed: Of the draw.
-        order: "pool" keeps the order of the data, "score" that of the draw.
+        seed: Of the sample.
+        order: "pool" keeps the order of the data, "score" the sampled order.
     """
 
     def random_key(name: str) -> bytes:
@@ -229,12 +229,12 @@ def _note_sizes(
         near = [k for k in (count - lost, count - lost + batch_size) if 0 < k <= pool]
         better = f"a --budget of {' or '.join(map(str, near))}" if near else "a smaller batch"
         notes.warn(
-            f"{count} problems are no multiple of the batch size {batch_size}: TRL's RepeatSampler "
-            f"and verl's train loader drop the last incomplete batch, so {lost} of {count} rows "
-            f"would be lost each epoch; {better} loses none"
+            f"{count} problems are not a multiple of the batch size {batch_size}: TRL's "
+            f"RepeatSampler and verl's train loader drop the last incomplete batch, "
+            f"so {lost} of {count} rows would be lost each epoch; {better} loses none"
         )
     if "control" in lists and count == pool:
-        notes.warn("the whole pool is selected: the control holds the same problems")
+        notes.warn("the whole pool is selected: the control contains the same problems")
 
 
 def _write(
@@ -250,7 +250,7 @@ def _write(
             raise LearnAlignError(
                 f"the problem id {broken[0]!r} is not one line",
                 expected="ids of one line each",
-                do="name another id column, or give another format with --as",
+                do="use another id column, or another format with --as",
             )
         _write_lines(path, names)
         return

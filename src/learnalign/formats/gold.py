@@ -1,4 +1,4 @@
-"""The gold that was selected with, put where a trainer's reward function reads one."""
+"""Writing the selection's gold where a trainer's reward function reads it."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from learnalign.problems.golds import answer_of
 
 
 def holds(own: Any, gold: str) -> bool:
-    """Say whether a row's own value is the gold that was selected with.
+    """Return whether a row's own value is the gold that was selected with.
 
     Text must be that text; of other values, what a selection reads counts. A worked solution that
     ends in the gold is not it: a verifier may find another number in it.
@@ -24,7 +24,7 @@ def holds(own: Any, gold: str) -> bool:
 
 
 def solutions_stay(parts: Sequence[Block]) -> bool:
-    """Say whether the rows' own `solution` is the gold in all rows of a file, and not as text.
+    """Return whether the rows' own `solution` is the gold in all rows of a file, and not as text.
 
     One row that needs the gold as text makes text of all: a loader wants one type in a column.
     """
@@ -36,7 +36,7 @@ def solutions_stay(parts: Sequence[Block]) -> bool:
 
 
 def gold_columns(row: dict[str, Any], gold: str, notes: Notes) -> dict[str, Any]:
-    """Give the columns that a row needs for TRL's `solution` to be the gold, as text."""
+    """Return the columns that a row needs for TRL's `solution` to be the gold, as text."""
     own = row.get("solution")
     if own is None:
         notes.hint("`solution` was added: the gold answer, for TRL's accuracy_reward")

@@ -1,4 +1,4 @@
-"""The formats that are JSON Lines: the rows with our columns, and TRL's."""
+"""The JSON Lines formats: rows with our columns, and TRL's."""
 
 import json
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ def jsonl_lines(parts: Sequence[Block], notes: Notes, *, trl: bool) -> list[str]
     if len(texts) > 1:
         notes.warn(
             "`prompt` is text in some rows and chat messages in others, which TRL cannot load in "
-            "one file: export the sources apart"
+            "one file: export the sources separately"
         )
     return lines
 
@@ -97,12 +97,12 @@ def _trl_columns(
         extra: dict[str, Any] = {}
         if scored and row.get("prompt") is not None:
             extra["prompt"] = chat
-            notes.hint("`prompt` is the chat messages that were scored, in the place of your own")
+            notes.hint("`prompt` is the chat messages that were scored, replacing your own")
         elif row.get("prompt") is None:
             extra["prompt"] = chat
             notes.hint("`prompt` was added: the chat messages that were scored")
         elif not (isinstance(row["prompt"], str) or is_messages(row["prompt"])):
-            notes.warn("your `prompt` is neither text nor chat messages, TRL cannot read it")
+            notes.warn("your `prompt` is neither text nor chat messages: TRL cannot read it")
         if row.get("solution") is None or (part.golden and not stay):
             extra |= gold_columns(row, answer, notes)
         added.append(extra)

@@ -1,4 +1,4 @@
-"""The formats that are Parquet: the rows with our columns, and verl's."""
+"""The Parquet formats: rows with our columns, and verl's."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,15 +16,15 @@ from learnalign.tables import SCORED_PROMPT
 
 @contextmanager
 def explained(kind: str) -> Iterator[None]:
-    """Turn Arrow's refusal of mixed types into an error that says what to do."""
+    """Convert Arrow's mixed-type errors into an error that says what to do."""
     try:
         yield
     except (pa.ArrowException, OverflowError) as error:
-        other = "give --as jsonl, which has no types" if kind == "parquet" else "mend the rows"
+        other = "use --as jsonl, which has no types" if kind == "parquet" else "fix the rows"
         raise LearnAlignError(
             f"the rows do not fit into one Parquet table: {error}",
-            expected="columns that hold one type each, in all sources",
-            do=f"{other}, or export the sources apart",
+            expected="columns with one type each across all sources",
+            do=f"{other}, or export the sources separately",
         ) from error
 
 
@@ -44,7 +44,7 @@ def parquet_table(parts: Sequence[Block], notes: Notes) -> pa.Table:
 
 
 def verl_table(parts: Sequence[Block], notes: Notes) -> pa.Table:
-    """Give the rows in verl's form: those that have it untouched, the others built.
+    """Return the rows in verl's form: those that have it untouched, the others built.
 
     Our columns go into `extra_info` alone: verl picks the scorer by `data_source` and finds its
     rows by `extra_info.index`, which stay. The prompt that was scored is one of them: a reward
@@ -97,7 +97,7 @@ def _with_ours(part: Block, notes: Notes) -> pa.Table:
     if part.asked is None:
         check_prompts(table["prompt"].to_pylist(), part.problems, notes)
     else:
-        notes.hint("`prompt` is the messages that were scored, in the place of your own")
+        notes.hint("`prompt` is the messages that were scored, replacing your own")
         place = table.schema.get_field_index("prompt")
         field = table.schema.field(place)
         asked = pa.array(part.asked.to_pylist(), field.type)

@@ -1,4 +1,4 @@
-"""Ready commands for trainers, beside the files they train on: GRPO as the selection saw it."""
+"""Ready-to-run GRPO recipes for trainers, written beside an export."""
 
 import json
 import shlex
@@ -54,7 +54,7 @@ def write_recipe(
 
 
 def trl_recipe(config: Config, data: Path, *, reward: str, batch_size: int) -> dict[str, Any]:
-    """Give the options of ``trl grpo`` (GRPOConfig, ModelConfig and its own)."""
+    """Return the options of ``trl grpo`` (GRPOConfig, ModelConfig and its own)."""
     training = config.training
     function = reward.replace(":", ".") if ":" in reward else f"{_REWARDS}.{reward}"
     recipe: dict[str, Any] = {
@@ -76,7 +76,7 @@ def trl_recipe(config: Config, data: Path, *, reward: str, batch_size: int) -> d
 
 
 def grpo_settings(config: Config, batch_size: int) -> dict[str, Any]:
-    """Give the options of TRL's GRPOConfig that sampling, objective and optimiser are made of.
+    """Return the options of TRL's GRPOConfig that sampling, objective and optimiser are made of.
 
     A group is a micro-batch, and ``batch_size`` groups are a step.
     """
@@ -104,7 +104,7 @@ def grpo_settings(config: Config, batch_size: int) -> dict[str, Any]:
 
 
 def verl_recipe(config: Config, data: Path, *, reward: str, longest: int, batch_size: int) -> str:
-    """Give a shell script that runs verl's GRPO; for verl 0.9, whose options it names.
+    """Return a shell script that runs GRPO in verl, with the options of verl 0.9.
 
     A verifier of the user's own is named as it is; verl calls it with its own signature.
     """

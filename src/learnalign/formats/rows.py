@@ -1,4 +1,4 @@
-"""The user's own rows, fetched for a list of problem ids, with our columns beside them."""
+"""The user's original rows for a list of problem ids, with our columns added."""
 
 import base64
 import datetime
@@ -33,7 +33,7 @@ Asked = Callable[[list[dict[str, str]], str], list[dict[str, str]]]
 
 @dataclass(frozen=True)
 class Notes:
-    """What the user should be told, each sentence once."""
+    """Warnings and hints for the user, each added once."""
 
     warnings: list[str] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
@@ -80,7 +80,7 @@ class Block:
         return self.problems["asked"] if "asked" in self.problems.column_names else None
 
     def dicts(self) -> list[dict[str, Any]]:
-        """Give the user's rows as Python values."""
+        """Return the user's rows as Python values."""
         rows: list[dict[str, Any]]
         if self.typed is not None:
             rows = self.typed.to_pylist()
@@ -89,7 +89,7 @@ class Block:
         return rows
 
     def arrow(self) -> pa.Table:
-        """Give the user's rows as a table; types are inferred if they came as JSON."""
+        """Return the user's rows as a table; types are inferred if they came as JSON."""
         if self.typed is not None:
             return self.typed
         rows = self.dicts()
@@ -121,7 +121,7 @@ def gather(problems: Iterable[pa.Table], problem_ids: Sequence[str]) -> pa.Table
     if missing:
         raise LearnAlignError(
             f"{missing} scored problems are not in the table of problems",
-            expected="scores that were made from these problems",
+            expected="scores computed from these problems",
             do="run `learnalign select` again with the same --out",
         )
     return pa.concat_tables(found)
@@ -177,8 +177,8 @@ def _typed(table: pa.Table | None, rows: pa.ChunkedArray, name: str) -> pa.Table
     if last >= table.num_rows:
         raise LearnAlignError(
             f"the source '{name}' has {table.num_rows} rows, but row {last} of it was selected",
-            expected="the data as it was when the problems were read",
-            do="put the old file back, or select again",
+            expected="the data unchanged since the problems were read",
+            do="restore the old file, or select again",
         )
     return table.take(rows)
 
@@ -212,7 +212,7 @@ def plain(value: Any, column: str, lossy: set[str]) -> Any:
 
 
 def is_messages(value: object) -> bool:
-    """Say whether a value is a list of chat messages.
+    """Return whether a value is a list of chat messages.
 
     Example:
         >>> is_messages([{"role": "user", "content": "1 + 1?"}]), is_messages("1 + 1?")
@@ -239,8 +239,8 @@ def check_prompts(prompts: Iterable[Any], problems: pa.Table, notes: Notes) -> N
             same = text is None or mine == text
         if not same:
             notes.warn(
-                "some rows keep a `prompt` of their own that is not what the model was scored on "
+                "some rows keep their own `prompt`, which is not what the model was scored on "
                 "(a template, system prompt or instruction was added): train with the same prompt, "
-                "or give --prompts scored"
+                "or use --prompts scored"
             )
             return

@@ -1,1 +1,1 @@
-"""From files, folders, names and specs to the pool of problems, each with its prompt."""
+"""Building the pool of problems and their prompts from files, folders, hub names and specs."""

@@ -1,4 +1,4 @@
-"""Reading a prompt: text, or chat messages in any of the forms that data sets keep them in."""
+"""Reading a prompt: text, or chat messages in any of the usual data set forms."""
 
 import re
 from collections.abc import Mapping
@@ -112,10 +112,10 @@ def _chat_text(text: str, place: str) -> Any:
         found = parsed(_NUMPY_ROWS.sub("}, {", array[1] if array else text))
     if found is None:
         raise LearnAlignError(
-            f"{place}: the prompt begins like chat messages and cannot be read as them: "
+            f"{place}: the prompt looks like chat messages but cannot be parsed: "
             f"{text.strip()[:60]!r}",
-            expected="messages as JSON or as Python prints them, or plain text",
-            do="mend the row, or name the column of the question with --prompt-column",
+            expected="messages as JSON or as a Python literal, or plain text",
+            do="fix the row, or name the question column with --prompt-column",
         )
     return found
 
@@ -155,7 +155,7 @@ def _chat(content: list[Mapping[str, Any]], form: str, last: str) -> Prompt:
 
 
 def _ended(messages: Messages, form: str, last: str) -> Prompt:
-    """Deal with the assistant's messages at the end."""
+    """Handle trailing assistant messages."""
     answers: Messages = []
     while messages and messages[-1]["role"] == "assistant":
         answers.insert(0, messages.pop())
@@ -203,7 +203,7 @@ def apart(messages: Messages) -> tuple[Messages, str]:
 
 
 def question_of(messages: Messages) -> str:
-    """Give the text that is asked: the last message before the assistant's turn."""
+    """Return the question: the last message before the assistant's turn."""
     return apart(messages)[0][-1]["content"]
 
 
@@ -229,7 +229,7 @@ def media_column(row: Mapping[str, Any]) -> str | None:
 
 
 def _is_image(content: Any) -> bool:
-    """Whether a value is an image's bytes, or an object (or a list) that holds some."""
+    """Return whether a value is an image's bytes, or an object (or a list) that holds some."""
     if isinstance(content, list) and content:
         content = content[0]
     if isinstance(content, Mapping):

@@ -1,4 +1,4 @@
-"""Multiple choice: options in a column of their own, and the answer that points at one."""
+"""Multiple choice: options in a separate column, and the answer that points at one."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -115,11 +115,11 @@ class Choices:
             return good[0]
         what = " and ".join(good) if good else "neither letters, texts of options nor their indices"
         raise LearnAlignError(
-            f"{self.place}: the options stand in '{', '.join(self.columns)}', and the answers in "
+            f"{self.place}: the options are in '{', '.join(self.columns)}', and the answers in "
             f"'{self.answer_column}' are {what} ({str(pairs[0][1])[:40]!r} first)",
-            expected="one way in which the answer names an option",
+            expected="answers that name their option in one consistent way",
             do="give --answer-form index (options counted from 0), or --answer-form text (answers "
-            "as they stand; the options are not shown)",
+            "unchanged; the options are not shown)",
         )
 
     @property
@@ -128,7 +128,7 @@ class Choices:
         return f"{self.reading}; gold: its label, best judged with --verifier choice"
 
     def label(self, options: Options, answer: Any) -> str | None:
-        """Give the label of the option that an answer points at; None if it points at none."""
+        """Return the label of the option that an answer points at; None if it points at none."""
         return label_of(options, answer, self.reading)
 
 
@@ -136,7 +136,7 @@ _READINGS = ("letter", "text of an option", "index from 0", "index from 1")
 
 
 def label_of(options: Options, answer: Any, reading: str) -> str | None:
-    """Give the label of the option that an answer means under one reading.
+    """Return the label of the option that an answer means under one reading.
 
     Example:
         >>> options = [("A", "4"), ("B", "5")]
@@ -159,7 +159,7 @@ def label_of(options: Options, answer: Any, reading: str) -> str | None:
 
 
 def with_options(question: str, options: Options) -> str:
-    r"""Put the options under a question, a line each, unless it shows them already.
+    r"""Append the options to a question, one per line, unless it already shows them.
 
     Example:
         >>> with_options("1+1?", [("A", "2"), ("B", "3")])
@@ -173,7 +173,7 @@ def with_options(question: str, options: Options) -> str:
 
 
 def shown(question: str, options: Options) -> bool:
-    """Whether a question shows all options with their labels."""
+    """Return whether a question shows all options with their labels."""
     text = " ".join(question.split())
     return all(
         re.search(
@@ -216,7 +216,7 @@ def options_columns(rows: Sequence[Mapping[str, Any]], answers: Sequence[Any]) -
 
 
 def _letters(answers: Sequence[Any], labels: Sequence[str]) -> bool:
-    """Whether nearly all answers are one of some labels."""
+    """Return whether nearly all answers are one of some labels."""
     options = [(label, "") for label in labels]
     given = [answer for answer in answers if not empty(answer)]
     fits = sum(label_of(options, answer, "letter") is not None for answer in given)

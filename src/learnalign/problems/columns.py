@@ -1,4 +1,4 @@
-"""Which columns hold the prompt, the answer and the rest: recognised, or named by the user."""
+"""Detecting the columns of the prompt, the answer and the rest, unless the user names them."""
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ LOOKED_AT = 1000
 
 @dataclass(frozen=True)
 class Columns:
-    """Dotted names of the columns that are read; None for what there is not."""
+    """Dotted names of the columns that are read; None if missing."""
 
     prompt: str | None
     answer: str | None
@@ -215,7 +215,7 @@ class _Seen:
         return self._only(names, (_ANSWERS, _OTHER_ANSWERS), "answer")
 
     def first(self, candidates: tuple[str, ...], kind: Any) -> str | None:
-        """Give the first known name whose values are of a kind."""
+        """Return the first known name whose values are of a kind."""
         for candidate in candidates:
             for name in self.filled:
                 if _usual(name) == candidate and all(

@@ -1,4 +1,4 @@
-"""Rows from comma-separated values, and from those that semicolons or tabs separate."""
+"""Rows from CSV and TSV files, separated by commas, semicolons or tabs."""
 
 import csv
 import io
@@ -42,15 +42,15 @@ def csv_rows(text: str, path: Path, *, suffix: str) -> tuple[list[dict[str, Any]
                 f"{path}, line {reader.line_num}: {error}",
                 expected=f"values separated by {_NAMES[separator]}, with a first line of column "
                 "names",
-                do="mend the line (put fields that hold the separator into quotes)",
+                do="fix the line (quote fields that contain the separator)",
             ) from error
     return rows, [] if separator == "," else [f"separated by {_NAMES[separator]}"]
 
 
 def _separator(text: str) -> str:
-    """Find what separates the fields: a sign by which the first lines all have as many.
+    """Detect the separator: one that splits the first lines into equally many fields.
 
-    Where no sign does that, it is the only one that stands in the first line; the error then names
+    Where no sign does that, it is the only one in the first line; the error then names
     the line that does not fit.
     """
     for separator in _NAMES:

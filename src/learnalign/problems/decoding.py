@@ -1,4 +1,4 @@
-"""From a file's bytes to its text: decompressed by its suffix, decoded by its byte-order mark."""
+"""Decompressing a file by its suffix and decoding it by its byte-order mark."""
 
 import bz2
 import codecs
@@ -24,7 +24,7 @@ _MARKS = (
 )
 
 
-#: How compressed files and Parquet files begin, whatever they are called.
+#: How compressed files and Parquet files begin, regardless of name.
 _BEGINNINGS = (
     (b"\x1f\x8b", "gzip", ".gz"),
     (b"BZh", "bz2", ".bz2"),
@@ -36,7 +36,7 @@ _BEGINNINGS = (
 
 
 def uncompressed_name(path: Path) -> str:
-    """Give a file's name without the suffix of its compression.
+    """Return a file's name without the suffix of its compression.
 
     Example:
         >>> uncompressed_name(Path("pool.jsonl.ZST")), uncompressed_name(Path("pool.csv"))
@@ -86,7 +86,9 @@ def _decompressed(data: bytes, path: Path) -> bytes:
     except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
         kind = {".gz": "gzip", ".zst": "zstd"}.get(suffix, suffix[1:])
         raise LearnAlignError(
-            f"{path} is broken {kind}: {error}", expected=f"a whole {kind} file", do="copy it again"
+            f"{path} is broken {kind}: {error}",
+            expected=f"a complete {kind} file",
+            do="copy it again",
         ) from error
     return data
 
@@ -95,8 +97,8 @@ def _refuse_other_kinds(data: bytes, path: Path) -> None:
     for beginning, kind, suffix in _BEGINNINGS:
         if data.startswith(beginning):
             raise LearnAlignError(
-                f"{path} is called a text file and holds {kind}",
-                expected="JSON, CSV or TSV, or a suffix that says how it is compressed",
+                f"{path} has a text file's name but contains {kind}",
+                expected="JSON, CSV or TSV, or a suffix that names the compression",
                 do=f"rename it to end in {suffix}" if suffix else "unpack it",
             )
 
@@ -106,16 +108,16 @@ def _undecodable(
 ) -> LearnAlignError:
     if encoding not in (None, "UTF-8"):
         return LearnAlignError(
-            f"{path} begins as {encoding} and is not: {error.reason}",
-            expected=f"a whole file in {encoding}",
+            f"{path} starts like {encoding} but is not: {error.reason}",
+            expected=f"a complete file in {encoding}",
             do="copy it again, or convert it to UTF-8",
         )
     likely = "UTF-16" if b"\0" in data[:200] else "LATIN1"
     name = uncompressed_name(path)
     line = data.count(b"\n", 0, error.start) + 1
     return LearnAlignError(
-        f"{path}, line {line}: the byte 0x{data[error.start]:02x} is no UTF-8 text; it may be "
-        f"{likely}",
+        f"{path}, line {line}: the byte 0x{data[error.start]:02x} is not valid UTF-8; "
+        f"the encoding may be {likely}",
         expected="text encoded in UTF-8 (or in UTF-16 or UTF-32 with a byte-order mark)",
         do=f"convert it, for example: iconv -f {likely} -t UTF-8 {name} > converted"
         f"{Path(name).suffix}",

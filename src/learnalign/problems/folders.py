@@ -1,4 +1,4 @@
-"""Which files of a folder are read: those of one split, of one configuration, and no others."""
+"""Choosing a folder's files: those of one split and one configuration."""
 
 import re
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ _METADATA = {"dataset_infos.json", "dataset_info.json", "dataset_dict.json", "st
 
 @dataclass(frozen=True)
 class Chosen:
-    """The files of a folder that make the pool."""
+    """The files of a folder that form the pool."""
 
     paths: list[Path]
     notes: list[str]
 
 
 def choose_files(folder: Path, split: str, configuration: str | None = None) -> Chosen:
-    """Choose the data files of a folder, as a clone of a hub's data set or a person lays them out.
+    """Choose the data files of a folder, for a clone of a hub data set or a hand-made layout.
 
     Files and folders whose names tell a split are of that split; where none does, all files are
     one pool. Of folders without such a name each is a configuration. The ``configs`` of a
@@ -69,7 +69,7 @@ def choose_files(folder: Path, split: str, configuration: str | None = None) -> 
 def _of_split(folder: Path, splits: dict[Path, str | None], wanted: str) -> Chosen:
     if not splits:
         raise LearnAlignError(
-            f"the folder {folder} holds no data",
+            f"the folder {folder} contains no data files",
             expected="files such as train.jsonl or train.parquet: " + ", ".join(DATA_SUFFIXES),
             do="check the path",
         )
@@ -102,7 +102,7 @@ def _no_configuration(folder: Path, name: str, names: list[str]) -> LearnAlignEr
     return LearnAlignError(
         f"the folder {folder} has no configuration '{name}'",
         expected="one of " + ", ".join(names) if names else "a folder in it",
-        do="correct what follows the colon",
+        do="correct the name after the colon",
     )
 
 

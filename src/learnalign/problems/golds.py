@@ -1,4 +1,4 @@
-r"""Reading gold answers: which texts are right, out of whatever a column keeps them in."""
+r"""Reading gold answers: the accepted texts, from any form of column."""
 
 import json
 import math
@@ -45,7 +45,7 @@ class GoldReader:
     Args:
         values: All values of the column.
         column: Its name, for what is said of it.
-        form: ``auto``; or ``text``: each value is taken as it stands.
+        form: ``auto``; or ``text``: each value is used unchanged.
 
     Example:
         >>> GoldReader(['["11"]', '["3", "3.0"]'], "answer").read('["3", "3.0"]').texts
@@ -72,7 +72,7 @@ class GoldReader:
             return Gold((), "nothing", "missing_answer")
         if self.form == "text":
             whole = content if isinstance(content, str) else json.dumps(content, default=str)
-            return Gold((whole.strip(),), "as it stands")
+            return Gold((whole.strip(),), "unchanged")
         notes = []
         if isinstance(content, str) and self.lists:
             content = parsed(content)
@@ -131,7 +131,7 @@ def _alternatives(content: list[Any], notes: list[str]) -> Gold:
     if len(distinct) > 1 and not all(isinstance(x, str) for x in content if not empty(x)):
         detail = (
             f"a list of {len(content)} numbers: alternatives would be texts, a vector one text; "
-            "--answer-form text takes it as it stands"
+            "--answer-form text uses it unchanged"
         )
         return Gold((), "list", "unreadable_answer", detail)
     what = "list, any of which is right" if len(distinct) > 1 else "list of equals"
@@ -178,7 +178,7 @@ def _nested(content: Any) -> bool:
 
 
 def _keys(content: Any) -> list[str] | None:
-    """Give the keys of an object, also of one written as text; None for all else."""
+    """Return the keys of an object, also of one written as text; None for all else."""
     if isinstance(content, str) and content.lstrip().startswith("{"):
         content = parsed(content)
     return [str(key) for key in content] if isinstance(content, Mapping) and content else None

@@ -1,4 +1,4 @@
-"""Rows from JSON text, in whichever of the usual forms it comes, whatever the file is called."""
+"""Rows from JSON text in any of the usual forms, regardless of the file's name."""
 
 import json
 from collections.abc import Callable
@@ -93,7 +93,7 @@ def _documents(text: str, path: Path, suffix: str) -> list[Any]:
 
 
 def _of_line(value: object, place: str) -> list[Row]:
-    """Give the rows of a line: an object, or a list of objects."""
+    """Return the rows of a line: an object, or a list of objects."""
     if isinstance(value, dict):
         return [value]
     if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
@@ -101,12 +101,12 @@ def _of_line(value: object, place: str) -> list[Row]:
     raise LearnAlignError(
         f"{place}: got a {type(value).__name__}",
         expected="a JSON object, or a list of them",
-        do="mend the row",
+        do="fix the row",
     )
 
 
 def _of_tree(tree: object, path: Path, split: str) -> tuple[list[Row], list[str]]:
-    """Give the rows of a whole file's value."""
+    """Return the rows of a whole file's value."""
     if isinstance(tree, list):
         rows = [row for n, value in enumerate(tree, 1) for row in _entry(value, path, n)]
         return rows, []
@@ -114,7 +114,7 @@ def _of_tree(tree: object, path: Path, split: str) -> tuple[list[Row], list[str]
         raise LearnAlignError(
             f"{path} holds a {type(tree).__name__}",
             expected="a list of JSON objects, or an object with one such list",
-            do="give the list alone",
+            do="keep only that list in the file",
         )
     if _is_rows(tree.get("rows")) and all("row_idx" in row for row in tree["rows"]):
         return tree["rows"], ["rows of the hub's viewer"]
@@ -126,7 +126,7 @@ def _of_tree(tree: object, path: Path, split: str) -> tuple[list[Row], list[str]
         raise LearnAlignError(
             f"{path} holds several lists of objects: {', '.join(lists)}",
             expected="one list, or lists named after splits (train, test)",
-            do="give the list that is meant alone",
+            do="keep only the list you mean",
         )
     if lists:
         (key,) = lists
@@ -140,8 +140,8 @@ def _of_tree(tree: object, path: Path, split: str) -> tuple[list[Row], list[str]
         raise LearnAlignError(
             f"{path} holds columns as lists of different lengths: "
             + ", ".join(f"{key} {length}" for key, length in lengths.items()),
-            expected="as many values in each, or a list of JSON objects",
-            do="mend the file",
+            expected="the same number of values in each, or a list of JSON objects",
+            do="fix the file",
         )
     if all(isinstance(value, dict) for value in tree.values()):
         raise LearnAlignError(
@@ -157,13 +157,13 @@ def _entry(value: object, path: Path, number: int) -> list[Row]:
         raise LearnAlignError(
             f"{path}, entry {number}: got a {type(value).__name__}",
             expected="a JSON object",
-            do="mend the row",
+            do="fix the row",
         )
     return [value]
 
 
 def _is_rows(value: object) -> bool:
-    """Say whether a value is a list of rows, and not of a chat's messages."""
+    """Return whether a value is a list of rows, and not of a chat's messages."""
     return (
         isinstance(value, list)
         and bool(value)
@@ -213,14 +213,14 @@ _FORMS: dict[str, Callable[[Row], list[Row] | None]] = {
 
 
 def _unwrapped(rows: list[Row], path: Path) -> list[Row]:
-    """Take the rows out of those of the hub's viewer, which cuts long cells off."""
+    """Extract the rows of the hub's viewer, which truncates long cells."""
     if not rows or not all(isinstance(row.get("row"), dict) and "row_idx" in row for row in rows):
         return rows
     for row in rows:
         if row.get("truncated_cells"):
             raise LearnAlignError(
-                f"{path}, row {row['row_idx']}: the viewer has cut off {row['truncated_cells']}",
-                expected="whole cells",
+                f"{path}, row {row['row_idx']}: the viewer truncated {row['truncated_cells']}",
+                expected="complete cells",
                 do="download the data set's own files",
             )
     return [row["row"] for row in rows]
@@ -232,6 +232,6 @@ def _broken(place: str, error: Exception) -> LearnAlignError:
         why = f"{error.msg}, column {error.colno}"
     return LearnAlignError(
         f"{place}: broken JSON ({why})",
-        expected="one JSON object a line, or a list of objects",
-        do="mend or remove the line",
+        expected="one JSON object per line, or a list of objects",
+        do="fix or remove the line",
     )

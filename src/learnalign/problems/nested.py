@@ -1,4 +1,4 @@
-"""Values inside a row: nested columns, and lists and objects that stand in a column as text."""
+"""Values inside a row: nested columns, and lists and objects stored as text."""
 
 import ast
 import json
@@ -56,7 +56,7 @@ def value(row: Mapping[str, Any], name: str | None) -> Any:
 
 
 def has(row: Mapping[str, Any], name: str) -> bool:
-    """Whether a row has a column, be its value null or not.
+    """Return whether a row has a column, be its value null or not.
 
     Example:
         >>> has({"info": {"gold": None}}, "info.gold"), has({"info": {}}, "info.gold")

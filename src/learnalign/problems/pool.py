@@ -1,4 +1,4 @@
-"""The pool: rows of all sources as problems with ids, without copies, benchmarks and blanks."""
+"""The pool: problems from all sources, without duplicates, benchmarks and blanks."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ class Pool:
     """Which columns were read, and how, source by source."""
 
     def excluded_table(self) -> pa.Table:
-        """Give the problems that were left out as an EXCLUDED table."""
+        """Return the problems that were left out as an EXCLUDED table."""
         return pa.Table.from_pylist(self.excluded, schema=EXCLUDED)
 
 
@@ -167,14 +167,14 @@ class _Reader:
             first = f" (first in {self.user_ids[user_id]})" if user_id is not None else ""
             raise LearnAlignError(
                 f"{place}: got {got}{first}",
-                expected=f"different values in the id column '{columns.id}'",
-                do="mend them, or name another column with --id-column",
+                expected=f"unique values in the id column '{columns.id}'",
+                do="fix them, or name another column with --id-column",
             )
         self.user_ids[user_id] = place
         return user_id
 
     def _reason(self, problem: Problem) -> tuple[str, str]:
-        """Say why a problem must stay out; an empty reason lets it in."""
+        """Return why a problem must stay out; an empty reason lets it in."""
         text = "\n".join(f"{m['role']}: {m['content']}" for m in problem["messages"])
         first = self.exact.setdefault(text, problem)
         if first is not problem:
@@ -204,7 +204,7 @@ class _Reader:
 
 
 def _key(problem: Problem) -> tuple[str, ...]:
-    """Give what equal golds share; of alternatives, all of them."""
+    """Return a key that equal golds share; of alternatives, all keys."""
     return tuple(sorted({gold_key(gold) for gold in golds(problem["answer"])}))
 
 
@@ -217,15 +217,15 @@ def _encodes(text: str) -> bool:
 
 
 def _checked_id(content: Any, column: str | None, place: str) -> str | None:
-    """Give an id as text: one line, so that it can stand in a list of ids."""
+    """Return an id as one line of text, for lists of ids."""
     if content is None:
         return None
     text = str(content)
     if len(text.splitlines()) != 1 or text != text.strip() or not _encodes(text):
         raise LearnAlignError(
             f"{place}: got the id {text[:80]!a}",
-            expected=f"one line, without spaces around it, in the id column '{column}'",
-            do="mend it, or name another column with --id-column",
+            expected=f"one line without surrounding spaces in the id column '{column}'",
+            do="fix it, or name another column with --id-column",
         )
     return text
 

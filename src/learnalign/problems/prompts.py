@@ -1,4 +1,4 @@
-"""From a problem to exactly what the model sees: text and token ids."""
+"""Building the exact text and token ids that the model sees."""
 
 import json
 import re
@@ -46,7 +46,7 @@ class Prompter:
         if self.template is None and not tokenizer.chat_template:
             raise LearnAlignError(
                 "the model has no chat template",
-                expected="a chat model, or a template of your own",
+                expected="a chat model, or your own template",
                 do="give --template '{{ question }}\\nAnswer:' (or a file with one)",
             )
         _check_variables(tokenizer, config)
@@ -124,11 +124,11 @@ class Prompter:
 
 
 def _check_variables(tokenizer: Any, config: PromptConfig) -> None:
-    """Refuse variables that would change nothing, or that decide what is decided here."""
+    """Reject variables that have no effect, or that this module sets."""
     for name in config.chat_template_kwargs:
         if config.template is not None:
             raise LearnAlignError(
-                f"got prompt.chat_template_kwargs.{name} and --template, which takes the place of "
+                f"got prompt.chat_template_kwargs.{name} and --template, which replaces "
                 "the chat template",
                 expected="one of them",
                 do="write the value into the template",
@@ -138,8 +138,8 @@ def _check_variables(tokenizer: Any, config: PromptConfig) -> None:
             near = nearest(name, read)
             hint = f": {near}" if near.startswith("the nearest") else ""
             raise LearnAlignError(
-                f"got prompt.chat_template_kwargs.{name}, which is no variable of the model's chat "
-                "template",
+                f"got prompt.chat_template_kwargs.{name}, which is not a variable of the model's "
+                "chat template",
                 expected=f"a variable that the template reads{hint}",
                 do="correct the name, or leave it out",
             )
@@ -178,7 +178,9 @@ def _compiled(
     try:
         return environment.from_string(text)
     except TemplateError as error:
-        raise LearnAlignError(f"{flag} is no Jinja template: {error}", do="mend it") from error
+        raise LearnAlignError(
+            f"{flag} is not a valid Jinja template: {error}", do="fix the template"
+        ) from error
 
 
 def _render(template: Template, flag: str, variables: dict[str, Any]) -> str:
@@ -186,7 +188,7 @@ def _render(template: Template, flag: str, variables: dict[str, Any]) -> str:
         return template.render(variables)
     except (TemplateError, TypeError, ValueError) as error:
         raise LearnAlignError(
-            f"{flag} cannot be filled in: {error}",
+            f"{flag} cannot be rendered: {error}",
             expected="variables such as question, system, messages, row.COLUMN",
             do="correct the template",
         ) from error

@@ -1,4 +1,4 @@
-"""How a source was read: which columns, in which forms, in how many rows; told to the user."""
+"""A report of how a source was read: its columns, their forms and row counts."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -15,7 +15,7 @@ from learnalign.problems.nested import empty, names_in, value
 
 
 class Rows:
-    """Reads the rows of one source; what a column means is decided over all of them.
+    """Reads the rows of one source; column meanings are decided over all rows.
 
     Args:
         rows: All rows.
@@ -36,7 +36,7 @@ class Rows:
     ) -> None:
         self.columns, self.config, self.place = columns, config, place
         self.answers = [value(row, columns.answer) for row in rows]
-        # A generator's answer goes to its own scorer, whatever it looks like.
+        # A generator's answer goes to its own scorer, in any form.
         form = "text" if rows and is_gym_row(rows[0]) else config.answer_form
         self.golds = GoldReader(self.answers, columns.answer, form)
         self.choices = None if form == "text" else self._choices(rows)
@@ -69,7 +69,7 @@ class Rows:
         return prompt, Gold((), "points at no option", "unreadable_answer", detail)
 
     def refuse_objects(self) -> None:
-        """Say that all answers are objects, and what reaches into them.
+        """Raise an error that all answers are objects, naming their fields.
 
         Raises:
             LearnAlignError: always.
@@ -79,9 +79,9 @@ class Rows:
         raise LearnAlignError(
             f"the answers of {self.place} in '{self.columns.answer}' are objects "
             f"({', '.join(names_in(first)[:8])} first)",
-            expected="text, a number, or a list of texts any of which is right",
-            do=f"reach into it, --answer-column {' or '.join(inside)}; or take it as it stands, "
-            "--answer-form text, for a verifier of your own",
+            expected="text, a number, or a list of accepted texts",
+            do=f"name a field with --answer-column {' or '.join(inside)}; or use it unchanged with "
+            "--answer-form text, for your own verifier",
         )
 
     def _prompt(self, row: Mapping[str, Any], place: str) -> Prompt:

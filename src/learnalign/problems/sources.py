@@ -38,7 +38,7 @@ class Source:
 
 
 def read_source(spec: str, *, split: str = "train", limit: int | None = None) -> Source:
-    """Read a source, whatever it is.
+    """Read a source of any type.
 
     Args:
         spec: Path of a file or folder (``folder:configuration``), hub name, or
@@ -57,7 +57,7 @@ def read_source(spec: str, *, split: str = "train", limit: int | None = None) ->
     rows = source.rows if limit is None else source.rows[:limit]
     if not rows:
         raise LearnAlignError(
-            f"{spec} holds no rows", expected="at least one problem", do="fill it"
+            f"{spec} has no rows", expected="at least one problem", do="check the file"
         )
     return Source(source.name, rows, source.original, source.notes)
 
@@ -92,7 +92,7 @@ def _from_file(path: Path, split: str) -> Source:
         return Source(stem, table.to_pylist(), table)
     if suffix not in (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".yaml", ".yml"):
         raise LearnAlignError(
-            f"got {path}, a file of unknown kind", expected=_SUFFIXES, do="convert or rename it"
+            f"got {path}, a file of unknown type", expected=_SUFFIXES, do="convert or rename it"
         )
     text, notes = read_text(path)
     if suffix in (".yaml", ".yml"):
@@ -108,7 +108,7 @@ def _pool(text: str, path: Path) -> list[Row]:
     try:
         return pool_rows(yaml.safe_load(text), str(path))
     except yaml.YAMLError as error:
-        raise LearnAlignError(f"{path} is broken YAML: {error}", do="mend the file") from error
+        raise LearnAlignError(f"{path} is broken YAML: {error}", do="fix the file") from error
 
 
 def _parquet(path: Path) -> pa.Table:
@@ -118,10 +118,10 @@ def _parquet(path: Path) -> pa.Table:
         head = path.read_bytes()[:40]
         pointer = head.startswith(b"version https://git-lfs")
         raise LearnAlignError(
-            f"{path} is no Parquet file"
-            + (" but a git-lfs pointer" if pointer else f": {str(error).splitlines()[0]}"),
-            expected="a whole Parquet file",
-            do="git lfs pull" if pointer else "copy it anew",
+            f"{path} is not a Parquet file"
+            + (" but a Git LFS pointer" if pointer else f": {str(error).splitlines()[0]}"),
+            expected="a complete Parquet file",
+            do="git lfs pull" if pointer else "copy it again",
         ) from error
 
 
@@ -138,8 +138,8 @@ def _from_folder(path: Path, split: str, configuration: str | None = None) -> So
         except Exception as error:  # whatever the library trips over in a damaged folder
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise LearnAlignError(
-                f"{path} is no whole folder of datasets' save_to_disk: {type(error).__name__}: "
-                f"{reason}",
+                f"{path} is not a complete folder of datasets' save_to_disk: "
+                f"{type(error).__name__}: {reason}",
                 expected="all the files that save_to_disk wrote",
                 do="copy it again, or save it again",
             ) from error
@@ -161,7 +161,7 @@ def _from_hub(name: str, split: str) -> Source:
     except Exception as error:  # the network, the hub and the loaders each have their own
         raise LearnAlignError(
             f"cannot load '{name}' from the hub: {str(error).splitlines()[0]}",
-            expected="a path that exists, or the name of a data set in reach (owner/name)",
+            expected="a path that exists, or the name of an accessible data set (owner/name)",
             do="check the spelling and the network",
         ) from error
     return _from_dataset(repo, found, split)

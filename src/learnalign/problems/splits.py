@@ -1,4 +1,4 @@
-"""Which split a file or a list belongs to, by its name, as the library ``datasets`` tells it."""
+"""Which split a file or a list belongs to, by its name, with the rules of ``datasets``."""
 
 import re
 from collections.abc import Iterable
@@ -54,7 +54,7 @@ def file_split(name: str) -> str | None:
 
 
 def chosen_split(wanted: str, there: Iterable[str], place: str) -> str:
-    """Find the split that was asked for among those there are, also by its other names.
+    """Find the requested split among the available ones, also by its aliases.
 
     Raises:
         LearnAlignError: if it is not there.

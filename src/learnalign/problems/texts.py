@@ -36,7 +36,7 @@ def normal(text: str) -> str:
 
 
 def gold_key(gold: str) -> str:
-    r"""Bring a gold answer into a form that equal ones share, however they are wrapped and written.
+    r"""Return a normal form that equal gold answers share, regardless of markup.
 
     What it does not see through (``x+1`` and ``1+x``) stays different: no two answers that differ
     share a form.
@@ -78,7 +78,7 @@ class Benchmarks:
 
     Args:
         texts: (name, text) of each benchmark problem.
-        ngram: Words in a row that must stand in both. A Chinese, Japanese or Korean character
+        ngram: Consecutive words that must occur in both. A Chinese, Japanese or Korean character
             counts as a word.
     """
 
@@ -100,7 +100,7 @@ class Benchmarks:
         self.runs = {run: name for run, name in self.runs.items() if counts[run] <= usual}
 
     def match(self, text: str) -> str | None:
-        """Say where a problem stands in the benchmarks, and what they share; None if it does not.
+        """Return which benchmark contains a problem, and the shared text; None if none does.
 
         Example:
             >>> benchmarks = Benchmarks([("b.jsonl:1", "How many cats?")], ngram=13)

@@ -1,1 +1,1 @@
-"""Is this answer right? One file a kind, run in worker processes that can be killed."""
+"""Verifiers that judge answers, run in worker processes that can be killed."""

@@ -26,14 +26,14 @@ main()
 
 
 def command() -> list[str]:
-    """Give the command that starts a worker."""
+    """Return the command that starts a worker."""
     home = Path(__file__).absolute().parents[2]
     flags = ["-I", "-X", "faulthandler", *(["-B"] if sys.dont_write_bytecode else [])]
     return [sys.executable, *flags, "-c", _CODE, str(home)]
 
 
 def setup(memory_mb: int | None) -> bytes:
-    """Give the line that a worker reads first: where to import from, and what it may take."""
+    """Return a worker's first input line: its import path and its limits."""
     try:
         here = os.getcwd()
     except FileNotFoundError:  # the current folder was deleted
@@ -42,7 +42,7 @@ def setup(memory_mb: int | None) -> bytes:
     return json.dumps({"path": found, "here": here, "memory_mb": memory_mb}).encode()
 
 
-class Place:
+class ImportPath:
     """Where a worker imports from.
 
     A verifier that has a name: from the installation, then from what else is on the parent's path,
@@ -50,14 +50,14 @@ class Place:
     the user's: as the parent does, and last from the current folder.
     """
 
-    def __init__(self, told: dict[str, Any]) -> None:
-        self.here = told["here"]
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.here = settings["here"]
         own = list(sys.path)  # the installation, wherever the user stands
-        self.parents = [e for e in told["path"] if e in own or not self._is_here(e)]
+        self.parents = [e for e in settings["path"] if e in own or not self._is_here(e)]
         sys.path += [entry for entry in self.parents if entry not in own]
 
     def import_as_the_parent_does(self) -> None:
-        """Let a function of the user's find what it would find there."""
+        """Use the parent's import path, for a user's function."""
         sys.path[:] = [*self.parents, *([self.here] if self.here else [])]
 
     def _is_here(self, entry: str) -> bool:
@@ -65,7 +65,7 @@ class Place:
 
 
 def limit(memory_mb: int | None) -> None:
-    """Take the default reaction to signals, whatever the parent ignored, and limit the memory.
+    """Restore the default signal handlers and limit the memory.
 
     Linux counts what the process itself allocates, not what it maps: CUDA reserves more addresses
     than any machine has memory.

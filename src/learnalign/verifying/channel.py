@@ -1,4 +1,4 @@
-"""Lines to a child process and lines back, where every wait has a limit."""
+"""Line-based communication with a child process, with a timeout on every wait."""
 
 import os
 import select
@@ -16,7 +16,7 @@ _LONGEST = 64 * 1024 * 1024
 
 
 class Channel:
-    """Writes to a child's input and reads its output; its error stream is drained all the while.
+    """Writes to a child's input and reads its output; its error stream is drained throughout.
 
     Args:
         child: Started with pipes for all three, unbuffered.
@@ -35,20 +35,20 @@ class Channel:
         self._lines: deque[bytes] = deque()
         self._begun: list[bytes] = []
         self._length = 0
-        self._said = b""
+        self._stderr_tail = b""
 
     @property
-    def said(self) -> str:
+    def stderr_tail(self) -> str:
         """The end of what the child wrote to its error stream."""
         self._drain()
-        return self._said.decode(errors="replace").strip()
+        return self._stderr_tail.decode(errors="replace").strip()
 
     def send(self, line: bytes, wait_s: float) -> None:
         """Write a line.
 
         Raises:
-            TimeoutError: if it is not taken in time.
-            BrokenPipeError: if the child reads no more.
+            TimeoutError: if it is not read in time.
+            BrokenPipeError: if the child no longer reads.
         """
         deadline = time.monotonic() + wait_s
         left = memoryview(line + b"\n")
@@ -108,14 +108,14 @@ class Channel:
             raise ValueError("a line without an end")
 
     def _drain(self) -> None:
-        """Read what there is of the error stream; a grandchild may keep it open for ever."""
+        """Read what there is of the error stream; a grandchild may keep it open forever."""
         for _ in range(64):
             part = _part(self._errors)
             if part == b"":
                 self._errors = None
             if not part:
                 return
-            self._said = (self._said + part)[-_TAIL:]
+            self._stderr_tail = (self._stderr_tail + part)[-_TAIL:]
 
 
 def _part(descriptor: int | None) -> bytes | None:

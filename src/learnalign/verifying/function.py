@@ -1,4 +1,4 @@
-"""A reward function of the user's own, ``module:function``, called as GRPOTrainer calls it."""
+"""A user's reward function, ``module:function``, called as GRPOTrainer calls it."""
 
 import asyncio
 import importlib
@@ -39,7 +39,7 @@ class TrlFunction:
 
     Raises:
         LearnAlignError: if there is no such module or function.
-        BaseException: whatever else the module raises while it is imported.
+        BaseException: any other exception that the module raises on import.
     """
 
     def __init__(self, name: str) -> None:
@@ -58,7 +58,7 @@ class TrlFunction:
                 ``trainer_state`` if there is a training.
 
         Raises:
-            TypeError: if it does not give one reward a completion.
+            TypeError: if it does not return one reward per completion.
         """
         row, count = request["row"], len(request["completions"])
         conversational = isinstance(row.get("prompt"), list)
@@ -110,33 +110,33 @@ def load_function(name: str) -> Callable[..., Any]:
         raise LearnAlignError(
             f"'{module_name}'{f' ({where})' if where else ''} has no function '{attribute}'",
             expected=nearest(attribute, names) if names else "a module that has functions",
-            do="correct --verifier; a module of the current folder is found only if no installed "
-            "one has its name",
+            do="correct --verifier; an installed module with the same name takes precedence "
+            "over one in the current folder",
         )
     found: Callable[..., Any] = function
     return found
 
 
 def _listed(rewards: Any, count: int) -> list[Any]:
-    """Give the rewards as a list: of a list, a tuple, an array, a tensor, or one number for one.
+    """Return the rewards as a list, from a list, tuple, array, tensor or a single number.
 
     Raises:
-        TypeError: if they are not one a completion.
+        TypeError: if there is not one per completion.
     """
     if count == 1 and (isinstance(rewards, int | float) or getattr(rewards, "ndim", None) == 0):
         rewards = [rewards]
     unordered = isinstance(rewards, str | bytes | Mapping | set | frozenset)
     if unordered or not isinstance(rewards, Iterable) or getattr(rewards, "ndim", 1) == 0:
-        raise TypeError(f"gave {type(rewards).__name__}, not a list of {count} rewards")
+        raise TypeError(f"returned {type(rewards).__name__}, not a list of {count} rewards")
     listed = list(rewards)
     if len(listed) != count:
         kind = type(rewards).__name__
-        raise TypeError(f"gave {kind} of {len(listed)}, not a list of {count} rewards")
+        raise TypeError(f"returned {kind} of {len(listed)}, not a list of {count} rewards")
     return listed
 
 
 def _judgement(reward: Any) -> Judgement:
-    """Turn one reward into a verdict; NaN is TRL's way to write None."""
+    """Turn one reward into a verdict; TRL writes None as NaN."""
     if reward is None:
         return failed(GAVE_NONE)
     if isinstance(reward, str | bytes):
@@ -148,12 +148,12 @@ def _judgement(reward: Any) -> Judgement:
     if math.isnan(value):
         return failed(GAVE_NONE)
     if math.isinf(value):
-        return failed(f"the reward function gave {value}")
+        return failed(f"the reward function returned {value}")
     return Judgement(CORRECT if value > 0.5 else WRONG, value)
 
 
 def _ignored(*_: Any, **__: Any) -> None:
-    """Take what a function logs; there is no trainer to log to."""
+    """Discard what a function logs; there is no trainer."""
 
 
 async def _awaited(rewards: Any) -> Any:

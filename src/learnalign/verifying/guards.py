@@ -1,4 +1,4 @@
-r"""What no parser is shown: text so large, deep or steep that reading it might never end.
+r"""Size limits for text passed to parsers, which might otherwise never finish.
 
 What gets past these caps may still cost a worker its time limit or its memory limit; the caps are
 there so that this is rare.
@@ -13,7 +13,7 @@ MAX_CHARACTERS = 2_000
 MAX_DEPTH = 20
 MAX_EXPONENT = 200_000
 MAX_FACTORIAL = 5_000
-#: A number is looked at from its first digit on, and spaces are few: no search begins again.
+#: A number is looked at from its first digit on, and spaces are few: no search restarts.
 _NUMBER, _RAISED = r"(?<!\d)(\d+)\s?[)}]{0,9}\s?", r"(?:\^|\*\*)\s?[{(]{0,9}\s?[-+]?"
 _EXPONENT = re.compile(rf"{_RAISED}(\d[\d,]*)")
 _NESTED = re.compile(rf"{_NUMBER}{_RAISED}(\d+)\s?{_RAISED}(\d+)\s?(\^|\*\*)?")
@@ -27,7 +27,7 @@ _TAME = re.compile(r"[^\^*!eE([{]*")
 
 
 def refusal(text: str) -> str | None:
-    r"""Say why a text is not given to a parser; None if it is.
+    r"""Return why a text is not passed to a parser; None if it is.
 
     Example:
         >>> refusal(r"\frac{1}{1501!}"), refusal("2^{2024}"), refusal("9^{9^{9}}")

@@ -1,20 +1,20 @@
-"""When a worker cannot import its verifier: what the user is told."""
+"""Errors for a worker that cannot import its verifier."""
 
 from typing import Any
 
 from learnalign.errors import LearnAlignError
 
-#: How much of what a worker said before it ended is shown.
+#: Characters shown of a worker's error stream.
 _SHOWN = 1_500
 
 
-def refusal(said: Any) -> LearnAlignError | None:
-    """Read what a worker says of its import: nothing if it is ready, or why it is not.
+def refusal(response: Any) -> LearnAlignError | None:
+    """Read a worker's import response: nothing if it is ready, or why it is not.
 
     Raises:
         TypeError: if it is neither.
     """
-    return None if said is None else LearnAlignError(**said)
+    return None if response is None else LearnAlignError(**response)
 
 
 def too_slow(kind: str, seconds: float) -> LearnAlignError:
@@ -22,21 +22,21 @@ def too_slow(kind: str, seconds: float) -> LearnAlignError:
     return LearnAlignError(
         f"the verifier '{kind}' was not imported within {seconds:g} s",
         expected="a module that is imported quickly",
-        do="load what takes long when the function is first called",
+        do="move slow loading into the first call of the function",
     )
 
 
-def ended(kind: str, how: str, said: str) -> LearnAlignError:
+def ended(kind: str, how: str, stderr: str) -> LearnAlignError:
     """Say that the worker's process ended during the import.
 
     Args:
         kind: The verifier.
         how: What is known of the end.
-        said: The end of the worker's error stream.
+        stderr: The end of the worker's error stream.
     """
-    words = f"; it said:\n{said[-_SHOWN:]}" if said else ""
+    words = f"; it said:\n{stderr[-_SHOWN:]}" if stderr else ""
     return LearnAlignError(
         f"cannot import the verifier '{kind}': {how}{words}",
-        expected="a module that lets its process live, within its limits",
-        do="mend it; memory is a matter of verifier.memory_mb and of ulimit -v",
+        expected="a module that imports without ending its process, within its limits",
+        do="fix the module; for memory, raise verifier.memory_mb or ulimit -v",
     )

@@ -1,4 +1,4 @@
-"""What a verifier says of one completion."""
+"""The judgement of one completion."""
 
 from dataclasses import dataclass
 
@@ -23,20 +23,20 @@ class Judgement:
 
 CORRECT, WRONG = "correct", "wrong"
 #: The detail where a function of the user's says that it cannot say: that is its right, no failure.
-GAVE_NONE = "the reward function gave None"
+GAVE_NONE = "the reward function returned None"
 
 
 def judged(right: bool, parsed_answer: str, extracted_answer: str | None = None) -> Judgement:
-    """Give the judgement of a right or wrong answer."""
+    """Return the judgement of a correct or wrong answer."""
     verdict = CORRECT if right else WRONG
     return Judgement(verdict, float(right), parsed_answer, extracted_answer=extracted_answer)
 
 
 def unparsed(detail: str | None = None, extracted_answer: str | None = None) -> Judgement:
-    """Give the judgement of a completion that holds no answer, or none that can be read."""
+    """Return the judgement of a completion with no answer, or none that can be parsed."""
     return Judgement("unparsed_answer", 0.0, detail=detail, extracted_answer=extracted_answer)
 
 
 def failed(detail: str) -> Judgement:
-    """Give the judgement where the verifier itself failed: the rollout does not count."""
+    """Return the judgement for a verifier failure: the rollout does not count."""
     return Judgement("error", None, detail=detail)

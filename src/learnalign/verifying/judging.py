@@ -1,4 +1,4 @@
-"""Golds and completions in, verdicts out, without a run: for files and for Python."""
+"""Verdicts for golds and completions without a run, for files and for Python."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -51,7 +51,7 @@ class Answered:
 
 
 class Verdicts(NamedTuple):
-    """What was said of a problem's completions."""
+    """The verdicts on a problem's completions."""
 
     verifier: str | None
     """Which one judged; None where there is no gold."""
@@ -212,12 +212,12 @@ def _part(
         pa.Table.from_pylist(rollouts, schema=ROLLOUTS),
         progress,
     )
-    said = iter(table.select([field.name for field in SAID]).to_pylist())
+    verdict_rows = iter(table.select([field.name for field in SAID]).to_pylist())
     for one in answered:
         if one.golds:
             asked = {"golds": one.golds, "row": json.loads(one.row), "prompt": one.prompt}
             kind = route(verifier.kind, Question.of(asked))
-            yield Verdicts(kind, [next(said) for _ in one.completions])
+            yield Verdicts(kind, [next(verdict_rows) for _ in one.completions])
         else:
             nothing = dict.fromkeys(field.name for field in SAID)
             row = nothing | {"verdict": "unparsed_gold", "detail": one.detail}

@@ -1,4 +1,4 @@
-"""The verifiers that have a name: how each reads a gold, judges, and writes a gold as an answer."""
+"""The built-in verifiers: how each parses a gold, judges, and writes a gold as an answer."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Kind:
             yield self._best(parsed, text) if text is not None else unparsed(_THINKING)
 
     def check(self, problem: Mapping[str, Any]) -> Judgement:
-        """Hold golds against themselves.
+        """Check golds by judging each against itself.
 
         Args:
             problem: ``golds``, ``row`` and ``prompt``.
@@ -95,7 +95,7 @@ class Kind:
         try:
             return self.compare(gold, completion)
         except (RecursionError, MemoryError) as error:
-            return unparsed(f"too deep or too large to be read: {type(error).__name__}")
+            return unparsed(f"too deep or too large to parse: {type(error).__name__}")
         except Exception as error:  # whatever a verifier trips over is a verdict, not a crash
             return failed(f"{type(error).__name__}: {error}")
 

@@ -1,4 +1,4 @@
-"""When the system gives no more workers: which of its limits, and which option needs less."""
+"""Errors for a worker that cannot be started: the limit reached and the option to lower."""
 
 import errno
 import resource
@@ -10,7 +10,7 @@ _DESCRIPTORS = 3
 
 
 def no_worker(error: Exception) -> LearnAlignError:
-    """Say why a worker cannot be started: files, processes, memory, or something else.
+    """Return the error for a worker that cannot be started: files, processes, memory or other.
 
     Example:
         >>> print(no_worker(OSError(errno.EAGAIN, "try again")).expected)

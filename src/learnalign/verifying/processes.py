@@ -1,4 +1,4 @@
-"""A process that judges and can be killed: a hang costs one answer, never the run."""
+"""A worker process that can be killed: a hang costs one answer, not the run."""
 
 import json
 import os
@@ -26,7 +26,7 @@ _NO_ANSWER = (OSError, ValueError, TypeError, KeyError)
 
 @dataclass(frozen=True)
 class _Stop:
-    """Why not all of a request was answered."""
+    """Why a request was answered only in part."""
 
     detail: str
     late: bool = False
@@ -35,7 +35,7 @@ class _Stop:
 
 
 class Closed(RuntimeError):
-    """The worker was closed while somebody waited for it."""
+    """The worker was closed while a caller waited for it."""
 
 
 class WorkerProcess:
@@ -60,7 +60,7 @@ class WorkerProcess:
         self._closed = False
 
     def load(self, kind: str) -> None:
-        """Have a verifier imported; raises LearnAlignError if it cannot be."""
+        """Import a verifier in the worker; raises LearnAlignError if that fails."""
         with self._lock:
             self._ask({"task": "load", "kind": kind}, 0, self.timeout_s)
 
@@ -98,7 +98,7 @@ class WorkerProcess:
         return self._all(rest, len(completions), wait_s, settle)
 
     def check(self, kind: str, problems: Sequence[Mapping[str, Any]]) -> list[Judgement]:
-        """Hold golds against themselves; see `learnalign.verifying.kinds.Kind.check`.
+        """Check golds by judging each against itself; see `learnalign.verifying.kinds.Kind.check`.
 
         Args:
             kind: A verifier that has a name.
@@ -118,7 +118,7 @@ class WorkerProcess:
         )
 
     def close(self) -> None:
-        """End the process at once, for good; whoever waits for an answer gets `Closed`."""
+        """End the process permanently; callers waiting for an answer get `Closed`."""
         self._closed = True
         child = self._child
         if child is not None:
@@ -127,7 +127,7 @@ class WorkerProcess:
             self._end()
 
     def discard_cached(self) -> None:
-        """Leave the process to the parent, in a forked child, whatever thread held the lock."""
+        """Drop the parent's process in a forked child, whichever thread held the lock."""
         self._lock = threading.Lock()
         self._end()
 
@@ -177,8 +177,8 @@ class WorkerProcess:
                     has_gold = False
                 first = 2 if request["task"] == "judge" else 1
                 while len(found) < count:
-                    said = self._answer(channel, first + len(found), wait_s)
-                    found.append(_judgement(said))
+                    response = self._answer(channel, first + len(found), wait_s)
+                    found.append(_judgement(response))
             except TimeoutError:
                 self._end()
                 return found, _Stop(f"no judgement within {wait_s:g} s", True, has_gold)
@@ -206,8 +206,8 @@ class WorkerProcess:
                 self._end()
                 raise importing.too_slow(request["kind"], _START_S) from error
             except _NO_ANSWER as error:
-                said = channel.said
-                refused = importing.ended(request["kind"], self._ended(error), said)
+                stderr = channel.stderr_tail
+                refused = importing.ended(request["kind"], self._ended(error), stderr)
             if refused is None:
                 return channel
             self._end()
@@ -216,13 +216,13 @@ class WorkerProcess:
         raise AssertionError
 
     def _answer(self, channel: Channel, place: int, wait_s: float) -> Any:
-        """Read what is said at a place; raises one of `_NO_ANSWER` if that is not what comes."""
+        """Read the response for an index; raises one of `_NO_ANSWER` if another one arrives."""
         line = channel.receive(wait_s)
         if line is None:
             raise BrokenPipeError
         answer = json.loads(line)
         if (answer["number"], answer["place"]) != (self._number, place):
-            raise ValueError("an answer to something else")
+            raise ValueError("a response to another request")
         return answer["said"]
 
     def _started(self) -> Channel:
@@ -248,7 +248,7 @@ class WorkerProcess:
         return self._channel
 
     def _ended(self, error: Exception) -> str:
-        """End the process, and say what is known of its end."""
+        """End the process and return what is known about its end."""
         code = self._end()
         if self._closed:
             raise Closed
@@ -266,20 +266,22 @@ class WorkerProcess:
         return None if child is None else child.end()
 
 
-def _judgement(said: Any) -> Judgement:
+def _judgement(response: Any) -> Judgement:
     """Read a judgement.
 
     Raises:
         ValueError, TypeError, KeyError: if it is none.
     """
-    texts = [said["parsed_answer"], said["detail"], said["extracted_answer"]]
-    if said["verdict"] not in VERDICT_KINDS or not all(isinstance(t, str | None) for t in texts):
+    texts = [response["parsed_answer"], response["detail"], response["extracted_answer"]]
+    if response["verdict"] not in VERDICT_KINDS or not all(
+        isinstance(t, str | None) for t in texts
+    ):
         raise ValueError("no judgement")
-    reward = said["reward"]
+    reward = response["reward"]
     if reward is not None and not isfinite(reward):
         raise ValueError("no reward")
     parsed, detail, extracted = (t and t.encode(errors="replace").decode() for t in texts)
-    return Judgement(said["verdict"], reward, parsed, detail, extracted)
+    return Judgement(response["verdict"], reward, parsed, detail, extracted)
 
 
 def _unreadable(stop: _Stop) -> Judgement:
@@ -287,7 +289,7 @@ def _unreadable(stop: _Stop) -> Judgement:
 
 
 def _together(stop: _Stop, count: int) -> list[Judgement]:
-    """Judge completions whose function gave nothing: if it is too slow, nobody knows for whom.
+    """Judge a group whose function returned nothing; the completion at fault is unknown.
 
     A group of one is an exception: its completion gets a reward of 0.
     """

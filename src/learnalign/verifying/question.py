@@ -1,4 +1,4 @@
-"""What a verifier may know of a problem: its golds, the prompt, the user's own row."""
+"""The question a verifier sees: a problem's golds, prompt and original row."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Question:
-    """A problem, as far as it says how answers are to be judged."""
+    """The parts of a problem that decide how answers are judged."""
 
     golds: tuple[str, ...]
     """Gold answers, any of which is right."""

@@ -114,7 +114,7 @@ def compute_score(
     unfinished_thinking: bool = False,
     **_others: Any,
 ) -> float:
-    """Reward one completion, as verl asks for it; from any thread, and after a fork.
+    """Reward one completion for verl; works from any thread and after a fork.
 
     Where there is no reward (the gold cannot be read, the verifier fails) it warns and gives 0.
 
@@ -145,7 +145,7 @@ def compute_score(
 def _by_columns(
     kind: str, completions: Completions, solution: Sequence[Any], columns: Mapping[str, Any]
 ) -> Rewards:
-    """Reward as TRL asks: the prompts and each column of the rows have an entry a completion."""
+    """Reward for TRL: prompts and row columns have one entry per completion."""
     count = len(completions)
     lists = {
         name: values
@@ -167,7 +167,7 @@ def _by_columns(
 
 
 def _all_judged(asked: Sequence[str], texts: Sequence[str]) -> list[Judgement]:
-    """Judge a batch, completion by completion, over as many workers as are worth their while.
+    """Judge a batch, completion by completion, over as many workers as pay off.
 
     Completions that are asked about alike go to a worker together: it reads their gold once.
     """
@@ -226,7 +226,7 @@ def _judged(request: dict[str, Any], texts: list[str]) -> list[Judgement]:
 
 
 def _reward(kind: str, judgement: Judgement) -> float | None:
-    """Give the reward; where there is none, warn (Python shows the same warning once)."""
+    """Return the reward; warn if there is none (Python shows the same warning once)."""
     if judgement.reward is None:
         warnings.warn(f"no reward by {kind}: {judgement.detail}", RuntimeWarning, stacklevel=2)
     return judgement.reward

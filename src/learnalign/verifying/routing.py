@@ -1,4 +1,4 @@
-"""Which verifier judges a problem: the one that was asked for, or what its gold and prompt say."""
+"""Which verifier judges a problem: the requested one, or one chosen from its gold and prompt."""
 
 import ast
 import re
@@ -24,7 +24,7 @@ _CODE = re.compile(
 
 
 def route(kind: str, question: Question) -> str:
-    r"""Say which verifier judges a problem: the one that was asked for, or what ``auto`` means.
+    r"""Return which verifier judges a problem: the requested one, or the choice of ``auto``.
 
     ``auto`` goes by the first gold: a letter where the prompt lists options (or that is no
     variable) is a choice; a clock time or a date is a time; one number is a number; Python's

@@ -1,4 +1,4 @@
-"""What a trainer hands to a reward function, read as text: golds, completions, prompts, rows."""
+"""A trainer's reward function arguments as text: golds, completions, prompts, rows."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -56,12 +56,12 @@ def completion_text(completion: Any) -> str:
     raise LearnAlignError(
         f"got a completion of type {type(completion).__name__}",
         expected="text, or a list of messages",
-        do="decode it before it is rewarded",
+        do="decode the completion before computing rewards",
     )
 
 
 def prompt_text(prompt: Any) -> str:
-    """Read a trainer's prompt: text as it stands; of messages the user's last one.
+    """Read a trainer's prompt: text unchanged; of messages the user's last one.
 
     What is no text (images, token ids) is left out: a prompt only says how an answer is meant.
 
@@ -120,5 +120,5 @@ def _json_value(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Turn what numpy or torch made into plain Python."""
+    """Convert NumPy and torch values to plain Python."""
     return value.tolist() if hasattr(value, "tolist") else value

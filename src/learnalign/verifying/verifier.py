@@ -1,4 +1,4 @@
-"""Verdicts of a shard: which verifier judges which problem, over a few worker processes."""
+"""Verdicts of a shard, computed by several worker processes."""
 
 import json
 import math
@@ -29,7 +29,7 @@ Rows = list[dict[str, Any]]
 
 
 class Verifier:
-    """Judges rollouts with a set of worker processes; made by `open_verifier`."""
+    """Judges rollouts with a set of worker processes; created by `open_verifier`."""
 
     def __init__(self, config: VerifierConfig) -> None:
         self.kind, self.unfinished_thinking = config.kind, config.unfinished_thinking
@@ -53,7 +53,7 @@ class Verifier:
             problems: PROBLEMS table.
             rollouts: ROLLOUTS table of some of these problems, each problem's in one run.
             progress: Called with 1 after each problem.
-            trainer_state: What a function of the user's is told of the training, e.g.
+            trainer_state: What a user's function sees of the training, e.g.
                 ``global_step``.
 
         Returns:
@@ -83,11 +83,11 @@ class Verifier:
         return pa.Table.from_pylist([found[key] for key in keys], schema=VERDICTS)
 
     def require_works(self, *, always: bool = False) -> None:
-        """Stop where a function of the user's has failed on every problem so far.
+        """Raise if a user's function has failed on every problem so far.
 
         Args:
             always: In a training: stop as well where it worked once and has failed on the last few
-                problems, or has said None to all of many.
+                problems, or returned None for all of many.
 
         Raises:
             LearnAlignError: with what it failed by.
@@ -99,7 +99,7 @@ class Verifier:
     def check_golds(
         self, problems: Iterable[Mapping[str, Any]], progress: Callable[[int], None] | None = None
     ) -> list[tuple[str, str] | None]:
-        """Hold each gold against itself: read, written as an answer, and judged.
+        """Check each gold: parse it, write it as an answer, and judge that answer.
 
         Args:
             problems: Each with ``answer``, ``prompt`` and ``row`` (JSON text), as in PROBLEMS.
@@ -107,7 +107,7 @@ class Verifier:
 
         Returns:
             For each problem None, or why it is unusable: ``unparsed_gold`` or ``rejected_gold``,
-            with what the verifier said. A function of the user's is never asked.
+            with the verifier's detail. A user's function is never called.
         """
 
         def check(batch: list[Mapping[str, Any]]) -> list[tuple[str, str] | None]:
@@ -145,7 +145,7 @@ class Verifier:
     def _group(
         self, problem: dict[str, Any], rollouts: Rows, trainer_state: Mapping[str, Any] | None
     ) -> tuple[Rows, list[Judgement]]:
-        """Judge one problem's rollouts; under auto, recorded rewards stand as they are."""
+        """Judge one problem's rollouts; under auto, recorded rewards are kept."""
         rows: Rows = []
         left = []
         for rollout in rollouts:
@@ -178,7 +178,7 @@ class Verifier:
         return rows, judgements
 
     def _note(self, judgements: list[Judgement]) -> None:
-        """Count the problems on which a function of the user's failed altogether."""
+        """Count the problems on which a user's function failed completely."""
         if not judgements:
             return
         if all(judgement.reward is None for judgement in judgements):
@@ -192,18 +192,18 @@ class Verifier:
 
     def _broken(self) -> LearnAlignError:
         return LearnAlignError(
-            f"the reward function '{self.kind}' gave no reward: {self._reason}",
-            expected="one reward a completion, or None where there is none",
-            do="mend the function, or give it more time or memory (--set verifier.timeout_s=N, "
-            "--set verifier.memory_mb=N); the same command goes on",
+            f"the reward function '{self.kind}' returned no reward: {self._reason}",
+            expected="one reward per completion, or None where there is no reward",
+            do="fix the function, or raise its limits (--set verifier.timeout_s=N, "
+            "--set verifier.memory_mb=N); run the same command to resume",
         )
 
 
 @contextmanager
 def open_verifier(config: VerifierConfig) -> Iterator[Verifier]:
-    """Give a verifier, and end its processes afterwards.
+    """Yield a verifier, and end its processes afterwards.
 
-    A function of the user's is imported at once, in a worker.
+    A user's function is imported immediately, in a worker.
 
     Raises:
         LearnAlignError: for an unknown kind, or a function that cannot be imported.
@@ -237,7 +237,7 @@ def _row(rollout: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unusable(judgement: Judgement) -> tuple[str, str] | None:
-    """Say why a gold cannot be used; None if it can."""
+    """Return why a gold cannot be used; None if it can."""
     if judgement.verdict == "correct":
         return None
     reason = "unparsed_gold" if judgement.verdict == "unparsed_gold" else "rejected_gold"

@@ -1,10 +1,10 @@
-"""A worker process: requests come in as numbered lines, each answer names its request and place.
+"""A worker process: requests are numbered lines; each response names its request and index.
 
-A request is answered at place 0 once its verifier is imported (or with why it cannot be), and then
-place by place as each judgement is known, so that whoever waits knows which one hangs:
+A request is answered at index 0 once its verifier is imported (or with why it cannot be), and then
+one index at a time as each judgement is known, so that the caller knows which one hangs:
 
 - ``judge``: the gold (null if it is good), then each completion;
-- ``check``: each problem's gold, held against itself.
+- ``check``: each problem's gold, judged against itself.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from functools import cache
 from typing import Any, BinaryIO
 
 from learnalign.errors import LearnAlignError
-from learnalign.verifying.bootstrap import Place, limit
+from learnalign.verifying.bootstrap import ImportPath, limit
 from learnalign.verifying.function import TrlFunction
 from learnalign.verifying.judgement import Judgement, failed
 from learnalign.verifying.kinds import Kind, named_kind
@@ -33,13 +33,13 @@ def verifier(name: str) -> "Kind | TrlFunction":
 
     Raises:
         LearnAlignError: for a function that is not there.
-        BaseException: whatever a user's module raises while it is imported.
+        BaseException: any exception that a user's module raises on import.
     """
     return TrlFunction(name) if ":" in name else named_kind(name)
 
 
 def judgements(request: dict[str, Any]) -> Iterator[Judgement | None]:
-    """Give the judgements of a request, place by place from 1 on.
+    """Yield the judgements of a request, by index from 1.
 
     Example:
         >>> request = {"task": "judge", "kind": "number", "golds": ["2"], "row": {}}
@@ -57,10 +57,10 @@ def judgements(request: dict[str, Any]) -> Iterator[Judgement | None]:
 
 
 class _Server:
-    """Answers requests until their pipe ends."""
+    """Answers requests until its input ends."""
 
     def __init__(self) -> None:
-        # Both close in whatever this process starts: only this process answers.
+        # Closed in every child process: only this process answers.
         self.requests: BinaryIO = os.fdopen(os.dup(0), "rb")
         self.answers = os.dup(1)
         self.pipes: tuple[int, ...] = (self.requests.fileno(), self.answers)
@@ -71,15 +71,15 @@ class _Server:
         os.register_at_fork(after_in_child=self._let_go)
 
     def serve(self) -> None:
-        told = json.loads(self.requests.readline() or b"null")
-        if told is None:
+        settings = json.loads(self.requests.readline() or b"null")
+        if settings is None:
             return
-        limit(told["memory_mb"])
-        place = Place(told)
+        limit(settings["memory_mb"])
+        imports = ImportPath(settings)
         for line in self.requests:
             request = json.loads(line)
             if ":" in request["kind"]:
-                place.import_as_the_parent_does()
+                imports.import_as_the_parent_does()
             self._answer(request)
 
     def _answer(self, request: dict[str, Any]) -> None:
@@ -100,19 +100,19 @@ class _Server:
             for place in range(sent + 1, count + 1):
                 self._send(number, place, plain)
 
-    def _send(self, number: int, place: int, said: Any) -> None:
+    def _send(self, number: int, place: int, response: Any) -> None:
         if os.getpid() != self.pid:
-            os._exit(0)  # a copy that a user's function forked and let run on
-        line = json.dumps({"number": number, "place": place, "said": said}).encode() + b"\n"
+            os._exit(0)  # a copy that a user's function forked and left running
+        line = json.dumps({"number": number, "place": place, "said": response}).encode() + b"\n"
         view = memoryview(line)
         try:
             while view:
                 view = view[os.write(self.answers, view) :]
         except OSError:
-            os._exit(1)  # nobody can be answered any more
+            os._exit(1)  # no reader is left
 
     def _let_go(self) -> None:
-        """Close the pipes, once, in a forked copy: their numbers may soon be another file's."""
+        """Close the pipes once in a forked copy: their descriptors may be reused."""
         pipes, self.pipes = self.pipes, ()
         for descriptor in pipes:
             with suppress(OSError):
@@ -128,8 +128,8 @@ def _refusal(kind: str, error: BaseException) -> dict[str, str | None]:
         "got": f"cannot import the verifier '{kind}': {_text(error)}{where}",
         "expected": "module:function that can be imported by itself, without side effects that fail"
         if ":" in kind
-        else "an installation that is whole",
-        "do": "mend the module, install what it needs, or give it more memory with --set "
+        else "a complete installation",
+        "do": "fix the module, install its dependencies, or raise its memory limit with --set "
         "verifier.memory_mb=N",
     }
 
@@ -143,7 +143,7 @@ def _text(error: BaseException) -> str:
 
 
 def main() -> None:
-    """Serve, and end at once, whatever threads a verifier has left running."""
+    """Serve, then exit immediately, even if a verifier left threads running."""
     status = 1
     try:
         _Server().serve()

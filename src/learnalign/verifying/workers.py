@@ -1,4 +1,4 @@
-"""A set of workers that threads borrow from, one at a time; a forked process has its own."""
+"""A pool of workers that threads borrow from; a forked process has its own."""
 
 import os
 import weakref
@@ -21,7 +21,7 @@ class Workers:
     """Worker processes, each started when it is first needed.
 
     Args:
-        count: How many there may be; whoever wants one more waits.
+        count: How many there may be; further borrowers wait.
         timeout_s: Seconds an answer may take.
         memory_mb: What each may allocate, in MiB; None for no limit.
     """
@@ -37,7 +37,7 @@ class Workers:
 
     @contextmanager
     def borrowed(self) -> Iterator[WorkerProcess]:
-        """Give a worker that nobody else uses meanwhile."""
+        """Yield a worker for exclusive use."""
         free = self._free
         worker = free.get()
         try:
@@ -48,9 +48,9 @@ class Workers:
     def side_by_side(
         self, do: Callable[[_T], _R], items: Iterable[_T], at_once: int | None = None
     ) -> Iterator[_R]:
-        """Do something for each item, several at a time; in their order.
+        """Call a function for each item, several at a time; results keep the order.
 
-        One item alone is done by the thread that asks.
+        A single item runs in the calling thread.
 
         Args:
             do: May borrow a worker.
@@ -72,22 +72,22 @@ class Workers:
                     raise no_worker(error) from error
                 yield from done
         finally:
-            # After an error or an interrupt nobody waits for what the workers are at.
+            # After an error or an interrupt, do not wait for the workers.
             threads.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
-        """End them all, whoever waits for one."""
+        """End all workers, even while threads wait for one."""
         for worker in self._all:
             worker.close()
 
     def begin_again(self) -> None:
-        """End them all, whoever waits for one, and begin with new ones: after an interrupt."""
+        """End all workers and start new ones, after an interrupt."""
         self.close()
         self._all = [self._make() for _ in self._all]
         self._make_all_free()
 
     def discard_cached(self) -> None:
-        """Begin with none, in a forked child: the parent's are the parent's."""
+        """Forget the parent's workers, in a forked child."""
         for worker in self._all:
             worker.discard_cached()
         self._make_all_free()
@@ -100,7 +100,7 @@ class Workers:
 
 
 def batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """Give the items in lists of ``size``, of which the last may be shorter."""
+    """Yield the items in lists of ``size``; the last may be shorter."""
     found = iter(items)
     while some := list(islice(found, size)):
         yield some

@@ -1,1 +1,1 @@
-"""What a completion answers: where the answer stands, what it says, whether it is the gold."""
+"""Answer parsing: extract an answer from a completion and compare it with the gold."""

@@ -1,4 +1,4 @@
-"""Numbers in a base that is named."""
+"""Numbers with an explicit base."""
 
 import re
 

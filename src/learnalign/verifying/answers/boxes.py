@@ -1,4 +1,4 @@
-r"""The last box of a completion: ``\boxed`` or ``\fbox``, whatever stands in it."""
+r"""The last box of a completion: ``\boxed`` or ``\fbox``, with any content."""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def first_box(text: str) -> int:
 
 
 def last_boxes(text: str) -> list[str] | None:
-    r"""Give what the last box holds; before it what those hold that are one list with it.
+    r"""Return the content of the last box, preceded by the boxes that form one list with it.
 
     Returns:
         At least one text, the last box's at the end; an empty one where the last box was never
@@ -47,7 +47,7 @@ def last_boxes(text: str) -> list[str] | None:
 
 
 def _from_the_last(text: str) -> Iterator[tuple[int, int, str]]:
-    """Give boxes from the last to the first: begin, end, content."""
+    """Yield boxes from last to first as (start, end, content)."""
     unclosed = False
     for found in reversed(list(_BOX.finditer(text))):
         end = found.end()

@@ -6,7 +6,7 @@ from learnalign.verifying.answers.notation import closing
 
 _MARKS = ("**", "__", "``", "`", "*", '"', "$$", "$")
 _ENDS = " \t\n\r\f\v.,;:。，；、\\"
-#: 0.333... goes on.
+#: 0.333... repeats.
 _REPEATS = re.compile(r"\.\d+\.\.\.$")
 #: A dollar may be a currency: then a digit follows, and a space stands before the next one.
 SPAN = r"(?<!\\)\$(?:(?=[^\s$])([^$\n]*?[^\s\\$])|[ \t]+([^$\n\d][^$\n]*?)[ \t]+)\$(?!\d)"
@@ -14,7 +14,7 @@ _SPAN = re.compile(SPAN)
 
 
 def trimmed(text: str) -> str:
-    r"""Take off what surrounds an answer: spaces, stops, marks of emphasis and of mathematics.
+    r"""Strip spaces, stops, emphasis and math delimiters around an answer.
 
     Example:
         >>> trimmed(" **12**. "), trimmed(r"$\frac{1}{2}$,"), trimmed(r"\(x\)"), trimmed("{12}")
@@ -42,7 +42,7 @@ def trimmed(text: str) -> str:
 
 
 def matched(text: str) -> bool:
-    """Whether a text is one pair of brackets and what they hold.
+    """Return whether a text is one bracketed expression.
 
     Example:
         >>> matched("(1, 2]"), matched("(1)(2)"), matched("12")
@@ -52,7 +52,7 @@ def matched(text: str) -> bool:
 
 
 def split(text: str, separator: re.Pattern[str]) -> list[str]:
-    """Split a text where a separator stands outside of all brackets.
+    """Split a text at separators outside all brackets.
 
     Example:
         >>> split("(1, 2), 3", re.compile(", "))

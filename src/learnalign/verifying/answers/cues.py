@@ -1,4 +1,4 @@
-r"""What a completion says behind "the answer is" or "Answer:", in the languages of `CUES`."""
+r"""Answers that follow a cue such as "the answer is" or "Answer:", in the languages of `CUES`."""
 
 import re
 
@@ -78,19 +78,19 @@ _LAST = 3
 
 
 def may_have_cue(text: str) -> bool:
-    """Whether a word of a cue stands in a text, which is quickly found out."""
+    """Return whether a text contains a word of any cue (a cheap check)."""
     lower = text.lower()
     return any(stem in lower for stem in _STEMS)
 
 
 def first_cue(text: str) -> int:
-    """Find where a text first says that its answer follows; -1 if it does not."""
+    """Return the position of the first answer cue; -1 if there is none."""
     found = _CUE.search(text) if may_have_cue(text) else None
     return -1 if found is None else found.start()
 
 
 def announced(text: str) -> list[str]:
-    r"""Give what stands behind the last cues, the last one first.
+    r"""Return the texts after the last cues, the last one first.
 
     Example:
         >>> announced("The answer is not 3. So the answer is: **61** apples, out of 90.")
@@ -112,7 +112,7 @@ def announced(text: str) -> list[str]:
 
 
 def without_denials(text: str) -> str:
-    """Leave out the sentences that say what the answer is not.
+    """Remove the sentences that say what the answer is not.
 
     Example:
         >>> without_denials("The answer is not 73. It is 72.")
@@ -144,7 +144,7 @@ def _denies(cue: re.Match[str]) -> bool:
 
 
 def announced_in(box: str) -> str:
-    r"""Take a box's content, or what it says in words that the answer is.
+    r"""Return a box's content, or the answer that its words announce.
 
     Example:
         >>> announced_in(r"\text{The answer is } 5"), announced_in(r"5 \text{ apples}")

@@ -1,4 +1,4 @@
-"""Whether what an answer says is what the gold says."""
+"""Equality of a parsed answer and a parsed gold."""
 
 import re
 
@@ -34,7 +34,7 @@ _TRUE_OR_NOT = re.compile(
 
 
 def same(gold: Value, answer: Value) -> bool:
-    """Whether an answer is the gold, which says what must be there and what may be left out.
+    """Return whether an answer is the gold, which says what must be there and what may be left out.
 
     A name (``x =``) may be left out, as may a unit, a base and an option's text; where both say one
     they must agree. The order in a bare list and in a set does not matter, in brackets it does.
@@ -67,7 +67,7 @@ def same(gold: Value, answer: Value) -> bool:
 
 
 def evaluate(value: Value) -> None:
-    """Parse and evaluate the expressions in a value, which is remembered."""
+    """Parse and evaluate the expressions in a value, to warm the caches."""
     if isinstance(value, Named):
         evaluate(value.value)
     elif isinstance(value, Items):
@@ -80,9 +80,9 @@ def evaluate(value: Value) -> None:
 
 
 def same_words(gold: str, answer: str) -> bool:
-    """Whether words are the same; case, stops, quotes and a leading article do not matter.
+    """Return whether words are the same; case, stops, quotes and a leading article do not matter.
 
-    Where the gold is yes, no, true or false, an answer may go on after that word.
+    Where the gold is yes, no, true or false, an answer may continue after that word.
 
     Example:
         >>> same_words("no", "No."), same_words("Tuesday", "on tuesday"), same_words("yes", "no")
@@ -103,7 +103,7 @@ def _folded(text: str) -> str:
 
 
 def _same_hour(gold: Clock | Scalar, answer: Clock | Scalar) -> bool:
-    """Compare a full hour with a bare number: 9 a.m. where 9 is asked for."""
+    """Compare a full hour with a bare number: 9 a.m. where the gold is 9."""
     clock, number = (gold, answer) if isinstance(gold, Clock) else (answer, gold)
     if not isinstance(clock, Clock) or not isinstance(number, Scalar):
         return False
@@ -166,7 +166,7 @@ def _same_based(gold: Value, answer: Value) -> bool:
 
 
 def _same_name(gold: str, answer: str) -> bool:
-    """Whether names are the same; one in words (Area) may stand for a letter, x for x_1.
+    """Return whether names are the same; one in words (Area) may stand for a letter, x for x_1.
 
     What was counted (`COUNTED`) is compared as a word.
     """
@@ -210,7 +210,7 @@ def _named_apart(items: Items) -> bool:
 
 
 def _same_ratio(gold: Items, answer: Items) -> bool:
-    """Whether ratios of several numbers are in proportion."""
+    """Return whether ratios of several numbers are in proportion."""
     sides = []
     for ratio in (gold, answer):
         found = [item.number for item in ratio.items if isinstance(item, Scalar) and item.number]
@@ -228,7 +228,7 @@ def _without_repeats(items: Items) -> Items:
 
 
 def _brackets_agree(gold: Items, answer: Items) -> bool:
-    """Whether brackets may mean the same; a bare list leaves them out."""
+    """Return whether brackets may mean the same; a bare list leaves them out."""
     kinds = {gold.brackets, answer.brackets}
     if len(kinds) == 1:
         return True

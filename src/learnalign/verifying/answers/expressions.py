@@ -91,7 +91,7 @@ def expression(text: str) -> Any:
 
 @lru_cache(1024)
 def constant(text: str) -> Number | None:
-    r"""Give the value of a text that is a constant, to 40 digits; None if it is none, or complex.
+    r"""Return the value of a text that is a constant, to 40 digits; None if it is none, or complex.
 
     Example:
         >>> constant(r"\frac{\sqrt{4}}{8}").value, constant("x") is None
@@ -108,7 +108,7 @@ def constant(text: str) -> Number | None:
 
 @lru_cache(1024)
 def same_expression(gold: str, answer: str) -> bool:
-    r"""Whether two texts are the same constant, expression or relation.
+    r"""Return whether two texts are the same constant, expression or relation.
 
     Example:
         >>> same_expression(r"\frac{1}{500!}", r"\frac{1}{501!}")
@@ -160,7 +160,7 @@ def _marks(text: str) -> tuple[int, ...]:
 
 
 def _is_settled(relation: Any) -> bool:
-    """Whether a relation has no unknowns, so that math-verify takes it for any other."""
+    """Return whether a relation has no unknowns, so that math-verify takes it for any other."""
     return isinstance(relation, Relational) and not relation.free_symbols
 
 

@@ -48,14 +48,14 @@ _EQUALS = re.compile(r"(?<![<>!\\])=(?!=)")
 
 
 def inner(span: re.Match[str]) -> str:
-    """Give what a match of `MARKED` marks."""
+    """Return what a match of `MARKED` marks."""
     return next(group for group in span.groups() if group is not None).strip()
 
 
 def last_expression(text: str) -> str | None:
     r"""Take the last expression of the last line that has one; None if the text breaks off in one.
 
-    Behind an equals sign stands what the line comes to.
+    The text after an equals sign is the result of the line.
 
     Example:
         >>> last_expression("That is $x = 3$.\nI hope this helps!"), last_expression("38 - 1 +")
@@ -71,7 +71,7 @@ def last_expression(text: str) -> str | None:
 
 
 def _result(found: str) -> str:
-    """Take what stands behind the last equals sign, if it is not one of several: x = 1, y = 2."""
+    """Return the text after the last equals sign, unless there are several: x = 1, y = 2."""
     first, *rest = (part.strip() for part in _EQUALS.split(found))
     if not rest or not rest[-1] or any("," in part for part in rest[:-1]):
         return found
@@ -80,7 +80,7 @@ def _result(found: str) -> str:
 
 
 def is_cut_off(text: str) -> bool:
-    """Whether a text breaks off within an expression.
+    """Return whether a text ends inside an expression.
 
     Example:
         >>> is_cut_off("3 + 4 ="), is_cut_off("**7**")
@@ -135,7 +135,7 @@ def _last_run(text: str) -> str | None:
 
 
 def _joined(text: str, found: list[re.Match[str]]) -> list[re.Match[str]]:
-    """Give the last of some expressions, and those before it that "and" or "or" joins to it."""
+    """Return the last of some expressions, and those before it that "and" or "or" joins to it."""
     first = len(found) - 1
     while first and _JOINED.fullmatch(text, found[first - 1].end(), found[first].start()):
         first -= 1

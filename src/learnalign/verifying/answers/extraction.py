@@ -1,4 +1,4 @@
-r"""Where in a completion the answer stands.
+r"""Locating the answer in a completion.
 
 In this order: in the last ``<answer>``; in the last ``\boxed`` or ``\fbox``; behind the last
 ``####``; behind the last "the answer is" or "Answer:"; in the last expression of the last line
@@ -66,7 +66,7 @@ class Extracted:
 
 
 def extract(text: str) -> Iterator[Extracted]:
-    r"""Give the texts that may be the answer, the likeliest first.
+    r"""Return the candidate answers, the likeliest first.
 
     A tag or a box is the only candidate; without one there may be several.
 
@@ -91,7 +91,7 @@ def extract(text: str) -> Iterator[Extracted]:
 
 
 def marked_answers(text: str) -> Iterator[Extracted]:
-    """Give the texts that a completion marks as its answer or says it is; see `extract`."""
+    """Return the texts that a completion marks as its answer or says it is; see `extract`."""
     text = _without_end_tokens(text)
     text = before_next_question(text)
     tag = _last_tag(text)
@@ -106,7 +106,7 @@ def _without_end_tokens(text: str) -> str:
 
 
 def marked(text: str) -> str | None:
-    r"""Give what a tag or a box marks as the answer; None if there is neither.
+    r"""Return what a tag or a box marks as the answer; None if there is neither.
 
     Example:
         >>> marked(r"so \boxed{\frac{1}{2}}"), marked("<answer> 7 </answer>"), marked("7")
@@ -126,7 +126,7 @@ def _last_tag(text: str) -> str | None:
 
 
 def _said(text: str, is_tag: bool) -> Iterator[Extracted]:
-    """Give what a box holds, or else what stands behind marks and cues."""
+    """Return what a box holds, or else the text after marks and cues."""
     boxes = last_boxes(text)
     if boxes is not None:
         if boxes[-1]:
@@ -177,7 +177,7 @@ def _first_mark(text: str) -> int:
 
 
 def before_next_question(text: str) -> str:
-    """Cut where a base model goes on with a question of its own after it has answered."""
+    """Cut where a base model continues with another question after its answer."""
     found = None
     for question in islice(_NEXT_QUESTION.finditer(text), _FIRST):
         if found is None:

@@ -120,7 +120,7 @@ def _inequality(plain: str) -> Region | None:
 
 
 def _mentions(text: str, name: str) -> bool:
-    """Whether a variable stands in a text, outside of the names of commands."""
+    """Return whether a variable stands in a text, outside of the names of commands."""
     plain = text if name.startswith("\\") else re.sub(r"\\[a-zA-Z]+", " ", text)
     return name in plain
 

@@ -144,7 +144,7 @@ def _fraction(text: str) -> Number | None:
 
 
 def same_number(gold: Number, answer: Number) -> bool:
-    """Whether two numbers are equal, exactly or as far as a decimal can say.
+    """Return whether two numbers are equal, exactly or as far as a decimal can say.
 
     Whole numbers and fractions are exact. A decimal equals what it rounds, if it has six
     significant digits or more. A difference of a relative 1e-12 is noise of floating-point, if one
@@ -190,7 +190,7 @@ def written(value: Fraction) -> str:
 
 
 def _order(value: Fraction) -> int:
-    """Give the power of ten of a number's first digit."""
+    """Return the power of ten of a number's first digit."""
     above, below = abs(value.numerator), value.denominator
     guess = int((above.bit_length() - below.bit_length()) * 0.30102999566398)
     while Fraction(10) ** guess > abs(value):

@@ -1,4 +1,4 @@
-r"""How an answer is read, in each way in which it can be meant.
+r"""Parsing an answer in every plausible way.
 
 ``100,200`` is a number and a list of two: an answer is right if one of its readings is one of the
 gold's.
@@ -67,7 +67,7 @@ _MATRIX = re.compile(r"\\begin\{([pbBvV]?matrix|array)\}(?:\{[^{}]*\})?(.*?)\\en
 
 @lru_cache(4096)
 def readings(text: str) -> tuple[Value, ...]:
-    r"""Read a text that is an answer and nothing else, in each way in which it can be meant.
+    r"""Read a text that is an answer and nothing else, in every plausible way.
 
     Example:
         >>> [str(value) for value in readings("100,200")]
@@ -232,7 +232,7 @@ def _several(plain: str) -> list[Value]:
 
 
 def _are_alternatives(plain: str, items: tuple[Value, ...]) -> bool:
-    """Whether a list says values of one unknown, so that it is a set: x = 1 or x = 3."""
+    """Return whether a list says values of one unknown, so that it is a set: x = 1 or x = 3."""
     names = {item.name if isinstance(item, Named) else None for item in items}
     return len(split(plain, _OR)) > 1 or (len(names) == 1 and None not in names)
 

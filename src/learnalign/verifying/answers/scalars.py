@@ -118,7 +118,7 @@ def counting_word(text: str) -> Scalar | None:
 
 
 def is_wording(plain: str) -> bool:
-    """Whether a text is words rather than a product of variables."""
+    """Return whether a text is words rather than a product of variables."""
     prose = re.findall(r"(?<![\w{])[A-Za-z]{2,}(?![\w}])", re.sub(r"\\[a-zA-Z]+", " ", plain))
     if len(prose) > 1 and (max(map(len, prose)) > 2 or {*map(str.lower, prose)} & _LITTLE_WORDS):
         return True

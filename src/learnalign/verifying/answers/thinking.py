@@ -1,4 +1,4 @@
-"""What a reasoning model says after it has thought: only that can hold its answer."""
+"""Text after a reasoning model's thinking block, the only place for its answer."""
 
 import re
 
@@ -14,7 +14,7 @@ _CLOSE = re.compile(
 
 
 def after_thinking(completion: str, *, prompt: str = "", unfinished: bool = False) -> str | None:
-    r"""Give what follows the last closed block of thinking.
+    r"""Return the text after the last closed thinking block.
 
     Args:
         completion: Text of a model; without any such block it is given back whole.
@@ -39,7 +39,7 @@ def after_thinking(completion: str, *, prompt: str = "", unfinished: bool = Fals
 
 
 def opened(prompt: str) -> bool:
-    r"""Whether a prompt ends by opening a block of thinking.
+    r"""Return whether a prompt ends by opening a thinking block.
 
     Example:
         >>> opened("2 + 2?<think>\n"), opened("2 + 2?<think>\n\n</think>\n")

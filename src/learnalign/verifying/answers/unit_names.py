@@ -88,7 +88,7 @@ _CHINESE = {
 
 
 def _known() -> dict[str, str]:
-    """Give the one spelling of every name; capitals matter first, and then they do not."""
+    """Return the canonical spelling of every name; exact case wins over ignored case."""
     known = {
         word.replace("_", " "): unit for unit, words in _NAMES.items() for word in words.split()
     }

@@ -1,7 +1,7 @@
 r"""Units and currencies behind (or before) an answer: the same in words and in signs.
 
 They are compared where both the gold and the answer have one; a noun that is no unit (9 apples) is
-not compared. Nothing is converted: 100 cm is not the answer where 1 m is asked for.
+not compared. Nothing is converted: 100 cm does not match 1 m.
 """
 
 import re
@@ -139,7 +139,7 @@ def _of_units(text: str) -> str:
 
 
 def same_unit(one: str, other: str) -> bool:
-    """Whether two units are the same; a pound is one of weight or of money.
+    """Return whether two units are the same; a pound is one of weight or of money.
 
     A direction (north, profit) may be left out in one of them.
 
@@ -159,7 +159,7 @@ _POUNDS = ({"pound", "£"}, {"pound", "lb"})
 
 @cache
 def unit_named(words: str) -> str | None:
-    """Give the one spelling of a unit; None if it is none.
+    """Return the canonical spelling of a unit; None if it is not a unit.
 
     Example:
         >>> [unit_named(words) for words in ("meters per second", "m s^{-1}", "sq. ft", "apples")]
@@ -228,7 +228,7 @@ def _power(name: str, power: int) -> str:
 
 
 def _is_noun(words: str, behind: str) -> bool:
-    """Whether words behind a number name what was counted: no variable, no function."""
+    """Return whether words behind a number name what was counted: no variable, no function."""
     if re.fullmatch(rf"\s*[{_CJK}]+", behind):
         return True
     inner = words.strip("() .")
@@ -240,7 +240,7 @@ def _is_noun(words: str, behind: str) -> bool:
 
 
 def _may_be_variable(words: str, behind: str) -> bool:
-    """Whether a letter behind a number may be a variable, as in 12m and 5 k."""
+    """Return whether a letter behind a number may be a variable, as in 12m and 5 k."""
     if not re.fullmatch(r"[A-Za-z](?:\^.*)?", words):
         return False
     return not (behind[:1].isspace() and words[0] in _LETTERS)

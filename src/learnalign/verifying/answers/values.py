@@ -75,7 +75,7 @@ COUNTED = "number of "
 
 @dataclass(frozen=True)
 class Named:
-    """A value with the name that it was given: ``x = 3``."""
+    """A value with a name: ``x = 3``."""
 
     name: str
     value: "Value"
@@ -121,7 +121,7 @@ Value: TypeAlias = Scalar | Based | Items | Region | Named | Formula | Choice | 
 
 
 def as_region(items: Items) -> Region | None:
-    """Give a pair in brackets as the interval that it may mean."""
+    """Return a bracketed pair as an interval, if it may be one."""
     low_high = [item for item in items.items if isinstance(item, Scalar)]
     if items.brackets not in ("()", "[]", "[)", "(]") or len(low_high) != 2 != len(items.items):
         return None

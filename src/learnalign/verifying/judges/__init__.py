@@ -1,1 +1,1 @@
-"""One verifier a file: how it reads a gold, and judges a completion against it."""
+"""Verifiers, one per file: each parses a gold and judges a completion."""

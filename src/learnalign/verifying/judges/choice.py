@@ -72,7 +72,7 @@ def parse_gold(gold: str, question: Question) -> Gold | None:
 
 
 def judge(gold: Gold, completion: str) -> Judgement:
-    """Compare the letter that was marked, said to be the answer or picked, or that stands last.
+    """Compare the letter that is marked, announced as the answer, picked, or last.
 
     Example:
         >>> judge(Gold("B", {}), "A is wrong, so the answer is (B).").verdict
@@ -87,10 +87,10 @@ def judge(gold: Gold, completion: str) -> Judgement:
             letter = _letter_of(found.text, gold)
             if letter is not None:
                 return judged(letter == gold.letter, letter, found.text)
-    said = _said(completion)
-    if said is not None:
-        letters = said[1].upper() if _MORE.match(completion, said.end()) is None else "several"
-        return judged(letters == gold.letter, letters, said.group(0).strip())
+    match = _said(completion)
+    if match is not None:
+        letters = match[1].upper() if _MORE.match(completion, match.end()) is None else "several"
+        return judged(letters == gold.letter, letters, match.group(0).strip())
     for found in candidates:
         letter = _letter_of(found.text, gold)
         if letter is not None:
@@ -109,7 +109,7 @@ def judge(gold: Gold, completion: str) -> Judgement:
 
 
 def _said(completion: str) -> re.Match[str] | None:
-    """Find the last letter that is said to be the answer, and not denied."""
+    """Find the last letter that is announced as the answer and not denied."""
     found = [
         one
         for pattern in (_SAID, _PICKED, _SUBJECT, _SO)
@@ -122,7 +122,7 @@ def _said(completion: str) -> re.Match[str] | None:
 
 
 def _letter_of(text: str, gold: Gold) -> str | None:
-    """Give the letter that a text names, by itself or by its option's text."""
+    """Return the letter that a text names, by itself or by its option's text."""
     plain = trimmed(without_wording(one_alphabet(text)))
     letters = {m[1] or m[2] for m in _LETTERS.finditer(plain)}
     if _SEVERAL.fullmatch(plain) or len(letters) > 1 or "\\neg" in plain:
@@ -137,7 +137,7 @@ def _letter_of(text: str, gold: Gold) -> str | None:
 
 
 def _by_text(plain: str, options: dict[str, str]) -> str | None:
-    """Give the one option whose text is this one."""
+    """Return the one option whose text is this one."""
     wanted = _folded(plain)
     letters = [letter for letter, text in options.items() if _folded(text) == wanted]
     return letters[0] if len(letters) == 1 and wanted else None
@@ -148,5 +148,5 @@ def _folded(text: str) -> str:
 
 
 def _goes_on(text: str, end: int) -> bool:
-    """Whether a word follows, so that the letter before was an article or a pronoun."""
+    """Return whether a word follows, so that the letter before was an article or a pronoun."""
     return bool(re.match(r"\s+(?!(?:is|was|because|since|as|and|or|but|seems)\b)[a-z]", text[end:]))

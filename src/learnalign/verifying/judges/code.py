@@ -1,4 +1,4 @@
-"""Values as Python writes them: what a piece of code gives back. Nothing is run."""
+"""Python literals, such as the return value of some code. Nothing is executed."""
 
 import ast
 import re
@@ -28,14 +28,14 @@ def parse_gold(gold: str) -> tuple[Any] | None:
     value = _literal(gold)
     if value is _NOTHING:
         raise ValueError(
-            "no Python value: a program or tests need a function of your own (--verifier "
+            "not a Python literal: programs and tests need your own function (--verifier "
             "module:function)"
         )
     return (value,)
 
 
 def judge(gold: tuple[Any], completion: str) -> Judgement:
-    """Compare the value where the answer stands: equal, and of the same types.
+    """Compare the answer's value: equal, and of the same types.
 
     Example:
         >>> judge(([1, 2],), "The answer is `[1,2]`").verdict, judge(([1, 2],), "(1, 2)").verdict

@@ -62,11 +62,11 @@ def parse_gold(gold: str, question: Question) -> Gold | None:
         text, several = (found.text, found.several or "") if found else (text, "")
     refused = refusal(text)
     if refused is not None:
-        raise ValueError(f"too large to be read: {refused}")
+        raise ValueError(f"too large to parse: {refused}")
     values = readings(text) + readings(several)
     options = options_in(question.prompt)
-    for said in [value for value in values if isinstance(value, Choice)]:
-        values += readings(said.text or options.get(said.letter, ""))
+    for option in [value for value in values if isinstance(value, Choice)]:
+        values += readings(option.text or options.get(option.letter, ""))
     for value in values:
         evaluate(value)
     letters = [value.letter for value in values if isinstance(value, Choice) and not value.text]
@@ -87,7 +87,7 @@ def judge(gold: Gold, completion: str) -> Judgement:
     for found in extract(completion):
         refused = refusal(found.text)
         if refused is not None:
-            return unparsed(f"too large to be read: {refused}", found.text)
+            return unparsed(f"too large to parse: {refused}", found.text)
         values = _answers(found, gold)
         if not values:
             first = first or unparsed("not read", found.text)
@@ -105,10 +105,10 @@ def _answers(found: Extracted, gold: Gold) -> Sequence[Value]:
         values += tuple(v for v in several if isinstance(v, Items) and len(v.items) in gold.lengths)
     values += _only_by_the_gold(spelled(trimmed(found.text)), gold)
     values += tuple(one for value in values for one in _in_one(value))
-    for said in [value for value in values if isinstance(value, Choice)]:
-        values += readings(said.text or "")
-        if said.letter in gold.options:
-            values += readings(gold.options[said.letter])
+    for option in [value for value in values if isinstance(value, Choice)]:
+        values += readings(option.text or "")
+        if option.letter in gold.options:
+            values += readings(gold.options[option.letter])
     if found.where == BOX or gold.is_wording:
         return values
     return [value for value in values if _is_mathematics(value)]
@@ -125,7 +125,7 @@ def _only_by_the_gold(text: str, gold: Gold) -> tuple[Value, ...]:
 
 
 def _in_one(value: Value) -> tuple[Value, ...]:
-    """Give the value that all of some alternatives are: 1/2 or 0.5."""
+    """Return the value that all of some alternatives are: 1/2 or 0.5."""
     if not isinstance(value, Items) or value.brackets != "{}" or len(value.items) < 2:
         return ()
     first, *others = value.items
@@ -133,7 +133,7 @@ def _in_one(value: Value) -> tuple[Value, ...]:
 
 
 def _is_mathematics(value: Value) -> bool:
-    """Whether a value makes sense as one: prose may look like a product of variables."""
+    """Return whether a value makes sense as one: prose may look like a product of variables."""
     if isinstance(value, Words | Choice):
         return False
     if isinstance(value, Named):

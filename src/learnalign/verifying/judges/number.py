@@ -1,4 +1,4 @@
-"""One number: read where the answer stands, compared by its value."""
+"""One number, extracted from the answer and compared by value."""
 
 import re
 from fractions import Fraction
@@ -71,7 +71,7 @@ def judge(gold: Scalar, completion: str) -> Judgement:
     for found in marked_answers(completion):
         refused = refusal(found.text)
         if refused is not None:
-            return unparsed(f"too large to be read: {refused}", found.text)
+            return unparsed(f"too large to parse: {refused}", found.text)
         answer = _scalar(found.text) or _decimal_comma(found.text, gold) or _scalar_in(found)
         if answer is not None:
             return judged(same(gold, answer), str(answer), found.text)
@@ -84,7 +84,7 @@ def judge(gold: Scalar, completion: str) -> Judgement:
 
 
 def _at_the_end(completion: str) -> Scalar | None:
-    """Take the plain number that a plain text ends with: the short way to what `_last` finds."""
+    """Return the plain number at the end of a plain text: a fast path for `_last`."""
     found = _PLAIN_END.search(f"\n{completion}"[-_SHORT:])
     if found is None or _MARKED.search(completion) or may_have_cue(completion):
         return None
@@ -170,9 +170,9 @@ def _last_number(text: str) -> str | None:
 
 
 def _without_subtraction(line: str, found: re.Match[str]) -> str:
-    """Drop a sign that stands behind a number or a word: it subtracts, or is a hyphen."""
-    said, before = found.group(0), line[: found.start()]
+    """Drop a sign after a number or a word: it subtracts, or is a hyphen."""
+    digits, before = found.group(0), line[: found.start()]
     behind = before.rstrip()[-1:]
-    if said[0] in "+-" and (behind.isdigit() or behind in (")", "}") or before[-1:].isalpha()):
-        return said[1:]
-    return said
+    if digits[0] in "+-" and (behind.isdigit() or behind in (")", "}") or before[-1:].isalpha()):
+        return digits[1:]
+    return digits

@@ -45,7 +45,7 @@ def parse_gold(gold: str, question: Question) -> Entry | None:
 def judge(entry: Entry, completion: str) -> Judgement:
     """Score the marked answer, or else the whole completion; a full score is correct.
 
-    reasoning-gym gives partial credit; its figures are passed on as rewards.
+    reasoning-gym gives partial credit; its scores become the rewards.
     """
     answer = marked(completion)
     answer = completion.strip() if answer is None else answer
@@ -61,7 +61,7 @@ def _score(entry: Entry, answer: str) -> float:
 
 @cache
 def _scorer(name: str) -> Callable[[str, Entry], float]:
-    """Make a generator's scorer; some read their data for seconds."""
+    """Create a generator's scorer; some take seconds to load their data."""
     from reasoning_gym import get_score_answer_fn
 
     scorer: Callable[[str, Entry], float] = get_score_answer_fn(name)

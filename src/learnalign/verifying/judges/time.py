@@ -19,7 +19,7 @@ def parse_gold(gold: str) -> Clock | Date | None:
 
 
 def judge(gold: Clock | Date, completion: str) -> Judgement:
-    """Compare the time where the answer stands.
+    """Compare the time in the answer.
 
     Example:
         >>> judge(parse_gold("2:30 pm"), "The answer is 14:30.").verdict
@@ -32,9 +32,9 @@ def judge(gold: Clock | Date, completion: str) -> Judgement:
         if len(found.text) > MAX_CHARACTERS:
             continue
         first = first or found.text
-        said = _read(found.text)
-        if said is not None:
-            return judged(same_time(gold, said), str(said), found.text)
+        value = _read(found.text)
+        if value is not None:
+            return judged(same_time(gold, value), str(value), found.text)
     return unparsed(None, first)
 
 

@@ -28,7 +28,7 @@ def parse_gold(gold: str) -> str | None:
 
 
 def judge(gold: str, completion: str) -> Judgement:
-    r"""Compare the words where the answer stands; case, stops and articles do not matter.
+    r"""Compare the words of the answer; case, punctuation and articles are ignored.
 
     Example:
         >>> judge("no", "\\boxed{\\text{No.}}").verdict, judge("yes", "The answer is no.").verdict
@@ -36,14 +36,14 @@ def judge(gold: str, completion: str) -> Judgement:
     """
     first: Judgement | None = None
     for found in extract(completion):
-        said = _plain(found.text)
-        if not said or len(found.text) > MAX_CHARACTERS:
+        words = _plain(found.text)
+        if not words or len(found.text) > MAX_CHARACTERS:
             continue
         if found.where == LINE:
             break
-        if same_words(gold, said):
-            return judged(True, said, found.text)
-        first = first or judged(False, said, found.text)
+        if same_words(gold, words):
+            return judged(True, words, found.text)
+        first = first or judged(False, words, found.text)
     return first or _in_prose(gold, completion)
 
 
@@ -51,20 +51,20 @@ def _in_prose(gold: str, completion: str) -> Judgement:
     """Judge by the last line: what is bold, behind a colon or "is", or the line itself."""
     *_, line = completion.strip().splitlines() or [""]
     line = line[-_LINE:]
-    said = [*_BOLD.findall(line)[-1:], line.rpartition(":")[2], _last_words(line), line]
-    said = [_plain(text) for text in said]
+    candidates = [*_BOLD.findall(line)[-1:], line.rpartition(":")[2], _last_words(line), line]
+    candidates = [_plain(text) for text in candidates]
     truths = _TRUTH.findall(line)
     if gold.casefold() in _TRUTHS and truths:
         first = line.strip(" *_").casefold().startswith(truths[0].casefold())
-        told = truths[0] if first else truths[-1]
+        truth = truths[0] if first else truths[-1]
         if first or _AT_THE_END.search(line) or len({truth.casefold() for truth in truths}) == 1:
-            return judged(told.casefold() == gold.casefold(), told, line)
-    right = next((text for text in said if text and same_words(gold, text)), None)
+            return judged(truth.casefold() == gold.casefold(), truth, line)
+    right = next((text for text in candidates if text and same_words(gold, text)), None)
     if right is not None:
         return judged(True, right, line)
     if len(line.split()) > _FEW_WORDS or not re.search(r"[^\W\d_]{2,}", line):
         return unparsed(None, line or None)
-    return judged(False, said[-1], line)
+    return judged(False, candidates[-1], line)
 
 
 def _last_words(text: str) -> str:
