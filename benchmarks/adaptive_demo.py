@@ -5,7 +5,7 @@ The demo's problems and model, 16 rollouts a problem. For each of three seeds: a
 so they are looked up there and not made again; its gradients are. Then the choices are compared:
 auto's with another seed's full one, over what two full ones have in common.
 
-It goes on where it was stopped: the runs lie in ``runs/adaptive-demo``.
+It resumes: the runs lie in ``runs/adaptive-demo``.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def select(method: str, spend: str, seed: int) -> Selection:
 
 
 def overlap(one: Selection, other: Selection) -> float:
-    """Give the share of one choice that is in another."""
+    """Return the share of one choice that is in another."""
     return len(set(one.problem_ids) & set(other.problem_ids)) / len(one.problem_ids)
 
 

@@ -83,7 +83,7 @@ def key(kind: str, question: str) -> str:
 
 
 def _questions(kind: str, rng: random.Random, seen: set[str]) -> Iterator[tuple[str, int]]:
-    """Give questions of a kind that nobody has seen; terms in any order are one question."""
+    """Return questions of a kind that have not been used; terms in any order are one question."""
     failures = 0
     while failures < 200:
         question, answer = KINDS[kind][1](rng)

@@ -1,6 +1,6 @@
-"""How quick a gradient row is: against its arithmetic, a training step, and the peers.
+"""How fast a gradient row is: against its arithmetic, a training step, and the peers.
 
-Each contender runs in a process of its own, one after the other, on the same token ids; ratios are
+Each contender runs in a separate process, one after the other, on the same token ids; ratios are
 taken within one run and their median over repetitions is the figure. Peers live in their own
 environment (benchmarks/peers/install.sh); one that is not there is left out and said to be.
 """
@@ -68,7 +68,7 @@ def demo_groups() -> list[Group]:
 
 
 def ours(options: argparse.Namespace) -> None:
-    """Run the product's own engine on a file of groups, and print a line as the peers do."""
+    """Run LearnAlign's own engine on a file of groups, and print a line as the peers do."""
     from learnalign.config import GradientConfig, ModelConfig
     from learnalign.gradients.policy import PolicyGradients
     from learnalign.models import load_model
@@ -148,7 +148,7 @@ def arithmetic(groups: list[Group], *, shared: bool, width: int) -> float:
 
 
 def contenders(dtypes: list[str]) -> dict[str, list[str]]:
-    """Give each contender's command, but for the groups."""
+    """Return each contender's command, except for the groups."""
     mine = [sys.executable, str(HERE / "gradients.py"), "--one"]
     found = {}
     for dtype in dtypes:

@@ -1,4 +1,4 @@
-"""The one shape of a benchmark: figures with goals, rows, a printed table, a JSON beside it."""
+"""The common form of a benchmark: figures with goals, rows, a printed table, a JSON beside it."""
 
 import json
 import sys

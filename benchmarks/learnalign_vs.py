@@ -68,7 +68,7 @@ ONE_KIND: dict[str, Any] = {
 
 
 def preset(name: str) -> Preset:
-    """Give a preset by its name."""
+    """Return a preset by its name."""
     work = WORK / name
     if name == "gsm8k":
         return Preset(
@@ -223,7 +223,7 @@ def results(name: str) -> Path:
 
 
 def main() -> None:
-    """Measure, or tell what has been measured."""
+    """Measure, or report what has been measured."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--preset", default="smollm2", choices=("smollm2", "tiny", "one-kind", "gsm8k")

@@ -29,7 +29,7 @@ Way = Callable[[Backward, Item], None]
 
 
 def by_sequence(backward: Backward, item: Item) -> None:
-    """Run the product's own way."""
+    """Run LearnAlign's own way."""
     backward(lay_out([item], shared=True))
 
 

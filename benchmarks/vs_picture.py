@@ -1,4 +1,4 @@
-"""The comparison as a picture: accuracy by method, and against the seconds it took."""
+"""The comparison as a plot: accuracy by method, and against the seconds it took."""
 
 import statistics
 from pathlib import Path
