@@ -1,18 +1,18 @@
 """How many rollouts the same selection needs, if the first ones decide which problems get the rest.
 
-A pool is success rates, taken for the truth; its rollouts are drawn from them. Three readings of
+A pool is a set of success rates, taken as true; its rollouts are drawn from them. Three readings of
 one recorded training (one-shot RLVR's record; a rate is the mean of 32 rollouts), the first of
 them smoothed (rates drawn from their posterior: no rate is 0 or 1), and two made-up pools.
 
 In each repetition every problem has G rollouts. `going_on` sees them in rounds; what it stops keeps
-those it has. Both are ranked, and held against selections of G fresh rollouts, with lots of their
-own: how much of the full budget's selection comes back at all. Controls: the same number of
-rollouts for every problem (rounded up), and the plain rule that stops whatever has no signal after
-the first round.
+those it has. Both are ranked, and compared with selections of G fresh rollouts, each with its own
+tie-break: how much of the full budget's selection is repeatable at all. Controls: the same number
+of rollouts for every problem (rounded up), and the simple rule that stops problems without a signal
+after the first round.
 
-For scores that hold an alignment, each problem has a true one (normal, mean 1) and each rollout
+For scores with an alignment, each problem has a true one (normal, mean 1) and each rollout
 adds its error, so that alignments of few rollouts are noisy. ``blind`` decides without them, as a
-run does that takes gradients when all rollouts are there; ``told`` knows them after each round.
+run does, which computes gradients after all rollouts; ``told`` knows them after each round.
 Spread and error are those assumed, or half or twice as large.
 """
 

@@ -1,11 +1,11 @@
-"""Rollouts in rounds on the demo's real pool: how many are made, and whether it chooses the same.
+"""Rollouts in rounds on the demo's real pool: how many, and whether the selection is the same.
 
 The demo's problems and model, 16 rollouts a problem. For each of three seeds: all rollouts, and
 ``--rollouts auto`` with the same seed. Its samples are a part of them (tests/runs/test_rounds.py),
-so they are looked up there and not made again; its gradients are. Then the choices are compared:
+so they are reused and only its gradients are computed again. Then the selections are compared:
 auto's with another seed's full one, over what two full ones have in common.
 
-It resumes: the runs lie in ``runs/adaptive-demo``.
+It resumes: the runs are in ``runs/adaptive-demo``.
 """
 
 import argparse

@@ -1,13 +1,13 @@
 """What a Ray cluster costs over plain processes, and how the stages would scale on many GPUs.
 
-Measured: a selection of about a minute's work, made by two Ray actors of one processor each, and by
-two plain processes of one thread each, half of the problems for either, started by hand. Both read
-and write the same tables. The two take turns; the ratio is taken within a turn. A third figure is
-what the process that counts the shards needs for one, which bounds how many a second there can be.
+Measured: a selection of about a minute's work, by two Ray actors of one processor each, and by two
+plain processes of one thread each, half of the problems for each, started by hand. Both read
+and write the same tables. The two run alternately; the ratio is taken within a turn. A third figure
+is the time to record one shard in the manifest, which limits how many a second there can be.
 
 Simulated: shards of unequal length on N actors. Once with the rates that the actors above had (a
 small model, a processor each), once with rates assumed for a 1.5B model on a GPU. Both are in the
-JSON. It is arithmetic, not a measurement: no cluster of GPUs was at hand.
+JSON. It is arithmetic, not a measurement: no cluster of GPUs was available.
 """
 
 import argparse

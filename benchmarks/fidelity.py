@@ -2,8 +2,8 @@
 
 Two passes over the problems with signal: the first forms each exact gradient (float32, all linear
 weights), sketches it in every way and adds it to the exact mean; the second forms it again and
-takes its exact alignment with that mean. Then the engine's own rows are held against these truths.
-Resumes after each block of problems; its state lies in runs/bench-fidelity.
+takes its exact alignment with that mean. Then the engine's own rows are compared with these.
+Resumes after each block of problems; its state is in runs/bench-fidelity.
 """
 
 import time

@@ -2,7 +2,7 @@
 
 Each contender runs in a separate process, one after the other, on the same token ids; ratios are
 taken within one run and their median over repetitions is the figure. Peers live in their own
-environment (benchmarks/peers/install.sh); one that is not there is left out and said to be.
+environment (benchmarks/peers/install.sh); a missing one is left out, with a message.
 """
 
 import argparse
@@ -107,7 +107,7 @@ def _resident() -> int:
 
 
 def arithmetic(groups: list[Group], *, shared: bool, width: int) -> float:
-    """Count the operations of matrix products and attention that a pass cannot do without.
+    """Count the operations of matrix products and attention that a pass needs.
 
     Two a weight and token forward; two more for activation gradients; for a training step
     (``shared`` False) two more for weight gradients, and every rollout with its own prompt. The

@@ -2,15 +2,15 @@
 
 1,209 problems through 500 steps of a real training on all of them (one-shot RLVR's record,
 Qwen2.5-Math-1.5B; a reading is the mean of 8 rollouts). Rules see readings 0 and 1 and what is
-known before; they are judged by the gain from readings 2 to 5 to readings 38 to 43. The baseline is
-not what they saw: luck in the first readings is no gain.
+known before; they are judged by the gain from readings 2 to 5 to readings 38 to 43. They do not see
+the baseline, so noise in the first readings is no gain.
 
 Kinds: known, in use; unsupervised, needs no problem's gain; supervised, learns from other problems'
 gains, so from a finished training, each problem scored by fits that left it out; future, sees the
-outcome itself: a mark, not a rule.
+outcome itself: a reference, not a rule.
 
-Intervals: problems are drawn with replacement and ranked anew in each draw; their scores are kept.
-Between equal scores luck decides; every figure is the mean over several lucks.
+Intervals: problems are resampled with replacement and ranked again; their scores are kept.
+Ties are broken at random; every figure is the mean over several tie-breaks.
 """
 
 import gzip
@@ -101,7 +101,7 @@ def text_features(problem: str, answer: str) -> list[float]:
 
 
 def known_rules(pool: Pool) -> list[Rule]:
-    """Return the rules in use, and the marks that see the future."""
+    """Return the rules in use, and the references that see the future."""
     early = pool.early
     seen = Candidates(learnability(early), np.zeros_like(early), early, luck(pool.ids, 0))
     return [

@@ -1,8 +1,8 @@
-"""How much of a selection is noise of its rollouts, and whether alignment predicts a rise.
+"""How much of a selection is rollout noise, and whether alignment predicts a rise.
 
-Problems with a signal in a first look, which is thrown away, are sampled 64 times more. Halves A
-and B of these are differentiated with one sketch and held against each other. Then a policy is
-trained on other problems, and the rise over half B's success rate is held against what half A said.
+Problems with a signal in a first sampling, which is discarded, are sampled 64 times more. Halves A
+and B of these are differentiated with one sketch and compared with each other. Then a policy is
+trained on other problems, and the rise over half B's success rate is compared with half A.
 """
 
 import json
@@ -35,7 +35,7 @@ from learnalign.verifying.verifier import open_verifier
 WORK = ROOT / "runs" / "bench-repeatability"
 POOL, LOOKED_AT, PER_KIND, STEPS, TRAININGS = 2400, 1100, 45, 40, (0, 1)
 LOOK, FRESH, AFTER, SIZES = 8, 64, 16, (4, 8, 16, 32)
-DRAWS, LUCKS = 500, 100  # resamples of the problems for an interval; draws of luck for ties
+DRAWS, LUCKS = 500, 100  # resamples of the problems for an interval; random tie-breaks
 SHARES, FACTORS = (0.10, 0.25), ("score", "V", "alignment")
 PREDICTORS = (*FACTORS, "alignment without itself", "inner product", "norm", "p")
 Floats = NDArray[np.float64]
@@ -141,7 +141,7 @@ def spearman(x: Any, y: Any, *given: Any) -> Floats:
 
 
 def best(values: Floats, share: float, seed: int) -> NDArray[np.bool_]:
-    """Mark the best share along the last axis; ties are broken by luck."""
+    """Mark the best share along the last axis; ties are broken at random."""
     marks = np.zeros(values.shape, bool)
     order = np.lexsort((np.random.default_rng(seed).random(values.shape), -values), axis=-1)
     np.put_along_axis(marks, order[..., : round(share * values.shape[-1])], True, axis=-1)
@@ -149,7 +149,7 @@ def best(values: Floats, share: float, seed: int) -> NDArray[np.bool_]:
 
 
 def overlap(x: Floats, y: Floats, share: float) -> Floats:
-    """Return the share that two choices have in common, each with luck of its own."""
+    """Return the share that two choices have in common, each with its own tie-break."""
     one = best(x, share, 1)
     return (one & best(y, share, 2)).sum(-1) / one.sum(-1)
 

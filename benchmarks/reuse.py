@@ -1,8 +1,8 @@
-"""What rollouts of a training's last steps are worth to the selection that follows it.
+"""What rollouts of a training's last steps are worth to the next selection.
 
 A policy is trained for some steps, every problem in one of them. Then all problems are sampled
-twice more with the policy that came out, A and B. Success rates, policies and rankings from
-rollouts of some age are held against A; B says how far fresh rollouts are from A themselves.
+twice more with the trained policy, A and B. Success rates, policies and rankings from rollouts of
+some age are compared with A; B shows how far fresh rollouts themselves are from A.
 """
 
 import time

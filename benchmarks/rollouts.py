@@ -1,8 +1,8 @@
 """The embedded engine's speed: against a bare decode loop, and against transformers' generate.
 
 SmolLM2-135M-Instruct in bfloat16 on two threads, 8 problems of 8 samples, 64 tokens each. The end
-token is ignored everywhere, so that all sample the same number of tokens. The three take turns;
-ratios are taken within one turn, so that other work on the machine falls on all of them alike.
+token is ignored everywhere, so that all sample the same number of tokens. They run alternately;
+ratios are taken within one round, so that other work on the machine affects all of them equally.
 """
 
 import statistics
@@ -153,7 +153,7 @@ def pick(logits: torch.Tensor) -> torch.Tensor:
 def check(model: Any, prompts: list[list[int]]) -> float:
     """Compare the bare loop with the model: how far its own samples' tokens are from likely.
 
-    Gives the difference of the mean log-probability, by the model, of the bare loop's samples and
+    Returns the difference of the mean log-probability, by the model, of the bare loop's samples and
     of the model's own expectation at the same places; near 0 if the loop samples the model.
     """
     drawn = BareLlama(model).sample(prompts, GROUP, 16)

@@ -30,7 +30,7 @@ SHARE = 0.1
 
 
 def write(folder: Path, count: int, shard: int) -> None:
-    """Write gradients tables: one shard's random rows repeatedly, with other signs."""
+    """Write gradients tables: one shard's random rows repeatedly, with different signs."""
     rng = np.random.default_rng(0)
     rows = (rng.standard_normal((shard, SIZE), np.float32) / np.sqrt(SIZE)).astype("<f2")
     schema = gradients_schema(SIZE)
@@ -74,7 +74,7 @@ def plain(paths: list[Path]) -> float:
 
 
 def peak_bytes() -> int:
-    """Return this process's peak resident memory; getrusage would tell its parent's if larger."""
+    """Return this process's peak resident memory; getrusage would return its parent's if larger."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
@@ -104,7 +104,7 @@ class Clock:
 def measure(folder: Path, count: int, cached: bool) -> dict[str, Any]:
     """Time plain reads and alignments in turn, in this process; then check a small pool.
 
-    The quickest of each counts: whatever else the machine does only adds.
+    The fastest of each counts: other work on the machine can only add time.
     """
     paths = sorted(folder.iterdir())[: -(-count // SHARD) if folder.name == "large" else None]
     before: Callable[[list[Path]], None] = (lambda _: None) if cached else forget

@@ -1,12 +1,12 @@
 """A policy of 650,000 weights that can calculate and mostly does it carelessly.
 
 Trained from scratch in 90 seconds of one thread on the kinds of ``arithmetic.py``, for comparisons
-that need many runs. Two in three answers of most kinds of sums that it reads come from a careless
-hand: carries are forgotten, third terms left out, the smaller digit is taken from the larger. Both
-ways are in its weights, sampled success rates spread from 0 to 1, and a reward can move it from one
-to the other: what is trained here is a habit, by design. Products of two digits and sums of three
-are beyond it; stories it can do; remainders and divisors it guesses. No question of the pool, the
-test or the development problems is among what it reads (terms in any order are one question).
+that need many runs. Two in three training answers of most kinds of sums are careless: carries are
+forgotten, third terms left out, the smaller digit is subtracted from the larger. The model learns
+both ways, sampled success rates spread from 0 to 1, and a reward can move it from one to the
+other: what is trained here is a habit, by design. Products of two digits and sums of three
+are beyond it; it can solve stories; it guesses remainders and divisors. No question of the pool,
+the test or the development problems is in its training text (terms in any order are one question).
 
     python benchmarks/tiny_model.py OUT
 """
@@ -151,9 +151,9 @@ def make(out: Path, data: Path, *, seed: int = 0, num_steps: int = NUM_STEPS) ->
 
     Args:
         out: Where to.
-        data: Folder of the pool, test and development problems that it must not have seen.
+        data: Folder of the pool, test and development problems to leave out of the training text.
         seed: Of everything.
-        num_steps: How long it reads.
+        num_steps: Training steps.
     """
     rows = [json.loads(line) for path in data.glob("*.jsonl") for line in path.open()]
     held_out = {arithmetic.key(row["source"], row["question"]) for row in rows}

@@ -2,8 +2,8 @@
 
 Each runs in a separate process, in turn: 12 sums a step, 8 rollouts of at most 8 tokens,
 SmolLM2-135M-Instruct with full weights, two threads. The first step of each run is left out. The
-bare loop is a rough one outside of this project (a fast decode loop, groups packed on their
-prompt); where it is not at hand (--sketch), its row is left out.
+bare loop is a rough one outside this project (a fast decode loop, groups packed on their
+prompt); without it (--sketch), its row is left out.
 """
 
 import argparse

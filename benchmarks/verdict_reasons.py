@@ -1,4 +1,4 @@
-r"""Verdicts in which we and others differ, looked at one by one: which side is right, and why.
+r"""Verdicts in which we and others differ, examined one by one: which side is right, and why.
 
 A reason begins with ``ours is right``, ``theirs is right`` or ``the gold is damaged``.
 """

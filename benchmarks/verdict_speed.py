@@ -1,7 +1,7 @@
 """How fast answers are judged: in a worker's loop, and in a whole batch from a trainer.
 
 Nothing is timed twice in one process: what a verifier or sympy remembers of an answer would make it
-look faster than it is on answers that it sees for the first time. Each pass is a fork of its own,
+look faster than it is on answers that it sees for the first time. Each pass is a separate fork,
 warmed up with other problems.
 """
 

@@ -82,7 +82,7 @@ def make_pool(preset: Preset, work: Path, pool: str, number: int) -> dict[str, A
     warm = pool == "warm"
     changes: dict[str, Any] = {"run__seed": 100 + number, "selection__method": "learnalign"}
     if not warm:
-        changes["gradients__kl_beta"] = 0.0  # the first model pulls at itself with nothing
+        changes["gradients__kl_beta"] = 0.0  # the KL term of the first model with itself is zero
     config = preset.configure(out, **changes)
     warmup = {"warmup": preset.warmup if warm else None}
     config = config.model_copy(update={"selection": config.selection.model_copy(update=warmup)})
@@ -158,8 +158,8 @@ def _plain_cell(preset: Preset, work: Path, cell: Cell) -> dict[str, Any]:
 def _stages_cell(preset: Preset, work: Path, cell: Cell) -> dict[str, Any]:
     """Train in stages at the same number of steps and chosen problems.
 
-    The first stage chooses from the pool that the seed's other cells choose from; later ones sample
-    the whole pool anew with the policy that came out. No solved problems are mixed in.
+    The first stage selects from the pool that the seed's other cells select from; later ones sample
+    the whole pool again with the trained policy. No solved problems are mixed in.
     """
     count = int(cell.method.removeprefix("stages"))
     number = cell.seed % preset.num_samplings

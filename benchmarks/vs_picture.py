@@ -12,7 +12,7 @@ def draw(path: Path, table: Table, accuracies: list[Row], costs: list[Row]) -> N
     """Write a page that needs no network.
 
     Args:
-        path: Where to.
+        path: Output file.
         table: The cells.
         accuracies: `vs_tables.accuracy_rows` of the main budget.
         costs: `vs_tables.cost_rows`.
