@@ -255,7 +255,7 @@ def noise_rows(seen: dict[Any, Seen], clean: Any) -> list[Row]:
 
 
 def rise_rows(seen: Any, problems: pa.Table, noise: Any, base: Floats, later: Floats) -> list[Row]:
-    """Describe kinds and noise, and hold what half A said against the rise over half B."""
+    """Describe kinds and noise, and compare half A with the rise over half B."""
     source = np.array(problems["source"].to_pylist())
     clean, rows = noise == "none", []
     kinds = [source == kind for kind in arithmetic.KINDS]
