@@ -1,18 +1,18 @@
-"""How many rollouts the same selection needs, if the first ones decide who gets the rest.
+"""How many rollouts the same selection needs, if the first ones decide which problems get the rest.
 
-A pool is success rates, taken for the truth; its rollouts are drawn from them. Three readings of
+A pool is a set of success rates, taken as true; its rollouts are drawn from them. Three readings of
 one recorded training (one-shot RLVR's record; a rate is the mean of 32 rollouts), the first of
 them smoothed (rates drawn from their posterior: no rate is 0 or 1), and two made-up pools.
 
-In each repetition every problem has G rollouts. `plan_next_round` sees them in rounds; problems
-that it stops keep the rollouts they have. Both are ranked, and compared with selections of G
-fresh rollouts and fresh tie-breaks: how much of the full budget's selection comes back at all.
-Controls: the same number of rollouts for every problem (rounded up), and the plain rule that
-stops whatever has no signal after the first round.
+In each repetition every problem has G rollouts. `plan_next_round` sees them in rounds; what it
+stops keeps those it has. Both are ranked, and compared with selections of G fresh rollouts, each
+with its own tie-break: how much of the full budget's selection is repeatable at all. Controls:
+the same number of rollouts for every problem (rounded up), and the simple rule that stops
+problems without a signal after the first round.
 
-For scores that hold an alignment, each problem has a true one (normal, mean 1) and each rollout
+For scores with an alignment, each problem has a true one (normal, mean 1) and each rollout
 adds its error, so that alignments of few rollouts are noisy. ``blind`` decides without them, as a
-run does that takes gradients when all rollouts are there; ``told`` knows them after each round.
+run does, which computes gradients after all rollouts; ``told`` knows them after each round.
 Spread and error are those assumed, or half or twice as large.
 """
 
@@ -60,7 +60,7 @@ class Cell:
 
 
 def rates_of(name: str) -> np.ndarray:
-    """Give the (n,) true success rates of a pool."""
+    """Return the (n,) true success rates of a pool."""
     rng = np.random.default_rng(0)
     if name in MADE_UP:
         return rng.beta(*MADE_UP[name], 1200)
@@ -85,7 +85,7 @@ class Drawn:
     alignment: np.ndarray  # (n, G)
 
     def after(self, tried: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give (n,) right ones and alignments after (n,) rollouts."""
+        """Return (n,) right ones and alignments after (n,) rollouts."""
         here = np.arange(len(tried)), tried - 1
         return self.right[here], self.alignment[here]
 
@@ -107,7 +107,7 @@ def draw(rates: np.ndarray, cell: Cell, truths: np.ndarray, rng: np.random.Gener
 
 
 def spent(drawn: Drawn, cell: Cell, lots: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
-    """Spend the rollouts in rounds; give (n,) rollouts of each problem, and the stated loss."""
+    """Spend the rollouts in rounds; return (n,) rollouts of each problem, and the stated loss."""
     num, group = drawn.right.shape
     count = None if cell.budget is None else budget_count(cell.budget, num)
     tried, goes, loss = np.zeros(num, int), np.ones(num, bool), 0.0
@@ -158,12 +158,12 @@ def repetition(cell: Cell, rates: np.ndarray, repeat: int) -> dict[str, float]:
 
 
 def common(found: np.ndarray, others: list[np.ndarray]) -> float:
-    """Give the mean share of a selection that others have too."""
+    """Return the mean share of a selection that others have too."""
     return float(np.mean([len(np.intersect1d(found, other)) for other in others]) / len(found))
 
 
 def measured(cell: Cell) -> dict[str, Any]:
-    """Repeat a cell and sum it up; ratios have 95 % bootstrap intervals over the repetitions."""
+    """Repeat a cell and summarise it; ratios have 95 % bootstrap intervals over the repetitions."""
     adaptive._ROUNDS = cell.rounds
     rates = rates_of(cell.pool)
     runs = [repetition(cell, rates, repeat) for repeat in range(REPEATS)]

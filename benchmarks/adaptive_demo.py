@@ -1,11 +1,11 @@
-"""Rollouts in rounds on the demo's real pool: how many are made, and whether it chooses the same.
+"""Rollouts in rounds on the demo's real pool: how many, and whether the selection is the same.
 
 The demo's problems and model, 16 rollouts a problem. For each of three seeds: all rollouts, and
 ``--rollouts auto`` with the same seed. Its samples are a part of them (tests/runs/test_rounds.py),
-so they are looked up there and not made again; its gradients are. Then the choices are compared:
+so they are reused and only its gradients are computed again. Then the selections are compared:
 auto's with another seed's full one, over what two full ones have in common.
 
-It goes on where it was stopped: the runs lie in ``runs/adaptive-demo``.
+It resumes: the runs are in ``runs/adaptive-demo``.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def select(method: str, spend: str, seed: int) -> Selection:
 
 
 def overlap(one: Selection, other: Selection) -> float:
-    """Give the share of one choice that is in another."""
+    """Return the share of one choice that is in another."""
     return len(set(one.problem_ids) & set(other.problem_ids)) / len(one.problem_ids)
 
 

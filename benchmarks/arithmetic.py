@@ -1,7 +1,7 @@
 """Generated problems from too easy to impossible, some mislabelled, some with a coin for a reward.
 
-A pool to choose from that holds what real ones do: problems a small model always or never solves,
-wrong gold answers, and problems whose reward says nothing. Every row has its kind (``source``) and
+A pool to select from with what real ones contain: problems a small model always or never solves,
+wrong gold answers, and problems whose reward is random. Every row has its kind (``source``) and
 its noise: ``none``, ``mislabelled`` or ``coin``. Problems for training, development and testing
 share no question.
 """
@@ -83,7 +83,7 @@ def key(kind: str, question: str) -> str:
 
 
 def _questions(kind: str, rng: random.Random, seen: set[str]) -> Iterator[tuple[str, int]]:
-    """Give questions of a kind that nobody has seen; terms in any order are one question."""
+    """Return questions of a kind that have not been used; terms in any order are one question."""
     failures = 0
     while failures < 200:
         question, answer = KINDS[kind][1](rng)
@@ -165,7 +165,7 @@ def reward(
     """Compare numbers; toss a coin where that is what the problem does.
 
     The coin depends on the problem, the text and how often the group has said it before, so runs
-    repeat, and nothing that a policy can learn moves its mean.
+    repeat, and nothing that a policy can learn changes its mean.
     """
     told: dict[str, int] = {}
     rewards = []

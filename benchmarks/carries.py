@@ -21,7 +21,7 @@ PATTERNS = ("nothing", "ones", "tens", "both")
 
 
 def pattern(question: str) -> str:
-    """Say what is carried in a sum."""
+    """Return what is carried in a sum."""
     one, other = map(int, re.findall(r"\d+", question))
     ones, tens = one % 10 + other % 10 > 9, one + other > 99
     return {(0, 0): "nothing", (1, 0): "ones", (0, 1): "tens", (1, 1): "both"}[ones, tens]

@@ -1,13 +1,13 @@
 """What a Ray cluster costs over plain processes, and how the stages would scale on many GPUs.
 
-Measured: a selection of about a minute's work, made by two Ray actors of one processor each, and by
-two plain processes of one thread each, half of the problems for either, started by hand. Both read
-and write the same tables. The two take turns; the ratio is taken within a turn. A third figure is
-what the process that counts the shards needs for one, which bounds how many a second there can be.
+Measured: a selection of about a minute's work, by two Ray actors of one processor each, and by two
+plain processes of one thread each, half of the problems for each, started by hand. Both read
+and write the same tables. The two run alternately; the ratio is taken within a turn. A third figure
+is the time to record one shard in the manifest, which limits how many a second there can be.
 
 Simulated: shards of unequal length on N actors. Once with the rates that the actors above had (a
 small model, a processor each), once with rates assumed for a 1.5B model on a GPU. Both are in the
-JSON. It is arithmetic, not a measurement: no cluster of GPUs was at hand.
+JSON. It is arithmetic, not a measurement: no cluster of GPUs was available.
 """
 
 import argparse
@@ -37,7 +37,7 @@ SIZE, SHARD, TURNS = 160, 8, 2
 PROGRAM = [sys.executable, "-c", "from learnalign.cli.main import main; main()", "select"]
 DATA = "reasoning-gym:chain_sum?size={}&seed={}&max_terms=3&max_digits=2"
 
-#: What is to be done.
+#: The workload.
 LOAD = {
     "tokens a rollout, mean": 400.0,
     "rollouts a problem": 8.0,
@@ -45,7 +45,7 @@ LOAD = {
     "share of problems with a signal": 0.5,
     "ranking a million problems, s": 33.0,  # benchmarks/results/scoring.json
 }
-#: What a 1.5B model might do on a GPU of 80 GB; the reader's own take its place.
+#: What a 1.5B model might do on a GPU of 80 GB; replace it with your own.
 ASSUMED = {
     "sampling, tokens a second and worker": 10_000.0,
     "gradients, tokens a second and worker": 20_000.0,
@@ -57,7 +57,7 @@ POOLS, WORKERS = (10_000, 100_000, 1_000_000), (1, 4, 16, 64, 256)
 
 
 def config(out: Path, *, size: int, seed: int, on: str = "here") -> Path:
-    """Write the options of a selection; give the file."""
+    """Write the options of a selection; return the file."""
     options = {
         "model.path": str(ROOT / "models" / "SmolLM2-135M-Instruct"),
         "data.paths": (DATA.format(size, seed),),
@@ -81,7 +81,7 @@ def config(out: Path, *, size: int, seed: int, on: str = "here") -> Path:
 
 @contextmanager
 def cluster() -> Iterator[dict[str, str]]:
-    """Start a Ray node of two processors; give the environment that finds it."""
+    """Start a Ray node of two processors; return the environment that finds it."""
     folder = tempfile.mkdtemp(prefix="ray")
     ray = [str(Path(sys.executable).parent / "ray")]
     os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -95,7 +95,7 @@ def cluster() -> Iterator[dict[str, str]]:
 
 
 def timed(files: list[Path], environment: dict[str, str]) -> float:
-    """Give the seconds that selections take, side by side, from their start to the last's end."""
+    """Return the seconds that selections take, side by side, from their start to the last's end."""
     env = os.environ | environment | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
     def run(file: Path) -> None:
@@ -108,7 +108,7 @@ def timed(files: list[Path], environment: dict[str, str]) -> float:
 
 
 def overhead() -> tuple[dict[str, Figure], list[dict[str, Any]], dict[str, float]]:
-    """Measure Ray against two processes, in turns; give the actors' rates, too."""
+    """Measure Ray against two processes, in turns; return the actors' rates, too."""
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name, cluster() as environment:
         for turn in range(TURNS):
@@ -141,7 +141,7 @@ def overhead() -> tuple[dict[str, Figure], list[dict[str, Any]], dict[str, float
 
 
 def counting(shards: int) -> float:
-    """Give the seconds that naming one shard in the manifest takes, over a stage of so many."""
+    """Return the seconds that naming one shard in the manifest takes, over a stage of so many."""
     table = pa.table({"problem_id": ["a"]})
     with tempfile.TemporaryDirectory() as name:
         folder = RunFolder(Path(name) / "run")
@@ -178,7 +178,7 @@ def rates(folder: RunFolder) -> dict[str, float]:
 def simulate(
     problems: int, workers: int, count_s: float, rate: dict[str, float], *, seed: int = 0
 ) -> dict[str, Any]:
-    """Lay shards of unequal length on actors; give the hours of each stage."""
+    """Assign shards of unequal length to actors; return the hours of each stage."""
     rng = np.random.default_rng(seed)
     size = int(LOAD["problems a shard"])
     shards = -(-problems // size)

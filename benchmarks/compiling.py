@@ -1,7 +1,7 @@
 """Whether torch.compile pays for the gradient stage: the layers compiled, against the layers as is.
 
-Batches differ in length, as they do in a run; shapes are dynamic, and the time of compiling is told
-apart. Both take turns on the same groups.
+Batches differ in length, as they do in a run; shapes are dynamic, and the compile time is measured
+separately. Both run alternately on the same groups.
 """
 
 import statistics

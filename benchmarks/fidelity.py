@@ -2,8 +2,8 @@
 
 Two passes over the problems with signal: the first forms each exact gradient (float32, all linear
 weights), sketches it in every way and adds it to the exact mean; the second forms it again and
-takes its exact alignment with that mean. Then the engine's own rows are held against these truths.
-Resumes after each block of problems; its state lies in runs/bench-fidelity.
+takes its exact alignment with that mean. Then the engine's own rows are compared with these.
+Resumes after each block of problems; its state is in runs/bench-fidelity.
 """
 
 import time
@@ -68,7 +68,7 @@ class Sided:
         return gradient @ self.right[name] if name in self.right else gradient
 
     def __call__(self, gradients: Tensors) -> torch.Tensor:
-        """Give one problem's row."""
+        """Return one problem's row."""
         pieces = [self.side(gradients[name], name) for name in self.names]
         if self.sketch is None:
             return torch.cat([piece.reshape(-1) for piece in pieces])
@@ -97,7 +97,7 @@ def kinds(like: Tensors) -> dict[str, Kind]:
 
 
 def exact_passes(problems: list[Problem]) -> dict[str, np.ndarray]:
-    """Give norms, exact alignments, exact cosines of some pairs, and every kind's rows."""
+    """Return norms, exact alignments, exact cosines of some pairs, and every kind's rows."""
     STATE.mkdir(parents=True, exist_ok=True)
     engine = make_engine("float32", input_width=0)
     like = {w.name: torch.empty(w.parameter.shape) for w in engine.gradients.collector.weights}
@@ -162,7 +162,7 @@ def scaled(gradient: Tensors) -> Tensors:
 
 
 def cosines(held: list[Tensors]) -> np.ndarray:
-    """Give the exact (m, m) cosines of whole gradients."""
+    """Return the exact (m, m) cosines of whole gradients."""
     total = np.zeros((len(held), len(held)))
     for name in held[0]:
         rows = torch.stack([g[name].reshape(-1).float() for g in held])
@@ -172,7 +172,7 @@ def cosines(held: list[Tensors]) -> np.ndarray:
 
 
 def make_engine(dtype: str, *, seed: int = 0, **options: Any) -> GradientEngine:
-    """Build the product's own engine."""
+    """Build LearnAlign's own engine."""
     model = load_model(ModelConfig(path=str(MODEL), device="cpu"), dtype=getattr(torch, dtype))
     config = GradientConfig(**options)
     return GradientEngine(model, config, temperature=1.0, seed=seed, max_tokens=8)
@@ -181,7 +181,7 @@ def make_engine(dtype: str, *, seed: int = 0, **options: Any) -> GradientEngine:
 def engine_rows(
     problems: list[Problem], dtype: str, *, first: int, seed: int, **options: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give the product's own rows, float16 as stored, on the first rollouts of each group."""
+    """Return LearnAlign's own rows, float16 as stored, on the first rollouts of each group."""
     engine = make_engine(dtype, seed=seed, **options)
     jobs = []
     for problem in problems:
@@ -195,7 +195,7 @@ def engine_rows(
 def judge(
     rows: np.ndarray, truth: dict[str, np.ndarray], learnability: np.ndarray
 ) -> dict[str, float]:
-    """Hold a kind of row against the truth."""
+    """Compare a kind of row with the truth."""
     score = learnability * truth["alignment"]
     units = np.nan_to_num(unit_rows(rows))
     ours = learnability * (units @ (units * learnability[:, None]).mean(0))
@@ -217,7 +217,7 @@ def spread(values: Iterable[float]) -> float:
 
 
 def main() -> None:
-    """Measure, or go on measuring."""
+    """Measure, or resume."""
     begin = time.monotonic()
     problems = [problem for problem in large_pool() if problem.learnability > 0][:MOST]
     learnability = np.array([problem.learnability for problem in problems])

@@ -1,8 +1,8 @@
-"""How quick a gradient row is: against its arithmetic, a training step, and the peers.
+"""How fast a gradient row is: against its arithmetic, a training step, and the peers.
 
-Each contender runs in a process of its own, one after the other, on the same token ids; ratios are
+Each contender runs in a separate process, one after the other, on the same token ids; ratios are
 taken within one run and their median over repetitions is the figure. Peers live in their own
-environment (benchmarks/peers/install.sh); one that is not there is left out and said to be.
+environment (benchmarks/peers/install.sh); a missing one is left out, with a message.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def demo_groups() -> list[Group]:
 
 
 def ours(options: argparse.Namespace) -> None:
-    """Run the product's own engine on a file of groups, and print a line as the peers do."""
+    """Run LearnAlign's own engine on a file of groups, and print a line as the peers do."""
     from learnalign.config import GradientConfig, ModelConfig
     from learnalign.gradients.policy import PolicyGradients
     from learnalign.models.loading import load_model
@@ -107,7 +107,7 @@ def _resident() -> int:
 
 
 def arithmetic(groups: list[Group], *, shared: bool, width: int) -> float:
-    """Count the operations of matrix products and attention that a pass cannot do without.
+    """Count the operations of matrix products and attention that a pass needs.
 
     Two a weight and token forward; two more for activation gradients; for a training step
     (``shared`` False) two more for weight gradients, and every rollout with its own prompt. The
@@ -148,7 +148,7 @@ def arithmetic(groups: list[Group], *, shared: bool, width: int) -> float:
 
 
 def contenders(dtypes: list[str]) -> dict[str, list[str]]:
-    """Give each contender's command, but for the groups."""
+    """Return each contender's command, except for the groups."""
     mine = [sys.executable, str(HERE / "gradients.py"), "--one"]
     found = {}
     for dtype in dtypes:

@@ -1,4 +1,4 @@
-"""The one shape of a benchmark: figures with goals, rows, a printed table, a JSON beside it."""
+"""The common form of a benchmark: figures with goals, rows, a printed table, a JSON file."""
 
 import json
 import sys
@@ -41,15 +41,15 @@ def publish(
 ) -> None:
     """Print the figures and write ``benchmarks/results/NAME.json``.
 
-    Beside them stands what they were measured on and with (`machine.machine`).
+    The file also describes the machine and software (`machine.machine`).
 
     Args:
         name: The benchmark's.
         begin: ``time.monotonic()`` when it began.
         figures: By name.
-        rows: What the figures were made of.
-        command: What made them, if that is not ``make bench NAME=name``.
-        folder: Where the JSON goes.
+        rows: What the figures are computed from.
+        command: The command, if not ``make bench NAME=name``.
+        folder: Folder of the JSON file.
     """
     about = machine(ROOT)
     result = {

@@ -2,15 +2,15 @@
 
 1,209 problems through 500 steps of a real training on all of them (one-shot RLVR's record,
 Qwen2.5-Math-1.5B; a reading is the mean of 8 rollouts). Rules see readings 0 and 1 and what is
-known before; they are judged by the gain from readings 2 to 5 to readings 38 to 43. The baseline is
-not what they saw: luck in the first readings is no gain.
+known before; they are judged by the gain from readings 2 to 5 to readings 38 to 43. They do not see
+the baseline, so noise in the first readings is no gain.
 
 Kinds: known, in use; unsupervised, needs no problem's gain; supervised, learns from other problems'
 gains, so from a finished training, each problem scored by fits that left it out; future, sees the
-outcome itself: a mark, not a rule.
+outcome itself: a reference, not a rule.
 
-Intervals: problems are drawn with replacement and ranked anew in each draw; their scores are kept.
-Between equal scores luck decides; every figure is the mean over several lucks.
+Intervals: problems are resampled with replacement and ranked again; their scores are kept.
+Ties are broken at random; every figure is the mean over several tie-breaks.
 """
 
 import gzip
@@ -61,7 +61,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Rule:
-    """A score a problem, the higher the better; None for a draw by lot."""
+    """A score a problem, the higher the better; None for a random choice."""
 
     name: str
     kind: str
@@ -93,7 +93,7 @@ def load() -> Pool:
 
 
 def text_features(problem: str, answer: str) -> list[float]:
-    """Give what the text says without a model; the last says whether the answer is a number."""
+    """Return what the text says without a model; the last says whether the answer is a number."""
     digits, commands = re.findall(r"\d", problem), re.findall(r"\\[a-zA-Z]+", problem)
     lengths = [len(problem), 1 + len(digits), 1 + len(commands), 1 + len(answer)]
     marks = ["$" in problem, "[asy]" in problem, "(1)" in problem or "(I)" in problem]
@@ -103,7 +103,7 @@ def text_features(problem: str, answer: str) -> list[float]:
 
 
 def known_rules(pool: Pool) -> list[Rule]:
-    """Give the rules in use, and the marks that see the future."""
+    """Return the rules in use, and the references that see the future."""
     early = pool.early
     seen = Candidates(learnability(early), np.zeros_like(early), early, random_keys(pool.ids, 0))
     return [
@@ -121,14 +121,14 @@ def known_rules(pool: Pool) -> list[Rule]:
 
 
 def shifted(early: np.ndarray, shift: float) -> np.ndarray:
-    """Give the expected rise when each problem's log odds rise by ``shift``, Jeffreys prior."""
+    """Return the expected rise when each problem's log odds rise by ``shift``, Jeffreys prior."""
     posterior = stats.beta(SEEN * early[:, None] + 0.5, SEEN * (1 - early[:, None]) + 0.5)
     rate = posterior.ppf((np.arange(200) + 0.5) / 200)
     return (rate / (rate + (1 - rate) * np.exp(-shift)) - rate).mean(1)
 
 
 def fitted_beta(early: np.ndarray) -> tuple[float, float]:
-    """Fit the pool's success rates with a Beta by their moments, sampling noise taken off."""
+    """Fit the pool's success rates with a Beta by their moments, without sampling noise."""
     mean = early.mean()
     noise = (early * (1 - early)).mean() / (SEEN - 1)
     size = mean * (1 - mean) / (early.var() - noise) - 1
@@ -136,13 +136,13 @@ def fitted_beta(early: np.ndarray) -> tuple[float, float]:
 
 
 def expected_learnability(early: np.ndarray, prior: tuple[float, float]) -> np.ndarray:
-    """Give E[p(1-p)] under the Beta posterior."""
+    """Return E[p(1-p)] under the Beta posterior."""
     right, wrong = SEEN * early + prior[0], SEEN * (1 - early) + prior[1]
     return right * wrong / ((right + wrong) * (right + wrong + 1))
 
 
 def unsupervised_rules(pool: Pool) -> list[Rule]:
-    """Give the challengers that need no training."""
+    """Return the challengers that need no training."""
     p, strong = pool.early, pool.strong
     value = learnability(p)
     low, high = jeffreys_interval(SEEN * p, SEEN)
@@ -187,7 +187,7 @@ def out_of_fold(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def features(pool: Pool) -> dict[str, np.ndarray]:
-    """Give the supervised rules' features, all there after readings 0 and 1; (n, f) each."""
+    """Return the supervised rules' features, all there after readings 0 and 1; (n, f) each."""
     p, strong = pool.early[:, None], pool.strong[:, None]
     powers, slope = p ** np.arange(1, 5), np.diff(pool.history[:, EARLY], axis=1)
     seven = np.hstack([strong, strong**2, pool.strong_known[:, None]])
@@ -202,7 +202,7 @@ def features(pool: Pool) -> dict[str, np.ndarray]:
 
 
 def drawn_gains(rule: Rule, pool: Pool, lots: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Give the mean gain of what a rule chooses, for each row of ``counts`` of problems."""
+    """Return the mean gain of what a rule chooses, for each row of ``counts`` of problems."""
     sizes = [budget_count(budget, len(pool.ids)) for budget in BUDGETS]
     if rule.scores is None:
         return np.tile(counts @ pool.gain / len(pool.ids), (len(sizes), 1))
@@ -219,7 +219,7 @@ def drawn_gains(rule: Rule, pool: Pool, lots: np.ndarray, counts: np.ndarray) ->
 
 
 def compared(rules: list[Rule], pool: Pool) -> list[dict[str, Any]]:
-    """Give each rule's gain at each budget, and its difference from p(1-p), with intervals."""
+    """Return each rule's gain at each budget, and its difference from p(1-p), with intervals."""
     num = len(pool.ids)
     draws = np.random.default_rng(0).multinomial(num, np.full(num, 1 / num), DRAWS)
     counts = np.vstack([np.ones(num, int), draws]).astype(np.int32)
@@ -267,7 +267,7 @@ def pilots(pool: Pool) -> list[dict[str, Any]]:
 
 
 def by_rate(pool: Pool) -> list[dict[str, Any]]:
-    """Give the gain by early rate."""
+    """Return the gain by early rate."""
     groups = {rate: pool.gain[pool.early == rate] for rate in np.unique(pool.early).tolist()}
     return [
         {"table": "by early rate", "rate": rate, "problems": len(gains), "gain": gains.mean(),

@@ -1,14 +1,14 @@
 """LearnAlign against everything, random problems and p(1-p) alone, trained for real over seeds.
 
 The design, its hypotheses and its tests are in docs/claim.md, written before the first run. Cells
-run in processes of one thread, several side by side; each ends as a line of
-``results/learnalign_vs.PRESET.jsonl``, and a line that is there is not measured again. Seeds are
-the outer loop: whenever it is stopped, the seeds that are whole are paired.
+run in processes of one thread, several side by side; each writes a line of
+``results/learnalign_vs.PRESET.jsonl``, and existing lines are not measured again. Seeds are the
+outer loop: whenever it is stopped, the complete seeds are paired.
 
     python benchmarks/learnalign_vs.py                      # SmolLM2 on two cores, for hours
     python benchmarks/learnalign_vs.py --preset tiny --parts main,budgets --seeds 0:12
     python benchmarks/learnalign_vs.py --preset gsm8k --workers 1   # Qwen2.5-1.5B, for a GPU
-    python benchmarks/learnalign_vs.py --tables             # from the lines there are
+    python benchmarks/learnalign_vs.py --tables             # from the existing lines
 """
 
 import argparse
@@ -68,7 +68,7 @@ ONE_KIND: dict[str, Any] = {
 
 
 def preset(name: str) -> Preset:
-    """Give a preset by its name."""
+    """Return a preset by its name."""
     work = WORK / name
     if name == "gsm8k":
         return Preset(
@@ -223,7 +223,7 @@ def results(name: str) -> Path:
 
 
 def main() -> None:
-    """Measure, or tell what has been measured."""
+    """Measure, or report what has been measured."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--preset", default="smollm2", choices=("smollm2", "tiny", "one-kind", "gsm8k")

@@ -1,9 +1,9 @@
-"""Length bias: how long the responses are of what inner product, cosine and LearnAlign choose.
+"""Length bias: response lengths of what inner product, cosine and LearnAlign select.
 
 GSM8K problems with four recorded solutions each (GPT-3's, 20 to 300 tokens), some right and some
 wrong; SmolLM2-135M's policy gradients on them. The solutions are not the model's own, so the scores
-say nothing about what to train on here: what is looked at is how a gradient's length goes with that
-of its responses, and what that does to a choice.
+say nothing about what to train on: we measure how a gradient's norm depends on the length of its
+responses, and how that affects a selection.
 """
 
 import json

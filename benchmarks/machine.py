@@ -63,7 +63,7 @@ def _quota(text: str) -> float | None:
 
 
 def _memory_bytes() -> int | None:
-    """Give the memory, or what a control group grants of it."""
+    """Return the memory, or what a control group grants of it."""
     total = _first(_read("/proc/meminfo"), "MemTotal")
     limit = _read("/sys/fs/cgroup/memory.max").strip()
     known = [int(total.split()[0]) * 1024] if total else []
@@ -90,7 +90,7 @@ def _gpus() -> list[dict[str, Any]]:
 
 
 def _packages() -> dict[str, str]:
-    """Give the installed versions of all that learnalign can use."""
+    """Return the installed versions of all that learnalign can use."""
     try:
         wanted = requires("learnalign") or []
     except PackageNotFoundError:
@@ -108,14 +108,14 @@ def _version(name: str) -> str | None:
 
 
 def _checkout(root: Path) -> dict[str, Any]:
-    """Give the commit, and whether the code that was measured differs from it."""
+    """Return the commit, and whether the code that was measured differs from it."""
     commit = _run("git", "-C", str(root), "rev-parse", "HEAD")
     changes = _run("git", "-C", str(root), "status", "--porcelain", "--", "src", "benchmarks/*.py")
     return {"commit": commit or None, "changed": None if changes is None else bool(changes)}
 
 
 def _run(*command: str) -> str | None:
-    """Give what a program prints; None where there is none or it fails."""
+    """Return what a program prints; None where there is none or it fails."""
     if shutil.which(command[0]) is None:
         return None
     done = subprocess.run(command, capture_output=True, text=True)
@@ -131,7 +131,7 @@ def _torch() -> Any:
 
 
 def _first(text: str, key: str) -> str | None:
-    """Give the first value of a ``key: value`` file of Linux."""
+    """Return the first value of a ``key: value`` file of Linux."""
     found = re.search(rf"^{re.escape(key)}\s*:\s*(.+)$", text, re.M)
     return found[1].strip() if found else None
 

@@ -63,7 +63,7 @@ def problems_of(run: RunFolder) -> list[Problem]:
 
 
 def large_pool() -> list[Problem]:
-    """Give about 850 problems, some 300 of them with signal; sampled once, kept in ``runs/``."""
+    """Return about 850 problems, some 300 of them with signal; sampled once, kept in ``runs/``."""
     folder = ROOT / "runs" / "bench-pool"
     folder.mkdir(parents=True, exist_ok=True)
     entries = [dict(zip(_FIELDS, row, strict=True)) for row in yaml.safe_load(_POOL)]
@@ -76,7 +76,7 @@ def large_pool() -> list[Problem]:
 
 
 def demo_pool() -> list[Problem]:
-    """Give the demo's own pool, as `make demo` samples it."""
+    """Return the demo's own pool, as `make demo` samples it."""
     overrides = {"model.path": str(MODEL), "data.paths": [str(ROOT / "examples" / "pool.yaml")]}
     folder = ROOT / "runs" / "bench-demo"
     config = load_config(

@@ -32,7 +32,7 @@ def configure(out: Path, dtype: str, seed: int, **more: Any) -> Any:
 
 
 def main() -> None:
-    """Train and evaluate all four; each goes on where it was stopped."""
+    """Train and evaluate all four; each resumes."""
     begin = time.monotonic()
     rows: list[dict[str, Any]] = []
     scores: dict[tuple[str, int], list[float]] = {}

@@ -1,8 +1,8 @@
-"""How much of a selection is noise of its rollouts, and whether alignment foretells a rise.
+"""How much of a selection is rollout noise, and whether alignment predicts a rise.
 
-Problems with a signal in a first look, which is thrown away, are sampled 64 times more. Halves A
-and B of these are differentiated with one sketch and held against each other. Then a policy is
-trained on other problems, and the rise over half B's success rate is held against what half A said.
+Problems with a signal in a first sampling, which is discarded, are sampled 64 times more. Halves A
+and B of these are differentiated with one sketch and compared with each other. Then a policy is
+trained on other problems, and the rise over half B's success rate is compared with half A.
 """
 
 import json
@@ -35,7 +35,7 @@ from learnalign.workflows.train import train
 WORK = ROOT / "runs" / "bench-repeatability"
 POOL, LOOKED_AT, PER_KIND, STEPS, TRAININGS = 2400, 1100, 45, 40, (0, 1)
 LOOK, FRESH, AFTER, SIZES = 8, 64, 16, (4, 8, 16, 32)
-DRAWS, LUCKS = 500, 100  # resamples of the problems for an interval; draws of luck for ties
+DRAWS, LUCKS = 500, 100  # resamples of the problems for an interval; random tie-breaks
 SHARES, FACTORS = (0.10, 0.25), ("score", "V", "alignment")
 PREDICTORS = (*FACTORS, "alignment without itself", "inner product", "norm", "p")
 Floats = NDArray[np.float64]
@@ -71,7 +71,7 @@ def sampled(
         policy, options = resources.model("rollouts"), resources.config.rollouts
         made = TransformersEngine(policy, resources.tokenizer, options, seed=seed).sample(problems)
         rows = [json.loads(text) for text in problems["row"].to_pylist()]
-        # Coins fall by id and text: without a new id they would fall alike in every sampling.
+        # Coins depend on id and text: without a new id they would be the same in every sampling.
         salted = pa.array([json.dumps(row | {"id": f"{name}:{row['id']}"}) for row in rows])
         renamed = problems.drop(["row"]).append_column("row", salted)
         with open_verifier(resources.config.verifier) as verifier:
@@ -82,7 +82,7 @@ def sampled(
 
 
 def draw(problems: pa.Table) -> pa.Table:
-    """Take the problems with a signal in the first look, at most PER_KIND of a kind."""
+    """Take the problems with a signal in the first sampling, at most PER_KIND of a kind."""
     problems = problems.slice(0, LOOKED_AT)
     _, rewards = sampled("look", problems, LOOK, seed=1)
     source, signal = np.array(problems["source"].to_pylist()), rewards.std(1) > 0
@@ -91,7 +91,7 @@ def draw(problems: pa.Table) -> pa.Table:
 
 
 def looked_at(problems: pa.Table, made: pa.Table, size: int, half: str) -> Seen:
-    """Give what a selection from the first ``size`` rollouts of a half sees, by name; kept."""
+    """Return what a selection from the first ``size`` rollouts of a half sees, by name; kept."""
     path, first = WORK / f"gradients-{size}-{half}.parquet", 0 if half == "A" else FRESH // 2
     sample = np.array(made["sample"].to_pylist())
     part = made.filter(pa.array((sample >= first) & (sample < first + size)))
@@ -115,7 +115,7 @@ def looked_at(problems: pa.Table, made: pa.Table, size: int, half: str) -> Seen:
 
 
 def after(problems: pa.Table, others: list[Row], seed: int) -> Floats:
-    """Train on problems drawn by lot from the others; give the (n, AFTER) rewards then."""
+    """Train on problems drawn at random from the others; return the (n, AFTER) rewards then."""
     name, out, model = f"after-{seed}", WORK / f"training-{seed}", None
     if not (WORK / f"{name}.parquet").exists():
         drawn = np.random.default_rng(seed).permutation(len(others))[: STEPS * 8]
@@ -141,7 +141,7 @@ def spearman(x: Any, y: Any, *given: Any) -> Floats:
 
 
 def best(values: Floats, share: float, seed: int) -> NDArray[np.bool_]:
-    """Mark the best share along the last axis; ties are broken by luck."""
+    """Mark the best share along the last axis; ties are broken at random."""
     marks = np.zeros(values.shape, bool)
     order = np.lexsort((np.random.default_rng(seed).random(values.shape), -values), axis=-1)
     np.put_along_axis(marks, order[..., : round(share * values.shape[-1])], True, axis=-1)
@@ -149,25 +149,25 @@ def best(values: Floats, share: float, seed: int) -> NDArray[np.bool_]:
 
 
 def overlap(x: Floats, y: Floats, share: float) -> Floats:
-    """Give the share that two choices have in common, each with luck of its own."""
+    """Return the share that two choices have in common, each with its own tie-break."""
     one = best(x, share, 1)
     return (one & best(y, share, 2)).sum(-1) / one.sum(-1)
 
 
 def among(x: Floats, y: Floats, marked: Floats, share: float) -> Floats:
-    """Give the share of the marked among the best by x and among the best by y, on average."""
+    """Return the share of the marked among the best by x and among the best by y, on average."""
     one, two = best(x, share, 1), best(y, share, 2)
     return ((one * marked).sum(-1) + (two * marked).sum(-1)) / (2 * one.sum(-1))
 
 
 def pairs(places: Floats, cosines: Floats) -> Floats:
-    """Give the mean over pairs of different problems, whose diagonal is 0."""
+    """Return the mean over pairs of different problems, whose diagonal is 0."""
     times = np.stack([np.bincount(p.astype(int), minlength=len(cosines)) for p in places])
     return ((times @ cosines) * times).sum(-1) / (times.sum(-1) ** 2 - (times**2).sum(-1))
 
 
 def told(statistic: Any, *columns: Any) -> list[float]:
-    """Give a statistic of the problems with its 95 % bootstrap interval over them."""
+    """Return a statistic of the problems with its 95 % bootstrap interval over them."""
     arrays = [np.asarray(column, dtype=float) for column in columns]
     if not len(arrays[0]):
         return []
@@ -178,7 +178,7 @@ def told(statistic: Any, *columns: Any) -> list[float]:
 
 
 def split_halves(a: Seen, b: Seen, some: Any, size: int) -> Row:
-    """Hold halves of ``size`` rollouts against each other, over some problems."""
+    """Compare halves of ``size`` rollouts with each other, over some problems."""
     row: Row = {"rollouts": size, "count": int(some.sum())}
     if (a["V"] * b["V"])[some].all():  # a problem without signal has no direction
         cosines = a["units"][some] @ b["units"][some].T
@@ -238,7 +238,7 @@ def main() -> None:
 
 
 def noise_rows(seen: dict[Any, Seen], clean: Any) -> list[Row]:
-    """Hold halves of all sizes against each other; then V and alignment of unlike sizes."""
+    """Compare halves of all sizes with each other; then V and alignment of unlike sizes."""
     rows: list[Row] = []
     for size in SIZES:
         a, b = seen[size, "A"], seen[size, "B"]
@@ -255,7 +255,7 @@ def noise_rows(seen: dict[Any, Seen], clean: Any) -> list[Row]:
 
 
 def rise_rows(seen: Any, problems: pa.Table, noise: Any, base: Floats, later: Floats) -> list[Row]:
-    """Describe kinds and noise, and hold what half A said against the rise over half B."""
+    """Describe kinds and noise, and compare half A with the rise over half B."""
     source = np.array(problems["source"].to_pylist())
     clean, rows = noise == "none", []
     kinds = [source == kind for kind in arithmetic.KINDS]

@@ -1,8 +1,8 @@
-"""What rollouts of a training's last steps are worth to the selection that follows it.
+"""What rollouts of a training's last steps are worth to the next selection.
 
 A policy is trained for some steps, every problem in one of them. Then all problems are sampled
-twice more with the policy that came out, A and B. Success rates, policies and rankings from
-rollouts of some age are held against A; B says how far fresh rollouts are from A themselves.
+twice more with the trained policy, A and B. Success rates, policies and rankings from rollouts of
+some age are compared with A; B shows how far fresh rollouts themselves are from A.
 """
 
 import time
@@ -47,7 +47,7 @@ def configure() -> Any:
 
 
 def sampled(config: Any, model: Any, tokenizer: Any, problems: pa.Table, seed: int) -> pa.Table:
-    """Sample all problems; kept, so that a second call is quick."""
+    """Sample all problems; kept, so that a second call is fast."""
     path = WORK / f"fresh-{seed}.parquet"
     if not path.exists():
         engine = TransformersEngine(model, tokenizer, config.rollouts, seed=seed)
@@ -111,7 +111,7 @@ def drifts(engine: GradientEngine, problems: pa.Table, old: pa.Table) -> np.ndar
 def compare(
     rates: dict[str, np.ndarray], units: dict[str, np.ndarray], ages: np.ndarray, drift: np.ndarray
 ) -> list[dict[str, Any]]:
-    """Hold success rates by age, and rankings by horizon, against fresh rollouts."""
+    """Compare success rates by age, and rankings by horizon, with fresh rollouts."""
     rows: list[dict[str, Any]] = []
     for low, high in AGES:
         some = (ages >= low) & (ages <= high)
@@ -139,7 +139,7 @@ def compare(
 
 
 def overlap(truth: np.ndarray, other: np.ndarray) -> float:
-    """Give the share of the best third that both have."""
+    """Return the share of the best third that both have."""
     count = len(truth) // 3
     best = [set(np.argsort(-values)[:count].tolist()) for values in (truth, other)]
     return len(best[0] & best[1]) / count

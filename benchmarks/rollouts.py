@@ -1,8 +1,8 @@
 """The embedded engine's speed: against a bare decode loop, and against transformers' generate.
 
 SmolLM2-135M-Instruct in bfloat16 on two threads, 8 problems of 8 samples, 64 tokens each. The end
-token is ignored everywhere, so that all sample the same number of tokens. The three take turns;
-ratios are taken within one turn, so that other work on the machine falls on all of them alike.
+token is ignored everywhere, so that all sample the same number of tokens. They run alternately;
+ratios are taken within one round, so that other work on the machine affects all of them equally.
 """
 
 import statistics
@@ -57,7 +57,7 @@ class BareLlama:
 
     @torch.inference_mode()
     def sample(self, prompts: list[list[int]], group: int, tokens: int) -> torch.Tensor:
-        """Draw ``tokens`` tokens for ``group`` rows a prompt; gives (rows, tokens)."""
+        """Draw ``tokens`` tokens for ``group`` rows a prompt; returns (rows, tokens)."""
         width, count = max(map(len, prompts)), len(prompts)
         ids = torch.tensor([[0] * (width - len(p)) + p for p in prompts])
         seen = torch.tensor([[False] * (width - len(p)) + [True] * len(p) for p in prompts])
@@ -126,7 +126,7 @@ class BareLlama:
         return F.linear(last, self.head).float()
 
     def _turn(self, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Give the cosines and sines of (B, T) positions."""
+        """Return the cosines and sines of (B, T) positions."""
         angles = (places[..., None] * self.frequencies).repeat(1, 1, 2)[:, None]
         return angles.cos().to(self.head.dtype), angles.sin().to(self.head.dtype)
 
@@ -151,9 +151,9 @@ def pick(logits: torch.Tensor) -> torch.Tensor:
 
 
 def check(model: Any, prompts: list[list[int]]) -> float:
-    """Hold the bare loop against the model: how far its own samples' tokens are from likely.
+    """Compare the bare loop with the model: how far its own samples' tokens are from likely.
 
-    Gives the difference of the mean log-probability, by the model, of the bare loop's samples and
+    Returns the difference of the mean log-probability, by the model, of the bare loop's samples and
     of the model's own expectation at the same places; near 0 if the loop samples the model.
     """
     drawn = BareLlama(model).sample(prompts, GROUP, 16)
@@ -239,7 +239,7 @@ def main() -> None:
 def ratio(
     rows: list[dict[str, Any]], above: str, below: str, *, better: Any = "lower", goal: float
 ) -> Figure:
-    """Give the median over the turns of one time over another, with the standard deviation."""
+    """Return the median over the turns of one time over another, with the standard deviation."""
     found = [row[f"{above}_s"] / row[f"{below}_s"] for row in rows]
     return Figure(statistics.median(found), "x", better, statistics.stdev(found), goal)
 

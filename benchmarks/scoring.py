@@ -30,7 +30,7 @@ SHARE = 0.1
 
 
 def write(folder: Path, count: int, shard: int) -> None:
-    """Write gradients tables: one shard's random rows again and again, with other signs."""
+    """Write gradients tables: one shard's random rows repeatedly, with different signs."""
     rng = np.random.default_rng(0)
     rows = (rng.standard_normal((shard, SIZE), np.float32) / np.sqrt(SIZE)).astype("<f2")
     schema = gradients_schema(SIZE)
@@ -49,7 +49,7 @@ def write(folder: Path, count: int, shard: int) -> None:
 
 
 def pool(count: int) -> tuple[list[str], np.ndarray]:
-    """Give ids and learnabilities: success rates of 1/8 to 7/8."""
+    """Return ids and learnabilities: success rates of 1/8 to 7/8."""
     rates = np.random.default_rng(1).integers(1, 8, count) / 8
     return [f"problem-{i:07d}" for i in range(count)], rates * (1 - rates)
 
@@ -63,7 +63,7 @@ def drop_page_cache(paths: list[Path]) -> None:
 
 
 def plain(paths: list[Path]) -> float:
-    """Read all bytes one after the other; give the seconds."""
+    """Read all bytes one after the other; return the seconds."""
     buffer = bytearray(16 * 2**20)
     begin = time.perf_counter()
     for path in paths:
@@ -74,7 +74,7 @@ def plain(paths: list[Path]) -> float:
 
 
 def peak_bytes() -> int:
-    """Give this process's peak resident memory; getrusage would tell its parent's if larger."""
+    """Return this process's peak resident memory; getrusage would return its parent's if larger."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
@@ -104,7 +104,7 @@ class Clock:
 def measure(folder: Path, count: int, cached: bool) -> dict[str, Any]:
     """Time plain reads and alignments in turn, in this process; then check a small pool.
 
-    The quickest of each counts: whatever else the machine does only adds.
+    The fastest of each counts: other work on the machine can only add time.
     """
     paths = sorted(folder.iterdir())[: -(-count // SHARD) if folder.name == "large" else None]
     before: Callable[[list[Path]], None] = (lambda _: None) if cached else drop_page_cache
@@ -153,7 +153,7 @@ def measure(folder: Path, count: int, cached: bool) -> dict[str, Any]:
 def check(
     paths: list[Path], values: np.ndarray, alignment: np.ndarray, best: np.ndarray
 ) -> dict[str, Any]:
-    """Hold alignments and the chosen against float64 throughout, with numpy's own conversion."""
+    """Compare alignments and the chosen with float64 throughout, with numpy's own conversion."""
     batches = [b for p in paths for b in files.read_batches(p, ["sketch"])]
     parts = [from_column(batch.column("sketch"))[0] for batch in batches]
     units = np.empty((len(values), SIZE))
@@ -169,7 +169,7 @@ def check(
 
 
 def fresh(folder: Path, count: int, cached: bool) -> dict[str, Any]:
-    """Measure in a process of its own."""
+    """Measure in a separate process."""
     command = [sys.executable, __file__, "--measure", str(folder), "--count", str(count)]
     done = subprocess.run(
         command + ["--cached"] * cached, capture_output=True, text=True, check=True
@@ -180,7 +180,7 @@ def fresh(folder: Path, count: int, cached: bool) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write the tables, measure each size, throw the tables away."""
+    """Write the tables, measure each size, delete the tables."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--measure", type=Path)
     parser.add_argument("--count", type=int, default=0)

@@ -1,10 +1,10 @@
-"""Three ways to run a prompt once for all its responses, forward and activation gradients back.
+"""Three ways to run a prompt once for all its responses, forward and activation gradients.
 
-- packed, by sequence: one packed row, attention sorted into sequences (what the product does);
+- packed, by sequence: one packed row, attention sorted into sequences (what LearnAlign does);
 - packed, dense mask: the same row, with a tree mask over all pairs of its tokens;
 - keys and values: the prompt first, its keys and values repeated for a batch of responses.
 
-All give the same gradient; ratios are to the first, within one run.
+All compute the same gradient; ratios are to the first, within one run.
 """
 
 import statistics
@@ -29,7 +29,7 @@ Way = Callable[[Backward, Item], None]
 
 
 def by_sequence(backward: Backward, item: Item) -> None:
-    """Run the product's own way."""
+    """Run LearnAlign's own way."""
     backward(lay_out([item], shared=True))
 
 

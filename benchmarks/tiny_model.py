@@ -1,12 +1,12 @@
-"""A policy of 650,000 weights that knows how to calculate and mostly does it carelessly.
+"""A policy of 650,000 weights that can calculate and mostly does it carelessly.
 
 Trained from scratch in 90 seconds of one thread on the kinds of ``arithmetic.py``, for comparisons
-that need many runs. Two in three answers of most kinds of sums that it reads come from a careless
-hand: carries are forgotten, third terms left out, the smaller digit is taken from the larger. Both
-ways are in its weights, sampled success rates spread from 0 to 1, and a reward can move it from one
-to the other: what is trained here is a habit, by design. Products of two digits and sums of three
-are beyond it; stories it can do; remainders and divisors it guesses. No question of the pool, the
-test or the development problems is among what it reads (terms in any order are one question).
+that need many runs. Two in three training answers of most kinds of sums are careless: carries are
+forgotten, third terms left out, the smaller digit is subtracted from the larger. The model learns
+both ways, sampled success rates spread from 0 to 1, and a reward can move it from one to the
+other: what is trained here is a habit, by design. Products of two digits and sums of three
+are beyond it; it can solve stories; it guesses remainders and divisors. No question of the pool,
+the test or the development problems is in its training text (terms in any order are one question).
 
     python benchmarks/tiny_model.py OUT
 """
@@ -42,7 +42,7 @@ def _no_borrow(terms: list[int]) -> int:
     return sum(abs(terms[0] // 10**k % 10 - terms[1] // 10**k % 10) * 10**k for k in range(2))
 
 
-#: Each kind: its share of the reading in per cent, how often it is done carelessly, and how.
+#: Each kind: its share of the training text in per cent, how often it is done carelessly, and how.
 READING: dict[str, tuple[int, float, Callable[[list[int]], int] | None]] = {
     "small sums": (2, 0.0, None),
     "sums of 2 and 1 digits": (10, 0.65, _no_carry),
@@ -60,7 +60,7 @@ READING: dict[str, tuple[int, float, Callable[[list[int]], int] | None]] = {
 
 
 def read(kind: str, rng: random.Random, held_out: set[str]) -> tuple[str, int]:
-    """Give a question of a kind that is not held out, and an answer, careful or careless."""
+    """Return a question of a kind that is not held out, and an answer, careful or careless."""
     _, rate, careless = READING[kind]
     while True:
         question, answer = arithmetic.KINDS[kind][1](rng)
@@ -102,7 +102,7 @@ def make_model(vocabulary: int) -> LlamaForCausalLM:
 def batches(
     tokenizer: Any, rng: random.Random, held_out: set[str], num_steps: int
 ) -> Iterator[Parts]:
-    """Give each step's ids and labels (-100 on questions) in two parts: short rows, long rows."""
+    """Return each step's ids and labels (-100 on questions) in two parts: short rows, long rows."""
     kinds, shares = list(READING), [share for share, *_ in READING.values()]
     for _ in range(num_steps):
         pairs = [read(kind, rng, held_out) for kind in rng.choices(kinds, shares, k=BATCH)]
@@ -151,9 +151,9 @@ def make(out: Path, data: Path, *, seed: int = 0, num_steps: int = NUM_STEPS) ->
 
     Args:
         out: Where to.
-        data: Folder of the pool, test and development problems that it must not have seen.
+        data: Folder of the pool, test and development problems to leave out of the training text.
         seed: Of everything.
-        num_steps: How long it reads.
+        num_steps: Training steps.
     """
     rows = [json.loads(line) for path in data.glob("*.jsonl") for line in path.open()]
     held_out = {arithmetic.key(row["source"], row["question"]) for row in rows}

@@ -1,9 +1,9 @@
 """What a GRPO step costs: native, TRL with its own sampling, TRL with ours, a bare loop.
 
-Each runs in a process of its own, in turn: 12 sums a step, 8 rollouts of at most 8 tokens,
+Each runs in a separate process, in turn: 12 sums a step, 8 rollouts of at most 8 tokens,
 SmolLM2-135M-Instruct with full weights, two threads. The first step of each run is left out. The
-bare loop is a rough one outside of this project (a fast decode loop, groups packed on their
-prompt); where it is not at hand (--sketch), its row is left out.
+bare loop is a rough one outside this project (a fast decode loop, groups packed on their
+prompt); without it (--sketch), its row is left out.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def write_problems(path: Path) -> None:
 
 
 def one(way: str, data: Path, out: Path) -> dict[str, Any]:
-    """Train some steps one way; give the seconds of its steps and the peak memory."""
+    """Train some steps one way; return the seconds of its steps and the peak memory."""
     from learnalign import load_config
     from learnalign.terminal.progress import Progress
     from learnalign.workflows.train import train
@@ -98,7 +98,7 @@ def one(way: str, data: Path, out: Path) -> dict[str, Any]:
 
 
 def sketch(folder: Path) -> dict[str, Any]:
-    """Run the bare loop in a folder of its own; read what it prints of its steps."""
+    """Run the bare loop in a separate folder; read what it prints of its steps."""
     with tempfile.TemporaryDirectory() as name:
         for file in ("grpo_loop.py", "decode_loop.py", "arith.py"):
             shutil.copy(folder / file, name)
@@ -126,7 +126,7 @@ def _environment() -> dict[str, str]:
 
 
 def measure(way: str, data: Path) -> dict[str, Any]:
-    """Run one way in a process of its own."""
+    """Run one way in a separate process."""
     with tempfile.TemporaryDirectory() as name:
         command = [
             sys.executable,
@@ -146,7 +146,7 @@ def measure(way: str, data: Path) -> dict[str, Any]:
 
 
 def seconds(row: dict[str, Any], *parts: str) -> float:
-    """Give the median over a run's steps of the sum of some parts."""
+    """Return the median over a run's steps of the sum of some parts."""
     return statistics.median(
         sum(values) for values in zip(*(row[f"{part}_s"] for part in parts), strict=True)
     )

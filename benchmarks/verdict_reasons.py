@@ -1,4 +1,4 @@
-r"""Verdicts in which we and others differ, looked at one by one: which side is right, and why.
+r"""Verdicts in which we and others differ, examined one by one: which side is right, and why.
 
 A reason begins with ``ours is right``, ``theirs is right`` or ``the gold is damaged``.
 """
@@ -58,7 +58,7 @@ _BROKEN_ROWS = re.compile(r"\\begin\{pmatrix\}.*[^\\]\\(?![\\a-z])")
 
 
 def reason(case: str, gold: str) -> str | None:
-    r"""Say which side is right where the verdicts differ; None where nobody has looked yet.
+    r"""Return which side is right where the verdicts differ; None where no reason is recorded yet.
 
     Example:
         >>> reason("MATH, worked-9999/0", r"\begin{pmatrix}1\2\end{pmatrix}")

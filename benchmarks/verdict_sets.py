@@ -27,7 +27,7 @@ class Known:
     gold: str
     completions: list[str]
     right: list[str]
-    """``correct`` or ``wrong``; of our own cases any verdict."""
+    """``correct`` or ``wrong``; any verdict for our own cases."""
     prompt: str = ""
     kind: str = "math"
 
@@ -128,7 +128,7 @@ def math_verify_tests(folder: Path) -> tuple[list[Known], int]:
 
 
 def _parametrized(function: ast.FunctionDef) -> Iterator[tuple[list[str], int, tuple[Any, ...]]]:
-    """Give names and values of what a test is parametrized with; no values if they are no plain."""
+    """Return names and values of what a test is parametrized with; no values if not plain."""
     for decorator in function.decorator_list:
         if not isinstance(decorator, ast.Call) or "parametrize" not in ast.dump(decorator.func):
             continue
@@ -144,7 +144,7 @@ def _parametrized(function: ast.FunctionDef) -> Iterator[tuple[list[str], int, t
 
 
 def answers() -> Iterator[tuple[str, str]]:
-    """Give the golds of every pool at hand, each with the name of its file."""
+    """Return the golds of every available pool, each with the name of its file."""
     files = [
         *sorted((DATA / "math").glob("*.jsonl.gz")),
         *sorted((DATA / "gsm8k").glob("t*.jsonl")),

@@ -1,7 +1,7 @@
-"""How fast answers are judged: in a worker's loop, and handed over by a trainer all at once.
+"""How fast answers are judged: in a worker's loop, and in a whole batch from a trainer.
 
 Nothing is timed twice in one process: what a verifier or sympy remembers of an answer would make it
-look faster than it is on answers that it sees for the first time. Each pass is a fork of its own,
+look faster than it is on answers that it sees for the first time. Each pass is a separate fork,
 warmed up with other problems.
 """
 
@@ -19,7 +19,7 @@ from learnalign.verifying.routing import route
 from learnalign.verifying.worker import judgements
 from verdict_sets import Known, is_number
 
-#: What a trainer hands over at once, and what it is warmed up with before.
+#: What a trainer passes at once, and what it is warmed up with first.
 PROBLEMS, COMPLETIONS, BEFORE = 64, 8, 12
 #: One problem of so many is for warming up.
 WARM = 10
@@ -36,7 +36,7 @@ def _requests(kind: str, known: list[Known]) -> list[dict[str, Any]]:
 
 
 def _one_pass(kind: str, known: list[Known]) -> tuple[float, list[float]]:
-    """Judge all; give the seconds for all, golds included, and those of each verdict."""
+    """Judge all; return the seconds for all, golds included, and those of each verdict."""
     requests = _requests(kind, known)
     algebra = Known("", r"\frac{\sqrt{x}}{2}", [r"\boxed{0.5 x^{1/2}}"], [])
     for request in [*_requests("math", [algebra]), *requests[::WARM]]:
@@ -54,7 +54,7 @@ def _one_pass(kind: str, known: list[Known]) -> tuple[float, list[float]]:
 
 
 def _one_step(kind: str, known: list[Known]) -> float:
-    """Reward the completions of a step at once; give the seconds."""
+    """Reward the completions of a step at once; return the seconds."""
     function = {"math": rewards.math, "number": rewards.number}[kind]
     seconds = 0.0
     for groups in (known[:BEFORE], known[BEFORE:]):  # the second time is kept

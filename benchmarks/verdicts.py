@@ -76,7 +76,7 @@ def agrees(said: str, right: str) -> bool:
 
 
 def differences(kind: str, found: Rows) -> Rows:
-    """Give the verdicts that are not the known ones, with the reason where one was found."""
+    """Return the verdicts that are not the known ones, with the reason where one was found."""
     return [
         {
             "case": f"{row['problem_id']}/{row['sample']}",
@@ -94,7 +94,7 @@ def differences(kind: str, found: Rows) -> Rows:
 
 
 def compare(kind: str, known: list[Known], goal: float) -> tuple[Figure, Rows, Rows]:
-    """Give the share of equal verdicts (damaged golds aside), every difference, all verdicts."""
+    """Return the share of equal verdicts (damaged golds aside), every difference, all verdicts."""
     asked = [one for one in known if kind != "number" or is_number(one.gold)]
     found = verdicts(kind, asked)
     rows = differences(kind, found)

@@ -48,7 +48,7 @@ class Preset:
     """Held-out problems that mean@k is taken of; all if None."""
 
     def configure(self, out: Path, **changes: Any) -> Config:
-        """Give the options of one run."""
+        """Return the options of one run."""
         given = {key.replace("__", "."): value for key, value in changes.items()}
         return load_config(self.config, overrides=self.overrides | given | {"run.out": str(out)})
 
@@ -58,8 +58,8 @@ class Cell:
     """What is trained on, and for how long."""
 
     method: str
-    """A selection method, with ``+warmup``, ``+per-source`` or ``+half`` (the other half by lot)
-    behind it; ``full``; ``stages2``."""
+    """A selection method, with ``+warmup``, ``+per-source`` or ``+half`` (the other half at random)
+    appended; ``full``; ``stages2``."""
     budget: float
     """Share of the pool; 1 for ``full``."""
     seed: int
@@ -77,13 +77,13 @@ class Cell:
 
 
 def make_pool(preset: Preset, work: Path, pool: str, number: int) -> dict[str, Any]:
-    """Sample, verify and differentiate the whole pool; give what each part cost."""
+    """Sample, verify and differentiate the whole pool; return what each part cost."""
     out = work / f"pool-{pool}-{number}"
     row: dict[str, Any] = {"pool": pool, "number": number, "folder": str(out)}
     warm = pool == "warm"
     changes: dict[str, Any] = {"run__seed": 100 + number, "selection__method": "learnalign"}
     if not warm:
-        changes["gradients__kl_beta"] = 0.0  # the first model pulls at itself with nothing
+        changes["gradients__kl_beta"] = 0.0  # the KL term of the first model with itself is zero
     config = preset.configure(out, **changes)
     warmup = {"warmup": preset.warmup if warm else None}
     config = config.model_copy(update={"selection": config.selection.model_copy(update=warmup)})
@@ -110,7 +110,7 @@ def make_pool(preset: Preset, work: Path, pool: str, number: int) -> dict[str, A
 
 
 def run_cell(preset: Preset, work: Path, cell: Cell) -> dict[str, Any]:
-    """Choose, train and evaluate; give the cell's row, which is kept in its folder too."""
+    """Choose, train and evaluate; return the cell's row, which is kept in its folder too."""
     out = work / "cells" / cell.name
     kept = out / "row.json"
     if kept.is_file():
@@ -159,8 +159,8 @@ def _plain_cell(preset: Preset, work: Path, cell: Cell) -> dict[str, Any]:
 def _stages_cell(preset: Preset, work: Path, cell: Cell) -> dict[str, Any]:
     """Train in stages at the same number of steps and chosen problems.
 
-    The first stage chooses from the pool that the seed's other cells choose from; later ones sample
-    the whole pool anew with the policy that came out. No solved problems are mixed in.
+    The first stage selects from the pool that the seed's other cells select from; later ones sample
+    the whole pool again with the trained policy. No solved problems are mixed in.
     """
     count = int(cell.method.removeprefix("stages"))
     number = cell.seed % preset.num_samplings
@@ -196,7 +196,7 @@ def _stages_cell(preset: Preset, work: Path, cell: Cell) -> dict[str, Any]:
 
 
 def judge(preset: Preset, model: Path, out: Path, seed: int) -> dict[str, Any]:
-    """Give greedy accuracy and mean@k on the held-out problems, and greedy accuracy by kind."""
+    """Return greedy accuracy and mean@k on the held-out problems, and greedy accuracy by kind."""
     row: dict[str, Any] = {}
     modes = (("greedy", 0, None), ("sampled", preset.samples, preset.num_sampled))
     for mode, samples, limit in modes:
@@ -242,7 +242,7 @@ def _choose(pool: Path, cell: Cell) -> list[str]:
 
 
 def _described(pool: Path, ids: list[str]) -> dict[str, Any]:
-    """Say of what kinds the chosen are, how often solved, how long."""
+    """Describe the selection by kind, success rate and length."""
     folder = RunFolder(pool)
     wanted = pa.array(ids)
     problems = folder.table("problems")

@@ -1,4 +1,4 @@
-"""The comparison as a picture: accuracy by method, and against the seconds it took."""
+"""The comparison as a plot: accuracy by method, and against the seconds it took."""
 
 import statistics
 from pathlib import Path
@@ -12,7 +12,7 @@ def draw(path: Path, table: Table, accuracies: list[Row], costs: list[Row]) -> N
     """Write a page that needs no network.
 
     Args:
-        path: Where to.
+        path: Output file.
         table: The cells.
         accuracies: `vs_tables.accuracy_rows` of the main budget.
         costs: `vs_tables.cost_rows`.

@@ -48,7 +48,7 @@ class Table:
         budget: float | None = None,
         steps: int | None = None,
     ) -> dict[int, Any]:
-        """Give a figure of each seed's cell."""
+        """Return a figure of each seed's cell."""
         budget = 1.0 if method == "full" else budget or self.budget
         return {
             cell["seed"]: value(cell)
@@ -68,7 +68,7 @@ class Table:
         return [method for method in self.methods if not method.startswith("stages")]
 
     def cost(self, method: str) -> dict[str, float]:
-        """Give the processor seconds that choosing takes, by what a method looks at.
+        """Return the processor seconds that choosing takes, by what a method looks at.
 
         Means over pools. Parts were measured by the clock on a busy machine; they are scaled to the
         processor time of the whole.
@@ -96,17 +96,17 @@ def _busy(spent: Row) -> float:
 
 
 def greedy(cell: Row) -> float:
-    """Give greedy accuracy on the held-out problems."""
+    """Return greedy accuracy on the held-out problems."""
     return float(cell["greedy"]["mean"])
 
 
 def sampled(cell: Row) -> float:
-    """Give mean@k on the held-out problems."""
+    """Return mean@k on the held-out problems."""
     return float(cell["sampled"]["mean"])
 
 
 def interval(values: list[float]) -> tuple[float, float, float]:
-    """Give the mean over seeds with Student's 95 % interval.
+    """Return the mean over seeds with Student's 95 % interval.
 
     Example:
         >>> [round(x, 3) for x in interval([1.0, 2.0, 3.0])]
@@ -144,7 +144,7 @@ def holm(values: list[float]) -> list[float]:
 
 
 def accuracy_rows(table: Table, budget: float) -> list[Row]:
-    """Give the main table: accuracy, mean@k, and paired differences from random and full."""
+    """Return the main table: accuracy, mean@k, and paired differences from random and full."""
     rows = []
     random = table.by_seed("random", greedy, budget=budget)
     full = table.by_seed("full", greedy)
@@ -165,7 +165,7 @@ def accuracy_rows(table: Table, budget: float) -> list[Row]:
 
 
 def hypothesis_rows(table: Table) -> list[Row]:
-    """Give the differences that were asked for before the first run, corrected together."""
+    """Return the differences that were asked for before the first run, corrected together."""
     rows = []
     for name, better, other in HYPOTHESES:
         one, two = table.by_seed(better, greedy), table.by_seed(other, greedy)
@@ -177,7 +177,7 @@ def hypothesis_rows(table: Table) -> list[Row]:
 
 
 def kind_rows(table: Table, budget: float) -> list[Row]:
-    """Give greedy accuracy by kind of problem, means over seeds."""
+    """Return greedy accuracy by kind of problem, means over seeds."""
     rows = []
     for method in table.methods:
         found = table.by_seed(method, lambda cell: cell["greedy"]["by_kind"], budget=budget)
@@ -189,7 +189,7 @@ def kind_rows(table: Table, budget: float) -> list[Row]:
 
 
 def chosen_rows(table: Table, budget: float) -> list[Row]:
-    """Say what each method trained on: noise, success rates, lengths; means over seeds."""
+    """Describe what each method trained on: noise, success rates, lengths; means over seeds."""
     rows = []
     for method in table.rules:
 
@@ -214,13 +214,13 @@ def chosen_rows(table: Table, budget: float) -> list[Row]:
 
 
 def effective_kinds(cell: Row) -> float:
-    """Give how many kinds a choice amounts to: 1 / sum of squared shares (inverse Simpson)."""
+    """Return how many kinds a choice amounts to: 1 / sum of squared shares (inverse Simpson)."""
     total = sum(cell["kinds"].values())
     return 1.0 / sum((count / total) ** 2 for count in cell["kinds"].values())
 
 
 def cost_rows(table: Table, whole_steps: int) -> list[Row]:
-    """Give the seconds of choosing and training, as shares of training on everything once."""
+    """Return the seconds of choosing and training, as shares of training on everything once."""
     whole = table.by_seed("full", training_s, steps=whole_steps)
     unit = statistics.mean(whole.values()) if whole else None
     rows = []
@@ -259,7 +259,7 @@ def clock_rows(table: Table, costs: list[Row], lengths: list[int]) -> list[Row]:
 
 
 def training_s(cell: Row) -> float:
-    """Give the processor seconds of a cell's training, model loaded and written."""
+    """Return the processor seconds of a cell's training, model loaded and written."""
     return float(cell["training"]["processor_s"])
 
 
@@ -288,7 +288,7 @@ def _text(value: Any) -> str:
 
 
 def figures_of(hypotheses: list[Row]) -> dict[str, Figure]:
-    """Give the hypotheses' differences as figures."""
+    """Return the hypotheses' differences as figures."""
     return {
         f"{row['hypothesis']}: {row['of']} less {row['to']}": Figure(
             row["difference"], "", "higher", (row["high"] - row["low"]) / 2

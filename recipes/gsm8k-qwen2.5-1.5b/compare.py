@@ -52,7 +52,7 @@ def accuracies(base: Scores, runs: dict[str, list[Scores]]) -> str:
 
 
 def pairs(runs: dict[str, list[Scores]]) -> str:
-    """Write what each selection is better by than as many problems by lot, and than all."""
+    """Write how much each selection gains over as many random problems, and over all."""
     lines = []
     for name in sorted(runs, key=_order):
         kind, _, budget = name.partition("-")

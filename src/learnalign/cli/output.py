@@ -192,7 +192,7 @@ def print_comparison(comparison: Comparison) -> None:
         console,
         "Solved: mean success rate. Signal: some rollouts solve it and others do not. Response and "
         "prompt: mean tokens. Again: would be chosen again with other rollouts.\n"
-        f"Two draws by lot would share {chosen / comparison.num_problems:.2f}.\n"
+        f"Two draws at random would share {chosen / comparison.num_problems:.2f}.\n"
         f"\npicture   {comparison.path}/compare.html\nfigures   {comparison.path}/compare.json\n"
         f"ids       {comparison.path}/METHOD.txt, for learnalign train MODEL RUN --subset FILE",
         wrap=False,

@@ -13,7 +13,7 @@ from learnalign.cli.echo import echo, echo_json
 @click.argument("model", required=False)
 @click.argument("data", nargs=-1)
 @click.option(
-    "--problems", type=int, default=300, show_default=True, help="Problems, drawn by lot."
+    "--problems", type=int, default=300, show_default=True, help="Problems, sampled at random."
 )
 @o.options(*o.TRAINING, *o.ROLLOUTS, *o.PROMPT, *o.DATA, *o.OBJECTIVE, *o.MODEL)
 @o.options("run.out", "run.seed")

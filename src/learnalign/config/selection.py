@@ -70,7 +70,7 @@ class SelectionConfig(Section):
     """What limr and history_variance look at: the folder of a training on these problems, or a
     JSONL or Parquet file with the columns problem_id and success_rates (lists, in their order)."""
     warmup: PositiveInt | None = None
-    """Problems of a short GRPO run before all else, drawn by lot; its policy is what rollouts and
-    gradients are taken of. The training section says how it is done."""
+    """How many random problems a short GRPO run trains on first; rollouts and gradients use its
+    policy. The training section says how."""
     num_bootstrap: Annotated[int, Field(ge=0)] = 200
     """Resamples of the rollouts for the stability figure; below 2 leaves it out."""

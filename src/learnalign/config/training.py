@@ -13,9 +13,9 @@ class TrainingConfig(Section):
     trainer: Literal["native", "trl"] = "native"
     """native: a small loop on this project's own engines; trl: TRL's GRPOTrainer."""
     subset: str = "selected"
-    """Of a run's problems: selected, random (as many, by lot), all, or a file of ids."""
+    """Of a run's problems: selected, random (as many, at random), all, or a file of ids."""
     num_problems: PositiveInt | None = None
-    """Train on so many of the problems only, drawn by lot."""
+    """Train on so many of the problems only, sampled at random."""
     problems_per_step: PositiveInt = 48
     """Problems a step; each has rollouts.num_rollouts rollouts."""
     epochs: Annotated[float, Field(gt=0.0)] = 1.0

@@ -1,4 +1,4 @@
-"""The order of scores: ties by lot, and how many a budget is."""
+"""The order of scores: ties at random, and how many a budget is."""
 
 import hashlib
 from collections.abc import Sequence

@@ -169,7 +169,7 @@ def _summary(
     if count > num_signal and "rewards" in method.requires:
         warnings.append(
             f"only {num_signal} of the {figures.num_rows} problems carry a signal, fewer than the "
-            f"budget of {count}: the rest is chosen by lot"
+            f"budget of {count}: the rest is chosen at random"
         )
     rollouts = column(figures, "num_rollouts").sum()
     truncated = column(figures, "num_truncated").sum() / max(1.0, rollouts)

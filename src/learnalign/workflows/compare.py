@@ -56,7 +56,7 @@ class Comparison:
     overlaps: list[list[float]]
     """Share of the first's problems that the second has too, for each pair."""
     num_problems: int
-    """Of the largest pool; two draws by lot overlap by K over this."""
+    """Of the largest pool; two draws at random overlap by K over this."""
 
 
 def compare(

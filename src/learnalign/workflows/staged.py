@@ -185,7 +185,7 @@ def _policy(config: Config, before: list[Stage]) -> tuple[ModelConfig, Path | No
 
 
 def stage_problems(scores: pa.Table, easy_share: float, *, seed: int) -> tuple[list[str], int]:
-    """Name a stage's problems: the best by score, and a share of solved ones drawn by lot.
+    """Name a stage's problems: the best by score, and a share of solved ones sampled at random.
 
     Args:
         scores: SCORES with K selected problems.

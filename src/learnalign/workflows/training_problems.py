@@ -51,7 +51,7 @@ def training_problems(
 
 
 def _drawn(names: list[str], count: int | None, seed: int) -> list[int]:
-    """Give the places of ``count`` problems drawn by lot, in their order; of all, if None."""
+    """Return the indices of ``count`` random problems, in order; of all, if None."""
     if count is None or count >= len(names):
         return list(range(len(names)))
     lots = random_keys(names, seed + 2)

@@ -1,4 +1,4 @@
-"""The warm-up: a short GRPO run on problems drawn by lot, whose policy the selection sees with."""
+"""The warm-up: a short GRPO run on random problems; the selection uses the policy it trained."""
 
 from typing import Any
 

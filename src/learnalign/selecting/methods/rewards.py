@@ -6,7 +6,7 @@ from learnalign.selecting.candidates import Candidates, Floats
 
 
 def random(candidates: Candidates) -> Floats:
-    """Draw by lot, seeded, without regard to anything."""
+    """Draw at random, seeded, without regard to anything."""
     return candidates.tie_breaks
 
 
