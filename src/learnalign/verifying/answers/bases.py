@@ -2,32 +2,14 @@
 
 import re
 
+from learnalign.verifying.answers.scalars import COUNTING
 from learnalign.verifying.answers.values import Based
 
 _BASED = re.compile(
     r"\(?([0-9][0-9A-Za-z]*)\)?\s*(?:_\s*\{?\s*(?:base\s*)?(\d{1,2}|[a-z]+)\s*\}?"
     r"|\(?\s*(?:in )?base[\s-]+(\d{1,2}|[a-z]+)\s*\)?)"
 )
-_BASES = dict(
-    zip(
-        [
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-            "sixteen",
-        ],
-        [*range(2, 13), 16],
-        strict=True,
-    )
-)
+_BASES = {word: number for number, word in enumerate(COUNTING) if 2 <= number <= 36}
 
 
 def read_based(plain: str) -> Based | None:

@@ -36,7 +36,8 @@ _SHORT_WORDS = frozenset(
         "sun",
     ]
 )
-_COUNTING = [
+#: The words of the numbers from zero on.
+COUNTING = [
     "zero",
     "one",
     "two",
@@ -112,9 +113,9 @@ def counting_word(text: str) -> Scalar | None:
         >>> counting_word("Six"), counting_word("red")
         (Scalar(text='Six', number=Number(value=Fraction(6, 1), digits=None), unit=None), None)
     """
-    if text.lower() not in _COUNTING:
+    if text.lower() not in COUNTING:
         return None
-    return Scalar(text, Number(Fraction(_COUNTING.index(text.lower()))))
+    return Scalar(text, Number(Fraction(COUNTING.index(text.lower()))))
 
 
 def is_wording(plain: str) -> bool:
