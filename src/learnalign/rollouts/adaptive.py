@@ -35,7 +35,7 @@ _ROUNDS = 4
 _FEWEST = 2
 #: Of the prior's two parameters on the log scale, about 1: what a tiny pool falls back to.
 _PRIOR_SPREAD = 1.0
-#: Less than any two learnabilities differ by; lets luck decide between equal ones.
+#: Less than any two learnabilities differ by; breaks ties between equal ones at random.
 _TIE = 1e-9
 _OUTCOMES, _FEWEST_OUTCOMES, _CELLS = 1024, 64, 200_000
 
