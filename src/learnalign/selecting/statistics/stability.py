@@ -26,7 +26,7 @@ class Stability:
     """Mean over pairs of resamples of |chosen in both| / K, from 0 to 1.
 
     An optimistic figure for few rollouts: in a simulation by 0.13 at 4 rollouts a problem, by less
-    than 0.12 at 16 and 64 (`tests/selecting/test_stability.py`).
+    than 0.12 at 16 and 64 (`tests/selecting/statistics/test_stability.py`).
     """
     frequency: Floats
     """(n,) how often each problem is chosen."""
