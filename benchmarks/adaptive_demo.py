@@ -1,9 +1,10 @@
 """Rollouts in rounds on the demo's real pool: how many, and whether the selection is the same.
 
 The demo's problems and model, 16 rollouts a problem. For each of three seeds: all rollouts, and
-``--rollouts auto`` with the same seed. Its samples are a part of them (tests/pipeline/test_adaptive.py),
-so they are reused and only its gradients are computed again. Then the selections are compared:
-auto's with another seed's full one, over what two full ones have in common.
+``--rollouts auto`` with the same seed. Its samples are a part of them
+(tests/pipeline/test_adaptive.py), so they are reused and only its gradients are computed again.
+Then the selections are compared: auto's with another seed's full one, over what two full ones
+have in common.
 
 It resumes: the runs are in ``runs/adaptive-demo``.
 """
