@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 import pytest
-from site_hook import PAGES as GENERATED_PAGES
 
 from learnalign import tables
 from learnalign.cli.main import cli
 from learnalign.config import SelectionConfig
 from learnalign.runs.config_files import load_config
 from learnalign.selecting.methods import METHODS
+from site_hook import PAGES as GENERATED_PAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -121,7 +121,8 @@ def test_methods_are_those_of_the_code() -> None:
 
 
 def test_reasons_are_those_of_the_code() -> None:
-    text = (ROOT / "docs" / "guides" / "problems.md").read_text().split("## What leaves the pool")[1]
+    page = (ROOT / "docs" / "guides" / "problems.md").read_text()
+    text = page.split("## What leaves the pool")[1]
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
     named = {name for cell in rows for name in re.findall(r"`([a-z]+_?[a-z_]*)`", cell)}
     code = "".join(p.read_text() for p in (ROOT / "src" / "learnalign").rglob("*.py"))

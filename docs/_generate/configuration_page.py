@@ -23,7 +23,8 @@ def configuration_page() -> str:
     ]
     for name, field in Config.model_fields.items():
         section = field.annotation
-        assert isinstance(section, type) and issubclass(section, BaseModel)
+        assert isinstance(section, type)
+        assert issubclass(section, BaseModel)
         about = " ".join((section.__doc__ or "").split())
         rows = [_row(name, option, about) for option, about in section.model_fields.items()]
         table = ["| option | type | default | meaning |", "| --- | --- | --- | --- |", *rows]

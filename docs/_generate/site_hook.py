@@ -4,15 +4,21 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from command_line_page import command_line_page
-from configuration_page import configuration_page
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+
+from command_line_page import command_line_page
+from configuration_page import configuration_page
 from tables_page import tables_page
 
 _ROOT = Path(__file__).resolve().parents[2]
+#: A formula as `pymdownx.arithmatex` marks it.
+_MARKED = re.compile(
+    r'<(?P<tag>span|div) class="arithmatex">\\(?P<sign>[(\[])(?P<tex>.*?)\\[)\]]</(?P=tag)>',
+    re.DOTALL,
+)
 
 
 def house_page() -> str:
@@ -43,7 +49,9 @@ PAGES: dict[str, Callable[[], str]] = {
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made from the code."""
     for name, make in PAGES.items():
-        files.append(File.generated(config, name, content=make()))
+        # Help texts name pages by their paths.
+        linked = re.sub(r"docs/((?:\w+)/([a-z-]+)\.md)", r"[\2](../\1)", make())
+        files.append(File.generated(config, name, content=linked))
     return files
 
 
@@ -61,14 +69,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    r"""Write formulas as MathML, which browsers show without a script.
-
-    `pymdownx.arithmatex` has marked them: ``\(...\)`` in a line, ``\[...\]`` apart.
-    """
+    """Write formulas as MathML, which browsers show without a script."""
 
     def formula(found: re.Match[str]) -> str:
         tex = found["tex"].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
         return convert(tex, display="block" if found["sign"] == "[" else "inline")
 
-    marked = r'<(?P<tag>span|div) class="arithmatex">\\(?P<sign>[(\[])(?P<tex>.*?)\\[)\]]</(?P=tag)>'
-    return re.sub(marked, formula, html, flags=re.DOTALL)
+    return _MARKED.sub(formula, html)

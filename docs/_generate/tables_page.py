@@ -34,7 +34,7 @@ def tables_page() -> str:
     ]
     for place, schema in TABLES.items():
         name, about = _name_and_comment(schema)
-        rows = [f"| `{field.name}` | {_kind(field)} | {_meaning(name, field)} |" for field in schema]
+        rows = [f"| `{f.name}` | {_kind(f)} | {_meaning(name, f)} |" for f in schema]
         parts += [
             f"## {place}",
             f"`learnalign.tables.{name}`. {about}",
@@ -73,15 +73,37 @@ def _meaning(table: str, field: pa.Field) -> str:
     source = _source()
     own = re.split(rf"^(?:{table} = |def {table}\()", source, maxsplit=1, flags=re.MULTILINE)[1]
     own = re.split(r"^(?:\S.*\n)?(?=[#A-Z_a-z])", own.split("\n", 1)[1], flags=re.MULTILINE)[0]
-    for text in (own, source):
-        found = re.search(rf'\("{field.name}",.*\),  # (.+)|"{field.name}", \w+\),  # (.+)', text)
-        if found:
-            return _escaped(found[1] or found[2])
-    return _COMMON.get(field.name, "")
+    special = _SPECIAL.get((table, field.name))
+    for text in (own, special, _COMMON.get(field.name), source):
+        if text in (own, source):
+            found = re.search(rf'"{field.name}",.*\),  # (.+)', text)
+            text = found and found[1]
+        if text:
+            return _escaped(text)
+    return ""
 
 
-#: Columns whose comment is the table's own, or that need no word where they are written.
+#: Columns of a table that have no comment and mean something else than in other tables.
+_SPECIAL = {
+    ("EXCLUDED", "detail"): "more on the reason, such as what was read",
+    ("SCORES", "gradient_norm"): "norm of the gradient before sketching; null if none was taken",
+}
+#: Columns that have no comment of their own.
 _COMMON = {
+    "selected": "whether it is one of the K that were chosen",
+    "success_rate_high": "the interval's upper end",
+    "num_correct": "how many of the rollouts are correct",
+    "num_truncated": "how many of the rollouts were cut at the longest response",
+    "mean_response_tokens": "mean length of its responses, in tokens",
+    "num_prompt_tokens": "length of the prompt, in tokens",
+    "num_problems": "problems in the step",
+    "mean_reward": "mean over the step's rollouts",
+    "share_truncated": "share of the rollouts that were cut at the longest response",
+    "learning_rate": "of the step",
+    "sampling_s": "seconds of sampling",
+    "verifying_s": "seconds of verifying",
+    "learning_s": "seconds of the update",
+    "benchmark": "which benchmark",
     "problem_id": "the problem",
     "sample": "which of its rollouts, from 0",
     "sketch": "the unit gradient, sketched; null unless the status is ok",
