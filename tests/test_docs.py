@@ -68,7 +68,11 @@ def _anchors(page: Path) -> set[str]:
     return {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", t).strip().lower()) for t in titles}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+#: What is no page of the docs, and links to them.
+OTHERS = [ROOT / "CHANGELOG.md", *sorted((ROOT / "recipes").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)", page.read_text()):
         if target.startswith(("http:", "https:", "mailto:")):

@@ -16,7 +16,7 @@ _BOUNDS = {Gt: ("above", "gt"), Ge: ("at least", "ge"), Lt: ("below", "lt"), Le:
 def configuration_page() -> str:
     """Write every option with its type, its default and what it is for."""
     parts = [
-        "# Configuration",
+        "# Options",
         "Look up here every option by its dotted name, with its type and its default. This page is "
         "made from the models in `learnalign.config`. How options are given, and which of several "
         "holds, is in [the guide](../guides/configuration.md).",

@@ -29,8 +29,8 @@ def house_page() -> str:
         "With this page you find where something is in the code, and what a change must hold to. "
         "[Extending it](extending.md) has worked examples."
     )
-    title, rest = text.split("\n", 1)
-    return f"{title}: the house\n\n{about}\n{rest}"
+    _, rest = text.split("\n", 1)
+    return f"# The house\n\n{about}\n{rest}"
 
 
 def _from_contributing(link: re.Match[str]) -> str:
