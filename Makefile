@@ -7,7 +7,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check
 VLLM_PIP = .venv-vllm/bin/python -m pip --disable-pip-version-check
 INSTALLED = .venv/.installed
 
-.PHONY: help install model llama vllm demo train-demo bench test test-slow lint format clean
+.PHONY: help install model llama vllm demo train-demo bench test test-slow lint format docs docs-serve clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -73,5 +73,14 @@ format: $(INSTALLED) ## Format the code.
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
+# The theme prints a notice about other generators otherwise.
+MKDOCS = NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs
+
+docs: $(INSTALLED) ## Build the docs' site in site/; a warning is an error.
+	$(MKDOCS) build --strict
+
+docs-serve: $(INSTALLED) ## Show the docs' site at http://127.0.0.1:8000 while pages are written.
+	$(MKDOCS) serve --watch src
+
 clean: ## Throw away .venv, models and caches.
-	rm -rf .venv .venv-llama .venv-vllm models runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-llama .venv-vllm models runs site .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,7 +1,7 @@
 """LearnAlign against everything, random problems and p(1-p) alone, trained for real over seeds.
 
-The design, its hypotheses and its tests are in docs/claim.md, written before the first run. Cells
-run in processes of one thread, several side by side; each writes a line of
+The design, its hypotheses and its tests are in docs/results/claim.md, written before the first
+run. Cells run in processes of one thread, several side by side; each writes a line of
 ``results/learnalign_vs.PRESET.jsonl``, and existing lines are not measured again. Seeds are the
 outer loop: whenever it is stopped, the complete seeds are paired.
 

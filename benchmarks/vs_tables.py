@@ -20,7 +20,7 @@ PAPER = {
     "random": 75.6,
     "full": 77.0,
 }
-#: docs/claim.md: hypothesis, better method, the one it beats; corrected together by Holm.
+#: docs/results/claim.md: hypothesis, better method, the one it beats; corrected together by Holm.
 HYPOTHESES = (
     ("1", "learnalign+warmup", "random"),
     ("3", "learnalign", "learnability"),

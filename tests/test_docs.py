@@ -14,10 +14,14 @@ from learnalign.cli.main import cli
 from learnalign.config import SelectionConfig
 from learnalign.config.load import load_config
 from learnalign.selecting.methods.registry import METHODS
+from site_hook import PAGES as GENERATED_PAGES
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-NAMES = [page.name for page in PAGES]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+
+#: Pages that the site makes from the code: `test_site.py` looks at them.
+GENERATED = {ROOT / "docs" / name for name in GENERATED_PAGES}
 
 
 def _commands(text: str) -> list[list[str]]:
@@ -57,11 +61,28 @@ def test_there_are_commands_to_check() -> None:
         importlib.import_module("learnalign.cli.select").command.make_context("select", ["--n"])
 
 
-@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def _anchors(page: Path) -> set[str]:
+    """The anchors that the site and GitHub make of a page's headings."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+?)\s*$", text, re.MULTILINE)
+    return {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", t).strip().lower()) for t in titles}
+
+
+#: What is no page of the docs, and links to them.
+OTHERS = [ROOT / "CHANGELOG.md", *sorted((ROOT / "recipes").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-        if not target.startswith("http"):
-            assert (page.parent / target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)", page.read_text()):
+        if target.startswith(("http:", "https:", "mailto:")):
+            continue
+        made = (page.parent / target).resolve() if target else page
+        if made in GENERATED:
+            continue
+        assert made.exists(), target
+        if anchor:
+            assert anchor in _anchors(made), f"{target}#{anchor}"
 
 
 def test_make_verbs_of_the_readme() -> None:
@@ -71,7 +92,7 @@ def test_make_verbs_of_the_readme() -> None:
 
 
 def test_configurations_load(tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "configuration.md").read_text()
+    text = (ROOT / "docs" / "guides" / "configuration.md").read_text()
     found = re.findall(r"```(yaml|toml)\n(.*?)```", text, re.DOTALL)
     assert {kind for kind, _ in found} == {"yaml", "toml"}
     for kind, block in found:
@@ -89,7 +110,7 @@ def test_configurations_load(tmp_path: Path) -> None:
     ],
 )
 def test_columns_are_those_of_the_tables(title: str, schemas: list[tables.pa.Schema]) -> None:
-    text = (ROOT / "docs" / "run-folder.md").read_text()
+    text = (ROOT / "docs" / "reference" / "run-folder.md").read_text()
     (section,) = re.findall(rf"## {re.escape(title)}\n(.*?)(?=\n## |\Z)", text, re.DOTALL)
     first = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     named = {name for cell in first for name in re.findall(r"`([a-z_]+)`", cell)}
@@ -97,14 +118,15 @@ def test_columns_are_those_of_the_tables(title: str, schemas: list[tables.pa.Sch
 
 
 def test_methods_are_those_of_the_code() -> None:
-    text = (ROOT / "docs" / "methods.md").read_text()
+    text = (ROOT / "docs" / "concepts" / "methods.md").read_text()
     named = re.findall(r"^\| `([a-z_]+)` \|", text, re.MULTILINE)
     assert sorted(named) == sorted(METHODS)
     assert all(name in (SelectionConfig.model_fields["method"].description or "") for name in named)
 
 
 def test_reasons_are_those_of_the_code() -> None:
-    text = (ROOT / "docs" / "problems.md").read_text().split("## What leaves the pool")[1]
+    page = (ROOT / "docs" / "guides" / "problems.md").read_text()
+    text = page.split("## What leaves the pool")[1]
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
     named = {name for cell in rows for name in re.findall(r"`([a-z]+_?[a-z_]*)`", cell)}
     code = "".join(p.read_text() for p in (ROOT / "src" / "learnalign").rglob("*.py"))
@@ -125,6 +147,6 @@ def test_reasons_are_those_of_the_code() -> None:
 def test_columns_of_a_row_are_those_of_the_table(
     page: str, file: str, schema: tables.pa.Schema
 ) -> None:
-    text = (ROOT / "docs" / page).read_text()
+    text = (ROOT / "docs" / "guides" / page).read_text()
     (line,) = [row for row in text.splitlines() if row.startswith(f"| `{file}` |")]
     assert re.findall(r"`([a-z_]+)`", line.split("|")[2]) == schema.names

@@ -101,7 +101,7 @@ def test_gradient_equals_plain_autograd(name: str) -> None:
 
 
 def test_docs_list_these_families() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "gradients.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "concepts" / "gradients.md").read_text()
     for shares, line in ((True, "| shared |"), (False, "| not shared |")):
         (row,) = (text for text in page.splitlines() if text.startswith(line))
         named = {part.split(" (")[0].strip(" |") for part in row.split("|")[2].split(", ")}

@@ -30,9 +30,10 @@ def command(
 ) -> None:
     """Let several methods choose from RUNS: overlaps, success rates, lengths, sources.
 
-    Tables that a method looks at and a run lacks are made first (docs/methods.md). Of several runs
-    (with and without a warm-up, say) every method chooses from each. Whom a method would train on
-    is written as a file of ids, which `learnalign train MODEL RUN --subset FILE` takes.
+    Tables that a method looks at and a run lacks are made first (docs/concepts/methods.md). Of
+    several runs (with and without a warm-up, say) every method chooses from each. Whom a method
+    would train on is written as a file of ids, which `learnalign train MODEL RUN --subset FILE`
+    takes.
 
     \b
       learnalign compare runs/x --budget 1000

@@ -26,7 +26,7 @@ class RolloutConfig(Section):
     """G, rollouts a problem; a group needs two."""
     spend: Literal["full", "auto"] = "full"
     """full: all of them for every problem; auto: a few first, and the rest for problems that may
-    still be chosen (docs/adaptive.md)."""
+    still be chosen (docs/concepts/adaptive.md)."""
     error: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     """With auto: the share of the full budget's choice that may be lost, as expected."""
     temperature: Annotated[float, Field(ge=0.0)] = 1.0
@@ -42,7 +42,7 @@ class RolloutConfig(Section):
     """Folder of the training that made the policy: rollouts of its last steps stand in for new
     ones."""
     reuse_steps: PositiveInt = 4
-    """How many of its last steps are recent enough (docs/training.md)."""
+    """How many of its last steps are recent enough (docs/guides/training.md)."""
     token_budget: PositiveInt = 16_384
     """Tokens (prompt and response, padding included) a batch may hold."""
     dtype: Dtype = "auto"
@@ -50,7 +50,7 @@ class RolloutConfig(Section):
 
 
 class ServerConfig(Section):
-    """The OpenAI-compatible endpoint that rollouts.engine=server asks (docs/servers.md)."""
+    """The OpenAI-compatible endpoint that rollouts.engine=server asks (docs/guides/servers.md)."""
 
     url: str | None = None
     """Its base address, such as http://localhost:8000/v1."""
@@ -86,7 +86,7 @@ class ServerConfig(Section):
 
 
 class VllmConfig(Section):
-    """How rollouts.engine=vllm runs (docs/rollouts.md)."""
+    """How rollouts.engine=vllm runs (docs/concepts/rollouts.md)."""
 
     tensor_parallel_size: PositiveInt = 1
     """GPUs that share the model's weights."""
@@ -112,4 +112,4 @@ class VerifierConfig(Section):
     workers: PositiveInt | None = None
     """Worker processes; default: the processors of this machine."""
     memory_mb: PositiveInt | None = 4096
-    """MiB that a worker may allocate; null for no limit (docs/verifying.md)."""
+    """MiB that a worker may allocate; null for no limit (docs/concepts/verifying.md)."""

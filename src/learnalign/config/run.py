@@ -27,7 +27,7 @@ class RunConfig(Section):
     """Where and how the work is done."""
 
     out: StoragePath = Path("runs/select")
-    """Run folder, or its URL (s3://bucket/run; docs/run-folder.md)."""
+    """Run folder, or its URL (s3://bucket/run; docs/reference/run-folder.md)."""
     seed: int = 0
     """Seed of everything that is random."""
     shard_size: PositiveInt = 64

@@ -31,7 +31,8 @@ class GradientConfig(Section):
     """Random combinations of a layer's inputs that its gradient is formed with; 0 for all inputs,
     which is exact and slower."""
     preconditioner: Path | None = None
-    """File of Adam's second moments to divide gradients by, as LESS does (docs/gradients.md)."""
+    """File of Adam's second moments to divide gradients by, as LESS does
+    (docs/concepts/gradients.md)."""
     token_budget: PositiveInt | None = None
     """Tokens a batch may hold; found from the free memory if not given, halved when it runs out."""
     dtype: Dtype = "auto"
@@ -53,8 +54,8 @@ class SelectionConfig(Section):
     budget: PositiveInt | Fraction | None = None
     """K problems (an integer), or a fraction of the pool (0.1)."""
     method: str = "learnalign"
-    """learnalign, or one of those it is compared with (docs/methods.md): learnability, alignment,
-    inner_product, gradalign, diverse, facility_location, features, band, perplexity_top,
+    """learnalign, or one of those it is compared with (docs/concepts/methods.md): learnability,
+    alignment, inner_product, gradalign, diverse, facility_location, features, band, perplexity_top,
     perplexity_middle, ifd, token_length, selectit, limr, history_variance, random."""
     learnability: Literal["plugin", "unbiased"] = "plugin"
     """p(1-p) as the paper has it, or its unbiased estimate G/(G-1) p(1-p)."""

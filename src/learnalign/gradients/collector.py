@@ -6,7 +6,7 @@ The inputs are first projected from their ``n`` values to ``input_width`` random
 them (signs, unbiased for inner products), so what is kept from the forward pass, and the product
 itself, are small; with ``input_width`` 0 the whole gradient is formed. Why the inputs and not the
 outputs: the inputs of all problems share a few huge directions, which a projection of the outputs
-would turn into noise of their size; see docs/gradients.md.
+would turn into noise of their size; see docs/concepts/gradients.md.
 """
 
 from collections.abc import Callable, Iterator, Sequence

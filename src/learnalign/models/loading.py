@@ -158,7 +158,7 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
     """Turn ``auto`` into a dtype: bfloat16 where the device is quick at it, else float32.
 
     What bfloat16 costs a gradient's row in fidelity is far below what eight rollouts leave open
-    (docs/gradients.md).
+    (docs/concepts/gradients.md).
 
     Example:
         >>> resolve_dtype("float32", torch.device("cpu"))

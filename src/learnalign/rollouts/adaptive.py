@@ -9,7 +9,7 @@ outcome once with all rollouts and once with the stopped problems as they are.
 
 The law of a success count under a Beta posterior is the beta-binomial; the scheme is that of
 racing algorithms (Maron and Moore 1994) and of best-arm identification, with ranking by Monte
-Carlo in place of confidence bounds. What was measured is in docs/adaptive.md.
+Carlo in place of confidence bounds. What was measured is in docs/concepts/adaptive.md.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ Bools = NDArray[np.bool_]
 #: Standard deviation of problems' alignments over their mean, where none are known yet.
 ALIGNMENT_SPREAD = 0.8
 #: Variance of an alignment that one rollout measures, over the variance among problems
-#: (docs/repeatability.md: 8 rollouts have a reliability of 0.8, which is 8 / (8 + 2)).
+#: (docs/results/repeatability.md: 8 rollouts have a reliability of 0.8, which is 8 / (8 + 2)).
 ALIGNMENT_NOISE = 2.0
 _ROUNDS = 4
 _FEWEST = 2

@@ -252,7 +252,7 @@ class Endpoint:
         elif _LENGTH.search(message):
             do = "give the server a longer context, or lower --max-tokens"
         else:
-            do = "see what it says; docs/servers.md lists what servers differ in"
+            do = "see what it says; docs/guides/servers.md lists what servers differ in"
         return LearnAlignError(
             f"the server at {self.url} refused: {message}",
             expected=f"an answer; {_KEPT}",

@@ -135,7 +135,7 @@ def _file(path: Path, reward_column: str | None, counts: Counter[str]) -> list[R
             raise LearnAlignError(
                 f"{place}: its columns are {', '.join(row)}, but they do not hold what a trainer's "
                 f"dump of this form does ({type(error).__name__}: {error})",
-                do="correct the row, or write one completion a row (docs/rollouts.md)",
+                do="correct the row, or write one completion a row (docs/concepts/rollouts.md)",
             ) from error
         made = [record for part in plain for record in _records(part, place, path, reward_column)]
         counts["empty"] += made.count(None)

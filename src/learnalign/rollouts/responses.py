@@ -179,11 +179,11 @@ def warnings(counts: Mapping[str, int]) -> list[str]:
     """
     texts = {
         "retokenised": "were tokenised again from text: their token boundaries may differ "
-        "from what was sampled (docs/servers.md)",
+        "from what was sampled (docs/guides/servers.md)",
         "other_prompts": "had a prompt of another number of tokens on the server: its template or "
-        "tokenizer is not the model's (docs/servers.md)",
+        "tokenizer is not the model's (docs/guides/servers.md)",
         "ungoverned": "came from a server that refuses top_k, min_p and repetition_penalty: it may "
-        "sample by defaults of its own (docs/servers.md)",
+        "sample by defaults of its own (docs/guides/servers.md)",
     }
     return [
         f"{counts[name]:,} of {counts.get('sampled', 0):,} rollouts {text}"

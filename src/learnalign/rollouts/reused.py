@@ -1,8 +1,8 @@
 """Rollouts that a training made in its last steps, in place of fresh ones.
 
 A problem's group counts as recent if it was sampled in one of the last steps of the training that
-made the policy: it is then the work of a policy only that many updates old. docs/training.md says
-what such groups are worth beside fresh ones.
+made the policy: it is then the work of a policy only that many updates old.
+docs/guides/training.md says what such groups are worth beside fresh ones.
 """
 
 from collections.abc import Callable, Iterable

@@ -51,7 +51,7 @@ Rewards = list[float | None]
 def auto(completions: Completions, solution: Sequence[Any], **columns: Any) -> Rewards:
     r"""Reward each answer by the verifier that fits its problem, as ``--verifier auto`` does.
 
-    Which one that is, is read out of the gold, the prompt and the row (docs/verdicts.md).
+    Which one that is, is read out of the gold, the prompt and the row (docs/concepts/verdicts.md).
 
     Example:
         >>> auto(["It is \\boxed{1/2}.", "3"], solution=["0.5", "0.5"])
