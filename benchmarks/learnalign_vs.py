@@ -12,6 +12,7 @@ outer loop: whenever it is stopped, the complete seeds are paired.
 """
 
 import argparse
+import itertools
 import json
 import os
 import time
@@ -109,10 +110,9 @@ def cells(which: Preset, parts: list[str], seeds: range) -> Iterator[Cell]:
             for method in MORE:
                 yield Cell(method, which.budget, seed, which.steps)
         if "budgets" in parts:
-            for budget in (0.05, 0.2, 0.5):
-                for method in METHODS:
-                    if method != "full":
-                        yield Cell(method, budget, seed, which.steps)
+            chosen = [method for method in METHODS if method != "full"]
+            for budget, method in itertools.product((0.05, 0.2, 0.5), chosen):
+                yield Cell(method, budget, seed, which.steps)
         if "long" in parts:
             for steps in (4 * which.steps, which.whole):
                 yield Cell("full", 1.0, seed, steps)

@@ -38,7 +38,7 @@ def machine(root: Path) -> dict[str, Any]:
 def _processor() -> dict[str, Any]:
     text = _read("/proc/cpuinfo")
     flags = set((_first(text, "flags") or _first(text, "Features") or "").split())
-    blocks = [dict(re.findall(r"^(.+?)\s*:\s*(.*)$", b, re.M)) for b in text.split("\n\n")]
+    blocks = [dict(re.findall(r"^(.+?)\s*:\s*(.*)$", b, re.MULTILINE)) for b in text.split("\n\n")]
     cores = {(b["physical id"], b["core id"]) for b in blocks if "core id" in b}
     torch = _torch()
     return {
@@ -132,7 +132,7 @@ def _torch() -> Any:
 
 def _first(text: str, key: str) -> str | None:
     """Return the first value of a ``key: value`` file of Linux."""
-    found = re.search(rf"^{re.escape(key)}\s*:\s*(.+)$", text, re.M)
+    found = re.search(rf"^{re.escape(key)}\s*:\s*(.+)$", text, re.MULTILINE)
     return found[1].strip() if found else None
 
 

@@ -31,8 +31,10 @@ QUESTIONS = (
 
 
 class BareLlama:
-    """The least a Llama must do to sample: keys and values preallocated, weights fused, no cache
-    object, no mask object, grouped heads never repeated, logits of one position.
+    """The least a Llama must do to sample.
+
+    Keys and values are preallocated, weights fused; no cache object, no mask object, grouped heads
+    never repeated, logits of one position only.
     """
 
     def __init__(self, model: Any) -> None:

@@ -198,8 +198,7 @@ def main() -> None:
         counts = [count for count in COUNTS if count * (2 * SIZE + 100) < room]
         write(large, max(counts), SHARD)
         write(small, 100_000, SMALL_SHARD)
-        for count in counts:
-            rows.append(fresh(large, count, cached=False))
+        rows += [fresh(large, count, cached=False) for count in counts]
         rows.append(fresh(small, 100_000, cached=False))
         rows.append(fresh(large, 10_000, cached=True))
     for row in rows:

@@ -32,7 +32,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _section(page: str, title: str) -> str:
-    (found,) = re.findall(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", page, re.M | re.S)
+    pattern = rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)"
+    (found,) = re.findall(pattern, page, re.MULTILINE | re.DOTALL)
     return found
 
 
@@ -88,7 +89,7 @@ def test_configuration_page_has_every_field() -> None:
     page = configuration_page()
     for name, field in Config.model_fields.items():
         rows = re.findall(
-            r"^\| `([a-z_.]+)` \| (.+?) \| (.*?) \| (.+) \|$", _section(page, name), re.M
+            r"^\| `([a-z_.]+)` \| (.+?) \| (.*?) \| (.+) \|$", _section(page, name), re.MULTILINE
         )
         options = field.annotation.model_fields  # type: ignore[union-attr]
         assert [row[0] for row in rows] == [f"{name}.{option}" for option in options]
@@ -112,7 +113,7 @@ def test_configuration_page_has_types_and_defaults() -> None:
 def test_tables_page_has_every_column() -> None:
     page = tables_page()
     for place, schema in TABLES.items():
-        rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|$", _section(page, place), re.M)
+        rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|$", _section(page, place), re.MULTILINE)
         assert [row[0] for row in rows] == schema.names
 
 
@@ -130,5 +131,5 @@ def test_columns_have_meanings() -> None:
         ("references/", "logprobs", "as in ROLLOUTS, under the reference"),
         ("excluded/", "detail", "more on the reason, such as what was read"),
     ):
-        (row,) = re.findall(rf"^\| `{column}` \|.*\| (.+) \|$", _section(page, place), re.M)
+        (row,) = re.findall(rf"^\| `{column}` \|.*\| (.+) \|$", _section(page, place), re.MULTILINE)
         assert row == meaning

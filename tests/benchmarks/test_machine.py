@@ -114,5 +114,5 @@ def test_every_result_comes_through_the_harness() -> None:
     assert names
     for name in names:
         code = (BENCHMARKS / f"{name}.py").read_text(encoding="utf-8")
-        assert re.search(r"^from harness import .*\bpublish$", code, re.M), name
+        assert re.search(r"^from harness import .*\bpublish$", code, re.MULTILINE), name
         assert "publish(" in code, name

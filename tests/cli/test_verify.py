@@ -295,9 +295,15 @@ def test_verdicts_of_others_in_all_spellings(tmp_path: Path, right: Any, wrong: 
     assert [row["theirs"] for row in found["verdicts"]] == [True] * 3 + [False] * 3
     assert [row["differs"] for row in found["verdicts"]] == [False, True, True, True, False, False]
     assert found["against"] == {
-        **{"compared": 6, "equal": 3, "agreement": 0.5},
-        **{"both_correct": 1, "ours_alone_correct": 1, "theirs_alone_correct": 2, "both_wrong": 2},
-        **{"without_theirs": 0, "without_ours": 0},
+        "compared": 6,
+        "equal": 3,
+        "agreement": 0.5,
+        "both_correct": 1,
+        "ours_alone_correct": 1,
+        "theirs_alone_correct": 2,
+        "both_wrong": 2,
+        "without_theirs": 0,
+        "without_ours": 0,
     }
     assert [row["row"] for row in found["differences"]] == [2, 3, 4]
 

@@ -55,7 +55,7 @@ def slow_gradient(model, prompt, responses, rewards, loss, scale_rewards):
     if scale_rewards == "group":
         advantage = advantage / (rewards.std(ddof=1) + 1e-4)
     total = sum(len(ids) for ids in responses)
-    sums = {name: 0.0 for name in names}
+    sums = dict.fromkeys(names, 0.0)
     for ids, a in zip(responses, advantage, strict=True):
         model.zero_grad()
         logits = model(torch.tensor([prompt + ids])).logits[0] / TEMPERATURE

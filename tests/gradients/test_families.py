@@ -12,7 +12,7 @@ from helpers.tiny_models import COMMON
 from learnalign.config import GradientConfig
 from learnalign.gradients.engine import GradientEngine, Group
 
-SPARSE = dict(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=8)
+SPARSE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 8}
 BOTH = ["sliding_attention", "full_attention"]
 #: Family, its own options, and whether its prompts can be shared.
 FAMILIES = {

@@ -9,7 +9,7 @@ import pytest
 from learnalign.config import ModelConfig, PromptConfig
 from learnalign.errors import LearnAlignError
 from learnalign.models.loading import load_tokenizer
-from learnalign.problems.prompts import Prompter, PromptRefused
+from learnalign.problems.prompts import Prompter, PromptError
 
 MESSAGES = [{"role": "user", "content": "What is 6 + 4?"}]
 ROW = json.dumps({"metadata": {"expression": "6 + 4"}})
@@ -138,8 +138,8 @@ def test_variables_that_would_change_nothing(
 
 def test_messages_that_the_template_refuses(strict: Any) -> None:
     asked = [{"role": "system", "content": "Be brief."}, *MESSAGES]
-    with pytest.raises(PromptRefused, match=r"\(system, user\): System role not supported"):
+    with pytest.raises(PromptError, match=r"\(system, user\): System role not supported"):
         Prompter(strict, PromptConfig())(asked, ROW)
     strict.chat_template = "{{ messages[0].content + messages[0].nothing }}"
-    with pytest.raises(PromptRefused, match=r"\(user\)"):
+    with pytest.raises(PromptError, match=r"\(user\)"):
         Prompter(strict, PromptConfig())(MESSAGES, ROW)

@@ -21,7 +21,7 @@ from helpers.processes import alive, heed_signals, interrupted_after, wait_for
 from learnalign.config import VerifierConfig
 from learnalign.errors import LearnAlignError
 from learnalign.verifying import rewards
-from learnalign.verifying.processes import Closed, WorkerProcess
+from learnalign.verifying.processes import ProcessClosedError, WorkerProcess
 from learnalign.verifying.verifier import Verifier, open_verifier
 
 BOXED_HANG = rf"\boxed{{{HANG}}}"
@@ -295,7 +295,7 @@ def test_closing_ends_whoever_waits() -> None:
     worker.close()
     thread.join(5)
     assert time.monotonic() - begin < 5
-    assert [type(error) for error in raised] == [Closed]
+    assert [type(error) for error in raised] == [ProcessClosedError]
 
 
 def wrong(calls: range) -> int:

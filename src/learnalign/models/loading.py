@@ -78,16 +78,16 @@ def load_trainable(
         model = model if config.adapter is None else model.merge_and_unload()
         return model.requires_grad_(True)
     if config.adapter is None:
-        LoraConfig, get_peft_model = _peft("LoraConfig", "get_peft_model")
+        peft = _peft()
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            adapter = LoraConfig(
+            adapter = peft.LoraConfig(
                 r=lora_rank,
                 lora_alpha=2 * lora_rank,
                 target_modules="all-linear",
                 task_type="CAUSAL_LM",
             )
-            return get_peft_model(model, adapter)
+            return peft.get_peft_model(model, adapter)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_("lora_" in name)
     return model
@@ -219,23 +219,23 @@ def _unloadable(path: str, what: str, error: Exception) -> LearnAlignError:
     )
 
 
-def _peft(*names: str) -> list[Any]:
-    """Give names of the package peft."""
+def _peft() -> Any:
+    """Import peft, or name the extra that installs it."""
     try:
         import peft
     except ImportError as error:
         raise LearnAlignError(
             "an adapter needs the package peft", do="pip install 'learnalign[lora]'"
         ) from error
-    return [getattr(peft, name) for name in names]
+    return peft
 
 
 def _with_adapter(model: Any, adapter: Path) -> Any:
-    (PeftModel,) = _peft("PeftModel")
+    peft = _peft()
     if not (adapter / "adapter_model.safetensors").is_file():
         raise LearnAlignError(
             f"the folder {adapter} is no adapter",
             expected="adapter_config.json and adapter_model.safetensors",
             do="give the folder that peft's save_pretrained wrote",
         )
-    return PeftModel.from_pretrained(model, str(adapter))
+    return peft.PeftModel.from_pretrained(model, str(adapter))

@@ -24,7 +24,7 @@ def make_problems(
     """Read the pool, build each prompt, write the shards of PROBLEMS and the sources' originals."""
     from learnalign.models.loading import context_length, vocabulary_size
     from learnalign.problems.pool import read_pool
-    from learnalign.problems.prompts import Prompter, PromptRefused
+    from learnalign.problems.prompts import Prompter, PromptError
     from learnalign.problems.reading import reading_lines
 
     begin = time.monotonic()
@@ -37,14 +37,14 @@ def make_problems(
         folder.write_table(f"sources/source-{index:02d}.parquet", table)
     context, vocabulary = context_length(config.model), vocabulary_size(config.model)
     kept = []
-    refused: PromptRefused | None = None
+    refused: PromptError | None = None
     with progress.stage("problems", len(pool.problems) + len(pool.excluded)) as advance:
         advance(len(pool.excluded))
         for problem in pool.problems:
             advance(1)
             try:
                 prompt, ids = prompter(problem["messages"], problem["row"])
-            except PromptRefused as error:
+            except PromptError as error:
                 refused = refused or error
                 _leave_out(pool, problem, "template_refused", error.got)
                 continue

@@ -10,9 +10,15 @@ from learnalign.problems.nested import empty, parsed
 
 Messages = list[dict[str, str]]
 _ROLES = {
-    **{"human": "user", "gpt": "assistant", "chatgpt": "assistant", "model": "assistant"},
-    **{"bot": "assistant", "developer": "system"},
-    **{"function": "tool", "observation": "tool", "function_call": "tool"},
+    "human": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "model": "assistant",
+    "bot": "assistant",
+    "developer": "system",
+    "function": "tool",
+    "observation": "tool",
+    "function_call": "tool",
 }
 #: How a chat written as text begins; what begins so and cannot be read is no question.
 _CHAT = re.compile(r"""\s*(?:\[\s*)?\{\s*(['"])(role|content|from|value|messages)['"]\s*:""")

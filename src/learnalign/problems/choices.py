@@ -12,7 +12,7 @@ Options = list[tuple[str, str]]
 _NAMES = ("choices", "options", "answer_choices", "answer_options", "endings")
 #: Columns that hold an option each: ``option_a``, ``opb``, ``Choice 1``, or ``A``, ``B``, ``C``.
 _ONE_EACH = re.compile(r"(?:(option|choice|opt|op)[ _-]?)?([a-j]|\d)", re.IGNORECASE)
-_LABELLED = re.compile(r"\(?([A-Z])\s*[).:]\s*(.*)", re.S)
+_LABELLED = re.compile(r"\(?([A-Z])\s*[).:]\s*(.*)", re.DOTALL)
 #: Share of the rows that a reading of the answers must fit.
 _FITS = 0.9
 

@@ -1,5 +1,6 @@
 """Building the exact text and token ids that the model sees."""
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -20,7 +21,7 @@ _DECIDED = {
 }
 
 
-class PromptRefused(LearnAlignError):
+class PromptError(LearnAlignError):
     """The model's chat template does not take one problem's messages."""
 
 
@@ -63,7 +64,7 @@ class Prompter:
             The text, and its token ids (special tokens only where the text holds them).
 
         Raises:
-            PromptRefused: if the chat template does not take the messages.
+            PromptError: if the chat template does not take the messages.
             LearnAlignError: if a template of the user cannot be filled in.
         """
         messages, begun = apart(self.asked(messages, row))
@@ -107,7 +108,7 @@ class Prompter:
             )
         except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
             roles = ", ".join(message["role"] for message in messages)
-            raise PromptRefused(
+            raise PromptError(
                 f"the model's chat template refuses the messages ({roles}): {error}",
                 expected="roles that the template knows, in their order",
                 do="give --template, or leave --system out",
@@ -153,7 +154,8 @@ def _names(template: str | dict[str, str]) -> set[str]:
         ['a', 'c', 'endif', 'f', 'if']
     """
     texts = [template] if isinstance(template, str) else template.values()
-    code = " ".join(part for text in texts for part in re.findall(r"\{[%{].*?[%}]\}", text, re.S))
+    parts = (re.findall(r"\{[%{].*?[%}]\}", text, re.DOTALL) for text in texts)
+    code = " ".join(itertools.chain.from_iterable(parts))
     return set(re.findall(r"(?<![\w.])[A-Za-z_]\w*", re.sub(r"'[^']*'|\"[^\"]*\"", "", code)))
 
 

@@ -13,7 +13,7 @@ _LOOSE = re.compile(r"[.,;:?\"“”„](?!\d)")
 _WRAPPERS = (
     re.compile(r"\\(?:boxed|text|textbf|mathbf|mathrm|fbox)\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}"),
     re.compile(r"\$\$?([^$]*)\$\$?"),
-    re.compile(r"\\\((.*)\\\)|\\\[(.*)\\\]", re.S),
+    re.compile(r"\\\((.*)\\\)|\\\[(.*)\\\]", re.DOTALL),
 )
 _NO_MEANING = re.compile(r"\\left(?![a-z])|\\right(?![a-z])|\\[!,;: ]")
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?")

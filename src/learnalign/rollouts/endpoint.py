@@ -32,7 +32,7 @@ _LENGTH = re.compile(r"context (length|window|size)")
 _KEPT = "what it answered before is kept: the same command goes on from there"
 
 
-class Refused(Exception):
+class RequestRefusedError(Exception):
     """The server will not answer this request, however often it is made."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -45,7 +45,7 @@ class Refused(Exception):
         return self.status in (400, 422, 500, 501) and not _LENGTH.search(str(self))
 
 
-class _Failed(Exception):
+class _RetryableError(Exception):
     """The server did not answer this time."""
 
     def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
@@ -124,7 +124,7 @@ class Endpoint:
             served = {str(model["id"]): model for model in listed or []}
         except (AttributeError, TypeError, KeyError) as error:
             raise self._hard(f"its list of models is none ({error})") from None
-        except Refused as refusal:
+        except RequestRefusedError as refusal:
             if self.model and refusal.status not in _KEY_STATUSES:
                 self.known = True  # not every server lists its models
                 return
@@ -164,7 +164,7 @@ class Endpoint:
             way = self.ways[number]
             try:
                 answer = await self._patiently(api, body(request, way, self.model))
-            except Refused as refusal:
+            except RequestRefusedError as refusal:
                 if number == self._way:
                     self._first_refusal = self._first_refusal or str(refusal)
                     if self._settled or not refusal.may_be_the_ways_fault:
@@ -187,7 +187,7 @@ class Endpoint:
 
         def pause(state: tenacity.RetryCallState) -> float:
             error = state.outcome and state.outcome.exception()
-            after = error.retry_after_s if isinstance(error, _Failed) else 0.0
+            after = error.retry_after_s if isinstance(error, _RetryableError) else 0.0
             return max(after, grown(state))
 
         async def rest(seconds: float) -> None:
@@ -197,13 +197,13 @@ class Endpoint:
         attempts = tenacity.AsyncRetrying(
             stop=lambda state: state.attempt_number >= most or self._over.is_set(),
             sleep=rest,
-            retry=tenacity.retry_if_exception_type(_Failed),
+            retry=tenacity.retry_if_exception_type(_RetryableError),
             wait=pause,
             reraise=True,
         )
         try:
             found: dict[str, Any] = await attempts(self._once, api, fields)
-        except _Failed as error:
+        except _RetryableError as error:
             raise LearnAlignError(
                 f"the server at {self.url} failed {most} times; the last time: {error}",
                 expected=f"an answer; {_KEPT}",
@@ -222,13 +222,13 @@ class Endpoint:
             raise self._explained(error.status_code, error.response) from None
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
-            raise _Failed(self._clean(f"{type(cause).__name__}: {cause}")) from None
+            raise _RetryableError(self._clean(f"{type(cause).__name__}: {cause}")) from None
         try:
             answer = json.loads(response.http_response.text)
             if fields:
                 read_answer(answer)
         except ValueError as error:
-            raise _Failed(self._clean(f"a broken answer ({error})")) from None
+            raise _RetryableError(self._clean(f"a broken answer ({error})")) from None
         return dict(answer)
 
     def _explained(self, status: int, response: Any) -> Exception:
@@ -239,8 +239,8 @@ class Endpoint:
         if status in _PASSING or (status >= 500 and not lost):
             after = response.headers.get("retry-after", "")
             seconds = float(after) if after.replace(".", "", 1).isdigit() else 0.0
-            return _Failed(f"{status}: {message}", min(seconds, _LONGEST_RETRY_AFTER_S))
-        return Refused(status, message)
+            return _RetryableError(f"{status}: {message}", min(seconds, _LONGEST_RETRY_AFTER_S))
+        return RequestRefusedError(status, message)
 
     def _hard(self, message: str) -> LearnAlignError:
         """Say what a refusal means."""

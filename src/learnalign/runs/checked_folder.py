@@ -82,7 +82,7 @@ class CheckedFolder(ABC):
             path, expected = self.path / file, self.manifest.files[file]
             with self.intact(path, expected, do):
                 if self.unless_known(path, expected) and files.sha256(path) != expected:
-                    raise files.DamagedFile("its contents are not those that were written")
+                    raise files.DamagedFileError("its contents are not those that were written")
 
     def discard_cached(self, *names: str) -> None:
         """Delete files and folders below, once the manifest on disk names them no more."""
@@ -125,7 +125,7 @@ class CheckedFolder(ABC):
         """Say of a file that is damaged which one it is, and what makes it again."""
         try:
             yield
-        except (files.DamagedFile, FileNotFoundError) as error:
+        except (files.DamagedFileError, FileNotFoundError) as error:
             gone = isinstance(error, FileNotFoundError)
             raise damaged(path, "it is gone" if gone else str(error), do) from error
         self._whole.add((str(path), expected))

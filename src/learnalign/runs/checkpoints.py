@@ -128,8 +128,7 @@ def drop_checkpoint(folder: RunFolder, trainer: str) -> None:
         )
     last = len(ends) - 1
     gone = [checkpoint(trainer, ends[last])]
-    for stage in ("history", "steps"):
-        gone.append(folder.manifest.stages[stage].shards.pop(last).file)
+    gone += [folder.manifest.stages[stage].shards.pop(last).file for stage in ("history", "steps")]
     folder.discard_cached(*gone)
 
 

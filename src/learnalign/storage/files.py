@@ -29,7 +29,7 @@ class Written(NamedTuple):
     sha256: str
 
 
-class DamagedFile(OSError):
+class DamagedFileError(OSError):
     """A file is not what was written, or cannot be read as what it should be; says why."""
 
 
@@ -155,7 +155,7 @@ def read_table(
         expected: SHA-256 that the file must have; None reads it as it is.
 
     Raises:
-        DamagedFile: if the file has another hash, or is no whole Parquet file.
+        DamagedFileError: if the file has another hash, or is no whole Parquet file.
     """
     with _parsed(), _here(path) as here:
         _compare(here, expected)
@@ -176,7 +176,7 @@ def read_batches(
         Batches in order, whose raw numbers take 16 MiB at most (or are one row's).
 
     Raises:
-        DamagedFile: as `read_table`.
+        DamagedFileError: as `read_table`.
     """
     # Not pre-buffered: that would keep each row group whole until its last batch is gone.
     with _parsed(), _here(path) as here:
@@ -259,7 +259,7 @@ def _here(path: Path) -> Iterator[Path]:
 
 def _compare(here: Path, expected: str | None) -> None:
     if expected is not None and sha256(here) != expected:
-        raise DamagedFile("its contents are not those that were written")
+        raise DamagedFileError("its contents are not those that were written")
 
 
 @contextmanager
@@ -271,10 +271,10 @@ def _parsed() -> Iterator[None]:
         raise
     except (pa.ArrowException, ValueError, OverflowError, OSError) as error:
         # An error of the system's has a number; pyarrow's own OSErrors have none.
-        if isinstance(error, DamagedFile) or getattr(error, "errno", None):
+        if isinstance(error, DamagedFileError) or getattr(error, "errno", None):
             raise
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DamagedFile(f"it cannot be read: {reason}") from error
+        raise DamagedFileError(f"it cannot be read: {reason}") from error
 
 
 def _raw(schema: pa.Schema) -> dict[str, int]:

@@ -40,16 +40,25 @@ def refusal(text: str) -> str | None:
     if _TAME.fullmatch(text):
         return None
     text = with_single_brackets(text)
-    deepest = depth = 0
-    for sign in text:
-        depth += (sign in "([{") - (sign in ")]}")
-        deepest = max(deepest, depth)
-    if deepest > MAX_DEPTH:
-        return f"brackets {deepest} deep"
+    depth = _bracket_depth(text)
+    if depth > MAX_DEPTH:
+        return f"brackets {depth} deep"
     if _TOWER.search(text):
         return "a tower of exponents"
     if _RAISED_WHOLE.search(text):
         return "a power of a power or of a factorial"
+    return _exponent_refusal(text) or _factorial_refusal(text)
+
+
+def _bracket_depth(text: str) -> int:
+    deepest = depth = 0
+    for sign in text:
+        depth += (sign in "([{") - (sign in ")]}")
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _exponent_refusal(text: str) -> str | None:
     for found in _NESTED.finditer(text):
         base, power, more = int(found[2][:6]), int(found[3][:6]), found[4]
         if more or power * len(found[2]) > 40 or base**power > MAX_EXPONENT:
@@ -61,6 +70,10 @@ def refusal(text: str) -> str | None:
     for found in _SCIENTIFIC.finditer(text):
         if len(found[1]) > 8 or int(found[1]) > MAX_EXPONENT:
             return f"an exponent of {_short(found[1])}"
+    return None
+
+
+def _factorial_refusal(text: str) -> str | None:
     for found in _FACTORIAL.finditer(text):
         if found[1] is None:
             return "a factorial of a factorial"

@@ -34,7 +34,7 @@ class _Stop:
     at_gold: bool = False
 
 
-class Closed(RuntimeError):
+class ProcessClosedError(RuntimeError):
     """The worker was closed while a caller waited for it."""
 
 
@@ -118,7 +118,7 @@ class WorkerProcess:
         )
 
     def close(self) -> None:
-        """End the process permanently; callers waiting for an answer get `Closed`."""
+        """End the process permanently; callers waiting for an answer get `ProcessClosedError`."""
         self._closed = True
         child = self._child
         if child is not None:
@@ -228,7 +228,7 @@ class WorkerProcess:
     def _started(self) -> Channel:
         if self._channel is None:
             if self._closed:
-                raise Closed
+                raise ProcessClosedError
             try:
                 self._child = Child(
                     bootstrap.command(),
@@ -242,7 +242,7 @@ class WorkerProcess:
                 raise no_worker(error) from error
             self._channel = Channel(self._child)
             if self._closed:
-                raise Closed
+                raise ProcessClosedError
             with suppress(BrokenPipeError):  # it has ended already: whoever asks it is told
                 self._channel.send(bootstrap.setup(self.memory_mb), _START_S)
         return self._channel
@@ -251,7 +251,7 @@ class WorkerProcess:
         """End the process and return what is known about its end."""
         code = self._end()
         if self._closed:
-            raise Closed
+            raise ProcessClosedError
         if not isinstance(error, OSError):
             return "the verifier's process gave what is no answer to its request"
         if code is None or code == -SIGKILL:  # ours, where it lived on without its output

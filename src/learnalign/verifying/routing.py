@@ -17,7 +17,9 @@ from learnalign.verifying.question import Question
 KINDS = ("auto", "math", "number", "choice", "words", "time", "code", "text", "reasoning_gym")
 _MARKED = re.compile(r"\\(?:boxed|fbox)|<answer>|####")
 _LONGEST = 500
-_TIME_ASKED = re.compile(r"\b(?:what time|when|clock|o'?clock|a\.?m\.?|p\.?m\.?|date)\b", re.I)
+_TIME_ASKED = re.compile(
+    r"\b(?:what time|when|clock|o'?clock|a\.?m\.?|p\.?m\.?|date)\b", re.IGNORECASE
+)
 _CODE = re.compile(
     r"```|^\s*(?:def|class|import|from|assert|return|print|for|while|if)\b.*[:(]?", re.MULTILINE
 )

@@ -108,7 +108,7 @@ def estimate_rollouts(config: Config) -> dict[str, Any]:
     """Count the problems, rollouts, tokens and minutes of sampling; the last two at most."""
     from learnalign.models.loading import load_tokenizer, num_parameters
     from learnalign.problems.pool import read_pool
-    from learnalign.problems.prompts import Prompter, PromptRefused
+    from learnalign.problems.prompts import Prompter, PromptError
 
     prompter = Prompter(load_tokenizer(config.model), config.prompt)
     pool = read_pool(config.data)
@@ -116,7 +116,7 @@ def estimate_rollouts(config: Config) -> dict[str, Any]:
     sample = pool.problems[:: max(1, count // 100)]
     lengths = []
     for problem in sample:
-        with suppress(PromptRefused):  # a run sets it aside
+        with suppress(PromptError):  # a run sets it aside
             lengths.append(len(prompter(problem["messages"], problem["row"])[1]))
     prompt_tokens = round(sum(lengths) / max(1, len(lengths)))
     response_tokens = count * group * config.rollouts.max_tokens
@@ -145,14 +145,14 @@ def _recorded(
     config: Config, problems: list[dict[str, Any]], prompter: "Prompter"
 ) -> dict[str, Any]:
     """Count the recorded rollouts, and the problems that have some; whose they are is checked."""
-    from learnalign.problems.prompts import PromptRefused
+    from learnalign.problems.prompts import PromptError
     from learnalign.rollouts.joining import Join
     from learnalign.rollouts.records import read_records
 
     files, _ = read_records(config.rollouts.recorded, reward_column=config.rollouts.recorded_reward)
     rows = []
     for problem in problems:
-        with suppress(PromptRefused):
+        with suppress(PromptError):
             prompt, ids = prompter(problem["messages"], problem["row"])
             rows.append(problem | {"prompt": prompt, "prompt_ids": ids})
     pool = pa.Table.from_pylist(rows, schema=PROBLEMS)

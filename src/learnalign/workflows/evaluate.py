@@ -238,7 +238,7 @@ def _read_scores(path: Path) -> dict[tuple[str, str, str], float]:
         said = json.loads(files.read_text(path / "results.json"))
         expected = said.get("evaluation_sha256")  # evaluations of earlier versions have none
         table = files.read_table(file, expected=expected)
-    except files.DamagedFile as error:
+    except files.DamagedFileError as error:
         raise damaged(file, str(error), do) from error
     except (FileNotFoundError, AttributeError, ValueError) as error:
         if isinstance(error, LearnAlignError):

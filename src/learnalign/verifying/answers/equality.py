@@ -39,12 +39,8 @@ def same(gold: Value, answer: Value) -> bool:
     A name (``x =``) may be left out, as may a unit, a base and an option's text; where both say one
     they must agree. The order in a bare list and in a set does not matter, in brackets it does.
     """
-    if isinstance(gold, Named) and isinstance(answer, Named):
-        return _same_name(gold.name, answer.name) and same(gold.value, answer.value)
-    if isinstance(gold, Named):  # of an equation with several unknowns, a value is not the answer
-        return not re.search(r"[-+*^]", gold.name) and same(gold.value, answer)
-    if isinstance(answer, Named):
-        return same(gold, answer.value)
+    if isinstance(gold, Named) or isinstance(answer, Named):
+        return _same_named(gold, answer)
     if isinstance(gold, Formula) and isinstance(answer, Formula):
         return _same_formula(gold, answer)
     if isinstance(gold, Scalar) and isinstance(answer, Scalar):
@@ -64,6 +60,15 @@ def same(gold: Value, answer: Value) -> bool:
     if isinstance(gold, Words | Scalar) and isinstance(answer, Words | Scalar):
         return same_words(gold.text, answer.text)
     return False
+
+
+def _same_named(gold: Value, answer: Value) -> bool:
+    if not isinstance(gold, Named):
+        return isinstance(answer, Named) and same(gold, answer.value)
+    if isinstance(answer, Named):
+        return _same_name(gold.name, answer.name) and same(gold.value, answer.value)
+    # A value alone does not answer an equation with several unknowns.
+    return not re.search(r"[-+*^]", gold.name) and same(gold.value, answer)
 
 
 def evaluate(value: Value) -> None:
