@@ -10,7 +10,8 @@ from harness import ROOT
 from learnalign.config import Config
 from learnalign.config.load import load_config
 from learnalign.gradients.engine import Group, group_rollouts
-from learnalign.pipeline.run_stages import run_stages, stages_through
+from learnalign.pipeline.order import stages_through
+from learnalign.pipeline.run_stages import run_stages
 from learnalign.runs.folder import RunFolder
 from learnalign.terminal.progress import Progress
 

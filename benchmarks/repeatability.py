@@ -23,7 +23,7 @@ import arithmetic
 from harness import ROOT, Figure, publish
 from learnalign import load_config, scores
 from learnalign.gradients.engine import GradientEngine
-from learnalign.pipeline.problems import make_problems
+from learnalign.pipeline.problems import read_problems
 from learnalign.pipeline.resources import Resources
 from learnalign.rollouts.transformers import TransformersEngine
 from learnalign.runs.folder import RunFolder
@@ -56,7 +56,7 @@ def read_problems() -> pa.Table:
     config = configure(WORK / "data" / "pool.jsonl")
     folder = RunFolder(config.run.out, ("problems",))
     if not folder.begin("problems", {}).complete:
-        make_problems(folder, config, Resources(config), Progress("none"))
+        read_problems(folder, config, Resources(config), Progress("none"))
     return folder.table("problems")
 
 

@@ -129,10 +129,10 @@ def test_golds_that_no_answer_can_meet_leave_the_pool_before_rollouts_are_paid_f
         | {"selection.method": "learnability"}
     )
     again = learnalign.run(other, progress=Progress("none"), redo="verdicts")
-    assert any("'number' set 2 problems aside" in text for text in again.summary["warnings"])
+    assert any("'number' excluded 2 problems" in text for text in again.summary["warnings"])
 
 
 def test_a_pool_without_a_single_good_gold(model: Path, data: Path) -> None:
     data.write_text('{"question": "1+1=", "answer": "many"}\n')
-    with pytest.raises(LearnAlignError, match=r"all 1 were set aside \(unparsed_gold\)"):
+    with pytest.raises(LearnAlignError, match=r"all 1 were excluded \(unparsed_gold\)"):
         select(model, data)

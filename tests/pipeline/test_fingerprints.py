@@ -6,13 +6,10 @@ from typing import Any
 import pytest
 
 from learnalign.config import Config, TrainingConfig
-from learnalign.pipeline.fingerprints import (
-    stage_options,
-    training_options,
-    weights_digest,
-)
+from learnalign.pipeline import order
+from learnalign.pipeline.fingerprints import training_options, weights_digest
+from learnalign.pipeline.stages import STAGES
 from learnalign.runs.fingerprints import differences, fingerprint
-from learnalign.runs.manifest import STAGES
 
 #: Options that change when and where the work is done, or what is done after the tables.
 HARMLESS = {
@@ -42,6 +39,14 @@ PLAIN = Config.model_validate(
         "gradients": {"kl_beta": 0.1, "reference": "owner/base"},
     }
 )
+
+
+def stage_options(config: Config, stage: str) -> dict[str, Any]:
+    return order.stage_options(config, [stage])[stage]
+
+
+def _stages(config: Config) -> list[str]:
+    return [name for name, stage in STAGES.items() if stage.part_of_run(config)]
 
 
 def _other(value: Any) -> Any:
@@ -90,32 +95,33 @@ def test_every_option_of_a_training_counts(name: str) -> None:
 
 def test_ranking_options_need_no_new_table() -> None:
     config = Config.model_validate({"selection": {"budget": 3, "method": "band"}})
-    for stage in STAGES:
+    for stage in _stages(config):
         assert stage_options(config, stage) == stage_options(Config(), stage)
 
 
 def test_a_later_option_leaves_the_earlier_tables() -> None:
     config = Config.model_validate({"rollouts": {"temperature": 0.5}})
-    changed = [stage_options(config, s) != stage_options(Config(), s) for s in STAGES]
+    stages = _stages(config)
+    changed = [stage_options(config, s) != stage_options(Config(), s) for s in stages]
     # All but the problems, and the features, which are the problems' alone.
     unchanged = {"problems", "features"}
-    assert changed == [stage not in unchanged for stage in STAGES]
+    assert changed == [stage not in unchanged for stage in stages]
 
 
 def test_where_it_is_made_leaves_every_table() -> None:
     config = Config.model_validate(
         {"cluster": {"on": "ray", "workers": 9, "gpus_per_worker": 1, "cpus_per_worker": 3}}
     )
-    assert all(stage_options(config, s) == stage_options(Config(), s) for s in STAGES)
+    assert all(stage_options(config, s) == stage_options(Config(), s) for s in _stages(config))
 
 
 def test_rounds_depend_on_what_decides_who_is_sampled_on() -> None:
     auto = Config.model_validate({"rollouts": {"spend": "auto"}, "selection": {"budget": 9}})
     more = Config.model_validate({"rollouts": {"spend": "auto"}, "selection": {"budget": 10}})
-    same = [s for s in STAGES if stage_options(auto, s) == stage_options(more, s)]
+    same = [s for s in _stages(auto) if stage_options(auto, s) == stage_options(more, s)]
     assert same == ["problems", "round-1", "features"]
     other = Config.model_validate({"rollouts": {"spend": "auto"}, "verifier": {"kind": "text"}})
-    same = [s for s in STAGES if stage_options(other, s) == stage_options(auto, s)]
+    same = [s for s in _stages(auto) if stage_options(other, s) == stage_options(auto, s)]
     assert same == ["problems", "features"]
 
 

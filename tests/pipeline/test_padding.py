@@ -71,7 +71,7 @@ def test_a_question_that_holds_it_is_set_aside(models: list[Path], tmp_path: Pat
     )
     (gone,) = done.excluded.to_pylist()
     assert (gone["problem_id"], gone["reason"]) == ("1", "unknown_token")
-    assert "15 ('<nowhere>') is none of the model's 15" in gone["detail"]
+    assert "15 ('<nowhere>') is not one of the model's 15" in gone["detail"]
     assert any("a token that the model does not have" in t for t in done.summary["warnings"])
 
 

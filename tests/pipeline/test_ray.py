@@ -21,6 +21,7 @@ from helpers.object_store import BUCKET, Store, object_store
 from learnalign.config.load import load_config, write_config
 from learnalign.errors import LearnAlignError
 from learnalign.pipeline.executor import open_cluster
+from learnalign.pipeline.order import dependent_stages
 from learnalign.runs.folder import RunFolder
 from learnalign.terminal.progress import Progress
 from learnalign.workflows.select import Selection, run
@@ -191,7 +192,7 @@ def test_begun_here_finished_by_a_client_in_an_object_store(
     (part / "scores.parquet").unlink()
     folder = RunFolder(part)
     with folder.locked():
-        folder.redo("verdicts")
+        folder.discard_tables(dependent_stages("verdicts"))
         record = folder.manifest.stages["rollouts"]
         record.complete = False
         for index in list(record.shards)[2:]:
@@ -239,7 +240,7 @@ def test_a_node_that_does_not_see_the_folder(model: Path, data: Path, tmp_path: 
     config = _config(model, data, tmp_path / "elsewhere").model_dump(mode="json")
     actor = _Actor(config, version("learnalign"))
     assert actor.ready() == ("", "")
-    _, refusal = actor.make("rollouts", "a fingerprint", None, 0)
+    _, refusal = actor.compute("rollouts", "a fingerprint", None, 0)
     assert json.loads(refusal)["expected"] == "a run folder that every node sees"
     _, refusal = _Actor(config, "0.0.1").ready()
     assert json.loads(refusal)["expected"] == "0.0.1, as where the run was started"

@@ -50,7 +50,7 @@ def test_one_row_is_set_aside(model: Path, tmp_path: Path) -> None:
     assert gone["reason"] == "template_refused"
     assert "(system, user): System role not supported" in gone["detail"]
     assert done.scores.num_rows == 4
-    assert any("the chat template refuses" in text for text in done.summary["warnings"])
+    assert any("the chat template rejects" in text for text in done.summary["warnings"])
     config = load_config(overrides=options | {"model.path": str(model), "data.paths": (str(data),)})
     assert estimate(config)["mean_prompt_tokens"] == 4
 

@@ -61,5 +61,5 @@ def test_a_folder_that_is_no_training(tmp_path):
     folder = RunFolder(tmp_path)
     with folder.locked():
         folder.begin("problems", {})
-    with pytest.raises(LearnAlignError, match="holds no training's history"):
+    with pytest.raises(LearnAlignError, match="has no history of a training"):
         read_history(tmp_path, ["a"])

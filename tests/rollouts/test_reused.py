@@ -81,5 +81,5 @@ def test_the_others_are_sampled_and_the_order_is_the_pools():
 
 
 def test_no_history_says_so(tmp_path):
-    with pytest.raises(LearnAlignError, match="holds no training's history"):
+    with pytest.raises(LearnAlignError, match="has no history of a training"):
         reused_groups(RolloutConfig(reuse=tmp_path))

@@ -22,7 +22,7 @@ from learnalign.config import ModelConfig, PromptConfig, RolloutConfig, ServerCo
 from learnalign.config.load import load_config
 from learnalign.errors import LearnAlignError
 from learnalign.models.loading import load_tokenizer
-from learnalign.pipeline.fingerprints import stage_options
+from learnalign.pipeline.order import stage_options
 from learnalign.problems.prompts import Prompter
 from learnalign.rollouts import endpoint
 from learnalign.rollouts.responses import Rows, read_answer, warnings
@@ -418,7 +418,7 @@ def test_a_dry_run_asks_who_is_there(tokenizer: Any, smollm2: Path) -> None:
 def test_what_the_rollouts_depend_on() -> None:
     def of_rollouts(**options: Any) -> dict[str, Any]:
         given = {key.replace("__", "."): value for key, value in options.items()}
-        return stage_options(load_config(overrides=given), "rollouts")
+        return stage_options(load_config(overrides=given), ["rollouts"])["rollouts"]
 
     plain = of_rollouts()
     assert not any(name.startswith("server.") for name in plain)

@@ -12,7 +12,7 @@ import pytest
 
 from learnalign.config import Config, ModelConfig, RolloutConfig, VllmConfig
 from learnalign.errors import LearnAlignError
-from learnalign.pipeline.fingerprints import stage_options
+from learnalign.pipeline.order import stage_options
 from learnalign.rollouts.vllm import VllmEngine, first_seed, rollout_rows
 from learnalign.rollouts.vllm_options import llm_arguments
 
@@ -181,10 +181,12 @@ def test_rows_without_logprobs():
 def test_what_a_run_depends_on():
     def options(**changes):
         config = Config(rollouts=RolloutConfig(engine="vllm"), vllm=VllmConfig(**changes))
-        return stage_options(config, "rollouts")
+        return stage_options(config, ["rollouts"])["rollouts"]
 
     plain = options()
     assert plain == options(tensor_parallel_size=4, gpu_memory_utilization=0.5)
     assert plain != options(max_model_len=512)
     assert plain != options(options={"quantization": "fp8"})
-    assert not any(key.startswith("vllm") for key in stage_options(Config(), "rollouts"))
+    assert not any(
+        key.startswith("vllm") for key in stage_options(Config(), ["rollouts"])["rollouts"]
+    )

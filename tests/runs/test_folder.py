@@ -107,11 +107,11 @@ def test_changed_option_and_redo(tmp_path: Path) -> None:
     folder = _fill(tmp_path)
     with pytest.raises(LearnAlignError, match=r"(?s)problems was made .*a was 1, is now 2.*--redo"):
         folder.begin("problems", {"a": 2})
-    folder.redo("problems")
+    folder.discard_tables(["problems"])
     assert folder.num_shards("problems") == 0
     folder.begin("problems", {"a": 2})
     with pytest.raises(LearnAlignError, match="--redo nothing"):
-        folder.redo("nothing")
+        folder.check_redo("nothing")
 
 
 def test_shard_that_somebody_changed(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from learnalign.cli.main import cli
 from learnalign.cli.options import training_config
 from learnalign.config.load import load_config
 from learnalign.errors import LearnAlignError
-from learnalign.pipeline.fingerprints import stage_options
-from learnalign.pipeline.run_stages import run_stages, stages_through
+from learnalign.pipeline.order import dependent_stages, stage_options, stages_through
+from learnalign.pipeline.run_stages import run_stages
 from learnalign.runs import lease
 from learnalign.runs.folder import RunFolder
 from learnalign.storage import files
@@ -206,7 +206,9 @@ def test_data_there_are_the_same_problems(policy: tuple[str, str], url: str) -> 
     for spec in (str(data), url):
         assert _verb("prompt", policy[0], spec, *flags) == _verb("prompt", *policy, *flags)
     contents = [
-        stage_options(load_config(overrides={"data.paths": [spec]}), "problems")["data.contents"]
+        stage_options(load_config(overrides={"data.paths": [spec]}), ["problems"])["problems"][
+            "data.contents"
+        ]
         for spec in (str(data), url, policy[1], str(Path(policy[1]).parent))
     ]
     assert contents[0] == contents[2]
@@ -243,7 +245,7 @@ def test_redo_deletes_what_was_made(url: str, store: Store) -> None:
         for stage in ("problems", "rollouts"):
             folder.begin(stage, {"a": 1})
             folder.write_shard(stage, 0, table, seconds=0.0, excluded=table)
-        folder.redo("rollouts")
+        folder.discard_tables(dependent_stages("rollouts"))
     prefix = url.split("/")[-1]
     kept = ["excluded/problems-00000.parquet", "manifest.json", "problems/part-00000.parquet"]
     assert store.keys(prefix + "/") == [f"{prefix}/{name}" for name in kept]

@@ -144,7 +144,7 @@ def test_methods_and_targets_from_the_same_tables(
     assert chosen(selection__target=str(ids)) == _aligned_to(
         undisturbed, undisturbed.problem_ids[:2]
     )
-    with pytest.raises(LearnAlignError, match="true of no problem"):
+    with pytest.raises(LearnAlignError, match="matches no problem"):
         chosen(selection__target="source=nowhere")
 
 

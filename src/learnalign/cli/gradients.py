@@ -17,7 +17,8 @@ from learnalign.cli.echo import echo
 def command(run: Path, sets: tuple[str, ...], redo: str | None, **flags: Any) -> None:
     """Take the policy gradient of each problem of RUN that has a signal."""
     resolved = o.run_config(run, sets, flags)
-    from learnalign.pipeline.run_stages import run_stages, stages_through
+    from learnalign.pipeline.order import stages_through
+    from learnalign.pipeline.run_stages import run_stages
     from learnalign.runs.folder import RunFolder
     from learnalign.terminal.progress import Progress
 

@@ -32,7 +32,8 @@ def command(
     resolved = o.config_from(
         config, sets, flags, model__path=model or None, data__paths=data or None
     )
-    from learnalign.pipeline.run_stages import run_stages, stages_through
+    from learnalign.pipeline.order import stages_through
+    from learnalign.pipeline.run_stages import run_stages
     from learnalign.pipeline.stages import figures
     from learnalign.runs.folder import RunFolder
     from learnalign.terminal.progress import Progress

@@ -1,4 +1,4 @@
-"""Rollouts in rounds: after each, the verdicts decide which problems are sampled on."""
+"""Adaptive rollouts: after each round, the verdicts decide which problems get more."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from learnalign.runs.manifest import ROUND_NAMES
 from learnalign.selecting.order import budget_count, random_keys
 from learnalign.tables import ROUNDS, in_order
 
-#: Methods whose score is learnability (``alone``), or that times what gradients say (``aligned``).
-#: What others rank by is not foretold: no problem with a signal stops.
+#: Methods whose score is learnability (``alone``), or learnability times an alignment
+#: (``aligned``). Other scores cannot be predicted: problems with a signal get all rollouts.
 _BY_LEARNABILITY = {
     "learnability": "alone",
     "learnalign": "aligned",
@@ -28,14 +28,14 @@ _BY_LEARNABILITY = {
 
 @dataclass(frozen=True)
 class Round:
-    """What a round samples."""
+    """Which rollouts a round adds."""
 
     samples: range
     problem_ids: frozenset[str] | None = None
-    """The problems that are sampled on; None for all of them."""
+    """The problems that get more rollouts; None for all."""
 
     def part_of(self, pool: pa.Table) -> pa.Table:
-        """Give those of a table's problems that the round samples."""
+        """Return the rows of a table whose problems the round samples."""
         if self.problem_ids is None:
             return pool
         ids = pool["problem_id"].to_pylist()
@@ -48,13 +48,13 @@ class _Counts:
     correct: NDArray[np.int64]
     tried: NDArray[np.int64]
     latest: NDArray[np.bool_]
-    """Whether a problem was sampled in the latest round."""
+    """Whether the latest round sampled the problem."""
     binary: bool
-    """Whether all rewards are 0 or 1; what others will be is not foretold, and nothing stops."""
+    """Whether all rewards are 0 or 1; others cannot be predicted, and no problem stops early."""
 
 
 def names(config: Config) -> tuple[str, ...]:
-    """Name the rounds in which the rollouts are spent; none if each problem has all of them.
+    """Return the names of the rounds; none if every problem gets all rollouts at once.
 
     Example:
         >>> names(Config.model_validate({"rollouts": {"spend": "auto"}}))
@@ -62,7 +62,7 @@ def names(config: Config) -> tuple[str, ...]:
         >>> names(Config())
         ()
     """
-    if config.rollouts.spend == "full":
+    if config.rollouts.spend != "auto":
         return ()
     return tuple(f"round-{k + 1}" for k in range(len(rounds(config.rollouts.num_rollouts))))
 
@@ -71,14 +71,14 @@ def planned(folder: RunFolder, config: Config, name: str) -> tuple[Round, dict[s
     """Decide which problems a round samples, from the rounds before it.
 
     Returns:
-        The round, and what the manifest keeps of the decision.
+        The round, and the facts about the decision for the manifest.
     """
     ends = rounds(config.rollouts.num_rollouts)
-    place = names(config).index(name)
-    samples = range(ends[place - 1] if place else 0, ends[place])
-    if place == 0:
+    index = names(config).index(name)
+    samples = range(ends[index - 1] if index else 0, ends[index])
+    if index == 0:
         return Round(samples), {}
-    counts = _so_far(folder, names(config)[:place])
+    counts = _so_far(folder, names(config)[:index])
     if not counts.binary:
         return Round(samples, frozenset(counts.problem_ids)), {}
     kind, budget = _BY_LEARNABILITY.get(config.selection.method), config.selection.budget
@@ -105,7 +105,7 @@ def planned(folder: RunFolder, config: Config, name: str) -> tuple[Round, dict[s
 
 
 def spending(folder: RunFolder) -> dict[str, Any] | None:
-    """Say what the rounds made and what that is expected to cost; None without rounds."""
+    """Return the rounds' rollouts and the expected loss of the selection; None without rounds."""
     stages = folder.manifest.stages
     done = [stages[name] for name in ROUND_NAMES if name in stages]
     if not done:
@@ -120,7 +120,7 @@ def spending(folder: RunFolder) -> dict[str, Any] | None:
 
 
 def counts(folder: RunFolder) -> Counter[str]:
-    """Add up what there is to say of the rollouts."""
+    """Add up the shards' counts about the rollouts."""
     total: Counter[str] = Counter()
     for name in ("rollouts", *ROUND_NAMES):
         record = folder.manifest.stages.get(name)
@@ -130,7 +130,7 @@ def counts(folder: RunFolder) -> Counter[str]:
 
 
 def with_verdicts(rollouts: pa.Table, verdicts: pa.Table) -> pa.Table:
-    """Put the verdicts beside their rollouts, row for row: the ROUNDS table."""
+    """Append the verdicts' columns to their rollouts: the ROUNDS table."""
     for field in ROUNDS:
         if field.name not in rollouts.column_names:
             rollouts = rollouts.append_column(field, verdicts[field.name])
@@ -138,14 +138,14 @@ def with_verdicts(rollouts: pa.Table, verdicts: pa.Table) -> pa.Table:
 
 
 def joined(folder: RunFolder, config: Config, index: int, schema: pa.Schema) -> pa.Table:
-    """Put a shard's rounds together, problem by problem: its ROLLOUTS or its VERDICTS."""
-    whole = pa.concat_tables(folder.read_shard(name, index) for name in names(config))
+    """Combine a shard's rounds, problem by problem, into its ROLLOUTS or VERDICTS."""
+    rounds_table = pa.concat_tables(folder.read_shard(name, index) for name in names(config))
     ids = folder.read_shard("problems", index)["problem_id"].to_pylist()
-    return in_order(whole.select(schema.names), ids).cast(schema)
+    return in_order(rounds_table.select(schema.names), ids).cast(schema)
 
 
 def _so_far(folder: RunFolder, done: tuple[str, ...]) -> _Counts:
-    """Count the rollouts of the rounds that are done; problems without a reward are left out."""
+    """Count the rollouts of the finished rounds; problems without a reward are left out."""
     rows = pa.concat_tables(
         shard.select(["problem_id", "reward"]) for name in done for shard in folder.shards(name)
     )

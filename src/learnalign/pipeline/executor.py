@@ -1,4 +1,4 @@
-"""A stage's table, shard by shard, here or on a cluster; what is done is never done again."""
+"""Compute a stage's table shard by shard, here or on a cluster; finished shards are kept."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError
-from learnalign.pipeline import stages
 from learnalign.pipeline.resources import Resources
-from learnalign.pipeline.shard import make_shard
+from learnalign.pipeline.shard import compute_shard
+from learnalign.pipeline.stages import STAGES
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.manifest import ROUND_NAMES, Shard
 from learnalign.terminal.progress import Advance, Progress
@@ -16,15 +16,15 @@ from learnalign.terminal.progress import Advance, Progress
 if TYPE_CHECKING:
     from learnalign.pipeline.ray import RayCluster
 
-#: Engines that ask or look up: their rollouts are gathered by the process that was started.
-_GATHERING = ("server", "recorded")
+#: Engines that query or look up: the process that was started collects their rollouts.
+_LOCAL_ENGINES = ("server", "recorded")
 
 
 def open_cluster(config: Config) -> "AbstractContextManager[RayCluster | None]":
-    """Join the cluster the shards are to be made on; None if that is this process.
+    """Connect to the cluster that computes the shards; None if this process does.
 
     Raises:
-        LearnAlignError: for an address of another kind, and as `RayCluster` does.
+        LearnAlignError: for an unknown ``cluster.on``, and as `RayCluster` does.
     """
     where = config.cluster.on
     if where == "here":
@@ -38,28 +38,28 @@ def open_cluster(config: Config) -> "AbstractContextManager[RayCluster | None]":
     return RayCluster(config)
 
 
-def make_table(
+def compute_table(
     folder: RunFolder,
     stage: str,
     resources: Resources,
     progress: Progress,
     cluster: "RayCluster | None" = None,
 ) -> None:
-    """Make the shards of a stage that are not there yet."""
+    """Compute the shards of a stage that do not exist yet."""
     pools = folder.manifest.stages["problems"].shards
-    made = folder.manifest.stages[stage].shards
-    left = [index for index in sorted(pools) if index not in made]
-    given, facts = stages.BY_NAME[stage].prepare(folder, resources.config, stage)
+    finished = folder.manifest.stages[stage].shards
+    left = [index for index in sorted(pools) if index not in finished]
+    plan, facts = STAGES[stage].prepare(folder, resources.config, stage)
     if left:
         total = sum(shard.rows for shard in pools.values())
         done = total - sum(pools[index].rows for index in left)
         samples = stage in ("rollouts", *ROUND_NAMES)
-        gathered = samples and resources.config.rollouts.engine in _GATHERING
+        local = cluster is None or (samples and resources.config.rollouts.engine in _LOCAL_ENGINES)
         with progress.stage(stage, total, done) as advance:
-            if cluster is None or gathered:
-                shards = _here(folder, stage, left, resources, given, advance)
+            if local or cluster is None:
+                shards = _shards(folder, stage, left, resources, plan, advance)
             else:
-                shards = cluster.shards(folder, stage, left, given, advance)
+                shards = cluster.shards(folder, stage, left, plan, advance)
             for index, shard in shards:
                 folder.add_shard(stage, index, shard)
                 if folder.saved:
@@ -68,13 +68,13 @@ def make_table(
     resources.discard_cached()
 
 
-def _here(
+def _shards(
     folder: RunFolder,
     stage: str,
     left: list[int],
     resources: Resources,
-    given: Any,
+    plan: Any,
     advance: Advance,
 ) -> Iterator[tuple[int, Shard]]:
     for index in left:
-        yield index, make_shard(folder, stage, index, resources, given, advance)
+        yield index, compute_shard(folder, stage, index, resources, plan, advance)

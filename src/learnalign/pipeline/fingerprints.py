@@ -1,4 +1,4 @@
-"""What a stage's table depends on: options, the model's weights, the contents of data files."""
+"""The options each table depends on, with digests of weights, tokenizers and data files."""
 
 import hashlib
 from pathlib import Path
@@ -11,16 +11,13 @@ from learnalign.storage.paths import as_path
 
 _BLOCKS = 16
 _BLOCK_BYTES = 65_536
-#: The files of a model folder that decide what text and which token ids a prompt becomes.
+#: The files of a model folder that determine a prompt's text and token ids.
 _TOKENIZER_FILES = ("tokenizer*", "chat_template*", "special_tokens_map.json", "*vocab*", "merges*")
 
 
-def stage_options(config: Config, stage: str) -> dict[str, Any]:
-    """Collect the options a stage's table depends on, with those of the stages before it.
-
-    What changes the time it takes but not the result (token budgets, worker counts) is left out.
-    """
-    options = _flat(config, "data") | _flat(config, "prompt")
+def pool_options(config: Config) -> dict[str, Any]:
+    """Collect what the pool and its prompts depend on."""
+    options = _section(config, "data") | _section(config, "prompt")
     options |= {"model.path": config.model.path, "model.revision": config.model.revision}
     options |= {"run.shard_size": config.run.shard_size}
     options["data.contents"] = [_contents(path) for path in config.data.paths]
@@ -31,24 +28,22 @@ def stage_options(config: Config, stage: str) -> dict[str, Any]:
     template = config.prompt.template
     if template is not None and "{" not in template:  # a file, not the template itself
         options["prompt.template.contents"] = _contents(template)
-    options["rollouts.max_tokens"] = config.rollouts.max_tokens
-    if stage == "problems":
-        return options
-    if stage == "features":
-        options |= _flat(config, "features") | _flat(config, "model")
-        return options | {
-            "gradients.dtype": config.gradients.dtype,
-            "model.weights": weights_digest(config.model.path),
-            "model.adapter.weights": weights_digest(str(config.model.adapter or "")),
-        }
-    options |= _flat(config, "rollouts", "token_budget", "spend", "error") | _flat(config, "model")
-    options |= {"run.seed": config.run.seed, "model.weights": weights_digest(config.model.path)}
+    return options | {"rollouts.max_tokens": config.rollouts.max_tokens}
+
+
+def sampling_options(config: Config) -> dict[str, Any]:
+    """Collect what the rollouts depend on."""
+    options = _section(config, "rollouts", "token_budget", "spend", "error")
+    options |= _section(config, "model") | {
+        "run.seed": config.run.seed,
+        "model.weights": weights_digest(config.model.path),
+    }
     if config.rollouts.engine == "server":
-        told = ("model", "api", "logprobs")
-        options |= {f"server.{name}": getattr(config.server, name) for name in told}
+        names = ("model", "api", "logprobs")
+        options |= {f"server.{name}": getattr(config.server, name) for name in names}
     if config.rollouts.engine == "vllm":
         memory = ("tensor_parallel_size", "gpu_memory_utilization")
-        options |= _flat(config, "vllm", *memory)
+        options |= _section(config, "vllm", *memory)
     options["rollouts.recorded.contents"] = [
         _contents(str(path)) for path in config.rollouts.recorded
     ]
@@ -58,55 +53,83 @@ def stage_options(config: Config, stage: str) -> dict[str, Any]:
         options["rollouts.reuse.contents"] = _contents(str(config.rollouts.reuse / "history"))
     if config.model.adapter is not None:
         options["model.adapter.weights"] = weights_digest(str(config.model.adapter))
-    if config.rollouts.spend == "auto":
-        # Verdicts say who is sampled on; and so does, from the second round on, what is wanted.
-        options |= _flat(config, "verifier", "workers") | {"rollouts.spend": "auto"}
-        if stage == "round-1":
-            return options
-        options |= {
-            "rollouts.error": config.rollouts.error,
-            "selection.budget": config.selection.budget,
-            "selection.method": config.selection.method,
-            "selection.per_source": config.selection.per_source,
-        }
-    if stage == "rollouts" or stage.startswith("round-"):
-        return options
-    options |= _flat(config, "verifier", "workers")
-    if stage == "verdicts":
-        return options
-    if config.gradients.kl_beta:
-        reference = reference_model(config)
-        options["gradients.reference"] = reference.path
-        options["gradients.reference.weights"] = weights_digest(reference.path)
-    if stage == "references":
-        return options
+    return options
+
+
+def round_options(config: Config) -> dict[str, Any]:
+    """Collect what the first round depends on: it samples, and verifies."""
+    return sampling_options(config) | verifier_options(config) | {"rollouts.spend": "auto"}
+
+
+def later_round_options(config: Config) -> dict[str, Any]:
+    """Collect what a later round depends on: also what decides which problems it samples."""
+    return round_options(config) | {
+        "rollouts.error": config.rollouts.error,
+        "selection.budget": config.selection.budget,
+        "selection.method": config.selection.method,
+        "selection.per_source": config.selection.per_source,
+    }
+
+
+def verifier_options(config: Config) -> dict[str, Any]:
+    """Collect what the verdicts depend on."""
+    return _section(config, "verifier", "workers")
+
+
+def reference_options(config: Config) -> dict[str, Any]:
+    """Collect what the log-probabilities under the KL term's reference depend on."""
+    reference = reference_model(config)
+    return {
+        "gradients.reference": reference.path,
+        "gradients.reference.weights": weights_digest(reference.path),
+    }
+
+
+def gradient_options(config: Config) -> dict[str, Any]:
+    """Collect what the gradients depend on."""
     moments = config.gradients.preconditioner
-    options["gradients.preconditioner.contents"] = _contents(str(moments)) if moments else None
-    return options | _flat(config, "gradients", "token_budget", "reference")
+    return _section(config, "gradients", "token_budget", "reference") | {
+        "gradients.preconditioner.contents": _contents(str(moments)) if moments else None
+    }
+
+
+def feature_options(config: Config) -> dict[str, Any]:
+    """Collect what the features depend on."""
+    return (
+        _section(config, "features")
+        | _section(config, "model")
+        | {
+            "gradients.dtype": config.gradients.dtype,
+            "model.weights": weights_digest(config.model.path),
+            "model.adapter.weights": weights_digest(str(config.model.adapter or "")),
+        }
+    )
 
 
 def reference_model(config: Config) -> ModelConfig:
-    """Say which model the gradients' KL term pulls towards.
+    """Return the model that the KL term of the gradients compares the policy with.
 
     Raises:
-        LearnAlignError: if that would be the policy itself.
+        LearnAlignError: if that is the policy itself.
     """
     if config.gradients.reference is None and config.model.adapter is None:
         raise LearnAlignError(
-            f"got --kl-beta {config.gradients.kl_beta} and no reference: the policy does not pull "
-            "at itself",
+            f"got --kl-beta {config.gradients.kl_beta} without a reference: the KL term of a "
+            "policy to itself is zero",
             expected="the model that the policy was trained from",
-            do="give --reference MODEL, or leave --kl-beta out",
+            do="add --reference MODEL, or leave out --kl-beta",
         )
     changes = {"path": config.gradients.reference or config.model.path, "adapter": None}
     return config.model.model_copy(update=changes)
 
 
 def training_options(config: Config) -> dict[str, Any]:
-    """Collect the options a training's steps depend on, but for its problems."""
-    options = _flat(config, "training", "save_every", "subset") | _flat(config, "model")
-    options |= _flat(config, "rollouts", "token_budget", "reuse", "reuse_steps", "spend", "error")
-    options |= _flat(config, "verifier", "workers")
+    """Collect the options that the steps of a training depend on, except for its problems."""
+    options = _section(config, "training", "save_every", "subset") | _section(config, "model")
+    options |= _section(
+        config, "rollouts", "token_budget", "reuse", "reuse_steps", "spend", "error"
+    )
+    options |= _section(config, "verifier", "workers")
     options |= {
         "gradients.loss": config.gradients.loss,
         "gradients.scale_rewards": config.gradients.scale_rewards,
@@ -121,8 +144,8 @@ def training_options(config: Config) -> dict[str, Any]:
 def weights_digest(path: str) -> str | None:
     """Identify a model folder's weights by their sizes and 16 sampled blocks of each file.
 
-    A checkpoint that was trained further differs everywhere, so a sample tells it apart in
-    milliseconds, however large it is. None for a hub name, which its revision identifies.
+    Further training changes weights everywhere, so a sample distinguishes two checkpoints of any
+    size in milliseconds. None for a hub name, which its revision identifies.
     """
     folder = Path(path)
     if not path or not folder.is_dir():
@@ -144,23 +167,23 @@ def _tokenizer_digest(path: str) -> str | None:
     folder = Path(path)
     if not path or not folder.is_dir():
         return None
-    found = {file for pattern in _TOKENIZER_FILES for file in folder.glob(pattern)}
-    parts = [f"{file.name}:{files.sha256(file)}" for file in sorted(found) if file.is_file()]
+    matches = {file for pattern in _TOKENIZER_FILES for file in folder.glob(pattern)}
+    parts = [f"{file.name}:{files.sha256(file)}" for file in sorted(matches) if file.is_file()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def _contents(path: str) -> str | None:
-    """Identify a data file by its bytes (a folder by its files); None for names and specs."""
+    """Identify a data file by its bytes, a folder by its files; None for names and generators."""
     data = as_path(path)
     if files.is_file(data):
         return files.sha256(data)[:16]
     if data.is_dir():
-        found = sorted(data.rglob("*"), key=lambda file: file.parts)
-        parts = [f"{file.name}:{files.sha256(file)}" for file in found if file.is_file()]
+        inside = sorted(data.rglob("*"), key=lambda file: file.parts)
+        parts = [f"{file.name}:{files.sha256(file)}" for file in inside if file.is_file()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     return None
 
 
-def _flat(config: Config, section: str, *leave_out: str) -> dict[str, Any]:
-    values = getattr(config, section).model_dump(mode="json", exclude={*leave_out, "device"})
+def _section(config: Config, section: str, *left_out: str) -> dict[str, Any]:
+    values = getattr(config, section).model_dump(mode="json", exclude={*left_out, "device"})
     return {f"{section}.{key}": value for key, value in values.items()}

@@ -1,4 +1,4 @@
-"""Golds held against their own verifier, while the pool is read."""
+"""Check each gold answer with its own verifier, while the pool is read."""
 
 from typing import Any
 
@@ -13,15 +13,18 @@ def with_good_golds(
     excluded: list[dict[str, Any]],
     progress: Progress,
 ) -> list[dict[str, Any]]:
-    """Leave out problems whose gold answer its own verifier does not accept: none can be solved.
+    """Exclude problems whose gold its own verifier does not accept: they cannot be solved.
 
-    A function of the user's is not asked, and recorded rewards need no gold.
+    A user's function is not called, and recorded rewards need no gold.
 
     Args:
         problems: Rows of PROBLEMS.
         config: The options.
-        excluded: Rows of EXCLUDED; those that are left out are added.
-        progress: Shows how far the check is.
+        excluded: Rows of EXCLUDED, to which the excluded problems are appended.
+        progress: Shows the check.
+
+    Returns:
+        The problems that stay, in order.
     """
     kind = config.verifier.kind
     if ":" in kind or (kind == "auto" and config.rollouts.recorded):
@@ -32,11 +35,11 @@ def with_good_golds(
     ):
         reasons = verifier.check_golds(problems, advance)
     kept = []
-    for problem, found in zip(problems, reasons, strict=True):
-        if found is None:
+    for problem, rejection in zip(problems, reasons, strict=True):
+        if rejection is None:
             kept.append(problem)
             continue
-        where = {key: problem[key] for key in ("problem_id", "source_index", "source_row")}
-        reason, detail = found
-        excluded.append(where | {"stage": "problems", "reason": reason, "detail": detail})
+        source = {key: problem[key] for key in ("problem_id", "source_index", "source_row")}
+        reason, detail = rejection
+        excluded.append(source | {"stage": "problems", "reason": reason, "detail": detail})
     return kept

@@ -1,4 +1,4 @@
-"""The first stage: the pool is read, each prompt built, the shards of PROBLEMS written."""
+"""The first stage: read the pool, build each prompt, write the shards of PROBLEMS."""
 
 import time
 from typing import TYPE_CHECKING, Any
@@ -9,8 +9,9 @@ from learnalign.config import Config
 from learnalign.errors import LearnAlignError
 from learnalign.pipeline.gold_check import with_good_golds
 from learnalign.pipeline.resources import Resources
-from learnalign.pipeline.verifiers import verifier_counts
+from learnalign.pipeline.verifiers import verifier_counts, verifier_line
 from learnalign.runs.folder import RunFolder
+from learnalign.selecting.order import budget_count
 from learnalign.tables import PROBLEMS
 from learnalign.terminal.progress import Progress
 
@@ -18,10 +19,14 @@ if TYPE_CHECKING:
     from learnalign.problems.pool import Pool
 
 
-def make_problems(
+def read_problems(
     folder: RunFolder, config: Config, resources: Resources, progress: Progress
 ) -> None:
-    """Read the pool, build each prompt, write the shards of PROBLEMS and the sources' originals."""
+    """Read the pool, build each prompt, write the shards of PROBLEMS and the original rows.
+
+    Raises:
+        LearnAlignError: if no problem of the pool can be used.
+    """
     from learnalign.models.loading import context_length, vocabulary_size
     from learnalign.problems.pool import read_pool
     from learnalign.problems.prompts import Prompter, PromptError
@@ -46,7 +51,7 @@ def make_problems(
                 prompt, ids = prompter(problem["messages"], problem["row"])
             except PromptError as error:
                 refused = refused or error
-                _leave_out(pool, problem, "template_refused", error.got)
+                _exclude(pool, problem, "template_refused", error.got)
                 continue
             except LearnAlignError as error:
                 where = f"problem {problem['problem_id']} (row {problem['source_row'] + 1})"
@@ -55,7 +60,7 @@ def make_problems(
                 ) from error
             unfit = _unfit(ids, resources, context, vocabulary)
             if unfit is not None:
-                _leave_out(pool, problem, *unfit)
+                _exclude(pool, problem, *unfit)
                 continue
             kept.append(problem | {"prompt": prompt, "prompt_ids": ids})
     if not kept and refused is not None:
@@ -64,9 +69,9 @@ def make_problems(
     kept = with_good_golds(kept, config, pool.excluded, progress)
     golds = {"verifier": config.verifier.kind, "set_aside": checked - len(kept)}
     if not kept:
-        seen = ", ".join(sorted({row["reason"] for row in pool.excluded}))
+        reasons = ", ".join(sorted({row["reason"] for row in pool.excluded}))
         raise LearnAlignError(
-            f"no usable problem: all {len(pool.excluded)} were set aside ({seen})",
+            f"no usable problem: all {len(pool.excluded)} were excluded ({reasons})",
             expected="rows with a prompt and an answer",
             do="check --prompt-column and --answer-column",
         )
@@ -82,20 +87,44 @@ def make_problems(
     folder.finish("problems", columns=named, reading=lines, golds=golds, verifiers=verifiers)
 
 
+def report_problems(
+    folder: RunFolder, config: Config, progress: Progress, *, resumed: bool
+) -> None:
+    """Log how the pool was read and which verifiers judge it.
+
+    Args:
+        folder: Holds the finished PROBLEMS.
+        config: The options.
+        progress: Where it is logged.
+        resumed: Whether the pool was read by an earlier run; else reading it has logged the lines.
+
+    Raises:
+        LearnAlignError: if the pool has fewer problems than the budget.
+    """
+    record = folder.manifest.stages["problems"]
+    if resumed:
+        for line in record.facts.get("reading", []):
+            progress.log(line)
+    verifiers = record.facts.get("verifiers")
+    if verifiers and config.verifier.kind == "auto":
+        progress.log(verifier_line(verifiers, recorded=bool(config.rollouts.recorded)))
+    budget_count(config.selection.budget, sum(shard.rows for shard in record.shards.values()))
+
+
 def _unfit(
     ids: list[int], resources: Resources, context: int | None, vocabulary: int | None
 ) -> tuple[str, str] | None:
-    """Say why the model cannot take a prompt, as reason and detail; None if it can."""
+    """Return why the model cannot process a prompt, as (reason, detail); None if it can."""
     if context is not None and len(ids) >= context:
-        return "prompt_too_long", f"{len(ids)} tokens; the model sees {context}"
+        return "prompt_too_long", f"{len(ids)} tokens; the model's context is {context}"
     if vocabulary is not None and max(ids, default=0) >= vocabulary:
         word = resources.tokenizer.convert_ids_to_tokens(max(ids))
-        detail = f"the token {max(ids)} ({word!r}) is none of the model's {vocabulary}"
+        detail = f"the token {max(ids)} ({word!r}) is not one of the model's {vocabulary}"
         return "unknown_token", detail
     return None
 
 
-def _leave_out(pool: "Pool", problem: dict[str, Any], reason: str, detail: str) -> None:
-    """List a problem whose prompt cannot be used."""
-    where = {key: problem[key] for key in ("problem_id", "source_index", "source_row")}
-    pool.excluded.append(where | {"stage": "problems", "reason": reason, "detail": detail})
+def _exclude(pool: "Pool", problem: dict[str, Any], reason: str, detail: str) -> None:
+    """Exclude a problem whose prompt cannot be used."""
+    source = {key: problem[key] for key in ("problem_id", "source_index", "source_row")}
+    pool.excluded.append(source | {"stage": "problems", "reason": reason, "detail": detail})

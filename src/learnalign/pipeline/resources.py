@@ -1,4 +1,4 @@
-"""What the stages share while a run works: one loaded model at a time, and the verifier."""
+"""What the stages of a run share: one loaded model at a time, and the verifier."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from learnalign.gradients.logprobs import LogProbs
     from learnalign.rollouts.endings import Endings
 
-#: Problems that a function of the user's is tried on.
-_TRIED = 8
+#: Problems that a user's reward function is tried on.
+_NUM_TRIAL_PROBLEMS = 8
 
 
 class Resources:
     """What the stages share while a run works: one loaded model at a time, and the verifier.
 
-    A tool is made when a shard first needs it, and stays until another one is asked for. Leaving
-    the ``with`` block gives everything back.
+    An engine is opened when a shard first needs it, and stays open until another one is needed.
+    Leaving the ``with`` block releases everything.
 
     Args:
         config: The options.
@@ -37,10 +37,10 @@ class Resources:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self._tool: Any = None
-        self._tools_name = ""
+        self._current: Any = None
+        self._current_name = ""
         self._trial: list[tuple[pa.Table, pa.Table]] | None = None
-        self._open = ExitStack()
+        self._exit_stack = ExitStack()
 
     def __enter__(self) -> "Resources":
         return self
@@ -51,8 +51,8 @@ class Resources:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._put_back()
-        self._open.close()
+        self._release()
+        self._exit_stack.close()
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -63,35 +63,35 @@ class Resources:
 
     @cached_property
     def verifier(self) -> Verifier:
-        """Judges rollouts, in processes of its own."""
-        return self._open.enter_context(open_verifier(self.config.verifier))
+        """Judges rollouts, in worker processes."""
+        return self._exit_stack.enter_context(open_verifier(self.config.verifier))
 
     @property
     def engine(self) -> Engine:
-        """The engine of rollouts that is asked for."""
-        engine: Engine = self._take("rollouts", self._engine)
+        """The rollout engine of ``rollouts.engine``."""
+        engine: Engine = self._opened("rollouts", self._engine)
         return engine
 
     @property
     def gradient_engine(self) -> "GradientEngine":
-        """Takes policy gradients."""
-        engine: GradientEngine = self._take("gradients", self._gradient_engine)
+        """Computes policy gradients."""
+        engine: GradientEngine = self._opened("gradients", self._gradient_engine)
         return engine
 
     @property
     def reference(self) -> "LogProbs":
-        """Takes log-probabilities under the KL term's reference."""
-        engine: LogProbs = self._take("references", self._reference)
+        """Computes log-probabilities under the reference of the KL term."""
+        engine: LogProbs = self._opened("references", self._reference)
         return engine
 
     @property
     def feature_engine(self) -> "FeatureEngine":
-        """Reads what the model says of a problem without sampling."""
-        engine: FeatureEngine = self._take("features", self._feature_engine)
+        """Computes what needs no sampling: hidden states, losses, ratings."""
+        engine: FeatureEngine = self._opened("features", self._feature_engine)
         return engine
 
     def model(self, purpose: str, which: ModelConfig | None = None) -> Any:
-        """Load the policy (or another model) for rollouts or gradients, in the dtype asked for."""
+        """Load the policy, or another model, in the dtype of the section ``purpose``."""
         from learnalign.models.loading import load_model, resolve_device, resolve_dtype
 
         section = getattr(self.config, purpose)
@@ -100,38 +100,38 @@ class Resources:
         return load_model(which or self.config.model, dtype=dtype)
 
     def keep_for_trial(self, problems: pa.Table, rollouts: pa.Table) -> None:
-        """Keep a few rollouts of the first shard, for a function of the user's to be tried on."""
+        """Keep a few rollouts of the first shard, to try a user's reward function on."""
         if self._trial is None and ":" in self.config.verifier.kind:
-            few = problems.slice(0, _TRIED)
-            theirs = pc.is_in(rollouts["problem_id"], few["problem_id"].combine_chunks())
-            self._trial = [(few, rollouts.filter(theirs))]
+            trial = problems.slice(0, _NUM_TRIAL_PROBLEMS)
+            of_trial = pc.is_in(rollouts["problem_id"], trial["problem_id"].combine_chunks())
+            self._trial = [(trial, rollouts.filter(of_trial))]
 
     def try_function(self) -> None:
-        """Try a function of the user's once, before more than one shard is sampled.
+        """Try a user's reward function once, before a second shard is sampled.
 
         Raises:
-            LearnAlignError: if it fails on all that it is tried on.
+            LearnAlignError: if it fails on all of them.
         """
         while self._trial:
             self.verifier.verify(*self._trial.pop())
             self.verifier.require_works()
 
     def discard_cached(self) -> None:
-        """Let the engine of rollouts throw away what it kept for shards on disk."""
-        if self._tools_name == "rollouts":
-            self._tool.discard_cached()
+        """Let the rollout engine discard what it kept for shards that are now on disk."""
+        if self._current_name == "rollouts":
+            self._current.discard_cached()
 
-    def _take(self, name: str, make: Callable[[], Any]) -> Any:
-        """Give the tool of that name; the one before it is put back first."""
-        if self._tools_name != name:
-            self._put_back()
-            self._tool, self._tools_name = make(), name
-        return self._tool
+    def _opened(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return the engine of that name; another open one is released first."""
+        if self._current_name != name:
+            self._release()
+            self._current, self._current_name = make(), name
+        return self._current
 
-    def _put_back(self) -> None:
-        if self._tools_name == "rollouts":
-            self._tool.close()
-        self._tool, self._tools_name = None, ""
+    def _release(self) -> None:
+        if self._current_name == "rollouts":
+            self._current.close()
+        self._current, self._current_name = None, ""
 
     def _engine(self) -> Engine:
         config = self.config
@@ -159,7 +159,7 @@ class Resources:
         )
 
     def _endings(self) -> "Endings":
-        """Say what ends a response to this run's prompts."""
+        """Return what ends a response to this run's prompts."""
         from learnalign.models.loading import end_ids
         from learnalign.rollouts.endings import Endings
 
@@ -189,17 +189,17 @@ class Resources:
         if config.server.api == "chat":
             if config.prompt.template is not None or config.prompt.assistant_prefix is not None:
                 raise LearnAlignError(
-                    "the chat API makes the prompt itself: --template and --assistant-prefix "
-                    "cannot be sent",
-                    expected="server.api: completions, which sends exactly the prompt",
-                    do="leave server.api out",
+                    "with the chat API the server builds the prompt: --template and "
+                    "--assistant-prefix cannot be sent",
+                    expected="server.api: completions, which sends the exact prompt",
+                    do="leave out server.api",
                 )
             if config.data.last_assistant == "prefill":
                 raise LearnAlignError(
-                    "the chat API makes the prompt itself: the beginning of an answer "
+                    "with the chat API the server builds the prompt: the beginning of an answer "
                     "(--last-assistant prefill) cannot be sent",
-                    expected="server.api: completions, which sends exactly the prompt",
-                    do="leave server.api out, or give --last-assistant drop",
+                    expected="server.api: completions, which sends the exact prompt",
+                    do="leave out server.api, or use --last-assistant drop",
                 )
             asked = Prompter(self.tokenizer, config.prompt).asked
         return ServerEngine(

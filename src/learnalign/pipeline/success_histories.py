@@ -1,4 +1,4 @@
-"""What history methods look at: each problem's success rates in an earlier training, in order."""
+"""Success rates and rollouts of an earlier training, for history methods and for reuse."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from learnalign.training.history import success_history
 
 
 def read_history(path: Path, problem_ids: Sequence[str]) -> NDArray[np.float64]:
-    """Read the success rates that a training met.
+    """Read the success rates of a training.
 
     Args:
         path: Folder of a training (``learnalign train``), or a JSONL or Parquet file with the
@@ -25,14 +25,14 @@ def read_history(path: Path, problem_ids: Sequence[str]) -> NDArray[np.float64]:
         problem_ids: The n problems.
 
     Returns:
-        (n, e) success rates: column j is what the training met when it took the problem for the
-        j-th time; NaN where it did not.
+        (n, e) success rates: column j is the problem's rate when the training used it for the j-th
+        time; NaN where it did not.
 
     Raises:
-        LearnAlignError: if there is no history, or it knows none of the problems.
+        LearnAlignError: if there is no history, or none of the problems is in it.
     """
-    found = _of_training(path) if files.is_file(path / "manifest.json") else _of_file(path)
-    known = [found.get(name, []) for name in problem_ids]
+    rates = _of_training(path) if files.is_file(path / "manifest.json") else _of_file(path)
+    known = [rates.get(name, []) for name in problem_ids]
     width = max(map(len, known), default=0)
     if width == 0:
         raise LearnAlignError(
@@ -40,14 +40,14 @@ def read_history(path: Path, problem_ids: Sequence[str]) -> NDArray[np.float64]:
             expected="a training on these problems, or rows with their problem_id",
             do="check --history",
         )
-    return np.array([rates + [np.nan] * (width - len(rates)) for rates in known])
+    return np.array([row + [np.nan] * (width - len(row)) for row in known])
 
 
 def reused_groups(rollouts: RolloutConfig) -> dict[str, Group]:
-    """Find the rollouts of a training's last steps that stand in for new ones (`recent_groups`).
+    """Return the rollouts of a training's last steps that replace new ones (`recent_groups`).
 
     Raises:
-        LearnAlignError: if ``rollouts.reuse`` is no training.
+        LearnAlignError: if ``rollouts.reuse`` is not the folder of a training.
     """
     assert rollouts.reuse is not None
     folder = _training(rollouts.reuse, "rollouts.reuse")
@@ -59,11 +59,11 @@ def reused_groups(rollouts: RolloutConfig) -> dict[str, Group]:
 
 
 def _training(path: Path, option: str) -> RunFolder:
-    """Open a training that has a history."""
+    """Open the folder of a training that has a history."""
     folder = RunFolder(path, TRAINING_TABLES)
     if not folder.num_shards("history"):
         raise LearnAlignError(
-            f"{path} holds no training's history",
+            f"{path} has no history of a training",
             expected="the folder of a finished `learnalign train`",
             do=f"check {option}",
         )
@@ -72,10 +72,10 @@ def _training(path: Path, option: str) -> RunFolder:
 
 def _of_training(path: Path) -> dict[str, list[float]]:
     folder = _training(path, "--history")
-    found: dict[str, list[float]] = {}
+    rates: dict[str, list[float]] = {}
     for row in success_history(folder.table("history")).to_pylist():
-        found.setdefault(row["problem_id"], []).append(row["success_rate"])
-    return found
+        rates.setdefault(row["problem_id"], []).append(row["success_rate"])
+    return rates
 
 
 def _of_file(path: Path) -> dict[str, list[float]]:

@@ -1,4 +1,4 @@
-"""The problems to align to: a file of ids, or a column and its value."""
+"""Resolve --target: the problems to align to, by a file of ids or a column and its value."""
 
 import json
 from pathlib import Path
@@ -8,12 +8,15 @@ from learnalign.runs.folder import RunFolder
 
 
 def target_ids(target: str | None, folder: RunFolder) -> frozenset[str] | None:
-    """Resolve ``--target``.
+    """Return the ids of the problems to align to.
 
     Args:
         target: None for the whole pool; a file with one problem_id a line; or ``column=value``,
             where the column is one of the user's rows, or ``source`` or ``difficulty``.
-        folder: The run whose problems they are.
+        folder: The run folder with the problems.
+
+    Returns:
+        The ids, or None for the whole pool.
 
     Raises:
         LearnAlignError: if there is no such file, column, or problem.
@@ -30,7 +33,7 @@ def target_ids(target: str | None, folder: RunFolder) -> frozenset[str] | None:
             expected="a file of problem ids, or column=value",
             do="check the path",
         )
-    found: set[str] = set()
+    matches: set[str] = set()
     columns: set[str] = set()
     for shard in folder.shards("problems"):
         for row in shard.select(["problem_id", "row", "source", "difficulty"]).to_pylist():
@@ -38,18 +41,18 @@ def target_ids(target: str | None, folder: RunFolder) -> frozenset[str] | None:
             values |= json.loads(row["row"])
             columns |= set(values)
             if str(values.get(column)) == wanted:
-                found.add(row["problem_id"])
-    if not found:
+                matches.add(row["problem_id"])
+    if not matches:
         known = f"a column of the rows: {nearest(column, columns)}"
         raise LearnAlignError(
-            f"got --target {target}, which is true of no problem",
+            f"got --target {target}, which matches no problem",
             expected=known if column not in columns else f"a value of the column '{column}'",
             do="correct the pair",
         )
-    return frozenset(found)
+    return frozenset(matches)
 
 
 def read_ids(path: Path) -> list[str]:
-    """Read a file of problem ids, one a line; empty lines do not count."""
+    """Read a file of problem ids, one a line; empty lines are ignored."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return [line.strip() for line in lines if line.strip()]

@@ -1,4 +1,4 @@
-"""Which verifiers judge a run's problems: counted when the pool is read, and said."""
+"""Which verifiers judge the problems of a run."""
 
 import json
 from collections import Counter
@@ -11,12 +11,12 @@ from learnalign.tables import golds
 from learnalign.verifying.question import Question
 from learnalign.verifying.routing import route
 
-#: What judges under ``auto`` where the rollouts bring rewards along.
+#: The name under ``auto`` for rewards that came with recorded rollouts.
 RECORDED = "recorded rewards"
 
 
 def verifier_of(problem: Mapping[str, Any]) -> str:
-    """Say which verifier ``auto`` takes for a row of PROBLEMS.
+    """Return the verifier that ``auto`` chooses for a row of PROBLEMS.
 
     Example:
         >>> verifier_of({"answer": "x + 1", "prompt": "?", "row": "{}"})
@@ -27,14 +27,14 @@ def verifier_of(problem: Mapping[str, Any]) -> str:
 
 
 def verifier_counts(problems: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Count rows of PROBLEMS by the verifier that ``auto`` takes, the most frequent first."""
+    """Count rows of PROBLEMS by the verifier that ``auto`` chooses, most frequent first."""
     return dict(Counter(map(verifier_of, problems)).most_common())
 
 
 def judged_by(folder: RunFolder, config: Config) -> dict[str, int]:
-    """Count a run's problems by what judges them: verifiers, or recorded rewards.
+    """Count a run's problems by what judges them: a verifier, or recorded rewards.
 
-    Of a pool for which rollouts are given, those that have some count.
+    With recorded rollouts, only the problems that have some are counted.
     """
     pool, kind = folder.manifest.stages["problems"], config.verifier.kind
     if not config.rollouts.recorded:
@@ -58,11 +58,11 @@ def judged_by(folder: RunFolder, config: Config) -> dict[str, int]:
 
 
 def verifier_line(counts: Mapping[str, int], *, recorded: bool = False) -> str:
-    """Say which verifiers ``auto`` takes for a pool, and how to take another.
+    """Describe in one line which verifiers ``auto`` chose, and how to choose another.
 
     Args:
         counts: Problems by verifier.
-        recorded: Whether rollouts are given, whose rewards go before any verifier.
+        recorded: Whether rollouts are recorded: their rewards take precedence over verifiers.
 
     Example:
         >>> verifier_line({"math": 1117, "words": 3})
@@ -71,8 +71,8 @@ def verifier_line(counts: Mapping[str, int], *, recorded: bool = False) -> str:
         'verifier: recorded rewards; where there are none, math for 1 problem'
     """
     (first, count), *others = counts.items()
-    said = f"{first} for {count:,} {'problem' if count == 1 else 'problems'}"
-    said = ", ".join([said, *(f"{name} for {count:,}" for name, count in others)])
+    text = f"{first} for {count:,} {'problem' if count == 1 else 'problems'}"
+    text = ", ".join([text, *(f"{name} for {count:,}" for name, count in others)])
     if recorded:
-        said = f"{RECORDED}; where there are none, {said}"
-    return f"verifier: {said} (--verifier NAME takes one for all)"
+        text = f"{RECORDED}; where there are none, {text}"
+    return f"verifier: {text} (--verifier NAME takes one for all)"

@@ -1,7 +1,7 @@
 """The run folder: one table a stage in Parquet shards, kept whole through any kill."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -96,19 +96,16 @@ class RunFolder(CheckedFolder):
             )
         return record
 
-    def redo(self, stage: str) -> None:
-        """Throw away a stage's table and those that were made from it."""
-        self.check_redo(stage)
-        gone = self.stages[self.stages.index(stage) :]
-        for later in gone:
-            self.manifest.stages.pop(later, None)
+    def discard_tables(self, stages: Collection[str]) -> None:
+        """Delete tables, and the ranking that was computed from them."""
+        for stage in stages:
+            self.manifest.stages.pop(stage, None)
         self.manifest.summary = {}
-        # The ranking came of these tables, and the sources' own rows of the first.
-        others = ["scores.parquet", *(["sources"] if "problems" in gone else [])]
+        others = ["scores.parquet", *(["sources"] if "problems" in stages else [])]
         self.discard_cached(*others)
-        for later in gone:
-            remove_tree(self.path / later)
-            remove_matching(self.path / "excluded", f"{later}-*.parquet")
+        for stage in stages:
+            remove_tree(self.path / stage)
+            remove_matching(self.path / "excluded", f"{stage}-*.parquet")
 
     def check_redo(self, stage: str) -> None:
         """See that --redo names a table.

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from learnalign.config import Config
 from learnalign.config.load import load_config
 from learnalign.errors import LearnAlignError
-from learnalign.pipeline.run_stages import required_stages, run_stages
+from learnalign.pipeline.order import required_stages
+from learnalign.pipeline.run_stages import run_stages
 from learnalign.runs.folder import RunFolder
 from learnalign.storage import files
 from learnalign.terminal.progress import Progress
@@ -109,9 +110,9 @@ def _complete(
         if any(stage not in record or not record[stage].complete for stage in wanted):
             # The folder goes on replaying its own selection, not what it is compared with.
             own = load_config(folder.path / "config.yaml")
-            asked = own.model_copy(update={"features": config.features})
+            requested = own.model_copy(update={"features": config.features})
             warm = warmed_up(config, progress=progress)
-            run_stages(folder, warm, wanted, progress=progress, asked=asked)
+            run_stages(folder, warm, wanted, progress=progress, requested=requested)
 
 
 def _choice(

@@ -12,7 +12,8 @@ from learnalign.config import Config
 from learnalign.errors import LearnAlignError
 from learnalign.evaluating.accuracy import Accuracy, Difference, accuracy, difference
 from learnalign.evaluating.benchmarks import Benchmark, benchmark_named
-from learnalign.pipeline.run_stages import run_stages, stages_through
+from learnalign.pipeline.order import stages_through
+from learnalign.pipeline.run_stages import run_stages
 from learnalign.pipeline.stages import figures
 from learnalign.runs.checked_folder import damaged
 from learnalign.runs.folder import RunFolder

@@ -13,7 +13,8 @@ from learnalign.config import Config
 from learnalign.config.load import load_config, write_config
 from learnalign.errors import LearnAlignError
 from learnalign.pipeline import adaptive, stages
-from learnalign.pipeline.run_stages import required_stages, run_stages
+from learnalign.pipeline.order import required_stages
+from learnalign.pipeline.run_stages import run_stages
 from learnalign.pipeline.success_histories import read_history
 from learnalign.pipeline.targets import target_ids
 from learnalign.pipeline.verifiers import judged_by
@@ -106,7 +107,7 @@ def run(
     with folder.locked():
         # The folder replays what was asked for, warm-up included.
         warm = warmed_up(config, progress=progress, redo=of_warmup, below=below)
-        run_stages(folder, warm, wanted, progress=progress, redo=own, asked=config)
+        run_stages(folder, warm, wanted, progress=progress, redo=own, requested=config)
         return score(folder, config)
 
 

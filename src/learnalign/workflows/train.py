@@ -113,7 +113,7 @@ def _redo(folder: RunFolder, redo: str, trainer: str) -> None:
             + f" or {folder.below}checkpoint",
             do="name one",
         )
-    folder.redo(redo)
+    folder.discard_tables(folder.stages[folder.stages.index(redo) :])
     folder.discard_cached("checkpoints", "model", "adapter", "training.html")
 
 

@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 from learnalign.config import Config, TrainingConfig
 from learnalign.errors import LearnAlignError
 from learnalign.formats.export import draw_control
-from learnalign.pipeline.fingerprints import stage_options
-from learnalign.pipeline.problems import make_problems
+from learnalign.pipeline.order import stage_options
+from learnalign.pipeline.problems import read_problems
 from learnalign.pipeline.resources import Resources
 from learnalign.pipeline.targets import read_ids
 from learnalign.runs.fingerprints import fingerprint
@@ -30,8 +30,9 @@ def training_problems(
     source = training_source(config)
     count = config.training.num_problems
     if source is None:
-        if not folder.begin("problems", stage_options(config, "problems")).complete:
-            make_problems(folder, config, resources, progress)
+        (options,) = stage_options(config, ["problems"]).values()
+        if not folder.begin("problems", options).complete:
+            read_problems(folder, config, resources, progress)
         table = folder.table("problems")
         return table.take(_drawn(table["problem_id"].to_pylist(), count, config.run.seed))
     chosen = chosen_ids(source, config.training.subset, seed=config.run.seed)
