@@ -50,7 +50,7 @@ def configure(data: Path, **changes: Any) -> Any:
     return load_config(ROOT / "benchmarks" / "presets" / "smollm2.yaml", overrides=given)
 
 
-def read_problems() -> pa.Table:
+def generated_problems() -> pa.Table:
     """Make the pool and its prompts; its order is random already."""
     arithmetic.write(WORK / "data", size=POOL, num_test=0, num_dev=0, seed=77)
     config = configure(WORK / "data" / "pool.jsonl")
@@ -225,7 +225,7 @@ def transfer(seen: Seen, key: str, some: Any, rise: Floats, kinds: list[Any]) ->
 def main() -> None:
     """Sample, differentiate, train, compare."""
     begin = time.monotonic()
-    problems = draw(pool := read_problems())
+    problems = draw(pool := generated_problems())
     made, rewards = sampled("fresh", problems, FRESH, seed=2)
     others = [json.loads(text) for text in pool["row"].to_pylist()[LOOKED_AT:]]
     others = [row for row in others if row["noise"] == "none"]
