@@ -108,8 +108,8 @@ def known_rules(pool: Pool) -> list[Rule]:
     seen = Candidates(learnability(early), np.zeros_like(early), early, random_keys(pool.ids, 0))
     return [
         Rule("random", "known", None),
-        Rule("p(1-p)", "known", METHODS["learnability"](seen)),
-        Rule("band 0.2 to 0.8", "known", METHODS["band"](seen)),
+        Rule("p(1-p)", "known", METHODS["learnability"].score(seen)),
+        Rule("band 0.2 to 0.8", "known", METHODS["band"].score(seen)),
         Rule("easiest", "known", early),
         Rule("hardest", "known", -early),
         Rule("LIMR, readings 0-1", "known", limr(pool.history[:, EARLY])),

@@ -74,7 +74,7 @@ def main() -> None:
         for name, seed in (("A", 101), ("B", 102))
     }
     groups = recent_groups(
-        WORK / "training", steps=STEPS, num_rollouts=config.rollouts.num_rollouts
+        lambda: [history], steps=STEPS, num_rollouts=config.rollouts.num_rollouts
     )
     old = pa.Table.from_pylist([row for name in ids for row in groups[name]], schema=ROLLOUTS)
     tables = {**fresh, "old": old}

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from learnalign.scoring.scores import Scores, scores
     from learnalign.workflows.select import Selection, run, select
 
+    __version__: str
+
 _HOMES = {
     "Config": "config",
     "LearnAlignError": "errors",
@@ -38,6 +40,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("learnalign")
     if name not in _HOMES:
         raise AttributeError(f"module 'learnalign' has no attribute '{name}'")
     return getattr(import_module(f"learnalign.{_HOMES[name]}"), name)

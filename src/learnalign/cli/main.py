@@ -5,10 +5,10 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from importlib.metadata import version
 
 import click
 
+from learnalign import __version__
 from learnalign.cli.echo import echo, echo_unexpected_error, echo_usage_error
 from learnalign.cli.quiet import quiet_libraries
 
@@ -48,7 +48,7 @@ class _Verbs(click.Group):
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("learnalign"), prog_name="learnalign")
+@click.version_option(__version__, prog_name="learnalign")
 def cli() -> None:
     """Choose, before training, the problems worth training on.
 

@@ -12,13 +12,14 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from learnalign import __version__
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError, nearest
 from learnalign.storage import files
 
 #: The last line of a run's own file; the hash is of what stands above.
 _OWN_HASH = "# sha256 of the lines above, as the run wrote them: "
-_PACKAGES = ("learnalign", "torch", "transformers", "math-verify", "pyarrow", "numpy")
+_PACKAGES = ("torch", "transformers", "math-verify", "pyarrow", "numpy")
 
 
 def load_config(
@@ -69,8 +70,9 @@ def load_config(
 
 def write_config(path: Path, config: Config) -> None:
     """Write the resolved configuration, with the versions that ran it, so it can be replayed."""
+    versions = {name: _version(name) for name in _PACKAGES}
     made_by = {
-        "versions": {name: _version(name) for name in _PACKAGES},
+        "versions": {"learnalign": __version__, **versions},
         "python": platform.python_version(),
         "git": _git_hash(),
     }
