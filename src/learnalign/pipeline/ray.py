@@ -12,11 +12,11 @@ import os
 import sys
 from collections import Counter, deque
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from learnalign import __version__
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError
 from learnalign.pipeline.resources import Resources
@@ -88,7 +88,7 @@ class RayCluster:
             self.__exit__(None, None, None)
             raise
         tree = _for_actors(self.config).model_dump(mode="json")
-        self._arguments = (tree, version("learnalign"), os.getcwd())
+        self._arguments = (tree, __version__, os.getcwd())
         # Started now, so that they import their packages while the pool is read.
         for _ in range(self.config.cluster.workers):
             self._start()
@@ -177,13 +177,13 @@ class _Actor:
 
     def ready(self) -> tuple[str, str]:
         """Return once the actor runs: nothing, or why it cannot work."""
-        if version("learnalign") == self.expected:
+        if __version__ == self.expected:
             import learnalign.models.loading  # noqa: F401  (torch and transformers take seconds)
 
             return "", ""
         return "", _refusal(
             LearnAlignError(
-                f"a node of the cluster has learnalign {version('learnalign')}",
+                f"a node of the cluster has learnalign {__version__}",
                 expected=f"{self.expected}, as where the run was started",
                 do="install the same version on all nodes",
             )

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from importlib.metadata import version
 
+from learnalign import __version__
 from learnalign.config import Config
 from learnalign.config.load import write_config
 from learnalign.pipeline.executor import compute_table, open_cluster
@@ -50,7 +50,7 @@ def run_stages(
     for stage in wanted:
         if stage in folder.manifest.stages:
             folder.begin(stage, options[stage])
-    folder.manifest.learnalign = version("learnalign")
+    folder.manifest.learnalign = __version__
     write_config(folder.path / "config.yaml", requested or config)
     cluster_or_none = nullcontext() if _all_complete(folder, wanted) else open_cluster(config)
     with Resources(config) as resources, cluster_or_none as cluster:

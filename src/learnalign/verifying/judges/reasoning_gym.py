@@ -7,10 +7,31 @@ from typing import Any
 from learnalign.errors import LearnAlignError
 from learnalign.problems.gym import is_gym_row
 from learnalign.verifying.answers.extraction import marked
+from learnalign.verifying.evaluation_guard import is_plain_value
 from learnalign.verifying.judgement import CORRECT, WRONG, Judgement, unparsed
 from learnalign.verifying.question import Question
 
 Entry = Mapping[str, Any]
+
+#: Generators whose scorers pass text to Python's ``eval`` or to SymPy's ``parse_expr``, which is
+#: ``eval`` too.
+_EVALUATED = frozenset(
+    {
+        "binary_matrix",
+        "bitwise_arithmetic",
+        "countdown",
+        "intermediate_integration",
+        "n_queens",
+        "number_sorting",
+        "polynomial_multiplication",
+        "puzzle24",
+        "simple_integration",
+        "spiral_matrix",
+        "string_insertion",
+    }
+)
+#: What such scorers evaluate of an entry's metadata, besides the two answers.
+_EVALUATED_METADATA = ("integrand", "problem")
 
 
 def load() -> None:
@@ -29,15 +50,18 @@ def load() -> None:
 
 
 def parse_gold(gold: str, question: Question) -> Entry | None:
-    """Take the whole entry, as its scorer knows it; a scorer may look at all of its metadata.
+    """Return the whole entry, since a scorer may read all of its metadata.
 
-    An entry that was written down and read again has lists where some generators have tuples, and
-    their scorers tell the two apart. The form that accepts the entry's own answer is taken.
+    An entry from a file has lists where some generators have tuples, and their scorers distinguish
+    the two. The form that accepts the entry's own answer is returned; None for an entry that the
+    scorer would run as code.
     """
     row = question.row
     if not is_gym_row(row):
         return None
     entry = {**row, "answer": gold or row.get("answer")}
+    if _is_code(entry, gold, entry["answer"], *map(row["metadata"].get, _EVALUATED_METADATA)):
+        return None
     tupled: Entry = {**entry, "metadata": _with_tuples(row["metadata"])}
     return next((form for form in (entry, tupled) if _score(form, gold) >= 1.0), entry)
 
@@ -51,8 +75,17 @@ def judge(entry: Entry, completion: str) -> Judgement:
     answer = completion.strip() if answer is None else answer
     if not answer:
         return unparsed()
+    if _is_code(entry, answer):
+        return unparsed("an answer that reasoning-gym's scorer would run as code")
     score = _score(entry, answer)
     return Judgement(CORRECT if score >= 1.0 else WRONG, score, answer)
+
+
+def _is_code(entry: Entry, *texts: Any) -> bool:
+    """Return whether the entry's scorer evaluates text, and one of these is more than a value."""
+    if entry["metadata"]["source_dataset"] not in _EVALUATED:
+        return False
+    return not all(is_plain_value(text) for text in texts if isinstance(text, str))
 
 
 def _score(entry: Entry, answer: str) -> float:
