@@ -75,11 +75,11 @@ def test_heavy_packages_stay_out_of_every_verbs_help() -> None:
         (("select", "MODEL", "DATA", "--method", "lernalign"), "nearest is 'learnalign'"),
         (("select", "MODEL", "DATA", "--set", "rollouts.temprature=1"), "'temperature'"),
         (("select", "MODEL", "DATA", "--prompt-column", "qestion"), "nearest is 'question'"),
-        (("score", "nothing"), "nothing is no run folder"),
-        (("report", "nothing"), "nothing is no run folder"),
+        (("score", "nothing"), "nothing is not a run folder"),
+        (("report", "nothing"), "nothing is not a run folder"),
         (("inspect", "nothing", "x"), "nothing holds no finished table"),
-        (("export", "nothing", "--as", "trl"), "nothing is no run folder"),
-        (("select", "--config", "missing.yaml"), "got no file missing.yaml"),
+        (("export", "nothing", "--as", "trl"), "nothing is not a run folder"),
+        (("select", "--config", "missing.yaml"), "missing.yaml does not exist"),
         (("export", "nothing"), "Missing option"),
         (("select", "MODEL", "two.jsonl", "--id-column", "id"), "the id '7' a second time"),
         (("select", "MODEL", "broken.jsonl"), "line 2: broken JSON"),
@@ -175,7 +175,7 @@ def test_compare(run: Path, tmp_path: Path) -> None:
     asked = ["--set", "features.ratings=true"]
     done = call("compare", str(run), *flags, *asked)
     assert done.returncode == 0, done.stderr
-    assert "What each would train on" in done.stdout
+    assert "Each method's " in done.stdout
     chosen = {name: (tmp_path / f"{name}.txt").read_text().split() for name in methods.split(",")}
     assert {len(names) for names in chosen.values()} == {4}
     scores = pq.read_table(run / "scores.parquet")

@@ -428,7 +428,7 @@ def test_what_the_rollouts_depend_on() -> None:
     assert served["server.api"] == "completions"
     elsewhere = {"server__url": "http://b/v1", "server__concurrency": 2, "server__timeout_s": 9.0}
     assert of_rollouts(rollouts__engine="server", server__model="a", **elsewhere) == served
-    with pytest.raises(LearnAlignError, match="is not the one that is served"):
+    with pytest.raises(LearnAlignError, match="does not serve the policy"):
         of_rollouts(rollouts__engine="server", selection__warmup=8)
 
 
