@@ -88,7 +88,7 @@ def test_heavy_packages_stay_out_of_every_verbs_help() -> None:
         (("select", "MODEL", "DATA", "--budget", "2"), "got a budget of 2"),
         (("select", "MODEL", "DATA", "--verifier", "nowhere:f"), "cannot import the verifier's"),
         (("select", "MODEL", "blank.jsonl"), "no usable problem: all 1 were set aside"),
-        (("select", "MODEL", "DATA", "--temperature", "0"), "rollouts that can differ"),
+        (("select", "MODEL", "DATA", "--temperature", "0"), "so that they can differ"),
         (("select", "MODEL", "DATA", "--kl-beta", "0.04"), "the policy does not pull at itself"),
         (("train", "MODEL", "DATA", "--trainer", "verl"), "'native' or 'trl'"),
         (("train", "MODEL", "DATA", "--set", "training.stepz=3"), "nearest is 'steps'"),
@@ -97,7 +97,7 @@ def test_heavy_packages_stay_out_of_every_verbs_help() -> None:
         (("warmup", "MODEL"), "got no data"),
         (("stages", "MODEL", "DATA", "--easy-share", "1"), "stages.easy_share"),
         (("evaluate", "MODEL", "gsm9k"), "the nearest is 'gsm8k'"),
-        (("evaluate", "MODEL", "DATA", "--against", "nothing"), "nothing is no evaluation"),
+        (("evaluate", "MODEL", "DATA", "--against", "nothing"), "nothing is not an evaluation"),
     ],
 )
 def test_users_errors_end_with_2(

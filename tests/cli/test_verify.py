@@ -244,7 +244,7 @@ def test_rows_name_their_verifiers(tmp_path: Path) -> None:
 def test_a_column_of_kinds_of_problems_is_no_column_of_verifiers(tmp_path: Path) -> None:
     rows = [{"gold": "x", "completion": "<answer>x</answer>", "kind": "algebra"}]
     line = tree(lines(tmp_path / "x.jsonl", rows), kind="")["read"][0]
-    assert line.endswith("verifier: auto; the column kind names no verifiers: ignored")
+    assert line.endswith("verifier: auto; ignored the column kind, which names no verifiers")
 
 
 def test_a_function_of_the_users_judges_the_rows(
@@ -405,7 +405,7 @@ def test_bad_files_end_with_two_and_leave_nothing(tmp_path: Path) -> None:
     number = lines(tmp_path / "d.jsonl", [{"gold": "1", "completion": True}])
     assert "row 1: got a completion of type bool" in refused(number)
     none = lines(tmp_path / "e.jsonl", [{"gold": "1", "completion": []}])
-    assert "holds no completion" in refused(none)
+    assert "has no completions in" in refused(none)
     good = lines(tmp_path / "f.jsonl", [{"gold": "1", "completion": "1"}])
     assert "the nearest is 'number'" in refused(good, kind="numbr")
     assert call("verify").returncode == 2
@@ -420,7 +420,7 @@ def test_completions_that_are_missing_have_no_answer_and_are_counted(tmp_path: P
         (2, "unparsed_answer"),
         (3, "correct"),
     ]
-    assert "rows without a completion: 1; completions that are empty: 2" in found["read"][0]
+    assert "rows without a completion: 1; empty completions: 2" in found["read"][0]
 
 
 def test_several_files_and_a_limit(sums: Path, tmp_path: Path) -> None:

@@ -57,8 +57,8 @@ def command(
       learnalign evaluate my/model gsm8k math500 --out runs/before
       learnalign evaluate runs/trained/model gsm8k math500 --out runs/after --against runs/before
     """  # noqa: D301
-    given = {"run__out": "runs/evaluate"} | {k: v for k, v in flags.items() if v is not None}
-    resolved = o.config_from(config, sets, given, model__path=model or None)
+    overrides = {"run__out": "runs/evaluate"} | {k: v for k, v in flags.items() if v is not None}
+    resolved = o.config_from(config, sets, overrides, model__path=model or None)
     named = list(benchmarks) or list(resolved.data.paths)
     if dry_run:
         from learnalign.workflows.estimate import dry_run_evaluation as plan

@@ -41,9 +41,9 @@ def command(
     \b
       learnalign stages my/model train.jsonl --stages 3 --budget 500 --out runs/staged
     """  # noqa: D301
-    given = {"run__out": "runs/stages"} | {k: v for k, v in flags.items() if v is not None}
+    overrides = {"run__out": "runs/stages"} | {k: v for k, v in flags.items() if v is not None}
     resolved = o.config_from(
-        config, sets, given, model__path=model or None, data__paths=data or None
+        config, sets, overrides, model__path=model or None, data__paths=data or None
     )
     from learnalign.terminal.progress import Progress
     from learnalign.workflows.staged import run_staged

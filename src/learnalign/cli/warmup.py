@@ -49,9 +49,9 @@ def command(
     resolved = o.training_config(model, data, config, sets, flags, out="runs/warmup")
     if dry_run:
         from learnalign.workflows.estimate import dry_run_training as plan
-        from learnalign.workflows.warmup import warming
+        from learnalign.workflows.warmup import warmup_config
 
-        echo(plan(warming(resolved, problems), as_json=as_json))
+        echo(plan(warmup_config(resolved, problems), as_json=as_json))
         return
     from learnalign.cli.output import print_training, training_summary
     from learnalign.terminal.progress import Progress
