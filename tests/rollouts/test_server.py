@@ -397,7 +397,7 @@ def test_addresses() -> None:
     for url in (None, "localhost:8000", "ftp://host"):
         with pytest.raises(LearnAlignError, match="for the engine 'server'"):
             served_model(ServerConfig(url=url))
-    with pytest.raises(LearnAlignError, match="a name or a password in it") as error:
+    with pytest.raises(LearnAlignError, match="a user name or password") as error:
         load_config(overrides={"server.url": "http://me:secret@host/v1"})
     assert "secret" not in str(error.value)
 

@@ -13,12 +13,12 @@ _METHODS = "learnalign,learnability,alignment,inner_product,band,random"
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=o.PLACE)
+@click.argument("runs", nargs=-1, required=True, type=o.PATH_OR_URL)
 @click.option("--methods", default=_METHODS, show_default=True, help="Comma-separated names.")
 @o.options("selection.budget", "selection.target", "selection.per_source", "selection.history")
 @o.options("selection.num_bootstrap")
 @click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Any option of selection.")
-@click.option("--out", "-o", type=o.PLACE, help="[default: RUN/compare]")
+@click.option("--out", "-o", type=o.PATH_OR_URL, help="[default: RUN/compare]")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 def command(
     runs: tuple[Path, ...],

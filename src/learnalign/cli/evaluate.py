@@ -15,7 +15,7 @@ from learnalign.cli.echo import echo, echo_json
 @click.argument("benchmarks", nargs=-1, metavar="BENCHMARK...")
 @click.option("--samples", type=int, default=0, metavar="K", help="Also measure mean@K.")
 @click.option("--no-greedy", is_flag=True, help="Skip greedy pass@1.")
-@click.option("--against", type=o.PLACE, help="Folder of another evaluation to compare with.")
+@click.option("--against", type=o.PATH_OR_URL, help="Folder of another evaluation to compare with.")
 @o.options("rollouts.temperature", "rollouts.top_p", "rollouts.max_tokens", "rollouts.stop")
 @o.options(
     "rollouts.engine",

@@ -9,11 +9,11 @@ from learnalign.cli.echo import echo, echo_json
 
 
 @click.command()
-@click.argument("run", type=o.PLACE)
+@click.argument("run", type=o.PATH_OR_URL)
 @click.option(
     "--as", "kind", required=True, metavar="FORMAT", help="trl, verl, jsonl, parquet, ids."
 )
-@click.option("--out", type=o.PLACE, help="Output folder; default: RUN/export-FORMAT.")
+@click.option("--out", type=o.PATH_OR_URL, help="Output folder; default: RUN/export-FORMAT.")
 @click.option("--order", default="score", show_default=True, help="score, or pool (pool order).")
 @click.option(
     "--prompts",

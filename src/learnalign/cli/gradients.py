@@ -10,7 +10,7 @@ from learnalign.cli.echo import echo
 
 
 @click.command()
-@click.argument("run", type=o.PLACE)
+@click.argument("run", type=o.PATH_OR_URL)
 @o.options(*o.GRADIENTS, "model.device", *o.CLUSTER)
 @click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Any option.")
 @click.option("--redo", metavar="STAGE", help="Recompute a table and all later ones.")

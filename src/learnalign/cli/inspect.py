@@ -13,26 +13,26 @@ _LONGEST = 200
 
 
 @click.command()
-@click.argument("run", type=o.PLACE)
+@click.argument("run", type=o.PATH_OR_URL)
 @click.argument("problem_id")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(run: Path, problem_id: str, as_json: bool) -> None:
     """Print one problem of RUN: its prompt, answer, rollouts, verdicts, gradient and scores."""
     from learnalign.workflows.inspect import inspect
 
-    known = inspect(run, problem_id)
+    info = inspect(run, problem_id)
     if as_json:
-        echo_json(known)
+        echo_json(info)
         return
-    problem, scores = known["problem"], known["scores"]
-    for row in known["excluded"]:
+    problem, scores = info["problem"], info["scores"]
+    for row in info["excluded"]:
         echo(f"excluded in stage {row['stage']}: {row['reason']} ({row['detail']})")
     if problem:
         echo(f"{problem['prompt']}\n\nanswer: {problem['answer']}")
         echo(f"source: {problem['source']}, difficulty: {problem['difficulty']}")
     for name, value in (scores or {}).items():
         echo(f"{name}: {value:.6g}" if isinstance(value, float) else f"{name}: {value}")
-    for row in known["rollouts"]:
+    for row in info["rollouts"]:
         length = len(row["token_ids"])
         echo(
             f"\n--- {row['sample']}: {row['verdict']}, reward {row['reward']}, {length} tokens, "

@@ -68,7 +68,7 @@ def _exhausted(error: BaseException) -> str | None:
     if not isinstance(error, OSError | ImportError | RuntimeError):
         return None
     text = str(error)
-    if type(error).__name__ == "OutOfMemoryError":  # torch's, of an accelerator
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, for accelerator memory
         return _DEVICE
     for pattern, name in ((_NO_MEMORY, _MEMORY), (_NO_THREAD, _PROCESSES), (_NO_FILE, _FILES)):
         if pattern.search(text):
@@ -80,7 +80,7 @@ def _limits(resource_name: str) -> str:
     """Name the limits in force, with their values."""
     try:
         import resource
-    except ImportError:  # not on this system
+    except ImportError:  # not available on this system
         return "unknown"
     if resource_name == _MEMORY:
         limits = [

@@ -21,7 +21,7 @@ class _PathOrUrl(click.Path):
         return as_path(value)
 
 
-PLACE = _PathOrUrl()
+PATH_OR_URL = _PathOrUrl()
 
 DATA = (
     "data.split",
@@ -109,7 +109,7 @@ def config_options(command: Command) -> Command:
     )(command)
     return click.option(
         "--config",
-        type=PLACE,
+        type=PATH_OR_URL,
         help="YAML or TOML file of options; flags override it. A run's config.yaml replays the "
         "run.",
     )(command)

@@ -48,7 +48,7 @@ def print_selection(selection: Selection) -> None:
         )
     if len(ranked) > 1:
         console.print(_groups(ranked))
-        console.print(_first(ranked, summary["method"]))
+        console.print(_top(ranked, summary["method"]))
     for warning in summary["warnings"]:
         _print(console, Text("warning:", "yellow"), f" {warning}")
     out = selection.path
@@ -247,19 +247,19 @@ def _groups(ranked: list[dict[str, Any]]) -> Table:
     chosen = Counter({key: sum(r["selected"] for r in rows) for key, rows in groups.items()})
     for key, _ in chosen.most_common(12):
         rows = groups[key]
-        live = [r["alignment"] for r in rows if r["learnability"] > 0]
+        alignments = [r["alignment"] for r in rows if r["learnability"] > 0]
         _row(
             table,
             *key,
             str(len(rows)),
             f"{sum(r['success_rate'] for r in rows) / len(rows):.2f}",
-            f"{sum(live) / len(live):.4f}" if live else "no signal",
+            f"{sum(alignments) / len(alignments):.4f}" if alignments else "no signal",
             str(chosen[key]),
         )
     return table
 
 
-def _first(ranked: list[dict[str, Any]], method: str) -> Table:
+def _top(ranked: list[dict[str, Any]], method: str) -> Table:
     table = Table(title="Top of the ranking", title_justify="left")
     table.add_column("problem", overflow="fold")  # so that the whole id can be copied
     factors = ("= p(1-p)", "x alignment") if method == "learnalign" else ("p(1-p)", "alignment")

@@ -9,7 +9,7 @@ from learnalign.cli.echo import echo
 
 
 @click.command()
-@click.argument("run", type=o.PLACE)
+@click.argument("run", type=o.PATH_OR_URL)
 def command(run: Path) -> None:
     """Regenerate RUN/report.html from the run's tables."""
     resolved = o.run_config(run)

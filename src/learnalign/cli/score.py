@@ -10,7 +10,7 @@ from learnalign.cli.echo import echo_json
 
 
 @click.command()
-@click.argument("run", type=o.PLACE)
+@click.argument("run", type=o.PATH_OR_URL)
 @o.options(*o.SELECTION)
 @click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Any option of selection.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")

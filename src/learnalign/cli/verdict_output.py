@@ -26,7 +26,7 @@ _EXAMPLES = 3
 _CELL, _END = 24, 40
 
 
-def print_verdicts(done: Judged, *, against: str | None, most: int) -> None:
+def print_verdicts(done: Judged, *, against: str | None, max_differences: int) -> None:
     """Print the verdicts by verifier, examples of unreadable answers, and the differences."""
     console = plain_console()
     console.print(_by_verifier(done))
@@ -40,7 +40,7 @@ def print_verdicts(done: Judged, *, against: str | None, most: int) -> None:
         _print_examples(console, done, kind, several)
     if done.agreement is not None:
         _print_agreement(console, done.agreement, str(against))
-        _print_differences(console, done, most, several)
+        _print_differences(console, done, max_differences, several)
     if done.out is not None:
         note = " (replaces earlier verdicts)" if done.replaced else ""
         print_parts(console, f"\nverdicts  {done.out}{note}", wrap=False)
@@ -99,17 +99,17 @@ def _print_agreement(console: Console, agreement: Agreement, against: str) -> No
     console.print(table)
 
 
-def _print_differences(console: Console, done: Judged, most: int, several: bool) -> None:
+def _print_differences(console: Console, done: Judged, max_differences: int, several: bool) -> None:
     rows = differing(done)
-    if not rows or not most:
+    if not rows or not max_differences:
         return
-    shown = f", first {most}" if len(rows) > most else ""
+    shown = f", first {max_differences}" if len(rows) > max_differences else ""
     noun = "difference" if len(rows) == 1 else "differences"
     table = Table(title=f"{len(rows):,} {noun}{shown}", title_justify="left")
     table.add_column("row", no_wrap=True)
     for name in ("gold", "extracted", "parsed", "ours", "theirs", "end of completion"):
         table.add_column(name, overflow="fold")
-    for row in rows[:most]:
+    for row in rows[:max_differences]:
         texts = (row["gold"], row["extracted_answer"], row["parsed_answer"])
         add_row(
             table,

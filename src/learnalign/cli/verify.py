@@ -28,7 +28,7 @@ from learnalign.cli.echo import echo_json
 )
 @o.options("data.split", "data.limit")
 @o.config_options
-@click.option("--out", "-o", type=o.PLACE, help="Output file: .jsonl, .json or .parquet.")
+@click.option("--out", "-o", type=o.PATH_OR_URL, help="Output file: .jsonl, .json or .parquet.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, including the verdicts if no --out."
 )
@@ -73,4 +73,4 @@ def command(
         return
     from learnalign.cli.verdict_output import print_verdicts
 
-    print_verdicts(done, against=against, most=differences)
+    print_verdicts(done, against=against, max_differences=differences)

@@ -77,7 +77,7 @@ class ServerConfig(Section):
         if url is not None and "@" in urlsplit(url).netloc:
             raise LearnAlignError(
                 "got a server URL that contains a user name or password",
-                expected="a URL such as http://localhost:8000/v1, without secrets",
+                expected="a URL such as http://localhost:8000/v1, without credentials",
                 do="put the key into the environment variable that server.api_key_variable names",
             )
         return url

@@ -15,7 +15,7 @@ class GradientConfig(Section):
     loss: Literal["grpo", "dr_grpo", "dapo"] = "grpo"
     """Weighting of tokens and responses: TRL's loss_type."""
     scale_rewards: Literal["group", "none"] = "group"
-    """Divide a group's advantages by its standard deviation, or not."""
+    """Whether to divide a group's advantages by its standard deviation."""
     parameters: Literal["linear", "lora"] = "linear"
     """Weights of all linear layers (without head and embeddings), or a LoRA adapter's
     parameters."""

@@ -95,8 +95,8 @@ class _File:
         self.source, self.notes = source, list(source.notes)
         self.problems = Rows(source.rows, Columns(columns.prompt, columns.answer), config, path)
         completions = [value(row, columns.completion) for row in source.rows]
-        self.written = _are_written(completions)
-        if self.written:
+        self.is_json = _are_json_lists(completions)
+        if self.is_json:
             self.notes.append(f"{columns.completion} holds JSON text")
         self.by_row = kind == "auto" and self._names_verifiers()
 
@@ -148,7 +148,7 @@ class _File:
         self, row: Mapping[str, Any], location: str, counts: Counter[str]
     ) -> tuple[str, ...]:
         content = value(row, self.columns.completion)
-        if self.written and isinstance(content, str):
+        if self.is_json and isinstance(content, str):
             content = parsed(content)
         try:
             texts = completions_of(content)
@@ -156,7 +156,7 @@ class _File:
             raise LearnAlignError(
                 f"{location}: {error.got}",
                 expected="text, a chat's messages, or a list of these",
-                do="correct the row, or --completion-column (dots reach into objects)",
+                do="correct the row, or --completion-column (use dots for nested columns)",
             ) from error
         completions = tuple(map(whole, texts))
         replaced = sum(map(str.__ne__, texts, completions))
@@ -221,20 +221,20 @@ def _named(content: Any) -> str:
     return content.strip().lower() if isinstance(content, str) else ""
 
 
-def _are_written(values: Sequence[Any]) -> bool:
+def _are_json_lists(values: Sequence[Any]) -> bool:
     """Whether all texts of a column are JSON lists of texts or chats, as in a CSV file."""
     texts = [text for text in values if isinstance(text, str) and text.strip()]
     return bool(texts) and all(
-        text.lstrip().startswith("[") and _is_written(parsed(text)) for text in texts
+        text.lstrip().startswith("[") and _is_json_list(parsed(text)) for text in texts
     )
 
 
-def _is_written(content: Any) -> bool:
+def _is_json_list(content: Any) -> bool:
     if not isinstance(content, list) or not content:
         return False
     if all(isinstance(x, Mapping) and "role" in x for x in content):
         return True
-    return all(isinstance(x, str) or _is_written(x) for x in content)
+    return all(isinstance(x, str) or _is_json_list(x) for x in content)
 
 
 def _verdict(content: Any, location: str, column: str) -> bool | None:
@@ -249,6 +249,6 @@ def _verdict(content: Any, location: str, column: str) -> bool | None:
         raise LearnAlignError(
             f"{location}: got the verdict {content!r} in '{column}'",
             expected="true or false, correct or wrong, or a number (above 0.5 is correct)",
-            do="correct the row, or --against (dots reach into objects)",
+            do="correct the row, or --against (use dots for nested columns)",
         ) from error
     return reward > 0.5 if reward is not None and math.isfinite(reward) else None

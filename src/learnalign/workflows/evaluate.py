@@ -37,7 +37,7 @@ class Part:
         """Its folder, relative to the evaluation's."""
         return f"{self.benchmark}/{self.mode.replace('@', '-')}/"
 
-    def own(self, redo: str | None) -> str | None:
+    def own_redo(self, redo: str | None) -> str | None:
         """Return the table of this run that --redo names, if any."""
         if redo is None or "/" not in redo:
             return redo
@@ -103,7 +103,7 @@ def evaluate(
         folder = RunFolder(part.config.run.out, below=part.below)
         with folder.locked():
             stages = stages_through("verdicts", part.config)
-            run_stages(folder, part.config, stages, progress=progress, redo=part.own(redo))
+            run_stages(folder, part.config, stages, progress=progress, redo=part.own_redo(redo))
             table = _scores(folder, part.benchmark, part.mode)
         tables.append(table)
         compared = None if others is None else _compare(table, others, config.run.seed)
@@ -217,7 +217,7 @@ def _scores(folder: RunFolder, benchmark: str, mode: str) -> pa.Table:
 
 def _check_redo(redo: str | None, wanted: list[Part]) -> None:
     """Reject a --redo that matches none of the runs."""
-    if redo is not None and not any(part.own(redo) for part in wanted):
+    if redo is not None and not any(part.own_redo(redo) for part in wanted):
         raise LearnAlignError(
             f"got --redo {redo}",
             expected="a table, or a table of one run: " + ", ".join(p.below for p in wanted),

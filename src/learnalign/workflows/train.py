@@ -175,9 +175,9 @@ def _train(
     ):
         job = _Job(folder, config, model, engine, verifier, problems, order, advance, History())
         if native:
-            _natively(job, first, dtype)
+            _train_native(job, first, dtype)
         else:
-            _with_trl(job, first)
+            _train_trl(job, first)
     _write_model(folder, config, model, resources.tokenizer)
     from learnalign.reporting.training import write_picture
 
@@ -186,7 +186,7 @@ def _train(
     folder.finish("steps")
 
 
-def _natively(job: _Job, first: int, dtype: "torch.dtype") -> None:
+def _train_native(job: _Job, first: int, dtype: "torch.dtype") -> None:
     from learnalign.models.loading import load_model
     from learnalign.training.checkpoint import load_checkpoint, save_checkpoint
     from learnalign.training.learner import Learner
@@ -228,7 +228,7 @@ def _natively(job: _Job, first: int, dtype: "torch.dtype") -> None:
     learner.masters.widen()
 
 
-def _with_trl(job: _Job, first: int) -> None:
+def _train_trl(job: _Job, first: int) -> None:
     from learnalign.training.trl import train
 
     def save(step: int) -> None:
