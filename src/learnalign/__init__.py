@@ -1,7 +1,6 @@
-"""Choose, before training, the problems worth training on.
+"""Choose the problems worth training on before you train.
 
-The public face: what a notebook imports. Everything is loaded when it is first used, so that the
-command line's help is quick.
+The public Python API. Names are imported on first use, which keeps the command line's help fast.
 """
 
 from importlib import import_module
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_HOMES = {
+_MODULES = {
     "Config": "config",
     "LearnAlignError": "errors",
     "Scores": "scoring.scores",
@@ -42,6 +41,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return import_module("importlib.metadata").version("learnalign")
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'learnalign' has no attribute '{name}'")
-    return getattr(import_module(f"learnalign.{_HOMES[name]}"), name)
+    return getattr(import_module(f"learnalign.{_MODULES[name]}"), name)

@@ -1,22 +1,22 @@
-"""The error a user can mend: what we got, what we expected, what to do."""
+"""The error that a user can fix: what we got, what we expected, what to do."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 from learnalign.terminal.control_characters import visible
 
-#: How many known words a message lists.
-_MOST = 32
+#: Maximum number of known names that a message lists.
+_MAX_LISTED = 32
 
 
 class LearnAlignError(ValueError):
-    r"""An error in what the user gave us; the command line prints it and exits with code 2.
+    r"""An error in the user's input; the command line prints it and exits with code 2.
 
-    Its text may quote data, paths and servers: control characters in it are made visible.
+    The message may quote data, paths and servers; control characters in it are escaped.
 
     Example:
-        >>> str(LearnAlignError("got no file", expected="a JSONL file", do="check the path"))
-        'got no file\n  expected: a JSONL file\n  to do: check the path'
+        >>> str(LearnAlignError("x does not exist", expected="a JSONL file", do="check the path"))
+        'x does not exist\n  expected: a JSONL file\n  to do: check the path'
     """
 
     def __init__(self, got: str, *, expected: str | None = None, do: str | None = None) -> None:
@@ -30,7 +30,7 @@ class LearnAlignError(ValueError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Name the known words nearest to a mistyped one, or the first of them if none is near.
+    """Suggest the known names nearest to a mistyped one, or list the first if none is near.
 
     Example:
         >>> nearest("promt", ["prompt", "answer"])
@@ -44,5 +44,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = get_close_matches(name, names, n=3, cutoff=0.6)
     if close:
         return "the nearest is " + " or ".join(repr(n) for n in close)
-    more = f" and {len(names) - _MOST:,} more" if len(names) > _MOST else ""
-    return "known are " + ", ".join(repr(n) for n in names[:_MOST]) + more
+    more = f" and {len(names) - _MAX_LISTED:,} more" if len(names) > _MAX_LISTED else ""
+    return "known are " + ", ".join(repr(n) for n in names[:_MAX_LISTED]) + more

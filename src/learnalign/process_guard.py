@@ -1,9 +1,9 @@
-"""Processes that do not outlive this one, however it ends.
+"""Child processes that end when this process ends, even after ``kill -9``.
 
-A small process, the watcher, waits at a pipe that this process alone holds. Whatever closes the
-pipe (a normal end, a signal, ``kill -9``), the watcher then ends the processes that are still on
-its list. A thread inside the child could not do it (one long call into C holds up all its threads),
-and the system's own way, a parent-death signal, is Linux's alone and follows the parent's thread.
+A small watcher process reads from a pipe whose other end only this process holds. When the pipe
+closes, for whatever reason, the watcher ends the processes that are still on its list. A thread
+inside the child would not work (a long call into C blocks all its threads), and a parent-death
+signal is Linux-only and tied to the parent's thread.
 """
 
 import multiprocessing
@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-#: What the watcher runs. Each line is "+ TARGET SECONDS" or "- TARGET 0"; a negative target is a
-#: process group. At the end of the input a target has so many seconds to end by itself.
+#: The watcher's program. Each input line is "+ TARGET SECONDS" or "- TARGET 0"; a negative target
+#: is a process group. At the end of the input, a target has SECONDS to exit before it is killed.
 _WATCHER = """
 import os, signal, sys, time
 
@@ -46,16 +46,16 @@ while targets and time.monotonic() < end:
 for target in list(targets):
     send(target, signal.SIGKILL)
 """
-#: Seconds between two looks for new processes.
-_LOOK_S = 0.1
-#: Python's own switch.
+#: Polling interval for new processes, in seconds.
+_POLL_S = 0.1
+#: Environment variable that keeps Python from importing from the current folder.
 _SAFE = "PYTHONSAFEPATH"
-#: A process that was killed is waited for so long; one that hangs in the system stays a zombie.
+#: Seconds to wait for a killed process; one that hangs in a system call stays a zombie.
 _REAP_S = 10.0
 
 
 class _Watcher:
-    """The list of processes that end with this one; the watcher runs while there are any."""
+    """The list of processes that end with this one; the watcher runs while it is not empty."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -65,28 +65,28 @@ class _Watcher:
     def add(self, target: int, grace_s: float) -> None:
         with self._lock:
             self._targets[target] = grace_s
-            self._tell(f"+ {target} {grace_s}\n")
+            self._send(f"+ {target} {grace_s}\n")
 
     def remove(self, target: int) -> None:
         with self._lock:
             if self._targets.pop(target, None) is None:
                 return
-            self._tell(f"- {target} 0\n")
+            self._send(f"- {target} 0\n")
             if not self._targets:
                 self._stop()
 
-    def discard_cached(self) -> None:
-        """Let go of the parent's pipe, in a forked child: the pipe closes with the parent."""
+    def close_pipe(self) -> None:
+        """Close the parent's pipe in a forked child, so that the pipe closes with the parent."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
-            self._process.returncode = 0  # it is the parent's to wait for
+            self._process.returncode = 0  # only the parent can wait for it
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         if self._process is not None:
             try:
                 self._write(line)
                 return
-            except BrokenPipeError:  # somebody ended the watcher: another one takes over
+            except BrokenPipeError:  # the watcher was killed: start another
                 self._stop()
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _WATCHER],
@@ -94,7 +94,7 @@ class _Watcher:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             bufsize=0,
-            start_new_session=True,  # Ctrl-C in a terminal is for this process
+            start_new_session=True,  # so that Ctrl-C in a terminal does not reach it
         )
         for target, grace_s in self._targets.items():
             self._write(f"+ {target} {grace_s}\n")
@@ -122,7 +122,7 @@ _watcher = _Watcher()
 
 def _new_watcher() -> None:
     global _watcher
-    _watcher.discard_cached()
+    _watcher.close_pipe()
     _watcher = _Watcher()
 
 
@@ -130,58 +130,58 @@ os.register_at_fork(after_in_child=_new_watcher)
 
 
 def watch(pid: int, *, grace_s: float = 0.0) -> None:
-    """See to it that a process ends when this one does.
+    """End a process when this one ends.
 
     Args:
-        pid: The process; a negative number is that of a process group.
-        grace_s: Seconds it has between SIGTERM and SIGKILL; 0 kills it at once.
+        pid: The process; a negative number is a process group.
+        grace_s: Seconds between SIGTERM and SIGKILL; 0 kills at once.
     """
     _watcher.add(pid, grace_s)
 
 
 def unwatch(pid: int) -> None:
-    """Leave a process alone when this one ends; do so before it is waited for."""
+    """Stop watching a process. Call this before waiting for it, as its id may then be reused."""
     _watcher.remove(pid)
 
 
 @contextmanager
 def watching_new(grace_s: float) -> Iterator[list[int]]:
-    """Watch the processes that `multiprocessing` starts meanwhile, from their start on.
+    """Watch the processes that `multiprocessing` starts within the context.
 
     Args:
         grace_s: See `watch`.
 
     Yields:
-        Their numbers, which grow as they are seen.
+        Their process ids; the list grows as new processes are seen.
     """
     known = {child.pid for child in multiprocessing.active_children()}
     seen: list[int] = []
-    over = threading.Event()
+    done = threading.Event()
 
-    def look() -> None:
+    def poll() -> None:
         last = False
         while not last:
-            last = over.wait(_LOOK_S)
+            last = done.wait(_POLL_S)
             for child in multiprocessing.active_children():
                 if child.pid is not None and child.pid not in known:
                     known.add(child.pid)
                     watch(child.pid, grace_s=grace_s)
                     seen.append(child.pid)
 
-    thread = threading.Thread(target=look, daemon=True)
+    thread = threading.Thread(target=poll, daemon=True)
     thread.start()
     try:
         yield seen
     finally:
-        over.set()
+        done.set()
         thread.join()
 
 
 @contextmanager
 def isolated_python() -> Iterator[None]:
-    """Start Python processes that import nothing from the current folder, meanwhile.
+    """Keep Python processes started within the context from importing from the current folder.
 
-    For those that somebody else starts, such as multiprocessing's, which would look there first.
+    For processes that other code starts, such as multiprocessing's, which search it first.
     """
     before = os.environ.get(_SAFE)
     os.environ[_SAFE] = "1"
@@ -195,15 +195,15 @@ def isolated_python() -> Iterator[None]:
 
 
 class Child:
-    """A process with a session and a group of its own, which end when this process does.
+    """A process in its own session and process group, which end when this process ends.
 
     Args:
-        command: What to run.
-        grace_s: Seconds the group has between SIGTERM and SIGKILL if this process ends first.
-        options: Of `subprocess.Popen`.
+        command: Command line to run.
+        grace_s: Seconds between SIGTERM and SIGKILL if this process ends first.
+        options: Passed to `subprocess.Popen`.
 
     Raises:
-        OSError: if it cannot be started.
+        OSError: if the process cannot be started.
 
     Example:
         >>> child = Child([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
@@ -222,7 +222,7 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Its process id, which is that of its group too."""
+        """The process id, which is also the process group id."""
         return self.process.pid
 
     def kill(self) -> None:
@@ -234,19 +234,19 @@ class Child:
     def end(self) -> int | None:
         """Kill the process and its whole group, and close its pipes.
 
-        In a forked copy of the process that started it, only the pipes are closed.
+        In a forked copy of the process that started it, only close the pipes.
 
         Returns:
-            Its exit code, a signal's number negative; None if it cannot be waited for.
+            The exit code (negative for a signal), or None if the process cannot be waited for.
         """
         if self._owner == os.getpid():
-            # In this order: while nobody has waited for the process, its number is not used again.
+            # Wait last: until then, the process id is not reused.
             self.kill()
             unwatch(-self.process.pid)
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(_REAP_S)
         else:
-            self.process.returncode = 0  # it is the parent's to wait for
+            self.process.returncode = 0  # only the parent can wait for it
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe is not None:
                 with suppress(OSError):

@@ -75,11 +75,11 @@ def test_heavy_packages_stay_out_of_every_verbs_help() -> None:
         (("select", "MODEL", "DATA", "--method", "lernalign"), "nearest is 'learnalign'"),
         (("select", "MODEL", "DATA", "--set", "rollouts.temprature=1"), "'temperature'"),
         (("select", "MODEL", "DATA", "--prompt-column", "qestion"), "nearest is 'question'"),
-        (("score", "nothing"), "nothing is no run folder"),
-        (("report", "nothing"), "nothing is no run folder"),
+        (("score", "nothing"), "nothing is not a run folder"),
+        (("report", "nothing"), "nothing is not a run folder"),
         (("inspect", "nothing", "x"), "nothing holds no finished table"),
-        (("export", "nothing", "--as", "trl"), "nothing is no run folder"),
-        (("select", "--config", "missing.yaml"), "got no file missing.yaml"),
+        (("export", "nothing", "--as", "trl"), "nothing is not a run folder"),
+        (("select", "--config", "missing.yaml"), "missing.yaml does not exist"),
         (("export", "nothing"), "Missing option"),
         (("select", "MODEL", "two.jsonl", "--id-column", "id"), "the id '7' a second time"),
         (("select", "MODEL", "broken.jsonl"), "line 2: broken JSON"),
@@ -88,7 +88,7 @@ def test_heavy_packages_stay_out_of_every_verbs_help() -> None:
         (("select", "MODEL", "DATA", "--budget", "2"), "got a budget of 2"),
         (("select", "MODEL", "DATA", "--verifier", "nowhere:f"), "cannot import the verifier's"),
         (("select", "MODEL", "blank.jsonl"), "no usable problem: all 1 were excluded"),
-        (("select", "MODEL", "DATA", "--temperature", "0"), "rollouts that can differ"),
+        (("select", "MODEL", "DATA", "--temperature", "0"), "so that they can differ"),
         (
             ("select", "MODEL", "DATA", "--kl-beta", "0.04"),
             "policy to itself is zero",
@@ -100,7 +100,7 @@ def test_heavy_packages_stay_out_of_every_verbs_help() -> None:
         (("warmup", "MODEL"), "got no data"),
         (("stages", "MODEL", "DATA", "--easy-share", "1"), "stages.easy_share"),
         (("evaluate", "MODEL", "gsm9k"), "the nearest is 'gsm8k'"),
-        (("evaluate", "MODEL", "DATA", "--against", "nothing"), "nothing is no evaluation"),
+        (("evaluate", "MODEL", "DATA", "--against", "nothing"), "nothing is not an evaluation"),
     ],
 )
 def test_users_errors_end_with_2(
@@ -178,7 +178,7 @@ def test_compare(run: Path, tmp_path: Path) -> None:
     asked = ["--set", "features.ratings=true"]
     done = call("compare", str(run), *flags, *asked)
     assert done.returncode == 0, done.stderr
-    assert "What each would train on" in done.stdout
+    assert "Each method's " in done.stdout
     chosen = {name: (tmp_path / f"{name}.txt").read_text().split() for name in methods.split(",")}
     assert {len(names) for names in chosen.values()} == {4}
     scores = pq.read_table(run / "scores.parquet")

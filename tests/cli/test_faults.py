@@ -129,7 +129,7 @@ def test_ctrl_c_ends_with_130_and_goes_on(undisturbed: Path, sums: Path, tmp_pat
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "the same command goes on where it was" in said
+    assert "Run the same command to resume." in said
     assert "Traceback" not in said
     assert not (out / "scores.parquet").exists()
     done = call(*_command(sums, out)[len(PROGRAM) :])
@@ -158,4 +158,4 @@ main.main()
 def test_ctrl_c_that_compiled_code_made_another_error_of(tmp_path: Path) -> None:
     done = _call([sys.executable, "-c", SWALLOWED], preexec_fn=heed_signals)
     assert done.returncode == 130, done.stderr
-    assert done.stderr == "stopped; the same command goes on where it was\n"
+    assert done.stderr == "Interrupted. Run the same command to resume.\n"

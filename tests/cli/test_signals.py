@@ -69,7 +69,7 @@ def test_a_signal_ends_the_run_and_its_workers(
     process, worker = start(heed_signals)
     process.send_signal(number)
     _, said = process.communicate(timeout=10)
-    assert (process.returncode, said) == (code, "stopped; the same command goes on where it was\n")
+    assert (process.returncode, said) == (code, "Interrupted. Run the same command to resume.\n")
     assert wait_for(lambda: not alive(worker), 2)
 
 

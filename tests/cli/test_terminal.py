@@ -143,7 +143,7 @@ def test_compare_export_and_report(learnalign: Say, run: Path, tmp_path: Path) -
         (["select", "MODEL", "DATA", *ASKED, "--prompt-column", HOSTILE], SHOWN),
         (["select", "MODEL", "DATA", "--template", HOSTILE], f"got --template {SHOWN}"),
         (["prompt", "MODEL", "DATA", *ASKED, "--id", HOSTILE], SHOWN),
-        (["score", HOSTILE, "--budget", "2"], f"{SHOWN} is no run folder"),
+        (["score", HOSTILE, "--budget", "2"], f"{SHOWN} is not a run folder"),
         (["export", "RUN", "--as", HOSTILE], SHOWN),
         ([HOSTILE], SHOWN),
         (["score", "RUN", f"--{HOSTILE}"], SHOWN),
@@ -163,7 +163,7 @@ def test_a_value_that_is_no_yaml(learnalign: Say) -> None:
     code, _, err = learnalign("select", "--set", "prompt.template={{ question }}" + HOSTILE)
     assert code == 2
     assert "cannot read the value of --set prompt.template={{ question }}\\x1b" in err
-    assert "put text into quotes" in err
+    assert "quote text" in err
 
 
 def test_an_error_nobody_foresaw(

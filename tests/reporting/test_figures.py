@@ -55,7 +55,7 @@ def test_a_large_pool_is_subsampled_with_a_seed_and_says_so():
     first, again = (figures.learnability_alignment(scores, seed=3) for _ in range(2))
     assert first.to_json() == again.to_json()
     assert sum(len(trace.x) for trace in first.data) == figures.MAX_POINTS
-    assert first.layout.annotations[0].text == "5,000 of 5,200 problems drawn, at random"
+    assert first.layout.annotations[0].text == "random sample of 5,000 of 5,200 problems"
 
 
 def test_shares_add_up_past_thirty_strata():

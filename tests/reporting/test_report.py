@@ -217,11 +217,11 @@ def test_an_attempt_says_what_was_taken_what_was_read_and_what_failed(data: Repo
     ]
     few = dataclasses.replace(data, verdicts=pa.Table.from_pylist(rows, data.verdicts.schema))
     text = HtmlPage(render(few)).words("examples").replace(" ,", ",")
-    assert "answer $1,234$, read as 1234" in text
-    assert ", read as 17" in text
+    assert "answer $1,234$, parsed as 1234" in text
+    assert ", parsed as 17" in text
     assert "answer 17" not in text
-    assert "because: no judgement within 5 s" in text
-    assert "answer 1/0, because: nothing to be read" in text
+    assert "reason: no judgement within 5 s" in text
+    assert "answer 1/0, reason: nothing to be read" in text
     assert "by number" not in text
 
 

@@ -397,7 +397,7 @@ def test_addresses() -> None:
     for url in (None, "localhost:8000", "ftp://host"):
         with pytest.raises(LearnAlignError, match="for the engine 'server'"):
             served_model(ServerConfig(url=url))
-    with pytest.raises(LearnAlignError, match="a name or a password in it") as error:
+    with pytest.raises(LearnAlignError, match="a user name or password") as error:
         load_config(overrides={"server.url": "http://me:secret@host/v1"})
     assert "secret" not in str(error.value)
 
@@ -428,7 +428,7 @@ def test_what_the_rollouts_depend_on() -> None:
     assert served["server.api"] == "completions"
     elsewhere = {"server__url": "http://b/v1", "server__concurrency": 2, "server__timeout_s": 9.0}
     assert of_rollouts(rollouts__engine="server", server__model="a", **elsewhere) == served
-    with pytest.raises(LearnAlignError, match="is not the one that is served"):
+    with pytest.raises(LearnAlignError, match="does not serve the policy"):
         of_rollouts(rollouts__engine="server", selection__warmup=8)
 
 

@@ -279,7 +279,7 @@ def test_a_runs_own_options_are_checked_and_a_copy_may_be_edited(
     assert load_config(file).selection.budget == 3
     changed = text.replace("budget: 3", "budget: 2")
     file.write_text(changed)
-    with pytest.raises(LearnAlignError, match=r"config\.yaml is not the file that the run wrote"):
+    with pytest.raises(LearnAlignError, match=r"config\.yaml has changed since the run wrote it"):
         load_config(file)
     copy = tmp_path / "mine.yaml"
     copy.write_text(changed)

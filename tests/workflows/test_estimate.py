@@ -37,7 +37,7 @@ def test_a_selections_plan_is_what_it_does(sums, tmp_path):
     assert work["rollouts"] == folder.table("rollouts").num_rows
     assert "references" in folder.manifest.stages
     # The warm-up stands by itself, before what is done with its policy.
-    lines = dry_run(config).partition("work to be done:\n")[2].splitlines()
+    lines = dry_run(config).partition("estimated work:\n")[2].splitlines()
     assert lines[:2] == ["  warmup:", "    problems: 4"]
     assert any(line.startswith("    sampling time at most: ") for line in lines)
     assert "  problems: 7" in lines

@@ -63,11 +63,11 @@ def test_greedy_is_the_models_own_argmax(name, count, request, tmp_path):
 
 def test_what_cannot_be_evaluated_says_so(sums, tmp_path):
     config = configure(sums, tmp_path / "e")
-    with pytest.raises(LearnAlignError, match="each once"):
+    with pytest.raises(LearnAlignError, match="each only once"):
         evaluate(config, [BENCHMARK, BENCHMARK], progress=QUIET)
-    with pytest.raises(LearnAlignError, match="is no evaluation"):
+    with pytest.raises(LearnAlignError, match="is not an evaluation"):
         evaluate(config, [BENCHMARK], against=tmp_path, progress=QUIET)
-    with pytest.raises(LearnAlignError, match="nothing is left to measure"):
+    with pytest.raises(LearnAlignError, match="nothing to measure"):
         evaluate(config, [BENCHMARK], greedy=False, progress=QUIET)
 
 

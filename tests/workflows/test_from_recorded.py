@@ -289,7 +289,7 @@ def test_a_recipes_reward_may_be_another_than_was_selected_by(tmp_path: Path) ->
     config = load_config(done.path / "config.yaml", overrides={"run.out": done.path})
     assert done.summary["verifiers"] == {"recorded rewards": 10}
     told = export_run(done.path, config, "trl").warnings
-    assert [text for text in told if "went by recorded rewards" in text]
+    assert [text for text in told if "used recorded rewards" in text]
     told_so = {"run.out": done.path, "verifier.unfinished_thinking": True}
     config = load_config(done.path / "config.yaml", overrides=told_so)
     told = export_run(done.path, config, "trl").warnings

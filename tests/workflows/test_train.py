@@ -24,7 +24,7 @@ from learnalign.workflows.estimate import estimate_training
 from learnalign.workflows.select import run
 from learnalign.workflows.train import train
 from learnalign.workflows.training_problems import chosen_ids
-from learnalign.workflows.warmup import warming
+from learnalign.workflows.warmup import warmup_config
 
 #: What of a step does not depend on the clock.
 FIGURES = ["step", "num_problems", "num_signal", "mean_reward", "mean_tokens", "gradient_norm"]
@@ -177,7 +177,7 @@ def test_subsets_of_a_selection(selection, tmp_path) -> None:
     ids.write_text("\n".join(everything[2:4]))
     assert chosen_ids(folder, str(ids), seed=0) == everything[2:4]
     ids.write_text("nobody\n")
-    with pytest.raises(LearnAlignError, match=r"1 problems that .* does not know, 'nobody'"):
+    with pytest.raises(LearnAlignError, match=r"1 problems that are not in .*, such as 'nobody'"):
         chosen_ids(folder, str(ids), seed=0)
     with pytest.raises(LearnAlignError, match="got --subset best"):
         chosen_ids(folder, "best", seed=0)
@@ -196,13 +196,13 @@ def test_data_have_no_subsets(subset, sums, tmp_path) -> None:
 def test_a_warm_up_leaves_the_final_trainings_subset_alone(selection, sums, tmp_path) -> None:
     """One file of options for every verb may name it."""
     config = configure(sums, tmp_path / "w", training__subset="random")
-    warm = warming(config, 2)
+    warm = warmup_config(config, 2)
     assert (warm.training.subset, warm.training.num_problems) == ("selected", 2)
     assert estimate_training(warm)["problems"] == 2
     # On a selection it is what it is anywhere else.
     paths = (str(selection.path),)
     config = configure(sums, tmp_path / "w", training__subset="all", data__paths=paths)
-    assert estimate_training(warming(config, 5))["problems"] == 5
+    assert estimate_training(warmup_config(config, 5))["problems"] == 5
 
 
 def test_lora_warm_up_within_a_selection(sums, tmp_path) -> None:

@@ -1,1 +1,1 @@
-"""The command line: one file a verb, thin, with heavy imports inside the verb."""
+"""The command line: one thin file per command, heavy imports inside the command."""

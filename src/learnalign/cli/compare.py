@@ -1,4 +1,4 @@
-"""``learnalign compare``: whom each method would choose, and how far they agree."""
+"""``learnalign compare``: which problems each method selects, and how much they overlap."""
 
 import json
 from pathlib import Path
@@ -13,12 +13,12 @@ _METHODS = "learnalign,learnability,alignment,inner_product,band,random"
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=o.PLACE)
-@click.option("--methods", default=_METHODS, show_default=True, help="Names; commas between.")
+@click.argument("runs", nargs=-1, required=True, type=o.PATH_OR_URL)
+@click.option("--methods", default=_METHODS, show_default=True, help="Comma-separated names.")
 @o.options("selection.budget", "selection.target", "selection.per_source", "selection.history")
 @o.options("selection.num_bootstrap")
 @click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Any option of selection.")
-@click.option("--out", "-o", type=o.PLACE, help="[default: RUN/compare]")
+@click.option("--out", "-o", type=o.PATH_OR_URL, help="[default: RUN/compare]")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 def command(
     runs: tuple[Path, ...],
@@ -28,12 +28,11 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Let several methods choose from RUNS: overlaps, success rates, lengths, sources.
+    """Compare what several methods select from RUNS: overlaps, success rates, lengths, sources.
 
-    Tables that a method looks at and a run lacks are made first (docs/concepts/methods.md). Of
-    several runs (with and without a warm-up, say) every method chooses from each. Whom a method
-    would train on is written as a file of ids, which `learnalign train MODEL RUN --subset FILE`
-    takes.
+    Tables that a method needs and a run lacks are computed first (docs/concepts/methods.md). With
+    several runs (for example with and without a warm-up), every method selects from each. Each
+    selection is written as a file of ids for `learnalign train MODEL RUN --subset FILE`.
 
     \b
       learnalign compare runs/x --budget 1000

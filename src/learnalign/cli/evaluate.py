@@ -1,4 +1,4 @@
-"""``learnalign evaluate``: accuracy on benchmarks, with its interval."""
+"""``learnalign evaluate``: accuracy on benchmarks, with confidence intervals."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -13,9 +13,9 @@ from learnalign.cli.echo import echo, echo_json
 @click.command()
 @click.argument("model", required=False)
 @click.argument("benchmarks", nargs=-1, metavar="BENCHMARK...")
-@click.option("--samples", type=int, default=0, metavar="K", help="Measure mean@K too.")
-@click.option("--no-greedy", is_flag=True, help="Leave out pass@1.")
-@click.option("--against", type=o.PLACE, help="Folder of an evaluation to compare with.")
+@click.option("--samples", type=int, default=0, metavar="K", help="Also measure mean@K.")
+@click.option("--no-greedy", is_flag=True, help="Skip greedy pass@1.")
+@click.option("--against", type=o.PATH_OR_URL, help="Folder of another evaluation to compare with.")
 @o.options("rollouts.temperature", "rollouts.top_p", "rollouts.max_tokens", "rollouts.stop")
 @o.options(
     "rollouts.engine",
@@ -27,11 +27,11 @@ from learnalign.cli.echo import echo, echo_json
 )
 @o.options("data.answer_column", "data.limit", *o.MODEL, *o.CLUSTER, *o.RUN)
 @o.config_options
-@click.option("--dry-run", is_flag=True, help="Print the resolved options and the work to be done.")
+@click.option("--dry-run", is_flag=True, help="Print the resolved options and estimate the work.")
 @click.option(
     "--redo",
     metavar="STAGE",
-    help="Make a table (and those after it) anew, in each run or in one (gsm8k/pass-1/rollouts).",
+    help="Recompute a table and all later ones, in every run or in one (gsm8k/pass-1/rollouts).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def command(
@@ -47,18 +47,18 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Measure MODEL's accuracy on benchmarks: greedy pass@1, and mean@K by samples.
+    """Measure MODEL's accuracy on benchmarks: greedy pass@1, and mean@K from K samples.
 
-    A BENCHMARK is gsm8k, math500, amc23, aime24 or aime25 (from the hub, or from a copy:
-    gsm8k=test.jsonl), any data that `select` reads, or a reasoning-gym spec. The same command goes
-    on where an evaluation was stopped.
+    A BENCHMARK is gsm8k, math500, amc23, aime24 or aime25 (from the hub, or from a local copy:
+    gsm8k=test.jsonl), any data that `select` reads, or a reasoning-gym spec. Run the same command
+    to resume an interrupted evaluation.
 
     \b
       learnalign evaluate my/model gsm8k math500 --out runs/before
       learnalign evaluate runs/trained/model gsm8k math500 --out runs/after --against runs/before
     """  # noqa: D301
-    given = {"run__out": "runs/evaluate"} | {k: v for k, v in flags.items() if v is not None}
-    resolved = o.config_from(config, sets, given, model__path=model or None)
+    overrides = {"run__out": "runs/evaluate"} | {k: v for k, v in flags.items() if v is not None}
+    resolved = o.config_from(config, sets, overrides, model__path=model or None)
     named = list(benchmarks) or list(resolved.data.paths)
     if dry_run:
         from learnalign.workflows.estimate import dry_run_evaluation as plan

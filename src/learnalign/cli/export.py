@@ -1,4 +1,4 @@
-"""``learnalign export``: the selection in a trainer's format."""
+"""``learnalign export``: write the selection in a trainer's format."""
 
 from pathlib import Path
 
@@ -9,20 +9,23 @@ from learnalign.cli.echo import echo, echo_json
 
 
 @click.command()
-@click.argument("run", type=o.PLACE)
+@click.argument("run", type=o.PATH_OR_URL)
 @click.option(
     "--as", "kind", required=True, metavar="FORMAT", help="trl, verl, jsonl, parquet, ids."
 )
-@click.option("--out", type=o.PLACE, help="Folder; default: RUN/export-FORMAT.")
-@click.option("--order", default="score", show_default=True, help="score, or the pool's own order.")
+@click.option("--out", type=o.PATH_OR_URL, help="Output folder; default: RUN/export-FORMAT.")
+@click.option("--order", default="score", show_default=True, help="score, or pool (pool order).")
 @click.option(
     "--prompts",
     default="own",
     show_default=True,
-    help="For trl and verl: own of your rows, or scored, with the run's system and instruction.",
+    help="For trl and verl: own (prompts of your rows), or scored (with the run's system prompt "
+    "and instruction).",
 )
-@click.option("--batch-size", type=int, help="Prompts a training step takes: warns of lost rows.")
-@click.option("--no-control", is_flag=True, help="No equal-size random control beside it.")
+@click.option(
+    "--batch-size", type=int, help="Prompts per training step; warns about rows that get dropped."
+)
+@click.option("--no-control", is_flag=True, help="Do not export a random control of equal size.")
 @click.option("--json", "as_json", is_flag=True, help="Print paths and warnings as JSON.")
 def command(
     run: Path,
@@ -34,7 +37,7 @@ def command(
     no_control: bool,
     as_json: bool,
 ) -> None:
-    """Write the chosen problems of RUN as their own rows, untouched, in the order of the score.
+    """Export the chosen problems of RUN as their original rows, ordered by score.
 
     \b
       learnalign export runs/x --as trl --batch-size 8

@@ -1,4 +1,4 @@
-"""``learnalign gradients``: the policy gradients of a run that has rollouts."""
+"""``learnalign gradients``: compute the policy gradients of a run that has rollouts."""
 
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,12 @@ from learnalign.cli.echo import echo
 
 
 @click.command()
-@click.argument("run", type=o.PLACE)
+@click.argument("run", type=o.PATH_OR_URL)
 @o.options(*o.GRADIENTS, "model.device", *o.CLUSTER)
 @click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Any option.")
-@click.option("--redo", metavar="STAGE", help="Make a table (and those after it) anew.")
+@click.option("--redo", metavar="STAGE", help="Recompute a table and all later ones.")
 def command(run: Path, sets: tuple[str, ...], redo: str | None, **flags: Any) -> None:
-    """Take the policy gradient of each problem of RUN that has a signal."""
+    """Compute the policy gradient of each problem of RUN that has signal."""
     resolved = o.run_config(run, sets, flags)
     from learnalign.pipeline.order import stages_through
     from learnalign.pipeline.run_stages import run_stages

@@ -1,4 +1,4 @@
-"""The flags that verbs share; each is one option of the configuration tree, with its help."""
+"""Flags shared by the commands; each is one option of the configuration, with its help text."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +15,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class _PathOrUrl(click.Path):
-    """A path, or the URL of one in an object store."""
+    """A local path or an object store URL."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return as_path(value)
 
 
-PLACE = _PathOrUrl()
+PATH_OR_URL = _PathOrUrl()
 
 DATA = (
     "data.split",
@@ -92,7 +92,7 @@ _SHORT = {"run.out": "-o"}
 
 
 def options(*keys: str) -> Callable[[Command], Command]:
-    """Add the flags of configuration keys to a verb; a flag that is not given is None or ()."""
+    """Add the flags of configuration keys to a command; a flag that is not given is None or ()."""
 
     def decorate(command: Command) -> Command:
         for key in reversed(keys):
@@ -105,12 +105,13 @@ def options(*keys: str) -> Callable[[Command], Command]:
 def config_options(command: Command) -> Command:
     """Add ``--config`` and ``--set``."""
     command = click.option(
-        "--set", "sets", multiple=True, metavar="A.B=C", help="Any option by its dotted name."
+        "--set", "sets", multiple=True, metavar="A.B=C", help="Set any option by its dotted name."
     )(command)
     return click.option(
         "--config",
-        type=PLACE,
-        help="YAML or TOML file of options; flags go over it. A run's config.yaml replays it.",
+        type=PATH_OR_URL,
+        help="YAML or TOML file of options; flags override it. A run's config.yaml replays the "
+        "run.",
     )(command)
 
 
@@ -121,41 +122,41 @@ def config_from(
     base: dict[str, Any] | None = None,
     **fixed: Any,
 ) -> Config:
-    """Build the configuration from ``--config``, ``--set`` and a verb's flags.
+    """Build the configuration from ``--config``, ``--set`` and a command's flags.
 
     Args:
-        config: File.
-        sets: Pairs.
-        flags: Values by parameter name, as click gives them.
-        base: Tree that all others go over.
-        fixed: Values by key with dots written as two underscores (``model__path``).
+        config: File of options.
+        sets: ``A.B=C`` pairs.
+        flags: Values by parameter name, as click passes them.
+        base: Options that all others override.
+        fixed: Values by key, with dots written as two underscores (``model__path``).
     """
     from learnalign.config.load import load_config
 
-    given = {key.replace("__", "."): value for key, value in flags.items()}
-    given |= {key.replace("__", "."): value for key, value in fixed.items()}
-    if isinstance(given.get("selection.budget"), str):
-        given["selection.budget"] = yaml.safe_load(given["selection.budget"])
-    if given.get("rollouts.recorded"):
-        given["rollouts.engine"] = "recorded"
-    elif given.get("server.url") and not given.get("rollouts.engine"):
-        given["rollouts.engine"] = "server"
-    for key in [key for key in given if given[key] is False]:
-        given.pop(key)
-    return load_config(config, sets=sets, overrides=given, base=base)
+    overrides = {key.replace("__", "."): value for key, value in flags.items()}
+    overrides |= {key.replace("__", "."): value for key, value in fixed.items()}
+    if isinstance(overrides.get("selection.budget"), str):
+        overrides["selection.budget"] = yaml.safe_load(overrides["selection.budget"])
+    if overrides.get("rollouts.recorded"):
+        overrides["rollouts.engine"] = "recorded"
+    elif overrides.get("server.url") and not overrides.get("rollouts.engine"):
+        overrides["rollouts.engine"] = "server"
+    for key in [key for key in overrides if overrides[key] is False]:
+        overrides.pop(key)
+    return load_config(config, sets=sets, overrides=overrides, base=base)
 
 
 def run_config(
     run: Path, sets: tuple[str, ...] = (), flags: dict[str, Any] | None = None
 ) -> Config:
-    """Read a run folder's own configuration, with changes."""
+    """Load a run folder's configuration and apply changes to it."""
     from learnalign.storage.files import is_file
 
     file = run / "config.yaml"
     if not is_file(file):
         raise LearnAlignError(
-            f"{run} is no run folder: it has no config.yaml",
-            expected="the folder given to learnalign select with --out",
+            f"{run} is not a run folder: it has no config.yaml",
+            expected="the --out folder of a learnalign select",
             do="check the path",
         )
     return config_from(file, sets, flags or {}, run__out=str(run))
@@ -170,9 +171,9 @@ def training_config(
     *,
     out: str = "runs/train",
 ) -> Config:
-    """Build a training's configuration: on a selection's, if that is what it trains on.
+    """Build a training's configuration, based on that of the selection it trains on, if any.
 
-    The model, the data and the run's own section are not taken over.
+    Only the prompt, rollouts, verifier and gradients sections are inherited.
     """
     from learnalign.storage.files import is_file
 

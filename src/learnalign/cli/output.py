@@ -1,4 +1,4 @@
-"""What a finished selection says on the terminal: what was chosen, why, where it lies."""
+"""Terminal summaries of finished selections, trainings, stages, comparisons and evaluations."""
 
 from collections import Counter
 from pathlib import Path
@@ -20,7 +20,7 @@ from learnalign.workflows.train import Training
 
 
 def print_selection(selection: Selection) -> None:
-    """Print a selection in a screenful."""
+    """Print a selection: what was chosen, why, and where the files are."""
     console = _console()
     summary = selection.summary
     ranked = selection.scores.to_pylist()
@@ -29,43 +29,42 @@ def print_selection(selection: Selection) -> None:
         console,
         "\n",
         _bold(f"{count} of {summary['num_problems']} problems chosen"),
-        f" by {summary['method']}; {summary['num_signal']} carry a signal, "
+        f" by {summary['method']}; {summary['num_signal']} have signal, "
         f"{summary['num_all_wrong']} were never solved, {summary['num_all_right']} always.",
     )
-    spent = summary.get("spending")
-    if spent:
+    spending = summary.get("spending")
+    if spending:
         _print(
             console,
-            f"{spent['rollouts']:,} rollouts instead of {spent['full_budget']:,} "
-            f"({spent['rollouts'] / spent['full_budget']:.0%}); all of them would be expected to "
-            f"change {spent['expected_loss']:.1%} of the choice.",
+            f"{spending['rollouts']:,} rollouts instead of {spending['full_budget']:,} "
+            f"({spending['rollouts'] / spending['full_budget']:.0%}); the full budget is expected "
+            f"to change {spending['expected_loss']:.1%} of the selection.",
         )
-    steady = summary["stability"]
-    if steady:
+    stability = summary["stability"]
+    if stability:
         _print(
             console,
-            f"With other rollouts about {steady['expected_overlap']:.0%} of them would be chosen "
-            "again.",
+            f"Expected overlap with an independent re-run: {stability['expected_overlap']:.0%}.",
         )
     if len(ranked) > 1:
         console.print(_groups(ranked))
-        console.print(_first(ranked, summary["method"]))
+        console.print(_top(ranked, summary["method"]))
     for warning in summary["warnings"]:
         _print(console, Text("warning:", "yellow"), f" {warning}")
     out = selection.path
     _print(
         console,
         f"\nscores    {out}/scores.parquet\nreport    {out}/report.html\n"
-        f"options   {out}/config.yaml\nhand over learnalign export {out} --as trl"
+        f"options   {out}/config.yaml\nexport    learnalign export {out} --as trl"
         if count
         else f"\nscores    {out}/scores.parquet\nreport    {out}/report.html\n"
-        f"choose    learnalign score {out} --budget K",
+        f"select    learnalign score {out} --budget K",
         wrap=False,
     )
 
 
 def training_summary(training: Training) -> dict[str, Any]:
-    """Sum up a training: the first and the last tenth of its steps, and what it cost."""
+    """Summarize a training: the first and last tenth of its steps, and its cost."""
     rows = training.steps.to_pylist()
     tenth = max(1, len(rows) // 10)
 
@@ -88,18 +87,18 @@ def training_summary(training: Training) -> dict[str, Any]:
 
 
 def print_training(training: Training, *, after: str | None = None) -> None:
-    """Print what a training did, and what comes ``after`` it."""
+    """Print a training's progress and output files, and the next command (``after``)."""
     console = _console()
-    table = Table(title="How it went", title_justify="left")
+    table = Table(title="Training", title_justify="left")
     for name in (
         "steps",
         "reward",
         "with signal",
         "tokens",
-        "cut off",
+        "truncated",
         "KL",
         "gradient",
-        "a step",
+        "per step",
     ):
         table.add_column(name, justify="right")
     rows = training.steps.to_pylist()
@@ -127,17 +126,17 @@ def print_training(training: Training, *, after: str | None = None) -> None:
     _print(
         console,
         f"\nmodel     {training.model}\nhistory   {training.path}/history, {training.path}/steps\n"
-        f"picture   {training.path}/training.html\n"
+        f"charts    {training.path}/training.html\n"
         + (after or f"evaluate  learnalign evaluate {training.model} BENCHMARK"),
         wrap=False,
     )
 
 
 def print_stages(stages: list[Stage], out: Path) -> None:
-    """Print what each stage chose and from what."""
+    """Print what each stage chose, and from what pool."""
     console = _console()
-    table = Table(title="Stage by stage", title_justify="left")
-    for name in ("stage", "success rate of the pool", "chosen", "of them before", "easy", "reused"):
+    table = Table(title="Stages", title_justify="left")
+    for name in ("stage", "pool success rate", "chosen", "kept", "easy", "reused"):
         table.add_column(name, justify="right")
     for stage in stages:
         _row(
@@ -152,22 +151,22 @@ def print_stages(stages: list[Stage], out: Path) -> None:
     console.print(table)
     _print(
         console,
-        f"\nmodel     {stages[-1].model}\npicture   {out}/stages.html\nfigures   {out}/stages.json",
+        f"\nmodel     {stages[-1].model}\nchart     {out}/stages.html\ndata      {out}/stages.json",
         wrap=False,
     )
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Print whom each method would choose, and how far they agree."""
+    """Print which problems each method selects, and how much they overlap."""
     console = _console()
     chosen = max(len(choice.problem_ids) for choice in comparison.choices)
-    table = Table(title=f"What each would train on: {chosen} problems", title_justify="left")
+    table = Table(title=f"Each method's {chosen} problems", title_justify="left")
     table.add_column("method", no_wrap=True)
-    for name in ("solved", "signal", "response", "prompt", "again"):
+    for name in ("solved", "signal", "response", "prompt", "stability"):
         table.add_column(name, justify="right")
-    table.add_column("most from")
+    table.add_column("top sources")
     for choice in comparison.choices:
-        most = [f"{n or 'no source'} {k}" for n, k in list(choice.sources.items())[:3]]
+        top = [f"{n or 'no source'} {k}" for n, k in list(choice.sources.items())[:3]]
         _row(
             table,
             choice.label,
@@ -176,41 +175,41 @@ def print_comparison(comparison: Comparison) -> None:
             f"{choice.response_tokens:.1f}",
             f"{choice.prompt_tokens:.1f}",
             "" if choice.stability is None else f"{choice.stability:.0%}",
-            ", ".join(most),
+            ", ".join(top),
         )
     console.print(table)
     grid = Table(title="Share of the row's problems that the column has", title_justify="left")
     grid.add_column("", no_wrap=True)
-    for place, _ in enumerate(comparison.choices, 1):
-        grid.add_column(str(place), justify="right")
-    for place, (choice, row) in enumerate(
+    for number, _ in enumerate(comparison.choices, 1):
+        grid.add_column(str(number), justify="right")
+    for number, (choice, row) in enumerate(
         zip(comparison.choices, comparison.overlaps, strict=True), 1
     ):
-        _row(grid, f"{place} {choice.label}", *(f"{value:.2f}" for value in row))
+        _row(grid, f"{number} {choice.label}", *(f"{value:.2f}" for value in row))
     console.print(grid)
     _print(
         console,
-        "Solved: mean success rate. Signal: some rollouts solve it and others do not. Response and "
-        "prompt: mean tokens. Again: would be chosen again with other rollouts.\n"
-        f"Two draws at random would share {chosen / comparison.num_problems:.2f}.\n"
-        f"\npicture   {comparison.path}/compare.html\nfigures   {comparison.path}/compare.json\n"
+        "Solved: mean success rate. Signal: share that some rollouts solve and others do not. "
+        "Response, prompt: mean tokens. Stability: expected overlap with an independent re-run.\n"
+        f"Two random selections would overlap by {chosen / comparison.num_problems:.2f}.\n"
+        f"\nchart     {comparison.path}/compare.html\ndata      {comparison.path}/compare.json\n"
         f"ids       {comparison.path}/METHOD.txt, for learnalign train MODEL RUN --subset FILE",
         wrap=False,
     )
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
-    """Print accuracies with their 95 % intervals, and differences where there are any."""
+    """Print accuracies with 95 % intervals, and differences from the other evaluation, if any."""
     console = _console()
     _print(console, "\n", _bold("Accuracy, 95 % intervals"))
     for result in evaluation.results:
-        found, change = result.accuracy, result.against
+        accuracy, change = result.accuracy, result.against
         _print(
             console,
             f"{result.benchmark}, {result.mode}: ",
-            _bold(f"{found.mean:.3f}"),
-            f" ({found.low:.3f} to {found.high:.3f}) on {found.num_problems} problems, "
-            f"{result.share_truncated:.0%} of the responses cut off",
+            _bold(f"{accuracy.mean:.3f}"),
+            f" ({accuracy.low:.3f} to {accuracy.high:.3f}) on {accuracy.num_problems} problems, "
+            f"{result.share_truncated:.0%} of the responses truncated",
             wrap=False,
         )
         if change is not None:
@@ -219,14 +218,14 @@ def print_evaluation(evaluation: Evaluation) -> None:
                 "  ",
                 _bold(f"{change.mean:+.3f}"),
                 f" ({change.low:+.3f} to {change.high:+.3f}) "
-                f"to the other: better on {change.better}, worse on {change.worse}, "
+                f"from the other: better on {change.better}, worse on {change.worse}, "
                 f"p = {change.p_value:.2g}",
                 wrap=False,
             )
-    left_out = sum(result.num_excluded for result in evaluation.results)
-    if left_out:
+    num_excluded = sum(result.num_excluded for result in evaluation.results)
+    if num_excluded:
         _print(
-            console, f"{left_out} problems were left out; they are listed in the runs' excluded/"
+            console, f"{num_excluded} problems were excluded; the runs' excluded/ folders list them"
         )
     _print(
         console,
@@ -237,7 +236,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
 
 
 def _groups(ranked: list[dict[str, Any]]) -> Table:
-    table = Table(title="What was chosen", title_justify="left")
+    table = Table(title="Chosen by source and difficulty", title_justify="left")
     for name in ("source", "difficulty"):
         table.add_column(name, overflow="fold")
     for name in ("problems", "success rate", "mean alignment", "chosen"):
@@ -248,26 +247,26 @@ def _groups(ranked: list[dict[str, Any]]) -> Table:
     chosen = Counter({key: sum(r["selected"] for r in rows) for key, rows in groups.items()})
     for key, _ in chosen.most_common(12):
         rows = groups[key]
-        live = [r["alignment"] for r in rows if r["learnability"] > 0]
+        alignments = [r["alignment"] for r in rows if r["learnability"] > 0]
         _row(
             table,
             *key,
             str(len(rows)),
             f"{sum(r['success_rate'] for r in rows) / len(rows):.2f}",
-            f"{sum(live) / len(live):.4f}" if live else "no signal",
+            f"{sum(alignments) / len(alignments):.4f}" if alignments else "no signal",
             str(chosen[key]),
         )
     return table
 
 
-def _first(ranked: list[dict[str, Any]], method: str) -> Table:
-    table = Table(title="Why: the first of the ranking", title_justify="left")
-    table.add_column("problem", overflow="fold")  # to be copied whole
+def _top(ranked: list[dict[str, Any]], method: str) -> Table:
+    table = Table(title="Top of the ranking", title_justify="left")
+    table.add_column("problem", overflow="fold")  # so that the whole id can be copied
     factors = ("= p(1-p)", "x alignment") if method == "learnalign" else ("p(1-p)", "alignment")
-    for name in ("score", *factors, "p", "chosen again"):
+    for name in ("score", *factors, "p", "stability"):
         table.add_column(name, justify="right")
     for row in ranked[:5]:
-        again = row["stability"]
+        stability = row["stability"]
         _row(
             table,
             row["problem_id"],
@@ -275,6 +274,6 @@ def _first(ranked: list[dict[str, Any]], method: str) -> Table:
             f"{row['learnability']:.3f}",
             f"{row['alignment']:.4f}",
             f"{row['success_rate']:.2f}",
-            "" if again is None else f"{again:.0%}",
+            "" if stability is None else f"{stability:.0%}",
         )
     return table

@@ -1,4 +1,4 @@
-"""``learnalign prompt``: what the model will see for one problem."""
+"""``learnalign prompt``: print what the model sees for one problem."""
 
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from learnalign.cli.echo import echo, echo_json
 @click.command()
 @click.argument("model", required=False)
 @click.argument("data", nargs=-1)
-@click.option("--index", default=0, show_default=True, help="Which problem, from 0.")
-@click.option("--id", "problem_id", help="Which problem, by its id.")
+@click.option("--index", default=0, show_default=True, help="Index of the problem, from 0.")
+@click.option("--id", "problem_id", help="Id of the problem.")
 @o.options(*o.PROMPT, *o.DATA, "model.revision")
 @o.config_options
 @click.option("--json", "as_json", is_flag=True, help="Print text, token ids and answer as JSON.")
@@ -51,18 +51,18 @@ def command(
             echo(line, err=True)
         raise LearnAlignError(
             f"got the problem {problem_id or index}",
-            expected=f"one of the {len(pool.problems)} problems that were read",
+            expected=f"one of the {len(pool.problems)} problems in the data",
             do="correct --index or --id",
         )
     text, ids = prompter(wanted[0]["messages"], wanted[0]["row"])
     auto = resolved.verifier.kind == "auto"
     if as_json:
-        found = {"problem_id": wanted[0]["problem_id"], "prompt": text, "prompt_ids": ids}
-        found["read"] = reading_lines(pool.readings)
-        found["verifier"] = (
+        result = {"problem_id": wanted[0]["problem_id"], "prompt": text, "prompt_ids": ids}
+        result["read"] = reading_lines(pool.readings)
+        result["verifier"] = (
             verifier_of(wanted[0] | {"prompt": text}) if auto else resolved.verifier.kind
         )
-        echo_json(found | {"answer": wanted[0]["answer"]})
+        echo_json(result | {"answer": wanted[0]["answer"]})
         return
     echo(text)
     note = f"{wanted[0]['problem_id']}: {len(ids)} tokens; answer: {wanted[0]['answer']}"
@@ -70,5 +70,5 @@ def command(
     for line in reading_lines(pool.readings):
         echo(line, err=True)
     if auto:
-        asked = (p | {"prompt": prompt_text(p["messages"])} for p in pool.problems)
-        echo(verifier_line(verifier_counts(asked)), err=True)
+        problems = (p | {"prompt": prompt_text(p["messages"])} for p in pool.problems)
+        echo(verifier_line(verifier_counts(problems)), err=True)

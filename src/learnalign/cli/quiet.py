@@ -1,4 +1,4 @@
-"""Keeps bars, advice and warnings of other libraries off the terminal while a verb works."""
+"""Keep other libraries' progress bars, advice and warnings off the terminal."""
 
 import io
 import os
@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: Read by the libraries when they are imported, which verbs do late; what the user has set holds.
+#: Libraries read these on import, which commands do late; the user's own values take precedence.
 _QUIET = {
     "DATASETS_VERBOSITY": "error",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
@@ -22,11 +22,12 @@ _QUIET = {
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Let nobody but us write to the terminal, and nothing we write fail for its encoding.
+    """Silence other libraries, and escape characters that the terminal's encoding lacks.
 
-    For the program only: in a Python of the user's own, nothing is changed. Afterwards the
-    environment and the warnings are as they were. ``python -W default`` or ``PYTHONWARNINGS``
-    brings warnings back, and a variable such as ``TRANSFORMERS_VERBOSITY=info`` its library's word.
+    Only the command line uses this; importing LearnAlign changes nothing. The environment and the
+    warning filters are restored afterwards. ``python -W default`` or ``PYTHONWARNINGS`` brings
+    warnings back; a variable such as ``TRANSFORMERS_VERBOSITY=info`` brings back its library's
+    messages.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -1,4 +1,4 @@
-"""``learnalign report``: write a run's report anew."""
+"""``learnalign report``: regenerate a run's report."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from learnalign.cli.echo import echo
 
 
 @click.command()
-@click.argument("run", type=o.PLACE)
+@click.argument("run", type=o.PATH_OR_URL)
 def command(run: Path) -> None:
-    """Write RUN/report.html from the tables there are."""
+    """Regenerate RUN/report.html from the run's tables."""
     resolved = o.run_config(run)
     from learnalign.runs.folder import scored
     from learnalign.workflows.select import report

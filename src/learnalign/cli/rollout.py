@@ -14,7 +14,7 @@ from learnalign.cli.echo import echo, echo_json
 @click.argument("data", nargs=-1)
 @o.options(*o.ROLLOUTS, *o.PROMPT, *o.DATA, *o.MODEL, *o.CLUSTER, *o.RUN)
 @o.config_options
-@click.option("--redo", metavar="STAGE", help="Make a table (and those after it) anew.")
+@click.option("--redo", metavar="STAGE", help="Recompute a table and all later ones.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
 def command(
     model: str | None,
@@ -25,9 +25,9 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Sample MODEL's rollouts of DATA and verify them, into a run folder.
+    """Sample MODEL's rollouts on DATA and verify them, into a run folder.
 
-    `learnalign gradients` and `learnalign score` go on from there.
+    Continue with `learnalign gradients` and `learnalign score`.
     """
     resolved = o.config_from(
         config, sets, flags, model__path=model or None, data__paths=data or None

@@ -1,4 +1,4 @@
-"""``learnalign select``: everything, from data to report."""
+"""``learnalign select``: the whole pipeline, from data to report."""
 
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ from learnalign.cli.echo import echo, echo_json
     *o.SELECTION, *o.ROLLOUTS, *o.PROMPT, *o.DATA, *o.GRADIENTS, *o.MODEL, *o.CLUSTER, *o.RUN
 )
 @o.config_options
-@click.option("--dry-run", is_flag=True, help="Print the resolved options and the work to be done.")
+@click.option("--dry-run", is_flag=True, help="Print the resolved options and estimate the work.")
 @click.option(
     "--redo",
     metavar="STAGE",
-    help="Make a table (and those after it) anew; of the warm-up: warmup, warmup/checkpoint.",
+    help="Recompute a table and all later ones; for the warm-up: warmup or warmup/checkpoint.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
@@ -35,8 +35,8 @@ def command(
 ) -> None:
     """Choose the K problems of DATA that MODEL learns most from.
 
-    MODEL is a model folder or hub name, DATA one or more files, folders, hub names or
-    reasoning-gym:NAME?size=100&seed=1 specs. The same command goes on where a run was stopped.
+    MODEL is a model folder or hub name; DATA is one or more files, folders, hub names or
+    reasoning-gym:NAME?size=100&seed=1 specs. Run the same command to resume an interrupted run.
 
     \b
       learnalign select models/my-model train.jsonl --budget 1000 --out runs/x

@@ -1,4 +1,4 @@
-"""``learnalign stages``: select and train, stage after stage."""
+"""``learnalign stages``: select and train, in several stages."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +20,7 @@ from learnalign.cli.echo import echo_json
 @click.option(
     "--redo",
     metavar="STAGE",
-    help="Make a stage (stage-2) and all after it anew, or a table of one of its runs "
+    help="Redo a stage and all later ones (stage-2), or a table of one of its runs "
     "(stage-2/training/history).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the stages as JSON.")
@@ -33,17 +33,17 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Train MODEL on DATA in stages; each chooses anew with the policy that came out.
+    """Train MODEL on DATA in stages; each selects again with the policy trained so far.
 
-    The same command goes on where it was stopped, within a stage as between two. The folder gets a
-    picture of how the selection moves, stages.html.
+    Run the same command to resume, even in the middle of a stage. A chart in the output folder,
+    stages.html, shows how the selection changes.
 
     \b
       learnalign stages my/model train.jsonl --stages 3 --budget 500 --out runs/staged
     """  # noqa: D301
-    given = {"run__out": "runs/stages"} | {k: v for k, v in flags.items() if v is not None}
+    overrides = {"run__out": "runs/stages"} | {k: v for k, v in flags.items() if v is not None}
     resolved = o.config_from(
-        config, sets, given, model__path=model or None, data__paths=data or None
+        config, sets, overrides, model__path=model or None, data__paths=data or None
     )
     from learnalign.terminal.progress import Progress
     from learnalign.workflows.staged import run_staged

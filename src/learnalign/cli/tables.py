@@ -1,4 +1,4 @@
-"""Tables and lines on the terminal, in which data gives no orders and no markup is read."""
+"""Tables and lines for the terminal; control characters and markup in data are not interpreted."""
 
 from rich.console import Console
 from rich.table import Table
@@ -8,28 +8,28 @@ from learnalign.terminal.control_characters import visible
 
 
 def plain_console() -> Console:
-    """Make a console that reads no markup, no emoji codes and no numbers into what it prints."""
+    """Return a console that does not interpret markup or emoji codes, or highlight numbers."""
     return Console(highlight=False, markup=False, emoji=False)
 
 
 def bold(text: str) -> Text:
-    """Set text in bold; it is printed as it is."""
+    """Return bold text; the text itself is printed unchanged."""
     return Text(text, "bold")
 
 
 def print_parts(console: Console, *parts: str | Text, wrap: bool = True) -> None:
-    """Print parts one after the other; strings may quote data and paths."""
+    """Print parts in sequence; strings may quote data and paths."""
     shown = (part if isinstance(part, Text) else Text(visible(part)) for part in parts)
     console.print(Text.assemble(*shown), soft_wrap=not wrap)
 
 
 def add_row(table: Table, *cells: str) -> None:
-    """Add a row; what stands in a cell is one line, and may be data."""
+    """Add a row; each cell is one line and may quote data."""
     table.add_row(*(Text(visible(cell, multiline=False)) for cell in cells))
 
 
 def beginning(text: str, width: int) -> str:
-    r"""Cut text to one line of a width, from its beginning.
+    r"""Return the beginning of a text as one line of at most ``width`` characters.
 
     Example:
         >>> beginning("one\ntwo", 9), beginning("one two three", 9)
@@ -40,7 +40,7 @@ def beginning(text: str, width: int) -> str:
 
 
 def end(text: str, width: int) -> str:
-    r"""Cut text to one line of a width, at its end.
+    r"""Return the end of a text as one line of at most ``width`` characters.
 
     Example:
         >>> end("one two three", 9), end("\n7", 9)

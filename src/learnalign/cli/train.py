@@ -1,4 +1,4 @@
-"""``learnalign train``: GRPO on chosen problems."""
+"""``learnalign train``: GRPO on the chosen problems."""
 
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ from learnalign.cli.echo import echo, echo_json
 @o.options(*o.TRAINING, "training.subset", *o.ROLLOUTS, *o.PROMPT, *o.DATA, *o.OBJECTIVE, *o.MODEL)
 @o.options("run.out", "run.seed")
 @o.config_options
-@click.option("--dry-run", is_flag=True, help="Print the resolved options and the work to be done.")
+@click.option("--dry-run", is_flag=True, help="Print the resolved options and estimate the work.")
 @click.option(
     "--redo",
     metavar="TABLE",
-    help="Throw away problems or history, and what came of it; or checkpoint, the newest, to go on "
-    "from the one before.",
+    help="problems or history: discard that table and everything after it. checkpoint: discard the "
+    "latest checkpoint and resume from the one before.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
@@ -33,11 +33,11 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Train MODEL by GRPO on the chosen problems of SELECTION.
+    """Train MODEL with GRPO on the chosen problems of SELECTION.
 
-    SELECTION is the folder of a finished `learnalign select` (its problems keep the prompts they
-    were scored with, and its options for sampling and verifying hold unless you give others), or
-    data as `select` takes it. The same command goes on where a training was stopped.
+    SELECTION is the folder of a finished `learnalign select`, or data as `select` takes it. The
+    problems of a selection keep the prompts they were scored with, and its sampling and verifier
+    options are the defaults. Run the same command to resume an interrupted training.
 
     \b
       learnalign train models/my-model runs/x --out runs/trained

@@ -1,4 +1,4 @@
-"""What `verify` says on the terminal: who judged what, what could not be read, who differs."""
+"""Terminal output of `verify`: verdicts by verifier, unreadable answers, and differences."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,21 +13,21 @@ from learnalign.terminal.control_characters import visible
 from learnalign.terminal.durations import duration, rate
 from learnalign.workflows.verify import Agreement, Judged, differing
 
-#: How a table calls the verdicts.
+#: Verdict names in the tables.
 _HEADS = dict(
     zip(
         VERDICT_KINDS,
-        ("correct", "wrong", "no answer", "gold not read", "timed out", "error"),
+        ("correct", "wrong", "no answer", "unreadable gold", "timed out", "error"),
         strict=True,
     )
 )
-#: What could not be judged is shown by so many examples of a kind.
+#: Examples printed per kind of completion that could not be judged.
 _EXAMPLES = 3
 _CELL, _END = 24, 40
 
 
-def print_verdicts(done: Judged, *, against: str | None, most: int) -> None:
-    """Print the verdicts by verifier, examples of what could not be read, and the differences."""
+def print_verdicts(done: Judged, *, against: str | None, max_differences: int) -> None:
+    """Print the verdicts by verifier, examples of unreadable answers, and the differences."""
     console = plain_console()
     console.print(_by_verifier(done))
     total = len(done.rows)
@@ -40,9 +40,9 @@ def print_verdicts(done: Judged, *, against: str | None, most: int) -> None:
         _print_examples(console, done, kind, several)
     if done.agreement is not None:
         _print_agreement(console, done.agreement, str(against))
-        _print_differences(console, done, most, several)
+        _print_differences(console, done, max_differences, several)
     if done.out is not None:
-        note = " (in the place of earlier verdicts)" if done.replaced else ""
+        note = " (replaces earlier verdicts)" if done.replaced else ""
         print_parts(console, f"\nverdicts  {done.out}{note}", wrap=False)
 
 
@@ -63,16 +63,16 @@ def _by_verifier(done: Judged) -> Table:
 
 
 def _print_examples(console: Console, done: Judged, kind: str, several: bool) -> None:
-    found = [row for row in done.rows if row["verdict"] == kind]
-    if not found:
+    rows = [row for row in done.rows if row["verdict"] == kind]
+    if not rows:
         return
-    print_parts(console, "\n", bold(f"{_HEADS[kind]}: {len(found):,}"))
-    for row in found[:_EXAMPLES]:
-        told = [f"gold {beginning(row['gold'] or 'none', 2 * _CELL)}"]
+    print_parts(console, "\n", bold(f"{_HEADS[kind]}: {len(rows):,}"))
+    for row in rows[:_EXAMPLES]:
+        parts = [f"gold {beginning(row['gold'] or 'none', 2 * _CELL)}"]
         if kind == "unparsed_answer":
-            told.append(f"completion {end(row['end_of_completion'] or 'empty', 2 * _CELL)}")
-        told += [beginning(row["detail"], 3 * _CELL)] if row["detail"] else []
-        print_parts(console, f"  {_where(row, several)}: {', '.join(told)}", wrap=False)
+            parts.append(f"completion {end(row['end_of_completion'] or 'empty', 2 * _CELL)}")
+        parts += [beginning(row["detail"], 3 * _CELL)] if row["detail"] else []
+        print_parts(console, f"  {_location(row, several)}: {', '.join(parts)}", wrap=False)
 
 
 def _print_agreement(console: Console, agreement: Agreement, against: str) -> None:
@@ -87,8 +87,8 @@ def _print_agreement(console: Console, agreement: Agreement, against: str) -> No
     if agreement.without_theirs or agreement.without_ours:
         print_parts(
             console,
-            f"left out: {agreement.without_theirs:,} without a verdict of theirs, "
-            f"{agreement.without_ours:,} where we have none (gold not read, or an error)",
+            f"not compared: {agreement.without_theirs:,} without their verdict, "
+            f"{agreement.without_ours:,} without ours (unreadable gold, or an error)",
         )
     table = Table()
     table.add_column("")
@@ -99,21 +99,21 @@ def _print_agreement(console: Console, agreement: Agreement, against: str) -> No
     console.print(table)
 
 
-def _print_differences(console: Console, done: Judged, most: int, several: bool) -> None:
-    found = differing(done)
-    if not found or not most:
+def _print_differences(console: Console, done: Judged, max_differences: int, several: bool) -> None:
+    rows = differing(done)
+    if not rows or not max_differences:
         return
-    shown = f", the first {most} of them" if len(found) > most else ""
-    what = "difference" if len(found) == 1 else "differences"
-    table = Table(title=f"{len(found):,} {what}{shown}", title_justify="left")
+    shown = f", first {max_differences}" if len(rows) > max_differences else ""
+    noun = "difference" if len(rows) == 1 else "differences"
+    table = Table(title=f"{len(rows):,} {noun}{shown}", title_justify="left")
     table.add_column("row", no_wrap=True)
-    for name in ("gold", "taken", "parsed", "ours", "theirs", "end of completion"):
+    for name in ("gold", "extracted", "parsed", "ours", "theirs", "end of completion"):
         table.add_column(name, overflow="fold")
-    for row in found[:most]:
+    for row in rows[:max_differences]:
         texts = (row["gold"], row["extracted_answer"], row["parsed_answer"])
         add_row(
             table,
-            _where(row, several, short=True),
+            _location(row, several, short=True),
             *(beginning(text or "", _CELL) for text in texts),
             _HEADS[row["verdict"]],
             "correct" if row["theirs"] else "wrong",
@@ -122,8 +122,8 @@ def _print_differences(console: Console, done: Judged, most: int, several: bool)
     console.print(table)
 
 
-def _where(row: Mapping[str, Any], several: bool, *, short: bool = False) -> str:
-    """Name a completion: its row, with the file and the sample where there are several."""
+def _location(row: Mapping[str, Any], several: bool, *, short: bool = False) -> str:
+    """Return a completion's row, with its file and sample if there are several."""
     name = f"{row['row']}" if short else f"row {row['row']}"
     if row["sample"]:
         name += f"/{row['sample']}" if short else f", sample {row['sample']}"

@@ -1,4 +1,4 @@
-"""``learnalign verify``: completions and golds in, verdicts out."""
+"""``learnalign verify``: judge completions against gold answers."""
 
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ from learnalign.cli.echo import echo_json
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--completion-column", metavar="COLUMN", help="Column of what the model said.")
+@click.option("--completion-column", metavar="COLUMN", help="Column of the model's completions.")
 @o.options("data.answer_column", "data.prompt_column", "data.answer_form", "verifier.kind")
 @click.option(
     "--against",
     metavar="COLUMN",
-    help="Column of another judge's verdicts: prints the differences.",
+    help="Column of another judge's verdicts to compare with; prints the differences.",
 )
 @click.option(
     "--differences",
@@ -24,13 +24,13 @@ from learnalign.cli.echo import echo_json
     default=20,
     show_default=True,
     metavar="N",
-    help="How many of them are printed; --out has all.",
+    help="Differences to print; --out has all of them.",
 )
 @o.options("data.split", "data.limit")
 @o.config_options
-@click.option("--out", "-o", type=o.PLACE, help="Verdicts as FILE.jsonl, .json or .parquet.")
+@click.option("--out", "-o", type=o.PATH_OR_URL, help="Output file: .jsonl, .json or .parquet.")
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON; with the verdicts, if there is no --out."
+    "--json", "as_json", is_flag=True, help="Print JSON, including the verdicts if no --out."
 )
 def command(
     files: tuple[str, ...],
@@ -43,11 +43,11 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Judge the completions of FILE by the golds beside them.
+    """Judge the completions in FILE against their gold answers.
 
     A row holds a completion (or a list of them, or a chat), a gold answer, and for multiple choice
-    the prompt. A column `verifier` or `kind` may say who judges a row. Golds are read as `select`
-    reads them; recorded rewards do not count.
+    the prompt. A column `verifier` or `kind` may name a row's verifier. Gold answers are read as
+    `select` reads them; recorded rewards are ignored.
 
     \b
       learnalign verify answers.jsonl
@@ -73,4 +73,4 @@ def command(
         return
     from learnalign.cli.verdict_output import print_verdicts
 
-    print_verdicts(done, against=against, most=differences)
+    print_verdicts(done, against=against, max_differences=differences)

@@ -13,17 +13,17 @@ from learnalign.cli.echo import echo, echo_json
 @click.argument("model", required=False)
 @click.argument("data", nargs=-1)
 @click.option(
-    "--problems", type=int, default=300, show_default=True, help="Problems, sampled at random."
+    "--problems", type=int, default=300, show_default=True, help="Number of random problems."
 )
 @o.options(*o.TRAINING, *o.ROLLOUTS, *o.PROMPT, *o.DATA, *o.OBJECTIVE, *o.MODEL)
 @o.options("run.out", "run.seed")
 @o.config_options
-@click.option("--dry-run", is_flag=True, help="Print the resolved options and the work to be done.")
+@click.option("--dry-run", is_flag=True, help="Print the resolved options and estimate the work.")
 @click.option(
     "--redo",
     metavar="TABLE",
-    help="Throw away problems or history, and what came of it; or checkpoint, the newest, to go on "
-    "from the one before.",
+    help="problems or history: discard that table and everything after it. checkpoint: discard the "
+    "latest checkpoint and resume from the one before.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
@@ -37,10 +37,10 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Train MODEL briefly on a few problems of DATA; the policy is for selecting with.
+    """Train MODEL briefly on a few problems of DATA, to select with the trained policy.
 
-    Gradients of a policy that has begun to learn say more about what it will learn. The final
-    training begins from MODEL again. `learnalign select --warmup 300` does both in one.
+    The gradients of a policy that has started to learn predict better what it will learn. The
+    final training starts from MODEL again. `learnalign select --warmup 300` warms up and selects.
 
     \b
       learnalign warmup my/model train.jsonl --problems 300 --out runs/warm
@@ -49,9 +49,9 @@ def command(
     resolved = o.training_config(model, data, config, sets, flags, out="runs/warmup")
     if dry_run:
         from learnalign.workflows.estimate import dry_run_training as plan
-        from learnalign.workflows.warmup import warming
+        from learnalign.workflows.warmup import warmup_config
 
-        echo(plan(warming(resolved, problems), as_json=as_json))
+        echo(plan(warmup_config(resolved, problems), as_json=as_json))
         return
     from learnalign.cli.output import print_training, training_summary
     from learnalign.terminal.progress import Progress

@@ -1,4 +1,4 @@
-"""Every option there is, as one tree of models; a field's description is its ``--help``."""
+"""All options, as one tree of models; a field's description is its ``--help`` text."""
 
 from typing import Self
 
@@ -32,7 +32,7 @@ __all__ = [
 
 
 class Config(Section):
-    """The whole tree, as it is written to ``config.yaml``."""
+    """The whole configuration, as written to ``config.yaml``."""
 
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
@@ -53,9 +53,9 @@ class Config(Section):
     def _server_has_the_policy(self) -> Self:
         if self.rollouts.engine == "server" and self.selection.warmup is not None:
             raise LearnAlignError(
-                "got --warmup with the engine 'server': the policy that comes out of the warm-up "
-                "is not the one that is served",
-                expected="a warm-up by itself, whose model is then served",
-                do="run learnalign warmup, serve its model, and select with that one",
+                "got --warmup with the engine 'server': the server does not serve the policy that "
+                "the warm-up trains",
+                expected="a separate warm-up, whose model is then served",
+                do="run learnalign warmup, serve its model, and select with it",
             )
         return self

@@ -1,4 +1,4 @@
-"""Options of the policy, the pool of problems and the prompt."""
+"""Options for the policy, the pool of problems and the prompt."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -9,18 +9,18 @@ from learnalign.config.section import Section
 
 
 class ModelConfig(Section):
-    """The policy: the model whose rollouts and gradients decide."""
+    """The policy: the model that samples the rollouts and whose gradients are computed."""
 
     path: str = ""
-    """Model folder, or hub name."""
+    """Model folder or hub name."""
     revision: str | None = None
     """Branch, tag or commit of a hub model."""
     adapter: Path | None = None
-    """PEFT adapter folder to put on the model."""
+    """Folder of a PEFT adapter to load on top of the model."""
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps."""
+    """Device: auto, cpu, cuda, cuda:1 or mps."""
     trust_remote_code: bool = False
-    """Run Python code that comes with the model. Only for models you trust."""
+    """Run Python code that comes with the model. Use only with models you trust."""
 
 
 class DataConfig(Section):
@@ -31,43 +31,47 @@ class DataConfig(Section):
     split: str = "train"
     """Split of a hub data set or a datasets folder."""
     prompt_column: str | None = None
-    """Column of the question, the prompt or the chat messages (dots reach into nested columns)."""
+    """Column of the question, prompt or chat messages (use dots for nested columns)."""
     answer_column: str | None = None
-    """Column of the checkable answer."""
+    """Column of the gold answer."""
     answer_form: Literal["auto", "text", "index"] = "auto"
-    """How the answer column is read: auto (by its contents), text (as it stands), index (the place
-    of the right option, counted from 0)."""
+    """How to read the answer column: auto (detect from its contents), text (as is) or index (the
+    0-based position of the correct option)."""
     last_assistant: Literal["drop", "prefill"] = "drop"
-    """What an assistant's message at the end of a chat is: a reference answer, which the model must
-    not see (drop), or the beginning of the answer, which it goes on from (prefill)."""
+    """How to treat an assistant message at the end of a chat: drop it as a reference answer that
+    the model must not see, or prefill it as the beginning of the model's answer."""
     id_column: str | None = None
-    """Column of your own ids (else ids are hashes of prompt and answer)."""
+    """Column of your own ids; by default, ids are hashes of prompt and answer."""
     source_column: str | None = None
-    """Column that says where a problem comes from, for the report's tables."""
+    """Column that names each problem's source, for the report's tables."""
     difficulty_column: str | None = None
     """Column of the level or difficulty, for the report's tables."""
     limit: PositiveInt | None = None
     """Read only the first N rows of each source."""
     keep_near_duplicates: bool = False
-    """Keep problems that differ only in case, spaces and punctuation (exact copies always go)."""
+    """Keep problems that differ only in case, spaces and punctuation; exact copies are always
+    dropped."""
     decontaminate: tuple[Path, ...] = ()
-    """Benchmark files: problems that stand in them are dropped and listed."""
+    """Benchmark files; problems that appear in them are dropped and listed."""
     decontaminate_ngram: PositiveInt = 13
-    """Words that must stand in both, in a row, for a problem to count as contaminated."""
+    """Consecutive words that a problem must share with a benchmark to count as contaminated."""
 
 
 class PromptConfig(Section):
-    """How a problem becomes the text that the model sees."""
+    """How a problem is turned into the model's prompt."""
 
     template: str | None = None
-    """Jinja template (text or file) over messages, question, system, row; else the model's own."""
+    """Jinja template (text or file) with variables messages, question, system and row; by default,
+    the model's chat template."""
     system: str | None = None
     """System prompt."""
     instruction: str | None = None
-    """Text put after the question, e.g. how to write the answer. A Jinja template over row."""
+    """Text appended to the question, e.g. how to format the answer. A Jinja template with variable
+    row."""
     assistant_prefix: str | None = None
-    """Beginning of the assistant's turn (base models and tiny ones). A Jinja template over row."""
+    """Beginning of the assistant's turn, for base and tiny models. A Jinja template with variable
+    row."""
     chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
-    """Variables of the model's chat template, such as enable_thinking: --set
-    prompt.chat_template_kwargs.enable_thinking=false. A server's chat API and the recipes for
-    trainers get them too."""
+    """Variables for the model's chat template: --set
+    prompt.chat_template_kwargs.enable_thinking=false. They are also passed to a server's chat API
+    and to the trainer recipes."""

@@ -1,4 +1,4 @@
-"""One configuration out of a file, ``--set`` pairs and flags; the resolved one into a file."""
+"""Load the configuration from a file, ``--set`` pairs and flags; write the resolved one."""
 
 import hashlib
 import platform
@@ -17,7 +17,7 @@ from learnalign.config import Config
 from learnalign.errors import LearnAlignError, nearest
 from learnalign.storage import files
 
-#: The last line of a run's own file; the hash is of what stands above.
+#: The last line of a run's config.yaml, with the hash of all lines above it.
 _OWN_HASH = "# sha256 of the lines above, as the run wrote them: "
 _PACKAGES = ("torch", "transformers", "math-verify", "pyarrow", "numpy")
 
@@ -29,17 +29,17 @@ def load_config(
     overrides: Mapping[str, Any] | None = None,
     base: Mapping[str, Any] | None = None,
 ) -> Config:
-    """Build the configuration: the file first, then ``--set a.b=c``, then flags.
+    """Build the configuration from a file, ``--set a.b=c`` pairs and flags; later ones win.
 
     Args:
-        file: YAML or TOML; the ``config.yaml`` of a run folder can be replayed.
-        sets: Texts such as ``rollouts.temperature=0.8``; the value is read as YAML.
-        overrides: Dotted keys to values; None means "not given".
-        base: Sections and their options, below all others.
+        file: YAML or TOML file; the ``config.yaml`` of a run folder replays the run.
+        sets: Pairs such as ``rollouts.temperature=0.8``; the value is parsed as YAML.
+        overrides: Values by dotted key; None means "not given".
+        base: Sections and their options, overridden by all others.
 
     Raises:
-        LearnAlignError: for a missing or broken file, an unknown key (the nearest is named), and a
-            value that does not fit.
+        LearnAlignError: for a missing or broken file, an unknown key (the message names the
+            nearest), or an invalid value.
 
     Example:
         >>> load_config(sets=["rollouts.num_rollouts=4"]).rollouts.num_rollouts
@@ -69,7 +69,7 @@ def load_config(
 
 
 def write_config(path: Path, config: Config) -> None:
-    """Write the resolved configuration, with the versions that ran it, so it can be replayed."""
+    """Write the resolved configuration and package versions, so that the run can be replayed."""
     versions = {name: _version(name) for name in _PACKAGES}
     made_by = {
         "versions": {"learnalign": __version__, **versions},
@@ -83,35 +83,37 @@ def write_config(path: Path, config: Config) -> None:
 
 def _read(file: Path) -> dict[str, Any]:
     if not files.is_file(file):
-        raise LearnAlignError(f"got no file {file}", expected="a YAML or TOML file", do="check it")
+        raise LearnAlignError(
+            f"{file} does not exist", expected="a YAML or TOML file", do="check the path"
+        )
     try:
         text = files.read_text(file)
-        _compare(text, file)
+        _check_hash(text, file)
         tree = tomllib.loads(text) if file.suffix == ".toml" else yaml.safe_load(text)
     except (tomllib.TOMLDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise LearnAlignError(f"cannot read {file}: {error}", do="mend the file") from error
+        raise LearnAlignError(f"cannot read {file}: {error}", do="fix the file") from error
     if tree is None:
         return {}
     if not isinstance(tree, dict):
         raise LearnAlignError(
             f"{file} holds a {type(tree).__name__}",
             expected="sections such as 'rollouts:' with options below them",
-            do="see a run folder's config.yaml for a whole one",
+            do="see a run folder's config.yaml for a complete example",
         )
     return tree
 
 
-def _compare(text: str, file: Path) -> None:
-    """See that a run's own file is as the run wrote it; a copy elsewhere is the user's to edit."""
-    written, line, own = text.rpartition(_OWN_HASH)
+def _check_hash(text: str, file: Path) -> None:
+    """Check that a run folder's config.yaml is unchanged; copies elsewhere may be edited."""
+    written, line, digest = text.rpartition(_OWN_HASH)
     if not line or not files.is_file(file.parent / "manifest.json"):
         return
-    if hashlib.sha256(written.encode()).hexdigest() != own.strip():
+    if hashlib.sha256(written.encode()).hexdigest() != digest.strip():
         raise LearnAlignError(
-            f"{file} is not the file that the run wrote",
-            expected="the options that its tables were made with",
-            do="run the command that made the folder once more, which writes it again; if you "
-            "changed it on purpose, delete its last line",
+            f"{file} has changed since the run wrote it",
+            expected="the options that the run's tables were computed with",
+            do="run the original command again to restore the file; if you changed it on purpose, "
+            "delete its last line",
         )
 
 
@@ -121,13 +123,13 @@ def _value(key: str, text: str) -> object:
     except yaml.YAMLError as error:
         raise LearnAlignError(
             f"cannot read the value of --set {key}={text}",
-            expected="a value as YAML writes it: 3, true, [a, b], some words",
-            do=f"put text into quotes: --set '{key}=\"...\"'",
+            expected="a YAML value: 3, true, [a, b], some words",
+            do=f"quote text: --set '{key}=\"...\"'",
         ) from error
 
 
 def _merged(below: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Lay one tree's sections over another's, option by option."""
+    """Override one tree's sections with another's, option by option."""
     tree = dict(below)
     for name, section in over.items():
         both = isinstance(section, dict) and isinstance(tree.get(name), dict)
@@ -140,34 +142,36 @@ def _put(tree: dict[str, Any], key: str, value: object) -> None:
     for name in sections:
         below = tree.setdefault(name, {})
         if not isinstance(below, dict):
-            raise LearnAlignError(f"got the option '{key}', but '{name}' is a value, no section")
+            raise LearnAlignError(
+                f"got the option '{key}', but '{name}' is an option, not a section"
+            )
         tree = below
     tree[last] = value
 
 
 def _explained(error: ValidationError, file: Path | None) -> LearnAlignError:
-    """Say the first thing that is wrong, in the user's words."""
+    """Turn the first validation error into a LearnAlignError."""
     first = error.errors()[0]
     ours = first.get("ctx", {}).get("error")
     if isinstance(ours, LearnAlignError):
         return ours
-    place = [str(part) for part in first["loc"] if not str(part).startswith("function-")]
-    key = ".".join(place)
-    where = f" in {file}" if file else ""
+    path = [str(part) for part in first["loc"] if not str(part).startswith("function-")]
+    key = ".".join(path)
+    in_file = f" in {file}" if file else ""
     if first["type"] == "extra_forbidden":
         section: type[BaseModel] = Config
-        for name in place[:-1]:
+        for name in path[:-1]:
             annotation = section.model_fields[name].annotation
             assert isinstance(annotation, type)
             section = annotation
-        of = f"an option of '{'.'.join(place[:-1])}'" if place[:-1] else "a section"
+        kind = f"an option of '{'.'.join(path[:-1])}'" if path[:-1] else "a section"
         return LearnAlignError(
-            f"got the unknown option '{key}'{where}",
-            expected=f"{of}: {nearest(place[-1], section.model_fields)}",
+            f"got the unknown option '{key}'{in_file}",
+            expected=f"{kind}: {nearest(path[-1], section.model_fields)}",
             do="correct the name; `learnalign select --help` lists the options",
         )
     return LearnAlignError(
-        f"got {key} = {first['input']!r}{where}", expected=first["msg"], do="correct the value"
+        f"got {key} = {first['input']!r}{in_file}", expected=first["msg"], do="correct the value"
     )
 
 
@@ -179,18 +183,18 @@ def _version(package: str) -> str | None:
 
 
 def _git_hash() -> str | None:
-    """Name the commit of the checkout LearnAlign runs from; None for an installed package."""
+    """Return the commit of the checkout that LearnAlign runs from; None if it is installed."""
     here = Path(__file__).resolve()
-    found = ""
-    # An environment may lie in a repository of the user's, which does not hold this file.
-    for words in (["ls-files", "--error-unmatch", here.name], ["rev-parse", "HEAD"]):
+    output = ""
+    # The environment may be inside the user's own repository, which does not track this file.
+    for arguments in (["ls-files", "--error-unmatch", here.name], ["rev-parse", "HEAD"]):
         try:
             done = subprocess.run(
-                ["git", *words], cwd=here.parent, capture_output=True, text=True, timeout=5
+                ["git", *arguments], cwd=here.parent, capture_output=True, text=True, timeout=5
             )
         except (OSError, subprocess.TimeoutExpired):
             return None
         if done.returncode:
             return None
-        found = done.stdout.strip()
-    return found
+        output = done.stdout.strip()
+    return output

@@ -1,4 +1,4 @@
-"""Options of the rollouts, of the engines that make them, and of the verifier."""
+"""Options for the rollouts, the engines that sample them, and the verifier."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,75 +11,73 @@ from learnalign.errors import LearnAlignError
 
 
 class RolloutConfig(Section):
-    """How the problems are sampled."""
+    """How rollouts are sampled."""
 
     engine: Literal["transformers", "vllm", "server", "recorded"] = "transformers"
-    """transformers and vllm sample here; server asks an OpenAI-compatible endpoint; recorded reads
-    rollouts that exist already."""
+    """transformers and vllm sample locally; server uses an OpenAI-compatible endpoint; recorded
+    reads existing rollouts."""
     recorded: tuple[Path, ...] = ()
-    """Files of rollouts, or folders of a trainer's dumps: completions, and rewards if there are
-    any."""
+    """Files of rollouts, or folders of a trainer's dumps: completions, and optionally rewards."""
     recorded_reward: str | None = None
-    """Column of the reward in recorded rollouts, where it has a name of its own (dots reach into
-    objects)."""
+    """Reward column of recorded rollouts, if it is not found by name (use dots for nested
+    columns)."""
     num_rollouts: PositiveInt = 8
-    """G, rollouts a problem; a group needs two."""
+    """G, rollouts per problem; selecting needs at least 2."""
     spend: Literal["full", "auto"] = "full"
-    """full: all of them for every problem; auto: a few first, and the rest for problems that may
+    """full: all rollouts for every problem; auto: a few first, the rest only for problems that may
     still be chosen (docs/concepts/adaptive.md)."""
     error: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
-    """With auto: the share of the full budget's choice that may be lost, as expected."""
+    """With auto: the expected share of the full budget's selection that may differ."""
     temperature: Annotated[float, Field(ge=0.0)] = 1.0
-    """Sampling temperature; the policy gradient is taken at the same one. 0 is greedy, and only
-    for evaluating."""
+    """Sampling temperature, also used for the policy gradient. 0 is greedy, for evaluation
+    only."""
     top_p: Fraction = 1.0
-    """Nucleus sampling: keep the likeliest tokens of this total probability."""
+    """Nucleus sampling: keep the most likely tokens up to this total probability."""
     max_tokens: PositiveInt = 1024
-    """Longest response, in tokens."""
+    """Maximum response length, in tokens."""
     stop: tuple[str, ...] = ()
-    """Strings at which a response ends (the string itself is left out of the completion)."""
+    """Stop strings, which end a response and are removed from it."""
     reuse: Path | None = None
-    """Folder of the training that made the policy: rollouts of its last steps stand in for new
+    """Folder of the training that produced the policy; rollouts of its last steps replace new
     ones."""
     reuse_steps: PositiveInt = 4
-    """How many of its last steps are recent enough (docs/guides/training.md)."""
+    """Number of last steps to reuse rollouts from (docs/guides/training.md)."""
     token_budget: PositiveInt = 16_384
-    """Tokens (prompt and response, padding included) a batch may hold."""
+    """Maximum tokens per batch (prompt and response, including padding)."""
     dtype: Dtype = "auto"
-    """auto: bfloat16 where this device is quick at it, else float32."""
+    """auto: bfloat16 if it is fast on this device, else float32."""
 
 
 class ServerConfig(Section):
-    """The OpenAI-compatible endpoint that rollouts.engine=server asks (docs/guides/servers.md)."""
+    """The OpenAI-compatible endpoint of rollouts.engine=server (docs/guides/servers.md)."""
 
     url: str | None = None
-    """Its base address, such as http://localhost:8000/v1."""
+    """Base URL, such as http://localhost:8000/v1."""
     model: str | None = None
-    """What the server calls the model; if not given, the only one it serves."""
+    """Model name on the server; by default, the only model it serves."""
     api: Literal["completions", "chat"] = "completions"
-    """completions sends exactly the prompt; chat sends messages, which the server's own template
-    turns into a prompt."""
+    """completions sends the exact prompt; chat sends messages, to which the server applies its own
+    template."""
     concurrency: PositiveInt = 32
-    """Requests that are under way at a time, at most; each is one rollout."""
+    """Maximum concurrent requests; each is one rollout."""
     timeout_s: Annotated[float, Field(gt=0.0)] = 600.0
-    """Seconds until a request that is not answered counts as failed."""
+    """Seconds before an unanswered request counts as failed."""
     attempts: PositiveInt = 8
-    """How often a rollout is asked for, pauses growing in between, while the server is overloaded
-    or fails."""
+    """Attempts per rollout, with exponential backoff, while the server is overloaded or fails."""
     logprobs: bool = True
-    """Ask for log-probabilities. A server that gives no token ids may tell them by these, at a
-    price in speed."""
+    """Request log-probabilities. Servers that return no token ids may reveal them this way, at some
+    cost in speed."""
     api_key_variable: str = "OPENAI_API_KEY"
-    """Environment variable that holds the key, if the server wants one; the key itself is never
-    written down."""
+    """Environment variable that holds the API key, if the server needs one; the key itself is never
+    written to disk."""
 
     @field_validator("url")
     @classmethod
     def _is_no_secret(cls, url: str | None) -> str | None:
         if url is not None and "@" in urlsplit(url).netloc:
             raise LearnAlignError(
-                "got a server's address with a name or a password in it",
-                expected="an address such as http://localhost:8000/v1, which may be written down",
+                "got a server URL that contains a user name or password",
+                expected="a URL such as http://localhost:8000/v1, without credentials",
                 do="put the key into the environment variable that server.api_key_variable names",
             )
         return url
@@ -89,27 +87,28 @@ class VllmConfig(Section):
     """How rollouts.engine=vllm runs (docs/concepts/rollouts.md)."""
 
     tensor_parallel_size: PositiveInt = 1
-    """GPUs that share the model's weights."""
+    """Number of GPUs to split the model over."""
     gpu_memory_utilization: Fraction = 0.9
-    """Share of each GPU's memory that vLLM takes, for weights and for keys and values."""
+    """Share of each GPU's memory that vLLM uses for weights and the KV cache."""
     max_model_len: PositiveInt | None = None
-    """Longest prompt and response together, in tokens; if not given, the model's context. A smaller
-    one needs less memory."""
+    """Maximum length of prompt and response together, in tokens; by default, the model's context
+    length. Smaller values need less memory."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Any other argument of vllm.LLM, over those above: --set vllm.options.enforce_eager=true."""
+    """Other arguments of vllm.LLM, which override those above: --set
+    vllm.options.enforce_eager=true."""
 
 
 class VerifierConfig(Section):
-    """How an answer is found right or wrong."""
+    """How answers are judged."""
 
     kind: str = "auto"
-    """auto (recorded rewards, else decided problem by problem from gold and prompt), math, number,
+    """auto (recorded rewards, else chosen per problem from gold answer and prompt), math, number,
     choice, words, time, code, text, reasoning_gym, or module:function (TRL's signature)."""
     unfinished_thinking: bool = False
-    """Look for an answer in thinking that was never closed, too."""
+    """Also look for an answer in thinking that was never closed."""
     timeout_s: Annotated[float, Field(gt=0.0)] = 5.0
-    """Seconds a single answer may take before its worker is killed."""
+    """Seconds to judge one answer before its worker is killed."""
     workers: PositiveInt | None = None
-    """Worker processes; default: the processors of this machine."""
+    """Worker processes; by default, the number of CPUs."""
     memory_mb: PositiveInt | None = 4096
-    """MiB that a worker may allocate; null for no limit (docs/concepts/verifying.md)."""
+    """Memory limit per worker, in MiB; null for no limit (docs/concepts/verifying.md)."""

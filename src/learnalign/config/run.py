@@ -1,4 +1,4 @@
-"""Options of where and how the work is done."""
+"""Options for the run folder and the cluster."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,25 +10,25 @@ from learnalign.storage.paths import StoragePath
 
 
 class ClusterConfig(Section):
-    """Where the stages' shards are made."""
+    """Where shards are computed."""
 
     on: str = "here"
-    """here; ray (the cluster that RAY_ADDRESS names, or one of this machine alone); or
+    """here (this machine), ray (the cluster that RAY_ADDRESS names, or a local one), or
     ray://address:10001."""
     workers: PositiveInt = 2
-    """Actors that make shards side by side; each loads the model once."""
+    """Number of parallel actors; each loads the model once."""
     gpus_per_worker: Annotated[float, Field(ge=0.0)] | None = None
-    """GPUs an actor that runs the model holds; if not given, 1 where the cluster has any."""
+    """GPUs per actor that runs the model; by default, 1 if the cluster has GPUs."""
     cpus_per_worker: Annotated[float, Field(gt=0.0)] = 1.0
-    """Processors an actor holds."""
+    """CPUs per actor."""
 
 
 class RunConfig(Section):
-    """Where and how the work is done."""
+    """The run folder, the seed and the shard size."""
 
     out: StoragePath = Path("runs/select")
-    """Run folder, or its URL (s3://bucket/run; docs/reference/run-folder.md)."""
+    """Run folder or its URL (s3://bucket/run; docs/reference/run-folder.md)."""
     seed: int = 0
-    """Seed of everything that is random."""
+    """Random seed."""
     shard_size: PositiveInt = 64
-    """Problems a shard; what a kill can cost at most."""
+    """Problems per shard, which is the most work that an interruption can lose."""

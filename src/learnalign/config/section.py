@@ -1,4 +1,4 @@
-"""What the sections of options have in common."""
+"""The base class of the configuration sections."""
 
 from typing import Annotated, Literal
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Section(BaseModel):
-    """A part of the tree: unknown keys are errors, values cannot change once made."""
+    """A section of the configuration: immutable, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 

@@ -1,4 +1,4 @@
-"""Options of the gradients, the features and the selection."""
+"""Options for the gradients, the features and the selection."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,42 +10,44 @@ from learnalign.storage.paths import StoragePath
 
 
 class GradientConfig(Section):
-    """What is differentiated, and how its gradient is stored."""
+    """How policy gradients are computed and stored."""
 
     loss: Literal["grpo", "dr_grpo", "dapo"] = "grpo"
-    """How tokens and responses are weighted: TRL's loss_type."""
+    """Weighting of tokens and responses: TRL's loss_type."""
     scale_rewards: Literal["group", "none"] = "group"
-    """Divide a group's advantages by its standard deviation, or not."""
+    """Whether to divide a group's advantages by its standard deviation."""
     parameters: Literal["linear", "lora"] = "linear"
-    """All linear layers' weights (head and embeddings left out), or a LoRA adapter's parameters."""
+    """Weights of all linear layers (without head and embeddings), or a LoRA adapter's
+    parameters."""
     lora_rank: PositiveInt = 16
-    """Rank of the fresh, seeded adapter that lora uses when the model has none."""
+    """Rank of the randomly initialized adapter that lora uses if the model has none."""
     sketch_size: Annotated[int, Field(ge=16)] = 8192
-    """d, values a problem (float16 on disk)."""
+    """d, sketch values per problem (float16 on disk)."""
     kl_beta: Annotated[float, Field(ge=0.0)] = 0.0
-    """Weight of the KL term towards gradients.reference; the paper has 0.04, TRL 0."""
+    """Weight of the KL term towards gradients.reference; 0.04 in the paper, 0 in TRL."""
     reference: str | None = None
-    """Model that the KL term pulls towards, where the policy has been trained: folder or hub name.
-    If not given, the model without its adapter, or the one that was warmed up."""
+    """Reference model of the KL term (folder or hub name), if the policy has been trained. By
+    default, the model without its adapter, or the model before the warm-up."""
     input_width: Annotated[int, Field(ge=0)] = 16
-    """Random combinations of a layer's inputs that its gradient is formed with; 0 for all inputs,
-    which is exact and slower."""
+    """Random projections of a layer's inputs used for its gradient; 0 uses all inputs, which is
+    exact and slower."""
     preconditioner: Path | None = None
-    """File of Adam's second moments to divide gradients by, as LESS does
+    """File of Adam's second moments to divide gradients by, as in LESS
     (docs/concepts/gradients.md)."""
     token_budget: PositiveInt | None = None
-    """Tokens a batch may hold; found from the free memory if not given, halved when it runs out."""
+    """Maximum tokens per batch; by default, chosen from the free memory. Halved when memory runs
+    out."""
     dtype: Dtype = "auto"
-    """auto: bfloat16 where this device is quick at it, else float32. Sums are float32 anyway."""
+    """auto: bfloat16 if it is fast on this device, else float32. Sums are always float32."""
     num_resampled: Annotated[int, Field(ge=0)] = 64
-    """Problems whose gradient is taken a second time on resampled rollouts, for the stability."""
+    """Problems whose gradient is computed again on resampled rollouts, to estimate stability."""
 
 
 class FeatureConfig(Section):
-    """What the model is asked of a problem without sampling, for the methods that look at it."""
+    """Features computed without sampling, for the methods that use them."""
 
     ratings: bool = False
-    """Ask for SelectIT's rating too: five forward passes a problem more."""
+    """Also compute SelectIT's ratings, with five more forward passes per problem."""
 
 
 class SelectionConfig(Section):
@@ -54,24 +56,24 @@ class SelectionConfig(Section):
     budget: PositiveInt | Fraction | None = None
     """K problems (an integer), or a fraction of the pool (0.1)."""
     method: str = "learnalign"
-    """learnalign, or one of those it is compared with (docs/concepts/methods.md): learnability,
-    alignment, inner_product, gradalign, diverse, facility_location, features, band, perplexity_top,
-    perplexity_middle, ifd, token_length, selectit, limr, history_variance, random."""
+    """learnalign, or a baseline (docs/concepts/methods.md): learnability, alignment, inner_product,
+    gradalign, diverse, facility_location, features, band, perplexity_top, perplexity_middle, ifd,
+    token_length, selectit, limr, history_variance, random."""
     learnability: Literal["plugin", "unbiased"] = "plugin"
-    """p(1-p) as the paper has it, or its unbiased estimate G/(G-1) p(1-p)."""
+    """plugin: p(1-p), as in the paper; unbiased: the estimate G/(G-1) p(1-p)."""
     target: str | None = None
-    """Problems to align to instead of the pool: a column=value pair of the pool's rows, or a file
-    of problem ids (one a line)."""
+    """Problems to align with instead of the whole pool: a column=value pair of the pool's rows, or
+    a file of problem ids (one per line)."""
     band: tuple[float, float] = (0.2, 0.8)
-    """Success rates that method band keeps."""
+    """Lowest and highest success rate that method band keeps."""
     per_source: bool = False
-    """Rank within each source, and take from each in proportion to its problems with a signal: a
-    mixture stays one."""
+    """Rank within each source, and choose from each in proportion to its number of problems with
+    signal, which preserves the mixture."""
     history: StoragePath | None = None
-    """What limr and history_variance look at: the folder of a training on these problems, or a
-    JSONL or Parquet file with the columns problem_id and success_rates (lists, in their order)."""
+    """Training history for limr and history_variance: the folder of a training on these problems,
+    or a JSONL or Parquet file with columns problem_id and success_rates (lists, in order)."""
     warmup: PositiveInt | None = None
-    """How many random problems a short GRPO run trains on first; rollouts and gradients use its
-    policy. The training section says how."""
+    """Number of random problems for a short GRPO run before selecting; rollouts and gradients use
+    its policy. The training section configures it."""
     num_bootstrap: Annotated[int, Field(ge=0)] = 200
-    """Resamples of the rollouts for the stability figure; below 2 leaves it out."""
+    """Bootstrap resamples of the rollouts for the stability estimate; below 2 skips it."""

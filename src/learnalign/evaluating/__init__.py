@@ -1,1 +1,1 @@
-"""Accuracy on held-out problems, with its uncertainty."""
+"""Accuracy on held-out problems, with confidence intervals."""

@@ -1,4 +1,4 @@
-"""Accuracies with their intervals, and two models compared problem by problem."""
+"""Accuracy with confidence intervals, and paired comparison of two models."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ _BLOCK = 256
 
 @dataclass(frozen=True)
 class Accuracy:
-    """A mean over problems with its 95 % interval."""
+    """A mean over problems with a 95 % interval."""
 
     mean: float
     low: float
@@ -24,42 +24,43 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better one model is than another, on the same problems."""
+    """The difference between two models on the same problems."""
 
     mean: float
     low: float
     high: float
     """95 % interval of the mean, from a bootstrap over problems."""
     p_value: float
-    """Two-sided: McNemar's exact test where scores are 0 or 1, else a permutation of signs."""
+    """Two-sided: McNemar's exact test if all scores are 0 or 1, else a sign-flip test."""
     better: int
     worse: int
-    """Problems on which the score rose, and fell."""
+    """Number of problems whose score rose (better) or fell (worse)."""
 
 
 def accuracy(scores: ArrayLike) -> Accuracy:
     """Average the problems' scores.
 
     Args:
-        scores: (n,) mean reward of each problem's rollouts. Where all are 0 or 1 (one rollout a
-            problem) the interval is Jeffreys'; else Student's over problems, cut to [0, 1] where
-            the scores are. Rollouts of one problem are no independent trials; problems are.
+        scores: (n,) mean reward of each problem's rollouts. If all are 0 or 1 (one rollout per
+            problem), the interval is Jeffreys'; else Student's t over problems, clipped to [0, 1]
+            if all scores are within it. Problems are independent trials; rollouts of one problem
+            are not.
 
     Raises:
-        LearnAlignError: for no scores.
+        LearnAlignError: if there are no scores.
 
     Example:
-        >>> found = accuracy([1, 0, 1, 1])
-        >>> found.mean, round(found.low, 3), round(found.high, 3), found.num_problems
+        >>> result = accuracy([1, 0, 1, 1])
+        >>> result.mean, round(result.low, 3), round(result.high, 3), result.num_problems
         (0.75, 0.284, 0.972, 4)
     """
     values = np.asarray(scores, dtype=np.float64)
     count = len(values)
     if count == 0:
         raise LearnAlignError(
-            "got no problem to average over",
-            expected="at least one that could be judged",
-            do="look at the excluded problems for the reason",
+            "got no problems to average over",
+            expected="at least one problem that can be judged",
+            do="look at the excluded problems for the reasons",
         )
     mean = float(values.mean())
     if np.isin(values, (0.0, 1.0)).all():
@@ -79,19 +80,21 @@ def difference(scores: ArrayLike, others: ArrayLike, *, seed: int = 0) -> Differ
     """Compare two models on the same problems.
 
     Args:
-        scores: (n,) scores of the one.
-        others: (n,) scores of the other, problem by problem.
-        seed: Of the resamples.
+        scores: (n,) scores of the first model.
+        others: (n,) scores of the second model on the same problems.
+        seed: Seed of the resamples.
 
     Example:
-        >>> found = difference([1, 1, 1, 0, 1, 1], [0, 0, 0, 0, 1, 0])
-        >>> found.better, found.worse, round(found.mean, 3), found.p_value
+        >>> result = difference([1, 1, 1, 0, 1, 1], [0, 0, 0, 0, 1, 0])
+        >>> result.better, result.worse, round(result.mean, 3), result.p_value
         (4, 0, 0.667, 0.125)
     """
     gaps = np.asarray(scores, dtype=np.float64) - np.asarray(others, dtype=np.float64)
     if not len(gaps):
         raise LearnAlignError(
-            "the two evaluations share no problem", expected="the same benchmark", do="check it"
+            "the two evaluations have no problems in common",
+            expected="evaluations on the same benchmark",
+            do="check the benchmarks",
         )
     better, worse = int((gaps > 0).sum()), int((gaps < 0).sum())
     rng = np.random.default_rng(seed)
@@ -109,7 +112,7 @@ def difference(scores: ArrayLike, others: ArrayLike, *, seed: int = 0) -> Differ
 
 
 def _sign_flips(gaps: NDArray[np.float64], rng: np.random.Generator) -> float:
-    """Say how often random signs give a mean as far from 0."""
+    """Return the share of random sign flips whose mean is at least as far from 0."""
     extreme = total = 0
     for _ in range(-(-_RESAMPLES // _BLOCK)):
         signs = rng.choice([-1.0, 1.0], size=(_BLOCK, len(gaps)))

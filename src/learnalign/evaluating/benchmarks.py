@@ -1,4 +1,4 @@
-"""Benchmarks by name: where their rows are, how they are asked and judged."""
+"""Benchmarks by name, with their data sets, prompts and verifiers."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +13,18 @@ class Benchmark:
     """A set of problems to evaluate on."""
 
     name: str
-    """As it stands in the results, and as its folder."""
+    """Name in the results, and of its folder."""
     source: str
-    """What ``data.paths`` takes."""
+    """A path or spec for ``data.paths``."""
     split: str = "test"
     prompt_column: str | None = None
     answer_column: str | None = None
     instruction: str | None = None
     verifier: str | None = None
-    """None leaves the configuration's own."""
+    """None uses the configuration's verifier."""
 
 
-#: Each may be had from a local file too: ``gsm8k=path/to/test.jsonl``.
+#: Each can also be read from a local file: ``gsm8k=path/to/test.jsonl``.
 PRESETS = {
     "gsm8k": Benchmark("gsm8k", "openai/gsm8k:main", "test", "question", "answer", _BOXED, "math"),
     "math500": Benchmark(
@@ -39,7 +39,7 @@ PRESETS = {
 
 
 def benchmark_named(spec: str) -> Benchmark:
-    """Read a BENCHMARK argument: a preset, a preset with a file of its own, or any data.
+    """Parse a BENCHMARK argument: a preset, a preset with a local file, or any data.
 
     Raises:
         LearnAlignError: for an unknown name.
@@ -55,7 +55,7 @@ def benchmark_named(spec: str) -> Benchmark:
     name, equals, path = spec.partition("=")
     if equals and name in PRESETS:
         preset = PRESETS[name]
-        # The columns of a copy may be named otherwise: they are recognised as any data's are.
+        # The copy may have other column names, so its columns are detected as for any data.
         return Benchmark(name, path, "test", None, None, preset.instruction, preset.verifier)
     if spec.startswith("reasoning-gym:"):
         return Benchmark(spec.partition(":")[2].partition("?")[0], spec)

@@ -1,1 +1,1 @@
-"""What a person looks at: one self-contained page of a run."""
+"""Reports and charts, as self-contained HTML pages."""

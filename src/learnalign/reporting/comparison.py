@@ -1,4 +1,4 @@
-"""The picture of several choices: how far they agree, and from which sources they choose."""
+"""The chart that compares selections: their overlap and their sources."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ _MOST_SOURCES = 12
 def comparison_figure(
     labels: list[str], overlaps: list[list[float]], sources: list[dict[str, int]]
 ) -> go.Figure:
-    """Draw the overlaps as a grid, and each choice's sources as shares.
+    """Draw the overlaps as a heatmap, and the shares of each selection's sources.
 
     Args:
-        labels: (m,) names of the choices.
-        overlaps: (m, m) share of the row's problems that the column has too.
-        sources: For each choice, its problems by source.
+        labels: (m,) names of the selections.
+        overlaps: (m, m) share of the row's problems that the column also has.
+        sources: For each selection, its number of problems by source.
     """
     figure = make_subplots(
         rows=1,
@@ -68,6 +68,6 @@ def comparison_figure(
 def write_picture(
     path: Path, labels: list[str], overlaps: list[list[float]], sources: list[dict[str, int]]
 ) -> None:
-    """Write the picture as one page that needs no network, whole or not at all."""
+    """Write the chart as one self-contained page, atomically."""
     figure = comparison_figure(labels, overlaps, sources)
     files.write_text(path, figure.to_html(include_plotlyjs=True, full_html=True))

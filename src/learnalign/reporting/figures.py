@@ -1,7 +1,7 @@
-"""The figures of the report, one function each; None where there is nothing to draw.
+"""The figures of the report, one function each; they return None if there is nothing to draw.
 
-Colours are Okabe and Ito's, which colour-blind people tell apart; the chosen problems differ in
-shape as well. Every text that comes from the data is escaped, because plotly reads some HTML.
+The colours are Okabe and Ito's colour-blind-safe palette, and chosen problems also differ in shape.
+Text from the data is escaped, because plotly interprets some HTML.
 """
 
 from html import escape
@@ -20,7 +20,7 @@ HEIGHT = 360  # pixels
 
 CHOSEN, REST, LINE = "#0072B2", "#A9B1BA", "#D55E00"
 
-#: Room is made for the axis's numbers, however long, so that its title never stands on them.
+#: automargin makes room for long tick labels, so that the axis title does not overlap them.
 _AXIS = {"gridcolor": "#e6e8eb", "linecolor": "#888", "zeroline": False, "automargin": True}
 _TEMPLATE = go.layout.Template(
     layout={
@@ -45,10 +45,10 @@ def success_rates(scores: pa.Table) -> go.Figure | None:
     rollouts, correct = numbers(scores, "num_rollouts"), numbers(scores, "num_correct")
     edges = _success_edges(rate[known], rollouts[known], correct[known])
     centres, width = (edges[:-1] + edges[1:]) / 2, float(edges[1] - edges[0])
-    made = _figure("mean reward of a problem (success rate)", "problems")
+    figure = _figure("mean reward of a problem (success rate)", "problems")
     for name, mask, colour in (("pool", known, REST), ("chosen", known & chosen(scores), CHOSEN)):
         counts = np.histogram(rate[mask], edges)[0]
-        made.add_bar(
+        figure.add_bar(
             x=centres.tolist(),
             y=counts.tolist(),
             name=name,
@@ -56,11 +56,11 @@ def success_rates(scores: pa.Table) -> go.Figure | None:
             width=width * (0.86 if name == "pool" else 0.56),
             hovertemplate=f"{name}: %{{y}} problems near %{{x:.3g}}<extra></extra>",
         )
-    return made.update_layout(barmode="overlay")
+    return figure.update_layout(barmode="overlay")
 
 
 def learnability_alignment(scores: pa.Table, *, seed: int) -> go.Figure | None:
-    """Draw learnability against alignment; with method learnalign the chosen lie above a curve."""
+    """Draw learnability against alignment."""
     return _scatter(
         scores,
         x=numbers(scores, "learnability"),
@@ -72,21 +72,21 @@ def learnability_alignment(scores: pa.Table, *, seed: int) -> go.Figure | None:
     )
 
 
-def add_threshold(made: go.Figure, scores: pa.Table) -> bool:
+def add_threshold(figure: go.Figure, scores: pa.Table) -> bool:
     """Add the curve on which learnability times alignment is the lowest chosen score.
 
-    Returns whether there is such a curve: none where nothing, or a score of 0, was chosen.
+    Returns whether the curve was added; it does not exist if nothing, or a score of 0, was chosen.
     """
     learnability, alignment = numbers(scores, "learnability"), numbers(scores, "alignment")
-    taken = chosen(scores)
-    if not taken.any() or not np.isfinite(learnability).any():
+    selected = chosen(scores)
+    if not selected.any() or not np.isfinite(learnability).any():
         return False
-    lowest, top = float(numbers(scores, "score")[taken].min()), float(np.nanmax(learnability))
+    lowest, top = float(numbers(scores, "score")[selected].min()), float(np.nanmax(learnability))
     highest = float(np.nanmax(alignment)) if np.isfinite(alignment).any() else 0.0
     if not (lowest > 0 and highest > 0 and top > 0) or lowest / highest >= top:
         return False
     x = np.linspace(lowest / highest, top * 1.02, 60)
-    made.add_scatter(
+    figure.add_scatter(
         x=x.tolist(),
         y=(lowest / x).tolist(),
         mode="lines",
@@ -98,9 +98,9 @@ def add_threshold(made: go.Figure, scores: pa.Table) -> bool:
 
 
 def length_norm(scores: pa.Table, *, seed: int) -> go.Figure | None:
-    """Draw response length against the gradient's norm, for the problems with a gradient."""
+    """Draw response length against gradient norm, for problems with a gradient."""
     norm = numbers(scores, "gradient_norm")
-    made = _scatter(
+    figure = _scatter(
         scores,
         x=numbers(scores, "mean_response_tokens"),
         y=norm,
@@ -109,12 +109,12 @@ def length_norm(scores: pa.Table, *, seed: int) -> go.Figure | None:
         mask=norm > 0,
         seed=seed,
     )
-    return _log_if_wide(_log_if_wide(made, "x"), "y")
+    return _log_if_wide(_log_if_wide(figure, "x"), "y")
 
 
 def length_score(scores: pa.Table, *, seed: int) -> go.Figure | None:
-    """Draw response length against the score, for the problems with signal."""
-    made = _scatter(
+    """Draw response length against score, for problems with signal."""
+    figure = _scatter(
         scores,
         x=numbers(scores, "mean_response_tokens"),
         y=numbers(scores, "score"),
@@ -123,26 +123,26 @@ def length_score(scores: pa.Table, *, seed: int) -> go.Figure | None:
         mask=numbers(scores, "learnability") > 0,
         seed=seed,
     )
-    return _log_if_wide(made, "x")
+    return _log_if_wide(figure, "x")
 
 
 def shares(strata: list[Stratum]) -> go.Figure | None:
-    """Draw a bar a source or difficulty: chosen, and the rest of the pool, with the share chosen.
+    """Draw one stacked bar per source or difficulty: chosen and not chosen problems.
 
-    Past thirty bars the others are left to one bar together.
+    Beyond `MAX_STRATA` bars, the rest are merged into one.
     """
     if not strata:
         return None
     rows = _merged(strata)
-    places = list(range(len(rows)))
-    made = _figure("problems", "")
+    positions = list(range(len(rows)))
+    figure = _figure("problems", "")
     parts = (
         ("chosen", CHOSEN, [row.chosen for row in rows]),
         ("not chosen", REST, [row.total - row.chosen for row in rows]),
     )
     for name, colour, counts in parts:
-        made.add_bar(
-            y=places,
+        figure.add_bar(
+            y=positions,
             x=counts,
             orientation="h",
             name=name,
@@ -156,40 +156,40 @@ def shares(strata: list[Stratum]) -> go.Figure | None:
         f" ({row.chosen / row.total:.0%})".replace("%", " %")
         for row in rows
     ]
-    made.update_layout(barmode="stack", height=120 + 44 * len(rows), legend_traceorder="normal")
-    made.update_yaxes(
-        tickvals=places,
+    figure.update_layout(barmode="stack", height=120 + 44 * len(rows), legend_traceorder="normal")
+    figure.update_yaxes(
+        tickvals=positions,
         ticktext=labels,
         autorange="reversed",
         automargin=True,
         showgrid=False,
         ticklabelstandoff=8,
     )
-    return made
+    return figure
 
 
 def stability(scores: pa.Table, *, seed: int) -> go.Figure | None:
-    """Draw, by rank, how often a problem is chosen when the rollouts are resampled."""
-    made = _scatter(
+    """Draw, by rank, the share of rollout resamples in which a problem is chosen."""
+    figure = _scatter(
         scores,
         x=numbers(scores, "rank"),
         y=numbers(scores, "stability"),
         x_title="rank",
-        y_title="share of resamples choosing it",
+        y_title="share of resamples that choose it",
         mask=np.ones(scores.num_rows, dtype=bool),
         seed=seed,
     )
-    if made is not None:
-        made.update_yaxes(range=[-0.04, 1.04])
-        made.add_vline(x=float(chosen(scores).sum()) + 0.5, line_dash="dot", line_color=LINE)
-    return made
+    if figure is not None:
+        figure.update_yaxes(range=[-0.04, 1.04])
+        figure.add_vline(x=float(chosen(scores).sum()) + 0.5, line_dash="dot", line_color=LINE)
+    return figure
 
 
 def _success_edges(rate: Floats, rollouts: Floats, correct: Floats) -> Floats:
-    """Edges of the bins: one bin a possible value when all groups are alike and rewards are 0/1."""
+    """Return bin edges: one bin per possible rate if groups have equal size and rewards are 0/1."""
     group = rollouts[0]
-    alike = bool(np.all(rollouts == group) and np.allclose(rate * rollouts, correct))
-    if alike and 1 <= group <= 32:
+    discrete = bool(np.all(rollouts == group) and np.allclose(rate * rollouts, correct))
+    if discrete and 1 <= group <= 32:
         return np.asarray((np.arange(group + 2) - 0.5) / group, dtype=np.float64)
     low, high = min(0.0, float(rate.min())), max(1.0, float(rate.max()))
     return np.linspace(low, high, 21)
@@ -205,49 +205,49 @@ def _scatter(
     mask: NDArray[np.bool_],
     seed: int,
 ) -> go.Figure | None:
-    """Draw one point a problem, the chosen ones marked; a large pool is subsampled."""
+    """Draw one point per problem and mark the chosen ones; a large pool is subsampled."""
     index = np.flatnonzero(mask & np.isfinite(x) & np.isfinite(y))
     if len(index) == 0:
         return None
     num_known = len(index)
     if num_known > MAX_POINTS:
-        drawn = np.random.default_rng(seed).choice(index, MAX_POINTS, replace=False)
-        index = np.sort(drawn)
-    hover, taken = _hover(scores, index), chosen(scores)[index]
-    made = _figure(x_title, y_title)
-    looks: tuple[tuple[str, NDArray[np.bool_], dict[str, Any]], ...] = (
-        ("not chosen", ~taken, {"color": REST, "size": 6, "symbol": "circle", "opacity": 0.75}),
-        ("chosen", taken, {"color": CHOSEN, "size": 8, "symbol": "diamond", "opacity": 0.85}),
+        sampled = np.random.default_rng(seed).choice(index, MAX_POINTS, replace=False)
+        index = np.sort(sampled)
+    hover, selected = _hover(scores, index), chosen(scores)[index]
+    figure = _figure(x_title, y_title)
+    styles: tuple[tuple[str, NDArray[np.bool_], dict[str, Any]], ...] = (
+        ("not chosen", ~selected, {"color": REST, "size": 6, "symbol": "circle", "opacity": 0.75}),
+        ("chosen", selected, {"color": CHOSEN, "size": 8, "symbol": "diamond", "opacity": 0.85}),
     )
-    for name, which, marker in looks:
-        made.add_scatter(
-            x=x[index][which].tolist(),
-            y=y[index][which].tolist(),
+    for name, group, marker in styles:
+        figure.add_scatter(
+            x=x[index][group].tolist(),
+            y=y[index][group].tolist(),
             mode="markers",
             name=name,
             marker=marker,
-            text=[hover[i] for i in np.flatnonzero(which)],
+            text=[hover[i] for i in np.flatnonzero(group)],
             hovertemplate="%{text}<extra></extra>",
         )
     if num_known > MAX_POINTS:
-        note = f"{MAX_POINTS:,} of {num_known:,} problems drawn, at random"
-        made.add_annotation(
+        note = f"random sample of {MAX_POINTS:,} of {num_known:,} problems"
+        figure.add_annotation(
             text=note, showarrow=False, xref="paper", yref="paper", x=1, y=1, xanchor="right"
         )
-    return made
+    return figure
 
 
-def _log_if_wide(made: go.Figure | None, axis: str) -> go.Figure | None:
-    """Make an axis logarithmic when its values are positive and span more than a factor of 30."""
-    if made is not None:
-        values = np.concatenate([np.asarray(trace[axis], dtype=float) for trace in made.data])
+def _log_if_wide(figure: go.Figure | None, axis: str) -> go.Figure | None:
+    """Make an axis logarithmic if its values are positive and span more than a factor of 30."""
+    if figure is not None:
+        values = np.concatenate([np.asarray(trace[axis], dtype=float) for trace in figure.data])
         if values.min() > 0 and values.max() / values.min() > 30:
-            made.update_layout({f"{axis}axis": {"type": "log", "dtick": 1}})
-    return made
+            figure.update_layout({f"{axis}axis": {"type": "log", "dtick": 1}})
+    return figure
 
 
 def _hover(scores: pa.Table, index: NDArray[np.intp]) -> list[str]:
-    """Say what a point is: id, rank, success rate, score, source."""
+    """Return the hover text of each point: id, rank, success rate, score, source."""
     rows = scores.take(pa.array(index))
     columns = (
         texts(rows, "problem_id"),
@@ -274,11 +274,11 @@ def _merged(strata: list[Stratum]) -> list[Stratum]:
 
 
 def _label(text: str, width: int = 60) -> str:
-    """Escape a text for plotly, cut to what a figure has room for."""
+    """Cut a text to ``width`` characters and escape it for plotly."""
     return escape(text if len(text) <= width else text[: width - 1] + "…")
 
 
 def _figure(x_title: str, y_title: str) -> go.Figure:
-    made = go.Figure(layout={"template": _TEMPLATE, "height": HEIGHT})
-    made.update_xaxes(title_text=x_title)
-    return made.update_yaxes(title_text=y_title)
+    figure = go.Figure(layout={"template": _TEMPLATE, "height": HEIGHT})
+    figure.update_xaxes(title_text=x_title)
+    return figure.update_yaxes(title_text=y_title)

@@ -1,4 +1,4 @@
-"""Numbers as a person reads them, and the sentence and tiles at the top of the report."""
+"""Human-readable numbers, and the headline and tiles at the top of the report."""
 
 from typing import Any
 
@@ -14,23 +14,23 @@ METHODS = {
     "alignment": "gradient alignment alone",
     "inner_product": "the raw inner product of gradients",
     "gradalign": "alignment with a validation set",
-    "diverse": "learnability times alignment, less what is chosen already",
-    "facility_location": "how well the chosen cover the pool's gradients",
+    "diverse": "learnability times alignment, minus similarity to already chosen problems",
+    "facility_location": "coverage of the pool's gradients",
     "features": "learnability times alignment of hidden states",
-    "perplexity_top": "the prompt's perplexity",
-    "perplexity_middle": "middling perplexity of the prompt",
+    "perplexity_top": "highest prompt perplexity",
+    "perplexity_middle": "medium prompt perplexity",
     "ifd": "instruction-following difficulty",
-    "token_length": "the prompt's length",
+    "token_length": "prompt length",
     "selectit": "the model's own rating",
-    "limr": "nearness to the training's learning curve",
-    "history_variance": "variance over a training",
+    "limr": "similarity to the training's learning curve",
+    "history_variance": "variance of success rates over a training",
     "band": "a band of success rates",
-    "random": "chance, as a control",
+    "random": "at random, as a control",
 }
 
 
 def size(num_bytes: float) -> str:
-    """Write a number of bytes, in powers of 1000.
+    """Format a number of bytes, in powers of 1000.
 
     Example:
         >>> [size(b) for b in (12, 4_815_814, 2e12)]
@@ -46,7 +46,7 @@ def size(num_bytes: float) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share (0 to 1) with one decimal at most; what is not nothing never reads as 0 %.
+    """Format a share (0 to 1) with at most one decimal; only 0 is shown as 0 %.
 
     Example:
         >>> [percent(s) for s in (0.0, 0.0004, 0.3333, 0.25, 1.0)]
@@ -58,7 +58,7 @@ def percent(share: float) -> str:
 
 
 def figure(value: float | None) -> str:
-    """Write a measured value with three significant digits, or a dash where there is none.
+    """Format a measured value with three significant digits, or a dash if it is missing.
 
     Example:
         >>> [figure(v) for v in (0.0123456, 0.5, 1234.5, None, float("nan"))]
@@ -70,32 +70,32 @@ def figure(value: float | None) -> str:
 
 
 def headline(config: dict[str, Any], scores: pa.Table) -> str:
-    """Say in one sentence what was chosen, out of how many, how, and for which model."""
+    """Summarize the selection in one sentence: how many of how many, method, and model."""
     method = config["selection"]["method"]
-    how = f"by {method} ({METHODS[method]})" if method in METHODS else f"by {method}"
-    model = config["model"]["path"].rstrip("/").rsplit("/", 1)[-1] or "a model that was not named"
+    by = f"by {method} ({METHODS[method]})" if method in METHODS else f"by {method}"
+    model = config["model"]["path"].rstrip("/").rsplit("/", 1)[-1] or "an unnamed model"
     return (
-        f"{int(chosen(scores).sum()):,} of {scores.num_rows:,} problems were chosen {how}, "
+        f"{int(chosen(scores).sum()):,} of {scores.num_rows:,} problems were chosen {by}, "
         f"for {model}."
     )
 
 
 def tiles(scores: pa.Table, summary: dict[str, Any], total: StageCost) -> list[Tile]:
-    """Make the key numbers; what was not measured is a dash."""
-    taken = chosen(scores)
-    n, k = scores.num_rows, int(taken.sum())
+    """Return the key numbers, with a dash for any that was not measured."""
+    selected = chosen(scores)
+    n, k = scores.num_rows, int(selected.sum())
     signal = int((numbers(scores, "learnability") > 0).sum())
     rate = numbers(scores, "success_rate")
     overlap = (summary.get("stability") or {}).get("expected_overlap")
     return [
         Tile("chosen", f"{k:,} of {n:,}", percent(k / n) + " of the pool" if n else ""),
         Tile("with signal", f"{signal:,}", percent(signal / n) + " of the pool" if n else ""),
-        Tile("mean success rate", _mean(rate[taken]), f"chosen; pool {_mean(rate)}"),
+        Tile("mean success rate", _mean(rate[selected]), f"chosen; pool {_mean(rate)}"),
         Tile("stability", "—", "not measured")
         if overlap is None
-        else Tile("stability", percent(overlap), "expected overlap on resampled rollouts"),
+        else Tile("stability", percent(overlap), "expected overlap with a re-run"),
         Tile("time", duration(total.seconds), "all stages"),
-        Tile("tokens", f"{total.tokens:,}", "sampled and differentiated"),
+        Tile("tokens", f"{total.tokens:,}", "sampling and gradients"),
     ]
 
 

@@ -1,9 +1,9 @@
-for (const place of document.querySelectorAll("[data-figure]")) {
-  const figure = JSON.parse(document.getElementById(place.dataset.figure).textContent);
+for (const element of document.querySelectorAll("[data-figure]")) {
+  const figure = JSON.parse(document.getElementById(element.dataset.figure).textContent);
   const config = {
     responsive: true,
     displaylogo: false,
     displayModeBar: false,
   };
-  Plotly.newPlot(place, figure.data, figure.layout, config);
+  Plotly.newPlot(element, figure.data, figure.layout, config);
 }

@@ -1,8 +1,7 @@
-"""Writes ``report.html``: one page of a run that needs no network and no other file.
+"""Write ``report.html``: a self-contained page about a run.
 
-Completions are text that a model made up, so nothing of them is trusted: the template escapes
-everything, figures are read from escaped JSON, and the page's content security policy lets only
-the two scripts run whose hashes it names.
+Completions are untrusted text: the template escapes everything, figures are read from escaped JSON,
+and the page's content security policy allows only the two scripts whose hashes it lists.
 """
 
 import base64
@@ -30,10 +29,10 @@ MAX_EXCLUDED = 500
 
 @dataclass(frozen=True)
 class ReportData:
-    """All that the report is made from.
+    """The data of a report.
 
-    Of ``problems`` and ``rollouts`` only the problems named by
-    `learnalign.reporting.examples.shown_ids` are read: the rest may be left out of them.
+    ``problems`` and ``rollouts`` need only contain the problems that
+    `learnalign.reporting.examples.shown_ids` returns.
     """
 
     title: str
@@ -47,20 +46,20 @@ class ReportData:
     scores: pa.Table
     excluded: pa.Table
     summary: dict[str, Any]
-    """What is said of the selection: ``warnings``, a list of text, ``stability``, None or a dict
-    with ``expected_overlap`` (0 to 1) and, if it likes, a ``definition``, and ``verifiers``, how
-    many problems each of them judged, are read."""
+    """The selection's summary. Keys used: ``warnings`` (a list of texts), ``stability`` (None, or a
+    dict with ``expected_overlap`` from 0 to 1 and optionally ``definition``) and ``verifiers``
+    (problems judged, by verifier)."""
     command: str = ""
-    """The command that makes the run again; empty: the one that replays its ``config.yaml``."""
+    """The command that reproduces the run; empty for the one that replays its ``config.yaml``."""
 
 
 def write_report(data: ReportData, path: Path) -> None:
-    """Write the report, whole or not at all.
+    """Write the report atomically.
 
     Args:
-        data: The run's tables and figures.
+        data: The data of the report.
         path: The file to write, ``report.html`` in the run folder. About 5 MB, nearly all of it
-            plotly.js, which stands in the file once; 3 MB more with every scatter plot full.
+            plotly.js; up to 3 MB more for large pools.
 
     Raises:
         LearnAlignError: if the file cannot be written.
@@ -84,14 +83,14 @@ def write_report(data: ReportData, path: Path) -> None:
         ...     ),
         ...     path,
         ... )
-        >>> "No problem was ranked." in path.read_text(encoding="utf-8")
+        >>> "No problems were ranked." in path.read_text(encoding="utf-8")
         True
     """
     files.write_text(path, render(data))
 
 
 def render(data: ReportData) -> str:
-    """Make the page, as text."""
+    """Render the page as text."""
     plotly_js, report_js = get_plotlyjs(), _part("report.js")
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -161,7 +160,7 @@ def _figures(data: ReportData) -> dict[str, Any]:
     has_threshold = False
     if plane is not None and data.config["selection"]["method"] == "learnalign":
         has_threshold = figures.add_threshold(plane, scores)
-    made = {
+    all_figures = {
         "success-rates": figures.success_rates(scores),
         "learnability-alignment": plane,
         "length-norm": figures.length_norm(scores, seed=seed),
@@ -172,7 +171,7 @@ def _figures(data: ReportData) -> dict[str, Any]:
     }
     return {
         "has_threshold": has_threshold,
-        "figures": {name: figure and _json(figure) for name, figure in made.items()},
+        "figures": {name: figure and _json(figure) for name, figure in all_figures.items()},
     }
 
 
@@ -187,7 +186,7 @@ def _command(config: dict[str, Any]) -> str:
 
 
 def _json(figure: go.Figure) -> Markup:
-    """Write a figure as JSON that can stand in a script element, whatever text is in it."""
+    """Serialize a figure as JSON that is safe inside a script element."""
     text = figure.to_json()
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -199,5 +198,5 @@ def _part(name: str) -> str:
 
 
 def _hash(script: str) -> str:
-    """Name a script in a content security policy."""
+    """Return a script's hash source for a content security policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

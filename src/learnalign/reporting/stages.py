@@ -1,4 +1,4 @@
-"""The picture of staged RL: where each problem is at every stage, and what is chosen."""
+"""The chart of staged training: the state of each problem at every stage."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ import pyarrow as pa
 
 from learnalign.storage import files
 
-#: What a problem is at a stage, from the top of the picture to its bottom.
+#: The states of a problem, from the top of the chart to the bottom.
 STATES = ("solved", "solved, kept", "chosen", "has a signal", "never solved", "left out")
 _COLOURS = ("#56B4E9", "#009E73", "#0072B2", "#A9B1BA", "#D55E00", "#e6e8eb")
 
 
 def problem_states(scores: pa.Table, chosen: list[str]) -> dict[str, str]:
-    """Say what each problem of a stage's pool is.
+    """Return the state of each problem in a stage's pool.
 
     Args:
         scores: SCORES of the stage's selection.
@@ -34,7 +34,7 @@ def problem_states(scores: pa.Table, chosen: list[str]) -> dict[str, str]:
 
 
 def stages_figure(scores: list[pa.Table], chosen: list[list[str]]) -> go.Figure:
-    """Draw how problems move from stage to stage: one column a stage, one band a way through."""
+    """Draw how problems move between states: one column per stage, one band per path."""
     by_stage = [problem_states(table, names) for table, names in zip(scores, chosen, strict=True)]
     names = sorted(set().union(*by_stage))
     columns = [[states.get(name, "left out") for name in names] for states in by_stage]
@@ -43,7 +43,7 @@ def stages_figure(scores: list[pa.Table], chosen: list[list[str]]) -> go.Figure:
          "categoryarray": [state for state in STATES if state in column]}
         for number, column in enumerate(columns, 1)
     ]  # fmt: skip
-    # Coloured by what a problem is at the last stage.
+    # Coloured by the state at the last stage.
     colours = [STATES.index(state) for state in columns[-1]]
     scale = [
         [edge / len(STATES), colour] for i, colour in enumerate(_COLOURS) for edge in (i, i + 1)
@@ -57,7 +57,7 @@ def stages_figure(scores: list[pa.Table], chosen: list[list[str]]) -> go.Figure:
         )
     )
     return figure.update_layout(
-        title=f"{len(names)} problems from stage to stage, coloured by the last",
+        title=f"{len(names)} problems by stage, coloured by their last state",
         font={"family": "system-ui, sans-serif", "size": 14},
         height=520,
         margin={"l": 120, "r": 120},
@@ -65,6 +65,6 @@ def stages_figure(scores: list[pa.Table], chosen: list[list[str]]) -> go.Figure:
 
 
 def write_picture(path: Path, scores: list[pa.Table], chosen: list[list[str]]) -> None:
-    """Write the picture as one page that needs no network, whole or not at all."""
+    """Write the chart as one self-contained page, atomically."""
     figure = stages_figure(scores, chosen)
     files.write_text(path, figure.to_html(include_plotlyjs=True, full_html=True))

@@ -1,4 +1,4 @@
-"""The numbers of the report, computed from the tables; nothing here knows about HTML or figures."""
+"""The numbers of the report, computed from the tables, independent of HTML and figures."""
 
 import re
 from collections import Counter
@@ -28,7 +28,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Stratum:
-    """How many problems of one source or difficulty there are, and how many were chosen."""
+    """Number of problems of one source or difficulty, and of those chosen."""
 
     name: str
     total: int
@@ -37,7 +37,7 @@ class Stratum:
 
 @dataclass(frozen=True)
 class Count:
-    """One kind of thing, how often it occurs, and its share of them all (0 to 1)."""
+    """A name with its count and its share of the total (0 to 1)."""
 
     name: str
     count: int
@@ -46,7 +46,7 @@ class Count:
 
 @dataclass(frozen=True)
 class StageCost:
-    """What a stage cost: seconds of wall-clock time, tokens, bytes on disk."""
+    """Cost of a stage: seconds of wall-clock time, tokens, bytes on disk."""
 
     name: str
     rows: int
@@ -56,7 +56,7 @@ class StageCost:
 
 
 def numbers(table: pa.Table, column: str) -> Floats:
-    """Take a numeric or boolean column as float64, with NaN where it is null.
+    """Return a numeric or boolean column as float64, with NaN for nulls.
 
     Example:
         >>> numbers(pa.table({"score": [1, None]}), "score")
@@ -67,19 +67,19 @@ def numbers(table: pa.Table, column: str) -> Floats:
 
 
 def texts(table: pa.Table, column: str) -> list[str | None]:
-    """Take a text column as a list, with None where it is null."""
+    """Return a text column as a list, with None for nulls."""
     return cast("list[str | None]", table[column].to_pylist())
 
 
 def chosen(scores: pa.Table) -> NDArray[np.bool_]:
-    """Say of each ranked problem whether it was chosen, shape [n]."""
+    """Return whether each ranked problem was chosen, shape [n]."""
     return np.equal(numbers(scores, "selected"), 1.0)
 
 
 def spearman(x: Floats, y: Floats) -> tuple[float | None, int]:
-    """Give Spearman's rank correlation over the pairs without NaN, and how many pairs there are.
+    """Return Spearman's rank correlation over the pairs without NaN, and the number of pairs.
 
-    The correlation is None where it does not exist: fewer than three pairs, or a constant side.
+    The correlation is None if it is undefined: fewer than three pairs, or a constant input.
 
     Example:
         >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([1.0, 4.0, 9.0]))
@@ -95,31 +95,31 @@ def spearman(x: Floats, y: Floats) -> tuple[float | None, int]:
 
 
 def strata(scores: pa.Table, column: str) -> list[Stratum]:
-    """Count pool and chosen problems by ``source`` or ``difficulty``; empty if none is given.
+    """Count pool and chosen problems by ``source`` or ``difficulty``; empty if all are null.
 
-    Sources come largest first, difficulties in natural order (level 2 before level 10).
+    Sources are sorted by size, difficulties in natural order (level 2 before level 10).
     """
     names = [name if name is not None else NOT_GIVEN for name in texts(scores, column)]
     if set(names) <= {NOT_GIVEN}:
         return []
     total = Counter(names)
-    taken = Counter(
+    selected = Counter(
         name for name, is_chosen in zip(names, chosen(scores), strict=True) if is_chosen
     )
-    rows = [Stratum(name, count, taken[name]) for name, count in total.items()]
+    rows = [Stratum(name, count, selected[name]) for name, count in total.items()]
     if column == "difficulty":
         return sorted(rows, key=lambda row: _natural(row.name))
     return sorted(rows, key=lambda row: (-row.total, row.name))
 
 
 def verdict_counts(verdicts: pa.Table) -> list[Count]:
-    """Count the rollouts by verdict, in the fixed order of the kinds; all kinds are listed."""
-    found = Counter(texts(verdicts, "verdict"))
-    return _counts({kind: found[kind] for kind in VERDICT_KINDS})
+    """Count the rollouts by verdict; all kinds are listed, in a fixed order."""
+    counts = Counter(texts(verdicts, "verdict"))
+    return _counts({kind: counts[kind] for kind in VERDICT_KINDS})
 
 
 def verifier_counts(summary: dict[str, Any]) -> list[Count]:
-    """Count the problems by what judged them, as the summary has it; empty if it does not say.
+    """Return the summary's number of problems by verifier; empty if it has none.
 
     Example:
         >>> [(row.name, row.share) for row in verifier_counts({"verifiers": {"math": 3, "a": 1}})]
@@ -129,12 +129,12 @@ def verifier_counts(summary: dict[str, Any]) -> list[Count]:
 
 
 def excluded_counts(excluded: pa.Table) -> list[Count]:
-    """Count the excluded problems by reason, the most frequent first."""
-    found = Counter(
+    """Count the excluded problems by reason, most frequent first."""
+    counts = Counter(
         f"{reason} ({stage})"
         for stage, reason in zip(texts(excluded, "stage"), texts(excluded, "reason"), strict=True)
     )
-    return _counts(dict(found.most_common()))
+    return _counts(dict(counts.most_common()))
 
 
 def stage_costs(manifest: dict[str, Any]) -> list[StageCost]:
@@ -155,7 +155,7 @@ def stage_costs(manifest: dict[str, Any]) -> list[StageCost]:
 
 
 def total_cost(costs: list[StageCost]) -> StageCost:
-    """Add the stages up."""
+    """Sum the costs of all stages."""
     return StageCost(
         name="all stages",
         rows=sum(cost.rows for cost in costs),
@@ -166,15 +166,15 @@ def total_cost(costs: list[StageCost]) -> StageCost:
 
 
 def truncated(scores: pa.Table) -> Count:
-    """Count the ranked problems' rollouts that ended at the token limit."""
+    """Count the rollouts of ranked problems that reached the token limit."""
     count = int(np.nansum(numbers(scores, "num_truncated")))
     total = int(np.nansum(numbers(scores, "num_rollouts")))
     return Count("truncated", count, count / total if total else 0.0)
 
 
-def _counts(found: dict[str, int]) -> list[Count]:
-    total = sum(found.values())
-    return [Count(name, count, count / total if total else 0.0) for name, count in found.items()]
+def _counts(counts: dict[str, int]) -> list[Count]:
+    total = sum(counts.values())
+    return [Count(name, count, count / total if total else 0.0) for name, count in counts.items()]
 
 
 def _natural(name: str) -> tuple[bool, list[tuple[bool, float, str]]]:

@@ -1,4 +1,4 @@
-"""The picture of a training: rewards, what the groups were, lengths and gradients, step by step."""
+"""The chart of a training: rewards, groups, response lengths and gradient norms by step."""
 
 from pathlib import Path
 
@@ -16,13 +16,14 @@ _GROUPS = {
 
 
 def group_counts(history: pa.Table) -> dict[str, list[int]]:
-    """Count, at every step, the groups whose rollouts were all right, mixed, or all wrong.
+    """Count the groups at each step whose rollouts are all right, mixed, or all wrong.
 
     Args:
-        history: HISTORY of a training. Rewards of 1 are right; rollouts without one do not count.
+        history: HISTORY of a training. A reward of 1 is right; rollouts without a reward are
+            ignored.
 
     Returns:
-        ``step``, and a list beside it for each kind.
+        Lists of equal length: ``step``, and one list of counts for each kind.
 
     Example:
         >>> from learnalign.tables import HISTORY
@@ -38,22 +39,22 @@ def group_counts(history: pa.Table) -> dict[str, list[int]]:
     for row in groups.to_pylist():
         low, high = row["reward_min"], row["reward_max"]
         kind = "mixed" if low < high else "all right" if low >= 1.0 else "all wrong"
-        here = counts.setdefault(row["step"], dict.fromkeys(_GROUPS, 0))
-        here[kind] += 1
+        at_step = counts.setdefault(row["step"], dict.fromkeys(_GROUPS, 0))
+        at_step[kind] += 1
     steps = sorted(counts)
     return {"step": steps} | {kind: [counts[s][kind] for s in steps] for kind in _GROUPS}
 
 
 def training_figure(steps: pa.Table, history: pa.Table) -> go.Figure:
-    """Draw STEPS and HISTORY below each other, one step a place."""
+    """Draw STEPS and HISTORY as stacked charts with a shared step axis."""
     figure = make_subplots(
         rows=4, cols=1, shared_xaxes=True, vertical_spacing=0.06,
         subplot_titles=("mean reward", "groups", "response tokens", "gradient norm (unclipped)"),
     )  # fmt: skip
-    place = steps["step"].to_pylist()
+    numbers = steps["step"].to_pylist()
     for row, name in ((1, "mean_reward"), (3, "mean_tokens"), (4, "gradient_norm")):
         line = go.Scatter(
-            x=place, y=steps[name].to_pylist(), mode="lines+markers", showlegend=False,
+            x=numbers, y=steps[name].to_pylist(), mode="lines+markers", showlegend=False,
             line_color="#0072B2",
         )  # fmt: skip
         figure.add_trace(line, row=row, col=1)
@@ -66,11 +67,11 @@ def training_figure(steps: pa.Table, history: pa.Table) -> go.Figure:
         barmode="stack",
         height=900,
         font={"family": "system-ui, sans-serif", "size": 13},
-        title=f"{len(place)} steps",
+        title=f"{len(numbers)} steps",
     )
 
 
 def write_picture(path: Path, steps: pa.Table, history: pa.Table) -> None:
-    """Write the picture as one page that needs no network, whole or not at all."""
+    """Write the chart as one self-contained page, atomically."""
     figure = training_figure(steps, history)
     files.write_text(path, figure.to_html(include_plotlyjs=True, full_html=True))

@@ -1,1 +1,1 @@
-"""What a terminal shows while we work: progress, durations, escaped control characters."""
+"""Terminal output: progress, durations, escaped control characters."""

@@ -1,4 +1,4 @@
-"""Control characters made visible, so that no foreign text gives orders to a terminal."""
+"""Escape control characters, so that untrusted text cannot control the terminal."""
 
 import re
 
@@ -9,19 +9,19 @@ _CONTROLS = re.compile(
 
 
 def visible(text: object, *, multiline: bool = True) -> str:
-    r"""Write control characters as a Python literal would; all other text stays as it is.
+    r"""Escape control characters as in a Python literal; all other text is unchanged.
 
-    A terminal acts on them: it moves the cursor, hides or recolours what was printed, sets its
-    title or the clipboard, or shows letters in another order. For text of data, models, servers,
-    files' names and exceptions, on its way to a terminal or a log.
+    Control characters can move the cursor, hide or recolour output, set the window title or the
+    clipboard, or reorder letters. Use this for text from data, models, servers, file names and
+    exceptions before it goes to a terminal or a log.
 
     Args:
-        text: What to show; what is no string is turned into one first.
-        multiline: Whether newlines and tabs may stay. False for text that has one line of its own
-            or a table's cell.
+        text: Text to show; other objects are converted with `str`.
+        multiline: Whether to keep newlines and tabs. False for text in a single line or a table
+            cell.
 
     Returns:
-        Text without control characters; the same again when given what it returned.
+        Text without control characters. Escaping it again changes nothing.
 
     Example:
         >>> visible("a\x1b[31mb\tc\r\n")

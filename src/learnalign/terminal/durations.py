@@ -1,4 +1,4 @@
-"""Times and rates as a person reads them: seconds, minutes, hours, days."""
+"""Human-readable durations and rates."""
 
 import math
 
@@ -6,10 +6,10 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
 def duration(seconds: float) -> str:
-    """Write a time in the one or two units that matter.
+    """Format a duration in one or two units.
 
     Args:
-        seconds: How long; what is below nothing counts as nothing, and no number is a dash.
+        seconds: The duration; negative values count as 0, and NaN and Inf become a dash.
 
     Example:
         >>> [duration(s) for s in (0.04, 9.26, 90, 285, 720)]
@@ -22,7 +22,7 @@ def duration(seconds: float) -> str:
     seconds = max(0.0, seconds)
     if seconds < 9.95:
         return f"{seconds:.1f} s"
-    # Rounded to the smaller unit before it is split: never 60 s, 60 min or 24 h.
+    # Round to the smaller unit before splitting, to avoid 60 s, 60 min or 24 h.
     if round(seconds) < 2 * _MINUTE:
         return f"{round(seconds)} s"
     if round(seconds) < 10 * _MINUTE:
@@ -34,11 +34,11 @@ def duration(seconds: float) -> str:
 
 
 def rate(count: float, seconds: float) -> str:
-    """Write how many a second, or a minute, an hour or a day where a second sees hardly one.
+    """Format a rate per second, or per minute, hour or day if it is slower than about one.
 
     Args:
-        count: What was done.
-        seconds: In how long.
+        count: Number of items.
+        seconds: Time they took, in seconds.
 
     Example:
         >>> [rate(c, s) for c, s in ((24, 12), (3, 60), (1, 600), (1, 100_000), (0, 5), (1, 0))]
@@ -53,7 +53,7 @@ def rate(count: float, seconds: float) -> str:
 
 
 def _two(seconds: int, large: tuple[int, str], small: tuple[int, str]) -> str:
-    """Split into two units; one of which there is none is left out."""
+    """Split into two units, omitting a unit whose count is 0."""
     counts = (seconds // large[0], seconds % large[0] // small[0])
     parts = zip(counts, (large[1], small[1]), strict=True)
     return " ".join(f"{count:,} {unit}" for count, unit in parts if count)

@@ -1,4 +1,4 @@
-"""No bars of transformers and the hub while we work, and a user's own settings as they were."""
+"""Turn off the progress bars of transformers and huggingface_hub for a while."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +13,13 @@ from transformers.utils import logging
 
 @contextmanager
 def no_bars() -> Iterator[None]:
-    """Keep transformers and the hub from drawing bars; afterwards they may as they might before."""
-    ours, hubs = logging.is_progress_bar_enabled(), not are_progress_bars_disabled()
+    """Disable progress bars of transformers and the hub; restore the user's settings on exit."""
+    transformers_bars = logging.is_progress_bar_enabled()
+    hub_bars = not are_progress_bars_disabled()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
-        if ours:
+        if transformers_bars:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-        (enable_progress_bars if hubs else disable_progress_bars)()
+        (enable_progress_bars if hub_bars else disable_progress_bars)()

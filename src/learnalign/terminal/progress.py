@@ -1,4 +1,4 @@
-"""How far the work is: bars on a terminal, plain lines elsewhere, or nothing."""
+"""Progress display: bars on a terminal, plain lines elsewhere, or nothing."""
 
 import sys
 import time
@@ -16,7 +16,7 @@ _LATE_S = 2.0
 
 
 class Progress:
-    """Shows each stage's progress with its rate and the time left, on the error stream."""
+    """Shows each stage's progress, rate and time left on stderr."""
 
     def __init__(self, kind: ProgressKind = "auto") -> None:
         if kind == "auto":
@@ -24,13 +24,13 @@ class Progress:
         self.kind = kind
 
     def log(self, text: str) -> None:
-        """Print a line, unless nothing is to be shown."""
+        """Print a line, unless progress is disabled."""
         if self.kind != "none":
             print(visible(text), file=sys.stderr, flush=True)
 
     @contextmanager
     def late(self, name: str, total: int, unit: str = "problems") -> Iterator[Advance]:
-        """Do as `stage` does, but show nothing of what takes less than two seconds."""
+        """Like `stage`, but show nothing for the first two seconds."""
         begin, done = time.monotonic(), 0
         shown: Advance | None = None
         with ExitStack() as stack:
@@ -49,7 +49,7 @@ class Progress:
     def stage(
         self, name: str, total: int, done: int = 0, unit: str = "problems"
     ) -> Iterator[Advance]:
-        """Give a function to call with the number of things just finished."""
+        """Yield a function to call with the number of items just finished."""
         if self.kind == "bars":
             with self._bar(name, total, done, unit) as advance:
                 yield advance
@@ -100,8 +100,8 @@ class Progress:
         self.log(f"{name}: {done + new} of {total} {unit}, {duration(time.monotonic() - begin)}")
 
 
-def _left(rest: int, new: int, elapsed: float) -> str:
-    """Say the rate, and how long the rest will take; nothing before there is one to go by.
+def _left(remaining: int, new: int, elapsed: float) -> str:
+    """Format the rate and the estimated time left; empty before the first item is done.
 
     Example:
         >>> _left(56, 24, 12.0), _left(9000, 3, 180.0), _left(5, 0, 60.0)
@@ -109,5 +109,5 @@ def _left(rest: int, new: int, elapsed: float) -> str:
     """
     if not new or elapsed <= 0:
         return ""
-    told = f", {rate(new, elapsed)}"
-    return f"{told}, about {duration(rest * elapsed / new)} left" if rest else told
+    text = f", {rate(new, elapsed)}"
+    return f"{text}, about {duration(remaining * elapsed / new)} left" if remaining else text

@@ -1,1 +1,1 @@
-"""One file a verb: what ``learnalign select``, ``train``, ``evaluate`` … do, as functions."""
+"""The workflows behind the commands (``select``, ``train``, ``evaluate`` …), as functions."""

@@ -1,4 +1,4 @@
-"""Files of completions beside their golds, read as a selection reads its rows."""
+"""Read files of completions and gold answers, with the same column rules as a selection."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from learnalign.rollouts.values import reward_of
 from learnalign.verifying.judging import Answered, completions_of, whole
 from learnalign.verifying.routing import KINDS
 
-#: Texts that are no verdict, and those that say that there was no answer; our own words are known.
+#: Values that mean "no verdict" and "no answer", including our own verdict names.
 _NO_VERDICT = ("none", "null", "n/a", "unparsed_gold", "error")
 _NO_ANSWER = ("unparsed_answer", "timed_out")
 
@@ -32,17 +32,17 @@ class AnsweredRow:
     row: int
     """Counted from 1."""
     kind: str
-    """The verifier that was asked for: by the row, else by the options."""
+    """The requested verifier: the row's, else that of the options."""
     written_gold: str
-    """The gold as it stands in the row."""
+    """The gold answer as written in the row."""
     answered: Answered
     theirs: tuple[bool | None, ...]
-    """The user's own verdicts, one a completion; None where there is none."""
+    """The user's own verdicts, one per completion; None where missing."""
 
 
 @dataclass(frozen=True)
 class AnsweredFile:
-    """The rows of one file, and how it was read."""
+    """The rows of one file, and a line about how it was read."""
 
     rows: list[AnsweredRow]
     line: str
@@ -56,21 +56,21 @@ def read_answered(
     completion: str | None = None,
     against: str | None = None,
 ) -> AnsweredFile:
-    """Read a file of completions and golds.
+    """Read a file of completions and gold answers.
 
-    A row's completion is text, a chat's messages, or a list of these. Completions that are null are
-    empty texts. A column ``verifier`` or ``kind`` says row by row who judges, where ``kind`` is
-    "auto" and its values name verifiers.
+    A row's completion is text, a chat's messages, or a list of these. Null completions become empty
+    texts. If ``kind`` is "auto", a column ``verifier`` or ``kind`` with names of verifiers sets the
+    verifier of each row.
 
     Args:
-        path: What `read_source` reads.
-        config: Columns that the user named, and how golds are read.
+        path: Any source that `read_source` reads.
+        config: Columns that the user named, and how to read gold answers.
         kind: The verifier of rows that name none.
-        completion: Column of the completions; found by its name if None.
+        completion: Column of the completions; None finds it by name.
         against: Column of the user's own verdicts.
 
     Raises:
-        LearnAlignError: for what cannot be read, with file and row.
+        LearnAlignError: for a row that cannot be read; the message names file and row.
     """
     source = read_source(path, split=config.split, limit=config.limit)
     columns = recognise_answered(
@@ -80,7 +80,7 @@ def read_answered(
 
 
 class _File:
-    """Reads one source; what a column means is decided over all of its rows."""
+    """Reads one source; the meaning of each column is decided from all rows."""
 
     def __init__(
         self,
@@ -94,9 +94,9 @@ class _File:
         self.path, self.columns, self.against, self.kind = path, columns, against, kind
         self.source, self.notes = source, list(source.notes)
         self.problems = Rows(source.rows, Columns(columns.prompt, columns.answer), config, path)
-        said = [value(row, columns.completion) for row in source.rows]
-        self.written = _are_written(said)
-        if self.written:
+        completions = [value(row, columns.completion) for row in source.rows]
+        self.is_json = _are_json_lists(completions)
+        if self.is_json:
             self.notes.append(f"{columns.completion} holds JSON text")
         self.by_row = kind == "auto" and self._names_verifiers()
 
@@ -104,32 +104,32 @@ class _File:
         """Read all rows."""
         rows, forms, counts = [], Counter[str](), Counter[str]()
         for number, row in enumerate(self.source.rows):
-            made, form = self._row(row, number, counts)
+            answered, form = self._row(row, number, counts)
             forms[form] += 1
-            rows.append(made)
+            rows.append(answered)
         if OBJECT in forms and set(forms) <= {OBJECT, "nothing"}:
             self.problems.refuse_objects()
         if not any(row.answered.completions for row in rows):
             raise LearnAlignError(
-                f"{self.path} holds no completion in '{self.columns.completion}'",
-                expected="a text or a list of texts a row",
+                f"{self.path} has no completions in '{self.columns.completion}'",
+                expected="a text or a list of texts in each row",
                 do="correct --completion-column",
             )
-        notes = [f"{what}: {n:,}" for what, n in counts.items() if n]
+        notes = [f"{name}: {n:,}" for name, n in counts.items() if n]
         return AnsweredFile(rows, "; ".join([self._line(forms), *self.notes, *notes]))
 
     def _row(
         self, row: Mapping[str, Any], number: int, counts: Counter[str]
     ) -> tuple[AnsweredRow, str]:
-        place = f"{self.path}, row {number + 1}"
-        prompt, gold = self.problems.read(row, number, place)
-        completions = self._completions(row, place, counts)
+        location = f"{self.path}, row {number + 1}"
+        prompt, gold = self.problems.read(row, number, location)
+        completions = self._completions(row, location, counts)
         texts = tuple(map(whole, gold.texts))
         if texts != gold.texts:
             gold = Gold((), gold.form, "broken_text", "half a character (a lone surrogate)")
         messages = [{k: whole(v) for k, v in message.items()} for message in prompt.messages]
-        beside = (self.columns.completion, self.against)  # they say nothing of the problem
-        own = {name: v for name, v in row.items() if name not in beside}
+        excluded = (self.columns.completion, self.against)  # not part of the problem
+        own = {name: v for name, v in row.items() if name not in excluded}
         answered = Answered(
             gold.texts,
             completions,
@@ -138,33 +138,34 @@ class _File:
             json.dumps(own, default=str),
             ": ".join(filter(None, [gold.reason, gold.detail])),
         )
-        theirs = self._theirs(row, len(completions), place)
+        theirs = self._theirs(row, len(completions), location)
         written = value(row, self.columns.answer)
         shown = "" if empty(written) else whole(str(written))
-        kind = self._kind(row, place)
+        kind = self._kind(row, location)
         return AnsweredRow(self.path, number + 1, kind, shown, answered, theirs), gold.form
 
     def _completions(
-        self, row: Mapping[str, Any], place: str, counts: Counter[str]
+        self, row: Mapping[str, Any], location: str, counts: Counter[str]
     ) -> tuple[str, ...]:
         content = value(row, self.columns.completion)
-        if self.written and isinstance(content, str):
+        if self.is_json and isinstance(content, str):
             content = parsed(content)
         try:
             texts = completions_of(content)
         except LearnAlignError as error:
             raise LearnAlignError(
-                f"{place}: {error.got}",
+                f"{location}: {error.got}",
                 expected="text, a chat's messages, or a list of these",
-                do="correct the row, or --completion-column (dots reach into objects)",
+                do="correct the row, or --completion-column (use dots for nested columns)",
             ) from error
-        found = tuple(map(whole, texts))
+        completions = tuple(map(whole, texts))
+        replaced = sum(map(str.__ne__, texts, completions))
         counts["rows without a completion"] += not texts
-        counts["completions that are empty"] += texts.count("")
-        counts["completions with half a character, read as ?"] += sum(map(str.__ne__, texts, found))
-        return found
+        counts["empty completions"] += texts.count("")
+        counts["completions with half a character, read as ?"] += replaced
+        return completions
 
-    def _theirs(self, row: Mapping[str, Any], count: int, place: str) -> tuple[bool | None, ...]:
+    def _theirs(self, row: Mapping[str, Any], count: int, location: str) -> tuple[bool | None, ...]:
         if self.against is None:
             return (None,) * count
         content = value(row, self.against)
@@ -175,41 +176,41 @@ class _File:
         several = list(content) if isinstance(content, list | tuple) else [content]
         if len(several) != count:
             raise LearnAlignError(
-                f"{place}: {count} completions and {len(several)} verdicts in '{self.against}'",
-                expected="as many of one as of the other",
+                f"{location}: {count} completions and {len(several)} verdicts in '{self.against}'",
+                expected="one verdict per completion",
                 do="correct the row, or --against",
             )
-        return tuple(_verdict(one, place, self.against) for one in several)
+        return tuple(_verdict(one, location, self.against) for one in several)
 
     def _names_verifiers(self) -> bool:
-        """Whether a column says who judges; one that is about something else is ignored."""
+        """Whether a column names verifiers; columns with other values are ignored."""
         name = self.columns.verifier
         if name is None:
             return False
         known = any(_named(row.get(name)) in KINDS for row in self.source.rows)
         if not known:
-            self.notes.append(f"the column {name} names no verifiers: ignored")
+            self.notes.append(f"ignored the column {name}, which names no verifiers")
         return known
 
-    def _kind(self, row: Mapping[str, Any], place: str) -> str:
-        said = value(row, self.columns.verifier) if self.by_row else None
-        if empty(said):
+    def _kind(self, row: Mapping[str, Any], location: str) -> str:
+        name = value(row, self.columns.verifier) if self.by_row else None
+        if empty(name):
             return self.kind
-        if _named(said) not in KINDS:  # no function either: data shall not name code to run
+        if _named(name) not in KINDS:  # module:function neither: data must not choose code to run
             raise LearnAlignError(
-                f"{place}: got the verifier {said!r} in '{self.columns.verifier}'",
-                expected=f"one of {', '.join(KINDS)}: {nearest(str(said), KINDS)}",
+                f"{location}: got the verifier {name!r} in '{self.columns.verifier}'",
+                expected=f"one of {', '.join(KINDS)}: {nearest(str(name), KINDS)}",
                 do="correct the row, or give --verifier for all rows",
             )
-        return _named(said)
+        return _named(name)
 
     def _line(self, forms: Counter[str]) -> str:
         (form, first), *others = forms.most_common()
-        told = form + (f" in {first:,} rows; " if others else "")
-        told += "; ".join(f"{other} in {n:,}" for other, n in others)
+        form_counts = form + (f" in {first:,} rows; " if others else "")
+        form_counts += "; ".join(f"{other} in {n:,}" for other, n in others)
         parts = [
             f"completion: {self.columns.completion}",
-            f"answer: {self.columns.answer} ({told})",
+            f"answer: {self.columns.answer} ({form_counts})",
             f"prompt: {self.columns.prompt or 'none'}",
             f"verifier: {self.columns.verifier if self.by_row else self.kind}",
         ]
@@ -220,34 +221,34 @@ def _named(content: Any) -> str:
     return content.strip().lower() if isinstance(content, str) else ""
 
 
-def _are_written(values: Sequence[Any]) -> bool:
-    """Whether all texts of a column are lists of texts or chats, as CSV has to write them."""
+def _are_json_lists(values: Sequence[Any]) -> bool:
+    """Whether all texts of a column are JSON lists of texts or chats, as in a CSV file."""
     texts = [text for text in values if isinstance(text, str) and text.strip()]
     return bool(texts) and all(
-        text.lstrip().startswith("[") and _is_written(parsed(text)) for text in texts
+        text.lstrip().startswith("[") and _is_json_list(parsed(text)) for text in texts
     )
 
 
-def _is_written(content: Any) -> bool:
+def _is_json_list(content: Any) -> bool:
     if not isinstance(content, list) or not content:
         return False
     if all(isinstance(x, Mapping) and "role" in x for x in content):
         return True
-    return all(isinstance(x, str) or _is_written(x) for x in content)
+    return all(isinstance(x, str) or _is_json_list(x) for x in content)
 
 
-def _verdict(content: Any, place: str, column: str) -> bool | None:
-    """Read a verdict of somebody else's: above 0.5 is correct; None where there is none."""
+def _verdict(content: Any, location: str, column: str) -> bool | None:
+    """Read another judge's verdict: above 0.5 is correct; None where missing."""
     if empty(content) or _named(content) in _NO_VERDICT:
         return None
     if _named(content) in _NO_ANSWER:
         return False
     try:
-        reward = reward_of(content, place)
+        reward = reward_of(content, location)
     except LearnAlignError as error:
         raise LearnAlignError(
-            f"{place}: got the verdict {content!r} in '{column}'",
+            f"{location}: got the verdict {content!r} in '{column}'",
             expected="true or false, correct or wrong, or a number (above 0.5 is correct)",
-            do="correct the row, or --against (dots reach into objects)",
+            do="correct the row, or --against (use dots for nested columns)",
         ) from error
     return reward > 0.5 if reward is not None and math.isfinite(reward) else None

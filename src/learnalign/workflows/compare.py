@@ -1,4 +1,4 @@
-"""Several methods on the same runs: whom each would choose, and how far they agree."""
+"""Compare methods on the same runs: which problems each selects, and how much they overlap."""
 
 import json
 from collections import Counter
@@ -19,12 +19,12 @@ from learnalign.runs.folder import RunFolder
 from learnalign.storage import files
 from learnalign.terminal.progress import Progress
 from learnalign.workflows.select import ranked
-from learnalign.workflows.warmup import warmed_up
+from learnalign.workflows.warmup import run_warmup
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What one method would train on."""
+    """The problems that one method selects."""
 
     method: str
     run: str
@@ -35,16 +35,17 @@ class Choice:
     with_signal: float
     """Share of the chosen that some rollouts solve and others do not."""
     response_tokens: float
-    """Mean over the chosen of their mean."""
+    """Mean over the chosen of their mean response length."""
     prompt_tokens: float
+    """Mean over the chosen."""
     sources: dict[str, int]
-    """Chosen problems by source, the most first."""
+    """Number of chosen problems by source, largest first."""
     stability: float | None
-    """Share that would be chosen again with other rollouts; see `selecting.stability`."""
+    """Expected overlap with an independent re-run; see `selecting.stability`."""
 
     @property
     def label(self) -> str:
-        """The method, and the run where there are several."""
+        """The method, and the run if there are several."""
         return f"{self.method} ({self.run})" if self.run else self.method
 
 
@@ -55,30 +56,30 @@ class Comparison:
     path: Path
     choices: list[Choice]
     overlaps: list[list[float]]
-    """Share of the first's problems that the second has too, for each pair."""
+    """For each pair, the share of the first's problems that the second also selects."""
     num_problems: int
-    """Of the largest pool; two draws at random overlap by K over this."""
+    """Size of the largest pool; two random selections overlap by K divided by this."""
 
 
 def compare(
     configs: Sequence[Config], methods: Sequence[str], *, out: Path, progress: Progress
 ) -> Comparison:
-    """Let methods choose from runs; tables that a method needs and a run lacks are made.
+    """Let each method select from each run; compute tables that a method needs and a run lacks.
 
     Args:
-        configs: The runs' own options, with the budget to compare at.
+        configs: The runs' options, with the budget to compare at.
         methods: Names; see `selecting.methods.METHODS`.
-        out: Folder of what is written: ``compare.json``, ``compare.html`` and a file of ids a
-            choice, which ``train --subset`` takes.
-        progress: Shows the tables that are made.
+        out: Output folder for ``compare.json``, ``compare.html`` and, for each choice, a file of
+            ids for ``train --subset``.
+        progress: Shows the tables being computed.
 
     Raises:
-        LearnAlignError: for an unknown method, no budget, or a method that lacks something.
+        LearnAlignError: for an unknown method, no budget, or a method whose input is missing.
     """
     for config in configs:
         if config.selection.budget is None:
             raise LearnAlignError(
-                "got no budget", expected="how many problems each may choose", do="give --budget"
+                "got no budget", expected="how many problems each selects", do="give --budget"
             )
         for method in methods:
             required_stages(method, config)
@@ -90,9 +91,9 @@ def compare(
             _complete(folder, config, methods, progress)
             for method in methods:
                 selection = config.selection.model_copy(update={"method": method})
-                found = ranked(folder, config.model_copy(update={"selection": selection}))
-                choices.append(_choice(folder, method, name, found.scores, found.summary))
-                sizes.append(found.scores.num_rows)
+                ranking = ranked(folder, config.model_copy(update={"selection": selection}))
+                choices.append(_choice(folder, method, name, ranking.scores, ranking.summary))
+                sizes.append(ranking.scores.num_rows)
     sets = [set(choice.problem_ids) for choice in choices]
     overlaps = [[len(one & other) / max(1, len(one)) for other in sets] for one in sets]
     comparison = Comparison(out, choices, overlaps, max(sizes))
@@ -103,15 +104,15 @@ def compare(
 def _complete(
     folder: RunFolder, config: Config, methods: Sequence[str], progress: Progress
 ) -> None:
-    """Make the tables that the methods look at and the run lacks."""
+    """Compute the tables that the methods need and the run lacks."""
     for method in methods:
         wanted = required_stages(method, config)
         record = folder.manifest.stages
         if any(stage not in record or not record[stage].complete for stage in wanted):
-            # The folder goes on replaying its own selection, not what it is compared with.
+            # The folder's config.yaml must still replay its own selection, not the comparison.
             own = load_config(folder.path / "config.yaml")
             requested = own.model_copy(update={"features": config.features})
-            warm = warmed_up(config, progress=progress)
+            warm = run_warmup(config, progress=progress)
             run_stages(folder, warm, wanted, progress=progress, requested=requested)
 
 
@@ -142,12 +143,12 @@ def _choice(
 
 
 def _mean(values: pa.ChunkedArray) -> float:
-    found = pc.mean(values).as_py()
-    return float("nan") if found is None else float(found)
+    mean = pc.mean(values).as_py()
+    return float("nan") if mean is None else float(mean)
 
 
 def _write(comparison: Comparison) -> None:
-    """Write figures, ids and the picture."""
+    """Write ``compare.json``, the files of ids, and the chart."""
     from learnalign.reporting.comparison import write_picture
 
     out = comparison.path

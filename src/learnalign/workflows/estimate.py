@@ -1,4 +1,4 @@
-"""The dry run: the resolved options, and the work to be done with an estimate of its time."""
+"""The dry run: the resolved options, and an estimate of the work and its time."""
 
 import json
 import time
@@ -16,55 +16,55 @@ from learnalign.tables import PROBLEMS
 from learnalign.terminal.durations import duration
 from learnalign.workflows.evaluate import parts
 from learnalign.workflows.training_problems import chosen_ids, training_source
-from learnalign.workflows.warmup import warming
+from learnalign.workflows.warmup import warmup_config
 
 if TYPE_CHECKING:
     from learnalign.problems.prompts import Prompter
 
-#: Share of a device's speed at matrix products that a stage reaches; decoding reads all weights for
-#: each token and reaches less. Both were measured on a CPU with a model of 135 million parameters.
+#: Share of the device's matrix multiplication speed that a stage reaches; less for decoding, which
+#: reads all weights for each token. Both were measured on a CPU with a 135M-parameter model.
 _DECODING, _LEARNING = 0.3, 0.6
 _SIDE = 1024
 
 
 def dry_run(config: Config, *, as_json: bool = False) -> str:
-    """Read the pool, build a sample of prompts, and say what a run would do.
+    """Read the pool, build a sample of prompts, and estimate the work of a run.
 
     Raises:
-        LearnAlignError: for everything that would stop the run before its first rollout.
+        LearnAlignError: for any error that would stop the run before its first rollout.
     """
-    return _told(config, estimate(config), as_json)
+    return _formatted(config, estimate(config), as_json)
 
 
 def dry_run_training(config: Config, *, as_json: bool = False) -> str:
-    """Count the problems and steps of a training, and say what it would do.
+    """Count the problems and steps of a training, and estimate its work.
 
     Raises:
-        LearnAlignError: for everything that would stop the training before its first step.
+        LearnAlignError: for any error that would stop the training before its first step.
     """
-    return _told(config, estimate_training(config), as_json)
+    return _formatted(config, estimate_training(config), as_json)
 
 
 def dry_run_evaluation(
     config: Config, benchmarks: list[str], *, samples: int, greedy: bool, as_json: bool = False
 ) -> str:
-    """Count the problems and rollouts of an evaluation, and say what it would do.
+    """Count the problems and rollouts of an evaluation, and estimate its work.
 
     Raises:
-        LearnAlignError: for everything that would stop the evaluation before its first rollout.
+        LearnAlignError: for any error that would stop the evaluation before its first rollout.
     """
     wanted = parts(config, benchmarks, samples=samples, greedy=greedy)
     work: dict[str, Any] = {}
     for part in wanted:
         work.setdefault(part.benchmark, {})[part.mode] = estimate_rollouts(part.config)
-    return _told(config, work, as_json)
+    return _formatted(config, work, as_json)
 
 
-def _told(config: Config, work: dict[str, Any], as_json: bool) -> str:
+def _formatted(config: Config, work: dict[str, Any], as_json: bool) -> str:
     if as_json:
         return json.dumps({"config": config.model_dump(mode="json"), "work": work})
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    return text + "\nwork to be done:\n" + "\n".join(_lines(work, "  "))
+    return text + "\nestimated work:\n" + "\n".join(_lines(work, "  "))
 
 
 def _lines(work: dict[str, Any], indent: str) -> list[str]:
@@ -80,15 +80,15 @@ def _lines(work: dict[str, Any], indent: str) -> list[str]:
 
 
 def estimate(config: Config) -> dict[str, Any]:
-    """Count the problems, tokens and minutes of a selection; tokens and minutes at most.
+    """Count the problems of a selection; tokens and minutes are upper bounds.
 
-    The warm-up's work stands by itself, under ``warmup``.
+    The warm-up's work is listed separately, under ``warmup``.
     """
     requires = method_named(config.selection.method).requires
     warmup = config.selection.warmup
     work: dict[str, Any] = {}
     if warmup is not None:
-        work["warmup"] = estimate_training(warming(config, warmup))
+        work["warmup"] = estimate_training(warmup_config(config, warmup))
     work |= estimate_rollouts(config)
     count = work["problems"]
     work["chosen"] = budget_count(config.selection.budget, count) if count else 0
@@ -97,7 +97,7 @@ def estimate(config: Config) -> dict[str, Any]:
         speed = _speed(config, "gradients") * _LEARNING
         if config.gradients.kl_beta > 0.0:  # one forward pass
             if warmup is None:
-                reference_model(config)  # there is one, and it is not the policy itself
+                reference_model(config)  # raises if it would be the policy itself
             work["reference_minutes_at_most"] = _minutes(2.0 * work["parameters"] * tokens, speed)
         work["gradient_minutes_at_most"] = _minutes(6.0 * work["parameters"] * tokens, speed)
         work["gradient_megabytes"] = round(count * config.gradients.sketch_size * 2 / 1e6, 1)
@@ -105,7 +105,7 @@ def estimate(config: Config) -> dict[str, Any]:
 
 
 def estimate_rollouts(config: Config) -> dict[str, Any]:
-    """Count the problems, rollouts, tokens and minutes of sampling; the last two at most."""
+    """Count the problems and rollouts of sampling; tokens and minutes are upper bounds."""
     from learnalign.models.loading import load_tokenizer, num_parameters
     from learnalign.problems.pool import read_pool
     from learnalign.problems.prompts import Prompter, PromptError
@@ -116,7 +116,7 @@ def estimate_rollouts(config: Config) -> dict[str, Any]:
     sample = pool.problems[:: max(1, count // 100)]
     lengths = []
     for problem in sample:
-        with suppress(PromptError):  # a run sets it aside
+        with suppress(PromptError):  # a run excludes it
             lengths.append(len(prompter(problem["messages"], problem["row"])[1]))
     prompt_tokens = round(sum(lengths) / max(1, len(lengths)))
     response_tokens = count * group * config.rollouts.max_tokens
@@ -144,7 +144,7 @@ def estimate_rollouts(config: Config) -> dict[str, Any]:
 def _recorded(
     config: Config, problems: list[dict[str, Any]], prompter: "Prompter"
 ) -> dict[str, Any]:
-    """Count the recorded rollouts, and the problems that have some; whose they are is checked."""
+    """Count the recorded rollouts and their problems, checking which problem each belongs to."""
     from learnalign.problems.prompts import PromptError
     from learnalign.rollouts.joining import Join
     from learnalign.rollouts.records import read_records
@@ -164,7 +164,7 @@ def _recorded(
 
 
 def estimate_training(config: Config) -> dict[str, Any]:
-    """Count the steps, rollouts, tokens and minutes of a training; the last two at most."""
+    """Count the steps and rollouts of a training; tokens and minutes are upper bounds."""
     from learnalign.models.loading import num_parameters
     from learnalign.problems.pool import read_pool
     from learnalign.training.order import step_problems
@@ -183,7 +183,7 @@ def estimate_training(config: Config) -> dict[str, Any]:
     tokens = rollouts * config.rollouts.max_tokens
     weights = num_parameters(config.model)
     speed = _speed(config, "training")
-    passes = 6.0 if training.kl_beta == 0.0 else 8.0  # the reference's pass is one forward
+    passes = 6.0 if training.kl_beta == 0.0 else 8.0  # the reference adds a forward pass
     return {
         "problems": count,
         "steps": len(order),
@@ -201,7 +201,7 @@ def _minutes(operations: float, speed: float) -> float:
 
 
 def _speed(config: Config, purpose: str) -> float:
-    """Measure this device's matrix products, in operations a second."""
+    """Measure this device's matrix multiplication speed, in operations per second."""
     import torch
 
     from learnalign.models.loading import resolve_device, resolve_dtype

@@ -1,4 +1,4 @@
-"""Evaluating a model: benchmarks one after the other, greedily and by samples."""
+"""Evaluate a model on benchmarks, with greedy decoding and with samples."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -26,7 +26,7 @@ from learnalign.terminal.progress import Progress
 
 @dataclass(frozen=True)
 class Part:
-    """One benchmark in one mode, still to be run."""
+    """The run of one benchmark in one mode."""
 
     benchmark: str
     mode: str
@@ -35,11 +35,11 @@ class Part:
 
     @property
     def below(self) -> str:
-        """Its folder, below the evaluation's."""
+        """Its folder, relative to the evaluation's."""
         return f"{self.benchmark}/{self.mode.replace('@', '-')}/"
 
-    def own(self, redo: str | None) -> str | None:
-        """Say which of its tables --redo means, if one."""
+    def own_redo(self, redo: str | None) -> str | None:
+        """Return the table of this run that --redo names, if any."""
         if redo is None or "/" not in redo:
             return redo
         return redo.removeprefix(self.below) if redo.startswith(self.below) else None
@@ -47,17 +47,17 @@ class Part:
 
 @dataclass(frozen=True)
 class Result:
-    """One benchmark in one mode."""
+    """The result of one benchmark in one mode."""
 
     benchmark: str
     mode: str
     """``pass@1`` (greedy) or ``mean@k``."""
     accuracy: Accuracy
     num_excluded: int
-    """Problems left out: copies, and gold answers that cannot be read."""
+    """Excluded problems: duplicates, and gold answers that cannot be read."""
     share_truncated: float
     against: Difference | None = None
-    """To the evaluation it was compared with."""
+    """Difference from the other evaluation."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Evaluation:
     path: Path
     results: list[Result]
     scores: pa.Table
-    """EVALUATION: a row a problem and mode."""
+    """EVALUATION: one row per problem and mode."""
 
 
 def evaluate(
@@ -83,18 +83,18 @@ def evaluate(
     """Measure a model's accuracy.
 
     Args:
-        config: The model, prompt, rollouts (``temperature`` is that of the samples) and verifier;
+        config: The model, prompt, rollouts (``temperature`` applies to the samples) and verifier;
             ``run.out`` is the evaluation's folder.
         benchmarks: Names, files or specs; see `benchmark_named`.
-        samples: k of mean@k; 0 leaves it out.
-        greedy: Whether pass@1 is measured.
+        samples: k of mean@k; 0 skips it.
+        greedy: Whether to measure pass@1.
         against: Folder of another evaluation to compare with, problem by problem.
-        redo: Table to make anew in each benchmark's run, with those after it; in one run alone,
-            by its place (``gsm8k/pass-1/rollouts``).
+        redo: Table to recompute, with all later ones, in each benchmark's run, or in one run
+            (``gsm8k/pass-1/rollouts``).
         progress: Shows the stages.
 
     Raises:
-        LearnAlignError: for whatever the user can mend.
+        LearnAlignError: for errors that the user can fix.
     """
     wanted = parts(config, benchmarks, samples=samples, greedy=greedy)
     others = None if against is None else _read_scores(against)
@@ -104,66 +104,66 @@ def evaluate(
         folder = RunFolder(part.config.run.out, below=part.below)
         with folder.locked():
             stages = stages_through("verdicts", part.config)
-            run_stages(folder, part.config, stages, progress=progress, redo=part.own(redo))
+            run_stages(folder, part.config, stages, progress=progress, redo=part.own_redo(redo))
             table = _scores(folder, part.benchmark, part.mode)
         tables.append(table)
         compared = None if others is None else _compare(table, others, config.run.seed)
         results.append(_result(part.benchmark, part.mode, table, folder, compared))
-    whole = pa.concat_tables(tables)
+    scores = pa.concat_tables(tables)
     path = config.run.out
     if not is_remote(path):
         remove_leftovers([path])
     tree = {
-        "evaluation_sha256": files.write_table(path / "evaluation.parquet", whole).sha256,
+        "evaluation_sha256": files.write_table(path / "evaluation.parquet", scores).sha256,
         "model": config.model.model_dump(mode="json"),
         "against": against and str(against),
         "results": [asdict(result) for result in results],
     }
     files.write_text(path / "results.json", json.dumps(tree, indent=1) + "\n")
-    return Evaluation(path, results, whole)
+    return Evaluation(path, results, scores)
 
 
 def parts(config: Config, benchmarks: list[str], *, samples: int, greedy: bool) -> list[Part]:
-    """Name the runs that an evaluation is made of; see `evaluate`.
+    """List the runs of an evaluation; see `evaluate`.
 
     Raises:
-        LearnAlignError: for an unknown benchmark, one that is named twice, or nothing to measure.
+        LearnAlignError: for an unknown or repeated benchmark, or nothing to measure.
     """
     wanted = [benchmark_named(spec) for spec in benchmarks]
     names = [benchmark.name for benchmark in wanted]
     if len(set(names)) < len(names) or not wanted:
         raise LearnAlignError(
             f"got the benchmarks {', '.join(names) or 'none'}",
-            expected="at least one, each once",
-            do="name them",
+            expected="at least one benchmark, and each only once",
+            do="correct the list of benchmarks",
         )
     modes = ([("pass@1", 1, 0.0)] if greedy else []) + (
         [(f"mean@{samples}", samples, config.rollouts.temperature)] if samples else []
     )
     if not modes:
         raise LearnAlignError(
-            "got --no-greedy and no samples: nothing is left to measure",
+            "got --no-greedy without --samples: nothing to measure",
             expected="pass@1, mean@K, or both",
-            do="give --samples K, or leave --no-greedy out",
+            do="give --samples K, or remove --no-greedy",
         )
-    found = []
+    runs = []
     for benchmark in wanted:
         for mode, count, temperature in modes:
             out = config.run.out / benchmark.name / mode.replace("@", "-")
-            made = _config(config, benchmark, out, count, temperature)
-            found.append(Part(benchmark.name, mode, made))
-    return found
+            run_config = _config(config, benchmark, out, count, temperature)
+            runs.append(Part(benchmark.name, mode, run_config))
+    return runs
 
 
 def _config(
     config: Config, benchmark: Benchmark, out: Path, count: int, temperature: float
 ) -> Config:
-    """Turn an evaluation's configuration into that of one benchmark's run."""
+    """Derive the configuration of one benchmark's run from the evaluation's."""
     data: dict[str, Any] = {
         "paths": (benchmark.source,),
         "split": benchmark.split,
         "keep_near_duplicates": True,
-        "decontaminate": (),  # what the pool is cleaned of may be this very benchmark
+        "decontaminate": (),  # may list this very benchmark
         "prompt_column": config.data.prompt_column or benchmark.prompt_column,
         "answer_column": config.data.answer_column or benchmark.answer_column,
     }
@@ -179,7 +179,7 @@ def _config(
             "prompt": config.prompt.model_copy(update=prompt),
             "verifier": config.verifier.model_copy(update=verifier),
             "rollouts": config.rollouts.model_copy(update=rollouts),
-            # Nothing is chosen of a benchmark, and the policy is evaluated as it is.
+            # An evaluation selects nothing and runs no warm-up.
             "selection": config.selection.model_copy(update={"budget": None, "warmup": None}),
             "run": config.run.model_copy(update={"out": out}),
         }
@@ -189,7 +189,7 @@ def _config(
 def _result(
     benchmark: str, mode: str, table: pa.Table, folder: RunFolder, compared: Difference | None
 ) -> Result:
-    """Sum up one benchmark's scores."""
+    """Summarize one benchmark's scores."""
     truncated, rollouts = (pc.sum(table[c]).as_py() or 0 for c in ("num_truncated", "num_rollouts"))
     return Result(
         benchmark,
@@ -217,12 +217,12 @@ def _scores(folder: RunFolder, benchmark: str, mode: str) -> pa.Table:
 
 
 def _check_redo(redo: str | None, wanted: list[Part]) -> None:
-    """Stop a --redo that means none of the runs."""
-    if redo is not None and not any(part.own(redo) for part in wanted):
+    """Reject a --redo that matches none of the runs."""
+    if redo is not None and not any(part.own_redo(redo) for part in wanted):
         raise LearnAlignError(
             f"got --redo {redo}",
-            expected="a table of every run, or of one: " + ", ".join(p.below for p in wanted),
-            do="correct it, for instance --redo " + wanted[0].below + "rollouts",
+            expected="a table, or a table of one run: " + ", ".join(p.below for p in wanted),
+            do="correct it, for example --redo " + wanted[0].below + "rollouts",
         )
 
 
@@ -230,14 +230,14 @@ def _read_scores(path: Path) -> dict[tuple[str, str, str], float]:
     file = path / "evaluation.parquet"
     if not files.is_file(file):
         raise LearnAlignError(
-            f"{path} is no evaluation",
+            f"{path} is not an evaluation",
             expected="the folder of a finished `learnalign evaluate`",
             do="check --against",
         )
-    do = f"run the `learnalign evaluate` that made {path} once more: it writes the file again"
+    do = f"run the `learnalign evaluate` that wrote {path} again, which restores the file"
     try:
-        said = json.loads(files.read_text(path / "results.json"))
-        expected = said.get("evaluation_sha256")  # evaluations of earlier versions have none
+        results = json.loads(files.read_text(path / "results.json"))
+        expected = results.get("evaluation_sha256")  # missing in evaluations of older versions
         table = files.read_table(file, expected=expected)
     except files.DamagedFileError as error:
         raise damaged(file, str(error), do) from error
@@ -252,7 +252,7 @@ def _read_scores(path: Path) -> dict[tuple[str, str, str], float]:
 def _compare(
     table: pa.Table, others: dict[tuple[str, str, str], float], seed: int
 ) -> Difference | None:
-    """Compare with the other evaluation on the problems both have; None if it has none of them."""
+    """Compare with the other evaluation on the problems they share; None if there are none."""
     pairs = [
         (row["score"], others[row["benchmark"], row["mode"], row["problem_id"]])
         for row in table.to_pylist()

@@ -1,4 +1,4 @@
-"""From a finished run to a trainer's files."""
+"""Export a finished run to a trainer's files."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +30,8 @@ def export_run(
 ) -> Exported:
     """Export the selection of a run, with a recipe for trainers that have one.
 
-    With ``prompts`` "scored" the rows' `prompt` holds the run's system prompt and instruction too;
-    "own" leaves the data's. For the rest see `learnalign.formats.export.export`.
+    With ``prompts`` "scored", the rows' `prompt` includes the run's system prompt and instruction;
+    "own" keeps the data's prompt. For all other arguments, see `learnalign.formats.export.export`.
     """
     folder = scored(run)
 
@@ -41,9 +41,9 @@ def export_run(
             return None
         return folder.read_table(name, do=folder.made_again("problems"))
 
-    where = out or folder.path / f"export-{kind}"
+    target = out or folder.path / f"export-{kind}"
     done = export(
-        where,
+        target,
         kind,
         problems=lambda: folder.shards("problems"),
         scores=folder.scores(),
@@ -54,7 +54,7 @@ def export_run(
         sources=original,
         about=_about(folder, config),
         scored_with=prompt_flags(config),
-        asked=_asked(config, prompts),
+        asked=_scored_messages(config, prompts),
         golden=":" not in config.verifier.kind,
     )
     lengths = [
@@ -62,7 +62,7 @@ def export_run(
         for shard in folder.shards("problems")
     ]
     recipe = write_recipe(
-        where,
+        target,
         kind,
         config,
         reward=config.verifier.kind,
@@ -75,12 +75,12 @@ def export_run(
     return replace(done, paths=[*done.paths, recipe], warnings=warnings)
 
 
-def _asked(config: Config, prompts: str) -> Asked | None:
-    """Give what makes the scored messages, if they are wanted."""
+def _scored_messages(config: Config, prompts: str) -> Asked | None:
+    """Return the function that builds the scored messages, if ``prompts`` is "scored"."""
     if prompts not in ("own", "scored"):
         raise LearnAlignError(
             f"got --prompts {prompts}",
-            expected="own (of your rows), or scored",
+            expected="own (the prompts of your rows), or scored",
             do="correct --prompts",
         )
     if prompts == "own":
@@ -90,7 +90,8 @@ def _asked(config: Config, prompts: str) -> Asked | None:
         raise LearnAlignError(
             f"got --prompts scored, but the model was scored with {' and '.join(beyond)}",
             expected="a system prompt and an instruction, which chat messages can hold",
-            do="leave --prompts out and build the same prompt in the trainer, or select without",
+            do="remove --prompts and build the same prompt in the trainer, or select without "
+            f"{' and '.join(beyond)}",
         )
     from learnalign.models.loading import load_tokenizer
 
@@ -98,7 +99,7 @@ def _asked(config: Config, prompts: str) -> Asked | None:
 
 
 def _about(folder: RunFolder, config: Config) -> dict[str, Any]:
-    """Say what the selection was made with, for the export's manifest."""
+    """Describe how the selection was computed, for the export's manifest."""
     stages = folder.manifest.stages
     return {
         "learnalign": folder.manifest.learnalign,
@@ -118,31 +119,31 @@ def _about(folder: RunFolder, config: Config) -> dict[str, Any]:
 
 
 def _doubts(folder: RunFolder, config: Config, kind: str) -> list[str]:
-    """Say where a recipe's reward may be another than the run's problems were judged by."""
+    """Warn where a recipe's rewards may differ from the rewards of the run."""
     verifier, doubts = config.verifier, []
     if verifier.kind == "auto" and any(
         shard["recorded_reward"].null_count < len(shard) for shard in folder.shards("rollouts")
     ):
         doubts.append(
-            "the selection went by recorded rewards, the recipe rewards with `auto`: give the "
-            "trainer your own reward function if that is another"
+            "the selection used recorded rewards, but the recipe rewards with `auto`: if they "
+            "differ, give the trainer your own reward function"
         )
     if verifier.unfinished_thinking and kind == "trl" and ":" not in verifier.kind:
         doubts.append(
-            "the selection looked for answers in unfinished thinking, which TRL's reward functions "
-            "cannot be told to do: such completions get a reward of 0"
+            "the selection looked for answers in unfinished thinking, which the recipe's reward "
+            "functions for TRL do not: such completions get a reward of 0"
         )
     return doubts
 
 
 def prompt_flags(config: Config) -> list[str]:
-    """Name the flags that made the scored prompts other than the rows' own.
+    """List the flags that made the scored prompts differ from the rows' own.
 
-    The variables of the chat template are none of them: the recipe hands them on.
+    Chat template variables are not listed, because the recipe passes them on.
 
     Example:
         >>> prompt_flags(Config.model_validate({"prompt": {"system": "Be brief."}}))
         ['--system']
     """
-    given = config.prompt.model_dump(exclude_none=True, exclude={"chat_template_kwargs"})
-    return [f"--{name.replace('_', '-')}" for name in given]
+    options = config.prompt.model_dump(exclude_none=True, exclude={"chat_template_kwargs"})
+    return [f"--{name.replace('_', '-')}" for name in options]

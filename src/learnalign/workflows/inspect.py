@@ -1,4 +1,4 @@
-"""Everything a run knows of one problem."""
+"""Everything a run stores about one problem."""
 
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ from learnalign.terminal.control_characters import visible
 
 
 def inspect(path: Path, problem_id: str) -> dict[str, Any]:
-    """Collect everything a run knows of one problem.
+    """Collect everything a run stores about one problem.
 
     Args:
         path: The run folder.
-        problem_id: The problem's, or what a terminal shows of it
+        problem_id: The id, or its escaped form as a terminal shows it
             (`learnalign.terminal.control_characters`).
 
     Returns:
@@ -28,48 +28,48 @@ def inspect(path: Path, problem_id: str) -> dict[str, Any]:
         ``excluded`` (rows).
 
     Raises:
-        LearnAlignError: for an id that the run does not know; the nearest are named.
+        LearnAlignError: for an unknown id; the message names the nearest ones.
     """
     folder = RunFolder.existing(path)
     names = _names(folder)
     shown = visible(problem_id, multiline=False)
     if problem_id not in names:
-        meant = [name for name in names if visible(name, multiline=False) == shown]
-        if len(meant) != 1:
+        matches = [name for name in names if visible(name, multiline=False) == shown]
+        if len(matches) != 1:
             raise LearnAlignError(
                 f"got the problem '{shown}'",
                 expected=nearest(shown, names),
                 do="correct it",
             )
-        (problem_id,) = meant
+        (problem_id,) = matches
     wanted = pa.array([problem_id])
-    found: dict[str, list[dict[str, Any]]] = {}
+    rows: dict[str, list[dict[str, Any]]] = {}
     for stage in STAGES:
-        found[stage] = []
+        rows[stage] = []
         for shard in folder.shards(stage) if stage in folder.manifest.stages else ():
-            kept = [n for n in shard.column_names if "sketch" not in n]
-            rows = shard.select(kept).filter(pc.is_in(shard["problem_id"], wanted))
-            found[stage] += rows.to_pylist()
-    gone = [row for row in folder.excluded().to_pylist() if row["problem_id"] == problem_id]
-    verdicts = {row["sample"]: row for row in found["verdicts"]}
+            columns = [n for n in shard.column_names if "sketch" not in n]
+            matching = shard.select(columns).filter(pc.is_in(shard["problem_id"], wanted))
+            rows[stage] += matching.to_pylist()
+    excluded = [row for row in folder.excluded().to_pylist() if row["problem_id"] == problem_id]
+    verdicts = {row["sample"]: row for row in rows["verdicts"]}
     scores: list[dict[str, Any]] = []
     if files.is_file(folder.path / "scores.parquet"):
         table = folder.scores()
         scores = table.filter(pc.is_in(table["problem_id"], wanted)).to_pylist()
-    nothing = dict.fromkeys(name for name in VERDICTS.names if name not in ROLLOUTS.names)
+    no_verdict = dict.fromkeys(name for name in VERDICTS.names if name not in ROLLOUTS.names)
     return {
-        "problem": next(iter(found["problems"]), None),
+        "problem": next(iter(rows["problems"]), None),
         "rollouts": [
-            {**nothing, **row, **verdicts.get(row["sample"], {})} for row in found["rollouts"]
+            {**no_verdict, **row, **verdicts.get(row["sample"], {})} for row in rows["rollouts"]
         ],
-        "gradient": next(iter(found["gradients"]), None),
+        "gradient": next(iter(rows["gradients"]), None),
         "scores": next(iter(scores), None),
-        "excluded": gone,
+        "excluded": excluded,
     }
 
 
 def _names(folder: RunFolder) -> set[str]:
-    """Give the ids of all problems, those that were left out too."""
+    """Return the ids of all problems, including excluded ones."""
     names = set(folder.excluded()["problem_id"].to_pylist())
     for shard in folder.shards("problems"):
         names.update(shard["problem_id"].to_pylist())

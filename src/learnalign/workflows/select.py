@@ -1,4 +1,4 @@
-"""The whole way through the house: stages, ranking, report; resumed wherever it was stopped."""
+"""The selection workflow: stages, ranking, report; resumes after an interruption."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from learnalign.runs.folder import RunFolder
 from learnalign.selecting.methods.registry import method_named
 from learnalign.selecting.rank import Ranking, rank
 from learnalign.terminal.progress import Progress, ProgressKind
-from learnalign.workflows.warmup import redo_of_warmup, warmed_up
+from learnalign.workflows.warmup import redo_of_warmup, run_warmup
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Selection:
     scores: pa.Table
     """SCORES: every ranked problem, best first; ``selected`` marks the chosen ones."""
     excluded: pa.Table
-    """EXCLUDED: problems that left the pool, and why."""
+    """EXCLUDED: problems removed from the pool, with reasons."""
     summary: dict[str, Any]
-    """Counts, stability, warnings."""
+    """Counts, stability and warnings."""
 
     @property
     def problem_ids(self) -> list[str]:
@@ -56,46 +56,46 @@ def select(
     options: Mapping[str, Any] | None = None,
     progress: ProgressKind = "auto",
 ) -> Selection:
-    """Choose the problems worth training on; the whole method but the warm-up.
+    """Choose the problems worth training on.
 
-    Called again with the same arguments it goes on where it was, or gives the finished selection.
+    Calling it again with the same arguments resumes the run, or returns the finished selection.
 
     Args:
         model: Model folder or hub name.
         data: Files, folders, hub names or reasoning-gym specs.
         budget: K problems (an integer) or a fraction of the pool.
         out: Run folder.
-        options: Every other option by its dotted name, e.g. ``{"rollouts.num_rollouts": 4}``.
+        options: Other options by dotted name, e.g. ``{"rollouts.num_rollouts": 4}``.
         progress: ``auto`` shows bars on a terminal and lines elsewhere; ``none`` is silent.
 
     Raises:
-        LearnAlignError: for whatever the user can mend.
+        LearnAlignError: for errors that the user can fix.
     """
-    given = {
+    overrides = {
         **(options or {}),
         "model.path": model,
         "data.paths": (data,) if isinstance(data, str) else tuple(data),
         "selection.budget": budget,
         "run.out": str(out),
     }
-    return run(load_config(overrides=given), progress=Progress(progress))
+    return run(load_config(overrides=overrides), progress=Progress(progress))
 
 
 def run(
     config: Config, *, progress: Progress, redo: str | None = None, below: str = ""
 ) -> Selection:
-    """Do all stages that the method needs, rank, and write the report.
+    """Run all stages that the method needs, rank, and write the report.
 
     Args:
         config: The options.
         progress: Shows each stage.
-        redo: Stage to throw away first, with those after it; or ``warmup``, or one of its tables
-            (``warmup/history``, ``warmup/checkpoint``). The selection's own tables stand if the
-            same policy comes out again; otherwise an error names them.
-        below: What stands before that in the --redo of the whole run this selection is a part of.
+        redo: Stage to discard first, with all later ones; or ``warmup``, or one of its tables
+            (``warmup/history``, ``warmup/checkpoint``). After a warm-up is redone, the selection's
+            tables stay valid if it trains the same policy; otherwise an error names them.
+        below: Prefix of ``redo`` in the --redo of the larger run that contains this selection.
 
     Raises:
-        LearnAlignError: for whatever the user can mend.
+        LearnAlignError: for errors that the user can fix.
     """
     _check_groups(config)
     wanted = required_stages(config.selection.method, config)
@@ -103,36 +103,36 @@ def run(
     of_warmup = redo_of_warmup(redo, config)
     own = redo if of_warmup is None else None
     if own is not None:
-        folder.check_redo(own)  # a warm-up comes first, which may take long
+        folder.check_redo(own)  # fail before a possibly long warm-up
     with folder.locked():
-        # The folder replays what was asked for, warm-up included.
-        warm = warmed_up(config, progress=progress, redo=of_warmup, below=below)
+        # The folder's config.yaml replays the whole request, including the warm-up.
+        warm = run_warmup(config, progress=progress, redo=of_warmup, below=below)
         run_stages(folder, warm, wanted, progress=progress, redo=own, requested=config)
         return score(folder, config)
 
 
 def _check_groups(config: Config) -> None:
-    """Stop what is good for evaluating only."""
+    """Reject sampling options that only make sense for evaluation."""
     count, temperature = config.rollouts.num_rollouts, config.rollouts.temperature
     if count < 2 or temperature == 0.0:
         raise LearnAlignError(
-            f"got {count} rollouts a problem at temperature {temperature}",
-            expected="at least 2 rollouts, at a temperature above 0: rollouts that can differ",
+            f"got {count} rollouts per problem at temperature {temperature}",
+            expected="at least 2 rollouts at a temperature above 0, so that they can differ",
             do="give --num-rollouts 8 --temperature 1",
         )
 
 
 def score(folder: RunFolder, config: Config) -> Selection:
-    """Rank the problems from the tables there are, and write scores, summary and report."""
+    """Rank the problems from the existing tables, and write scores, summary and report."""
     ranking = ranked(folder, config)
     excluded = folder.excluded()
     summary = ranking.summary | {"num_excluded": excluded.num_rows}
     summary["spending"] = adaptive.spending(folder)
     summary["verifiers"] = judged_by(folder, config)
     counts = adaptive.counts(folder)
-    said = [*warnings(counts), *recorded_warnings(counts), *exclusion_warnings(excluded)]
-    said += gold_warnings(folder, config)
-    summary["warnings"] = [*summary["warnings"], *said]
+    messages = [*warnings(counts), *recorded_warnings(counts), *exclusion_warnings(excluded)]
+    messages += gold_warnings(folder, config)
+    summary["warnings"] = [*summary["warnings"], *messages]
     folder.write_table("scores.parquet", ranking.scores)
     write_config(folder.path / "config.yaml", config)
     folder.set_summary(summary)
@@ -141,7 +141,7 @@ def score(folder: RunFolder, config: Config) -> Selection:
 
 
 def ranked(folder: RunFolder, config: Config) -> Ranking:
-    """Rank the problems from the tables there are; nothing is written."""
+    """Rank the problems from the existing tables, without writing anything."""
     columns = ["problem_id", "source", "difficulty", "position"]
     figures = stages.figures(folder)
     history, ids = config.selection.history, figures["problem_id"].to_pylist()
@@ -165,7 +165,7 @@ def ranked(folder: RunFolder, config: Config) -> Ranking:
 
 
 def report(folder: RunFolder, config: Config) -> Path:
-    """Write ``report.html`` from the tables there are."""
+    """Write ``report.html`` from the existing tables."""
     from learnalign.reporting.examples import shown_ids
     from learnalign.reporting.report import ReportData, write_report
 

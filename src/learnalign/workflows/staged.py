@@ -1,4 +1,4 @@
-"""Staged RL: select, train, and select again with the policy that came out."""
+"""Staged training: select, train, and select again with the trained policy."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -24,67 +24,67 @@ from learnalign.workflows.train import train
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: what was chosen, from what, and what training made of it."""
+    """One stage: a selection and the training on it."""
 
     number: int
     """1-based."""
     selection: Path
     training: Path
     model: Path
-    """The policy that came out: a model, or an adapter."""
+    """The trained policy: a model or an adapter."""
     num_chosen: int
     num_easy: int
-    """Of the chosen, solved problems that are kept so that they are not forgotten."""
+    """Chosen problems that are already solved, included to prevent forgetting."""
     num_reused: int
-    """Problems whose rollouts the training before had made."""
+    """Problems whose rollouts were reused from the previous training."""
     num_kept: int | None
-    """Of the chosen, those that were chosen in the stage before; None in the first."""
+    """Chosen problems that the previous stage also chose; None in the first."""
     mean_success_rate: float
-    """Of the whole pool, under the policy that the stage began with."""
+    """Of the whole pool, under the policy that the stage started with."""
 
 
 def run_staged(config: Config, *, progress: Progress, redo: str | None = None) -> list[Stage]:
-    """Select and train, stage after stage; called again, it goes on where it was.
+    """Select and train in stages; calling it again resumes.
 
     Args:
-        config: ``model`` is what the first stage begins with, ``stages`` says how many there are.
+        config: ``model`` is the first stage's policy, ``stages.count`` the number of stages.
         progress: Shows each stage's parts.
-        redo: What to throw away first: a stage with all after it (``stage-2``), or a table of one
-            of its runs (``stage-2/training/history``).
+        redo: What to discard first: a stage and all later ones (``stage-2``), or a table of one of
+            its runs (``stage-2/training/history``).
 
     Raises:
-        LearnAlignError: for whatever the user can mend.
+        LearnAlignError: for errors that the user can fix.
     """
     out = config.run.out
     require_local(out, "stages, whose trainings keep their checkpoints as files")
     if config.rollouts.engine == "server":
         raise LearnAlignError(
-            "got the engine 'server' for stages: it samples from the first policy to the end",
-            expected="an engine that is opened anew with each stage's policy",
+            "got the engine 'server' for stages: it always samples from the first policy",
+            expected="an engine that loads each stage's policy",
             do="give --engine transformers or vllm",
         )
-    found: list[Stage] = []
+    stages: list[Stage] = []
     tables: list[pa.Table] = []
     chosen: list[str] = []
     with run_lock(out):
         remove_leftovers([out, *out.glob("stage-*")])
-        left = _redo(out, redo, config.stages.count)
+        table_redo = _redo(out, redo, config.stages.count)
         for number in range(1, config.stages.count + 1):
             progress.log(f"stage {number} of {config.stages.count}")
-            stage, scores, names = _stage(config, number, found, chosen, progress, left)
-            found.append(stage)
+            stage, scores, names = _stage(config, number, stages, chosen, progress, table_redo)
+            stages.append(stage)
             tables.append(scores)
             chosen = names
             write_config(out / "config.yaml", config)
-            _write_summary(out, found, tables)
-    return found
+            _write_summary(out, stages, tables)
+    return stages
 
 
 def _redo(out: Path, redo: str | None, count: int) -> str | None:
-    """Throw away whole stages; give back a --redo that means a table of one of their runs.
+    """Discard whole stages; return a --redo that names a table of one of their runs.
 
     Raises:
-        LearnAlignError: if it means neither.
+        LearnAlignError: if it names neither.
     """
     if redo is None:
         return None
@@ -95,7 +95,7 @@ def _redo(out: Path, redo: str | None, count: int) -> str | None:
     if not known or (rest and (run not in ("selection", "training") or not table)):
         raise LearnAlignError(
             f"got --redo {redo}",
-            expected="a stage that there is (stage-2: it and all after it are made again), or a "
+            expected="an existing stage (stage-2 redoes it and all later ones), or a "
             "table of one of its runs: stage-2/selection/rollouts, stage-2/training/history, "
             "stage-2/training/checkpoint, stage-1/selection/warmup",
             do="correct it",
@@ -104,7 +104,7 @@ def _redo(out: Path, redo: str | None, count: int) -> str | None:
         return redo
     numbers = [path.name.removeprefix("stage-") for path in out.glob("stage-*")]
     later = sorted(int(n) for n in numbers if n.isdecimal() and int(n) >= int(number))
-    for n in reversed(later):  # killed meanwhile, the first ones stand
+    for n in reversed(later):  # if interrupted, the earlier stages are intact
         remove_tree(out / f"stage-{n}")
     return None
 
@@ -118,7 +118,7 @@ def _stage(
     redo: str | None,
 ) -> tuple[Stage, pa.Table, list[str]]:
     name = f"stage-{number}"
-    place = config.run.out / name
+    folder = config.run.out / name
 
     def part(run: str) -> dict[str, Any]:
         below = f"{name}/{run}/"
@@ -132,19 +132,19 @@ def _stage(
         gradients=gradients,
         rollouts={"reuse": reuse, "reuse_steps": config.stages.reuse_steps},
         selection={"warmup": None if before else config.selection.warmup},
-        run={"out": place / "selection"},
+        run={"out": folder / "selection"},
     )
     selection = select.run(selecting, **part("selection"))
     share = config.stages.easy_share
     names, easy = stage_problems(selection.scores, share, seed=config.run.seed + number)
-    files.write_text(place / "problems.txt", "".join(f"{name}\n" for name in names))
+    files.write_text(folder / "problems.txt", "".join(f"{name}\n" for name in names))
     training = train(
         _changed(
             config,
             model=model,
             data={"paths": (str(selection.path),)},
-            training={"subset": str(place / "problems.txt")},
-            run={"out": place / "training"},
+            training={"subset": str(folder / "problems.txt")},
+            run={"out": folder / "training"},
         ),
         **part("training"),
     )
@@ -167,34 +167,34 @@ def _stage(
 
 
 def _policy(config: Config, before: list[Stage]) -> tuple[ModelConfig, Path | None, dict[str, Any]]:
-    """Give what a stage begins with: its policy, whose rollouts it may reuse, its KL options."""
+    """Return a stage's policy, the training to reuse rollouts from, and its KL options."""
     model = config.model
     reuse: Path | None = None
     gradients: dict[str, Any] = {}
     if before:
-        lora, came_out = config.training.parameters == "lora", before[-1].model
-        came = {"adapter": came_out} if lora else {"path": str(came_out), "adapter": None}
-        model = model.model_copy(update=came)
+        lora, trained = config.training.parameters == "lora", before[-1].model
+        update = {"adapter": trained} if lora else {"path": str(trained), "adapter": None}
+        model = model.model_copy(update=update)
         reuse = before[-1].training if config.stages.reuse_steps else None
         if config.gradients.reference is None:
             gradients = {"reference": config.model.path}
     elif not (config.selection.warmup or config.gradients.reference or config.model.adapter):
-        # The first policy is its own reference, which pulls at nothing.
+        # The first policy is its own reference, so the KL term has no gradient.
         gradients = {"kl_beta": 0.0}
     return model, reuse, gradients
 
 
 def stage_problems(scores: pa.Table, easy_share: float, *, seed: int) -> tuple[list[str], int]:
-    """Name a stage's problems: the best by score, and a share of solved ones sampled at random.
+    """Return a stage's problems: the best by score, and a share of solved ones chosen at random.
 
     Args:
         scores: SCORES with K selected problems.
-        easy_share: Share of the K that solved problems (all rollouts right) take, as far as there
-            are some; the selected with the lowest scores make room.
-        seed: Of the draw.
+        easy_share: Share of the K given to solved problems (all rollouts correct), if there are
+            enough; they replace the selected problems with the lowest scores.
+        seed: Random seed.
 
     Returns:
-        K names, the best first, the easy ones last; and how many are easy.
+        K ids, best first and easy ones last; and how many are easy.
     """
     selected = scores.filter(pc.fill_null(scores["selected"], False))["problem_id"].to_pylist()
     solved = scores.filter(
@@ -203,13 +203,13 @@ def stage_problems(scores: pa.Table, easy_share: float, *, seed: int) -> tuple[l
             pc.invert(pc.fill_null(scores["selected"], False)),
         )
     )["problem_id"].to_pylist()
-    lots = dict(zip(solved, random_keys(solved, seed).tolist(), strict=True))
-    easy = sorted(solved, key=lots.__getitem__)[: round(easy_share * len(selected))]
+    keys = dict(zip(solved, random_keys(solved, seed).tolist(), strict=True))
+    easy = sorted(solved, key=keys.__getitem__)[: round(easy_share * len(selected))]
     return [*selected[: len(selected) - len(easy)], *easy], len(easy)
 
 
 def _changed(config: Config, **sections: Any) -> Config:
-    """Copy a configuration with other values in some sections."""
+    """Copy a configuration with changed values in some sections."""
     update = {}
     for name, values in sections.items():
         section = getattr(config, name)
@@ -218,7 +218,7 @@ def _changed(config: Config, **sections: Any) -> Config:
 
 
 def _write_summary(out: Path, stages: list[Stage], scores: list[pa.Table]) -> None:
-    """Write the figures and the picture of the stages so far."""
+    """Write ``stages.json`` and the chart of the stages so far."""
     from learnalign.reporting.stages import write_picture
 
     rows = [asdict(stage) for stage in stages]

@@ -1,4 +1,4 @@
-"""A training as a run folder: its problems, its history, its checkpoints, the model at the end."""
+"""Train in a run folder that holds the problems, history, checkpoints and final model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,29 +43,29 @@ class Training:
     model: Path
     """Folder of the trained model, or of the adapter (``lora``)."""
     steps: pa.Table
-    """STEPS: a row a step."""
+    """STEPS: one row per step."""
 
     def history(self) -> pa.Table:
-        """Read HISTORY: a row a rollout, with its step and reward."""
+        """Read HISTORY: one row per rollout, with its step and reward."""
         return RunFolder(self.path).table("history")
 
 
 def train(
     config: Config, *, progress: Progress, redo: str | None = None, below: str = ""
 ) -> Training:
-    """Train a model by GRPO on problems; called again, it goes on where it was.
+    """Train a model with GRPO; calling it again resumes the training.
 
     Args:
-        config: ``model`` is what the training begins from; ``data.paths`` are the problems: data,
-            or the folder of one finished selection, whose chosen problems (``training.subset``)
-            keep the prompts they were scored with.
+        config: ``model`` is the initial model. ``data.paths`` is data, or the folder of one
+            finished selection, whose chosen problems (``training.subset``) keep the prompts they
+            were scored with.
         progress: Shows the steps.
-        redo: What to throw away first: ``problems`` or ``history``, with all that came of it, or
-            ``checkpoint``, the newest, to go on from the one before.
-        below: What stands before that in the --redo of the whole run this training is a part of.
+        redo: What to discard first: ``problems`` or ``history``, with everything after it, or
+            ``checkpoint``, the latest one, to resume from the one before.
+        below: Prefix of ``redo`` in the --redo of the larger run that contains this training.
 
     Raises:
-        LearnAlignError: for whatever the user can mend.
+        LearnAlignError: for errors that the user can fix.
     """
     require_local(config.run.out, "a training, whose checkpoints are files")
     folder = RunFolder(config.run.out, TRAINING_TABLES, below=below)
@@ -102,7 +102,7 @@ def train(
 
 
 def _redo(folder: RunFolder, redo: str, trainer: str) -> None:
-    """Throw away what --redo names."""
+    """Discard what --redo names."""
     if redo == "checkpoint":
         drop_checkpoint(folder, trainer)
         return
@@ -111,7 +111,7 @@ def _redo(folder: RunFolder, redo: str, trainer: str) -> None:
             f"got --redo {folder.below}{redo}",
             expected=", ".join(folder.below + name for name in ("problems", "history"))
             + f" or {folder.below}checkpoint",
-            do="name one",
+            do="correct --redo",
         )
     folder.discard_tables(folder.stages[folder.stages.index(redo) :])
     folder.discard_cached("checkpoints", "model", "adapter", "training.html")
@@ -119,7 +119,7 @@ def _redo(folder: RunFolder, redo: str, trainer: str) -> None:
 
 @dataclass
 class _Job:
-    """What both trainers work with."""
+    """Inputs of both trainers."""
 
     folder: RunFolder
     config: Config
@@ -132,11 +132,11 @@ class _Job:
     history: History
 
     def checkpoint(self, step: int) -> Path:
-        """Give the folder of the checkpoint after so many steps."""
+        """Return the folder of the checkpoint after ``step`` steps."""
         return self.folder.path / checkpoint(self.config.training.trainer, step)
 
     def save(self, step: int) -> None:
-        """Enter a checkpoint that is on disk, with what has come together since the last."""
+        """Record a checkpoint on disk, with the rollouts and steps since the last one."""
         rollouts, steps = self.history.take()
         if steps.num_rows:
             add_checkpoint(self.folder, self.config.training.trainer, step, rollouts, steps)
@@ -150,7 +150,7 @@ def _train(
     order: Indices,
     progress: Progress,
 ) -> None:
-    """Make the steps that are left and write the model."""
+    """Run the remaining steps and write the model."""
     import torch
 
     from learnalign.models.loading import load_trainable, resolve_device, resolve_dtype
@@ -164,20 +164,20 @@ def _train(
         parameters=training.parameters,
         lora_rank=training.lora_rank,
         seed=config.run.seed,
-        dtype=dtype if native else torch.float32,  # TRL casts by itself, from float32
+        dtype=dtype if native else torch.float32,  # TRL casts from float32 itself
     )
     engine = TransformersEngine(model, resources.tokenizer, config.rollouts, seed=config.run.seed)
     first = verify_training(folder, training.trainer)
-    keep_checkpoints(folder, training.trainer)  # what a kill left, no trainer shall write into
+    keep_checkpoints(folder, training.trainer)  # discard partial ones that a kill left
     with (
         open_verifier(config.verifier) as verifier,
         progress.stage("training", len(order), first, unit="steps") as advance,
     ):
         job = _Job(folder, config, model, engine, verifier, problems, order, advance, History())
         if native:
-            _natively(job, first, dtype)
+            _train_native(job, first, dtype)
         else:
-            _with_trl(job, first)
+            _train_trl(job, first)
     _write_model(folder, config, model, resources.tokenizer)
     from learnalign.reporting.training import write_picture
 
@@ -186,7 +186,7 @@ def _train(
     folder.finish("steps")
 
 
-def _natively(job: _Job, first: int, dtype: "torch.dtype") -> None:
+def _train_native(job: _Job, first: int, dtype: "torch.dtype") -> None:
     from learnalign.models.loading import load_model
     from learnalign.training.checkpoint import load_checkpoint, save_checkpoint
     from learnalign.training.learner import Learner
@@ -228,7 +228,7 @@ def _natively(job: _Job, first: int, dtype: "torch.dtype") -> None:
     learner.masters.widen()
 
 
-def _with_trl(job: _Job, first: int) -> None:
+def _train_trl(job: _Job, first: int) -> None:
     from learnalign.training.trl import train
 
     def save(step: int) -> None:

@@ -1,4 +1,4 @@
-"""Completions judged outside of a run: a file in, verdicts out, held against somebody else's."""
+"""Judge files of completions outside a run, and compare the verdicts with another judge's."""
 
 import time
 from collections import Counter
@@ -18,31 +18,31 @@ from learnalign.terminal.progress import Progress
 from learnalign.verifying.judging import SAID, Verdicts, judged
 from learnalign.workflows.answer_files import AnsweredRow, read_answered
 
-#: Characters of a completion's end that are shown.
+#: Characters shown of the end of a completion.
 _END = 120
 
-#: One row a completion.
+#: One row per completion.
 JUDGED_ROWS = pa.schema(
     [
         ("file", pa.string()),
-        ("row", pa.int64()),  # of the file, from 1
-        ("sample", pa.int32()),  # place among the row's completions, from 0
-        ("gold", pa.string()),  # as it was read, or as it stands where it could not be
-        ("verifier", pa.string()),  # which one judged; null where there is no gold
+        ("row", pa.int64()),  # row of the file, from 1
+        ("sample", pa.int32()),  # index among the row's completions, from 0
+        ("gold", pa.string()),  # as parsed, or as written if it cannot be read
+        ("verifier", pa.string()),  # null if the gold cannot be read
         *SAID,
-        ("theirs", pa.bool_()),  # the user's own verdict; null where there is none
-        ("differs", pa.bool_()),  # null where either of them has none
-        ("end_of_completion", pa.string()),  # where no answer was found, or the verdicts differ
+        ("theirs", pa.bool_()),  # the user's own verdict; null if missing
+        ("differs", pa.bool_()),  # null if either verdict is missing
+        ("end_of_completion", pa.string()),  # set if no answer was found or the verdicts differ
     ]
 )
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What one verifier judged."""
+    """Counts of one verifier's verdicts."""
 
     verifier: str | None
-    """None where a row has no gold that can be read."""
+    """None for rows whose gold answer cannot be read."""
     problems: int
     completions: int
     verdicts: Counter[str]
@@ -50,40 +50,40 @@ class Tally:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Our verdicts and somebody else's on the same completions."""
+    """Agreement between our verdicts and another judge's on the same completions."""
 
     counts: Mapping[tuple[bool, bool], int]
-    """Completions by whether we, and whether they, call them correct."""
+    """Number of completions by (ours is correct, theirs is correct)."""
     without_theirs: int
     without_ours: int
-    """Theirs is there, but the gold could not be read or the verifier failed."""
+    """Completions with their verdict, but an unreadable gold answer or a failed verifier."""
 
     @property
     def compared(self) -> int:
-        """How many both have judged."""
+        """Number of completions that both judged."""
         return sum(self.counts.values())
 
     @property
     def equal(self) -> int:
-        """How many both judge alike."""
+        """Number of completions with equal verdicts."""
         return self.counts[True, True] + self.counts[False, False]
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What came out."""
+    """The judged completions."""
 
     rows: list[dict[str, Any]]
-    """Of JUDGED_ROWS, in the order of the files."""
+    """Rows of JUDGED_ROWS, in the order of the files."""
     tallies: list[Tally]
     seconds: float
-    """That judging took, without reading and writing."""
+    """Time spent judging, without reading and writing."""
     read: list[str]
-    """How each file was read."""
+    """A line per file about how it was read."""
     agreement: Agreement | None
     out: Path | None
     replaced: bool
-    """Whether an earlier file of verdicts gave way to this one."""
+    """Whether the output replaced an earlier file of verdicts."""
 
 
 def judge_files(
@@ -95,67 +95,70 @@ def judge_files(
     out: Path | None = None,
     progress: Progress,
 ) -> Judged:
-    """Judge the completions of files by the golds beside them.
+    """Judge the completions in files against their gold answers.
 
     Args:
-        paths: What `read_source` reads.
-        config: ``data`` says how rows are read, ``verifier`` who judges.
-        completion: Column of the completions; found by its name if None.
+        paths: Any sources that `read_source` reads.
+        config: Uses ``data`` (how to read rows) and ``verifier``.
+        completion: Column of the completions; None finds it by name.
         against: Column of the user's own verdicts.
-        out: File of JUDGED_ROWS: ``.jsonl``, ``.json`` or ``.parquet``.
-        progress: Shows how far it is.
+        out: Output file of JUDGED_ROWS: ``.jsonl``, ``.json`` or ``.parquet``.
+        progress: Shows the progress.
 
     Raises:
-        LearnAlignError: for files that cannot be read or written, and as `judged`.
+        LearnAlignError: for files that cannot be read or written, and the errors of `judged`.
     """
     replaced = out is not None and checked(out, paths, JUDGED_ROWS)
-    # The place of the file is tried before the work, not after it.
+    # Fail before the work, not after it, if the output file cannot be written.
     with nullcontext() if out is None else files.atomic(out) as temporary:
         if temporary is not None:
             temporary.touch()
         rows, read = [], []
         for path in paths:
-            found = read_answered(
+            file = read_answered(
                 path, config.data, kind=config.verifier.kind, completion=completion, against=against
             )
-            rows += found.rows
-            read.append(found.line if len(paths) == 1 else f"{path}: {found.line}")
+            rows += file.rows
+            read.append(file.line if len(paths) == 1 else f"{path}: {file.line}")
             progress.log(read[-1])
         begin = time.monotonic()
         verdicts = _verdicts(rows, config.verifier, progress)
         seconds = time.monotonic() - begin
-        made = [
-            line for row, said in zip(rows, verdicts, strict=True) for line in _lines(row, said)
+        judged_rows = [
+            line
+            for row, verdict in zip(rows, verdicts, strict=True)
+            for line in _lines(row, verdict)
         ]
         if temporary is not None:
-            write_rows(temporary, made, JUDGED_ROWS, suffix=out.suffix if out else "")
-    agreement = None if against is None else _agreement(made)
-    return Judged(made, _tallies(verdicts), seconds, read, agreement, out, replaced)
+            write_rows(temporary, judged_rows, JUDGED_ROWS, suffix=out.suffix if out else "")
+    agreement = None if against is None else _agreement(judged_rows)
+    return Judged(judged_rows, _tallies(verdicts), seconds, read, agreement, out, replaced)
 
 
 def _verdicts(
     rows: Sequence[AnsweredRow], config: VerifierConfig, progress: Progress
 ) -> list[Verdicts]:
-    """Judge the rows, those of a verifier together."""
+    """Judge the rows, grouped by verifier."""
     by_kind: dict[str, list[int]] = {}
-    for place, row in enumerate(rows):
-        by_kind.setdefault(row.kind, []).append(place)
-    found: dict[int, Verdicts] = {}
+    for index, row in enumerate(rows):
+        by_kind.setdefault(row.kind, []).append(index)
+    by_index: dict[int, Verdicts] = {}
     with progress.late("verdicts", len(rows)) as advance:
-        for kind, places in by_kind.items():
-            answered = [rows[place].answered for place in places]
-            said = judged(answered, config.model_copy(update={"kind": kind}), advance)
-            found.update(zip(places, said, strict=True))
-    return [found[place] for place in range(len(rows))]
+        for kind, indices in by_kind.items():
+            answered = [rows[index].answered for index in indices]
+            verdicts = judged(answered, config.model_copy(update={"kind": kind}), advance)
+            by_index.update(zip(indices, verdicts, strict=True))
+    return [by_index[index] for index in range(len(rows))]
 
 
-def _lines(row: AnsweredRow, said: Verdicts) -> list[dict[str, Any]]:
-    """Give the rows of the output, one a completion."""
+def _lines(row: AnsweredRow, verdicts: Verdicts) -> list[dict[str, Any]]:
+    """Return the output rows, one per completion."""
     golds = row.answered.golds
-    where = {"file": row.file, "row": row.row}
-    about = {"gold": gold_text(golds) if golds else row.written_gold, "verifier": said.verifier}
-    made = []
-    pairs = zip(said.rows, row.theirs, row.answered.completions, strict=True)
+    location = {"file": row.file, "row": row.row}
+    gold = gold_text(golds) if golds else row.written_gold
+    about = {"gold": gold, "verifier": verdicts.verifier}
+    lines = []
+    pairs = zip(verdicts.rows, row.theirs, row.answered.completions, strict=True)
     for sample, (verdict, theirs, completion) in enumerate(pairs):
         judged = verdict["reward"] is not None
         differs = (
@@ -164,17 +167,17 @@ def _lines(row: AnsweredRow, said: Verdicts) -> list[dict[str, Any]]:
         shown = differs or verdict["verdict"] == "unparsed_answer"
         ours = {"theirs": theirs, "differs": differs}
         ours["end_of_completion"] = completion[-_END:] if shown else None
-        made.append({**where, "sample": sample, **about, **verdict, **ours})
-    return made
+        lines.append({**location, "sample": sample, **about, **verdict, **ours})
+    return lines
 
 
 def _tallies(verdicts: Sequence[Verdicts]) -> list[Tally]:
-    """Count by verifier, the busiest first."""
+    """Count by verifier, most problems first."""
     problems: Counter[str | None] = Counter()
     counts: dict[str | None, Counter[str]] = {}
-    for said in verdicts:
-        problems[said.verifier] += 1
-        counts.setdefault(said.verifier, Counter()).update(row["verdict"] for row in said.rows)
+    for group in verdicts:
+        problems[group.verifier] += 1
+        counts.setdefault(group.verifier, Counter()).update(row["verdict"] for row in group.rows)
     return [
         Tally(name, number, counts[name].total(), counts[name])
         for name, number in problems.most_common()
@@ -189,12 +192,12 @@ def _agreement(rows: Sequence[Mapping[str, Any]]) -> Agreement:
 
 
 def differing(done: Judged) -> list[dict[str, Any]]:
-    """Give the rows in which we and they differ."""
+    """Return the rows whose verdicts differ."""
     return [row for row in done.rows if row["differs"]]
 
 
 def summary(done: Judged) -> dict[str, Any]:
-    """Give all that is said of the verdicts, as a tree for JSON."""
+    """Return a summary of the verdicts, as a tree for JSON."""
     total = len(done.rows)
     tree: dict[str, Any] = {
         "out": None if done.out is None else str(done.out),

@@ -6,7 +6,7 @@ from learnalign.config import Config
 from learnalign.errors import LearnAlignError
 from learnalign.terminal.progress import Progress
 from learnalign.workflows.train import Training, train
-from learnalign.workflows.training_problems import WHOLE, selection_folder
+from learnalign.workflows.training_problems import DEFAULT_SUBSET, selection_folder
 
 
 def warm_up(
@@ -15,31 +15,32 @@ def warm_up(
     """Train on a random subset of the pool (arXiv 2506.11480, step 1).
 
     Args:
-        config: The training section says how; ``data.paths`` are the whole pool.
-        num_problems: How many problems are drawn.
+        config: Uses the training section; ``data.paths`` is the whole pool.
+        num_problems: Number of random problems.
         progress: Shows the steps.
-        redo: Table to throw away first; see `train`.
+        redo: Table to discard first; see `train`.
     """
-    return train(warming(config, num_problems), progress=progress, redo=redo)
+    return train(warmup_config(config, num_problems), progress=progress, redo=redo)
 
 
-def warming(config: Config, num_problems: int) -> Config:
-    """Give the configuration that a warm-up trains with.
+def warmup_config(config: Config, num_problems: int) -> Config:
+    """Return the configuration that a warm-up trains with.
 
-    A file of options for every verb may name the final training's subset; of data there is none.
+    The subset is reset for data, which has none: a shared options file may set the final
+    training's.
     """
     training: dict[str, Any] = {"num_problems": num_problems}
     if selection_folder(config.data.paths) is None:
-        training["subset"] = WHOLE
+        training["subset"] = DEFAULT_SUBSET
     changed = config.training.model_copy(update=training)
     return config.model_copy(update={"training": changed})
 
 
 def redo_of_warmup(redo: str | None, config: Config) -> str | None:
-    """Say what of a selection's warm-up --redo throws away; None if it means something else.
+    """Return the table of the warm-up that --redo discards; None if it names another table.
 
     Raises:
-        LearnAlignError: if it means the warm-up and there is none.
+        LearnAlignError: if it names the warm-up of a selection without one.
 
     Example:
         >>> config = Config.model_validate({"selection": {"warmup": 9}})
@@ -52,31 +53,31 @@ def redo_of_warmup(redo: str | None, config: Config) -> str | None:
     if config.selection.warmup is None:
         raise LearnAlignError(
             f"got --redo {redo} for a selection without a warm-up",
-            expected="--warmup N beside it",
-            do="give the command that the run was made with",
+            expected="--redo warmup together with --warmup N",
+            do="use the options of the original command",
         )
     return rest or "problems"
 
 
-def warmed_up(
+def run_warmup(
     config: Config, *, progress: Progress, redo: str | None = None, below: str = ""
 ) -> Config:
-    """Do a selection's warm-up in ``warmup/`` of its folder; give the configuration to go on with.
+    """Run a selection's warm-up in ``warmup/`` of its folder; return the configuration to use next.
 
-    There the policy is the warm one, and the gradients' KL term, if any, pulls towards the model
-    that the warm-up began with.
+    In that configuration, the policy is the trained one, and the gradients' KL term, if any, uses
+    the initial model as reference.
 
     Args:
-        config: The selection's.
+        config: The selection's configuration.
         progress: Shows the steps.
-        redo: What of the warm-up to throw away first; see `train`.
-        below: What stands before ``warmup/`` in --redo.
+        redo: Table of the warm-up to discard first; see `train`.
+        below: Prefix of ``warmup/`` in --redo.
     """
     if config.selection.warmup is None:
         return config
     run = config.run.model_copy(update={"out": config.run.out / "warmup"})
     done = train(
-        warming(config.model_copy(update={"run": run}), config.selection.warmup),
+        warmup_config(config.model_copy(update={"run": run}), config.selection.warmup),
         progress=progress,
         redo=redo,
         below=f"{below}warmup/",
