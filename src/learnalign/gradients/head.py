@@ -1,7 +1,7 @@
-"""The objective's gradient by the last hidden states, one chunk of tokens at a time.
+"""The objective's gradient with respect to the last hidden states, in chunks of tokens.
 
-The layers only need the gradient by the hidden states, so a chunk's logits are discarded before the
-next chunk's are computed: (tokens x vocabulary) values never exist at once.
+The layers need only this gradient, so a chunk's logits are discarded before the next chunk's are
+computed: (tokens x vocabulary) values never exist at once.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ class PolicyHead(Head):
     """The head of a policy: log-probabilities of packed responses, and their gradients."""
 
     def gradient(self, output: Any, pack: Pack, *, temperature: float) -> torch.Tensor:
-        """Differentiate ``sum_pairs w log pi(target | token)`` by the tokens' hidden states.
+        """Differentiate ``sum_pairs w log pi(target | token)`` with respect to the hidden states.
 
         With a KL term, ``kl_weight (pi_ref / pi - 1)`` is added to the pair's weight w. If the
         head's own parameters require gradients, those are added to ``.grad``.
@@ -25,7 +25,7 @@ class PolicyHead(Head):
         Args:
             output: The layers' output for the pack.
             pack: Defines which tokens predict which targets, with which weights.
-            temperature: The logits are divided by it.
+            temperature: Divides the logits.
 
         Returns:
             (U, H) gradients, of the hidden states' dtype.
@@ -35,7 +35,7 @@ class PolicyHead(Head):
             chunk.requires_grad_()
             with torch.enable_grad():
                 logits = self.logits(output, chunk)
-            # Gradient by the logits: the targets' weights minus the softmax.
+            # Gradient with respect to the logits: the targets' weights minus the softmax.
             scaled = _scaled(logits, temperature)
             rows, targets = pack.pair_rows[pairs] - start, pack.pair_targets[pairs]
             # index_add_ sums in a fixed order on a CPU; an accumulating index_put_ does not.

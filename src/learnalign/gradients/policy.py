@@ -84,7 +84,7 @@ class PolicyGradients:
             done: Called with a problem's index when its row is computed.
 
         Returns:
-            Their rows, in their order.
+            The problems' rows, in the same order.
 
         Raises:
             LearnAlignError: if memory runs out on a single response.

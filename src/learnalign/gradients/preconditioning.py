@@ -1,4 +1,4 @@
-"""Precondition gradients with Adam's factored second moments, as LESS does.
+"""Precondition gradients with Adam's factored second moments, in the style of LESS.
 
 Adam divides each entry of a gradient by the root of its second moment V. A full V is as large as
 the model; its row and column means approximate it as ``V_ij = R_i C_j / mean(R)`` (Shazeer and

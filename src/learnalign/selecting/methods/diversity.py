@@ -1,6 +1,6 @@
 """LearnAlign with diversity: a redundancy penalty, and facility location.
 
-Both select one problem after the other among the best by LearnAlign's score, based on the rows
+Both select problems greedily among the best by LearnAlign's score, based on the rows
 z_i = V_i unit(gradient_i) that also define the score.
 """
 

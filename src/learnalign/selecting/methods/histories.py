@@ -24,13 +24,13 @@ def limr(history: ArrayLike) -> Floats:
     problem follows the pool's curve exactly, and scores 1.
 
     Args:
-        history: (n, e) success rates in [0, 1], NaN where a problem has no reading.
+        history: (n, e) success rates in [0, 1], NaN where a problem has no value.
 
     Returns:
         (n,) scores, at most 1; -inf for a problem without any value.
 
     Raises:
-        LearnAlignError: for another shape, or a rate outside [0, 1].
+        LearnAlignError: if the shape is wrong, or a rate is outside [0, 1].
 
     Example:
         >>> limr([[0.0, 0.5], [1.0, 0.5], [0.5, np.nan]]).tolist()
@@ -51,13 +51,13 @@ def history_variance(history: ArrayLike) -> Floats:
     `np.std`, which gives the same ranking. So does the sample variance if all have equally many.
 
     Args:
-        history: (n, e) success rates in [0, 1], NaN where a problem has no reading.
+        history: (n, e) success rates in [0, 1], NaN where a problem has no value.
 
     Returns:
         (n,) variances, at most 0.25; 0 for a single value, -inf without any.
 
     Raises:
-        LearnAlignError: for another shape, or a rate outside [0, 1].
+        LearnAlignError: if the shape is wrong, or a rate is outside [0, 1].
 
     Example:
         >>> history_variance([[0.0, 1.0, np.nan], [0.5, 0.5, 0.5]]).tolist()

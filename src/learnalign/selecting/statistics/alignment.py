@@ -51,7 +51,7 @@ def alignments(
     Args:
         batches: Reads the table of rows; called twice.
         problem_ids: The n problems of the pool; others in the table are ignored.
-        weights: (n,) w of each; a problem of weight 0 has no signal and no alignment.
+        weights: (n,) w of each problem; with weight 0 it has no signal and no alignment.
         target: Problems to align to; None for the whole pool.
         column: ``sketch`` of the gradients table or ``hidden`` of the features table.
 
