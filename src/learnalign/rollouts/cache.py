@@ -9,7 +9,7 @@ from transformers.cache_utils import DynamicLayer
 _ROOM = 64
 
 
-class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+class PreallocatedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """A layer of transformers' dynamic cache whose keys and values are the front of larger buffers.
 
     Args:
@@ -19,7 +19,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
 
     Example:
         >>> first, more = torch.tensor([[[[1.0]]], [[[2.0]]]]), torch.ones(4, 1, 1, 1)
-        >>> layer = RoomyLayer(first, first, repeats=2)
+        >>> layer = PreallocatedLayer(first, first, repeats=2)
         >>> keys, _ = layer.update(more, more)
         >>> keys.flatten(1).tolist()
         [[1.0, 1.0], [1.0, 1.0], [2.0, 1.0], [2.0, 1.0]]
@@ -65,7 +65,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         self.keys, self.values = self._front()
 
 
-def repeat_with_room(cache: Any, repeats: int) -> None:
+def repeat_cache(cache: Any, repeats: int) -> None:
     """Repeat each row of a model's cache, and give its plain layers room for more tokens.
 
     Layers of other kinds (sliding windows, recurrent states) are repeated as they are.
@@ -76,6 +76,6 @@ def repeat_with_room(cache: Any, repeats: int) -> None:
         return
     for index, layer in enumerate(layers):
         if type(layer) is DynamicLayer and layer.keys is not None and layer.values is not None:
-            layers[index] = RoomyLayer(layer.keys, layer.values, repeats=repeats)
+            layers[index] = PreallocatedLayer(layer.keys, layer.values, repeats=repeats)
         else:
             layer.batch_repeat_interleave(repeats)

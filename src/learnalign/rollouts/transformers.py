@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 
 from learnalign.config import RolloutConfig
-from learnalign.rollouts.cache import repeat_with_room
+from learnalign.rollouts.cache import repeat_cache
 from learnalign.rollouts.engine import Engine, Progress
 from learnalign.rollouts.sampling import sample_tokens, uniforms
 from learnalign.tables import ROLLOUTS
@@ -162,7 +162,7 @@ class TransformersEngine(Engine):
             logits_to_keep=1,
         )
         cache = output.past_key_values
-        repeat_with_room(cache, group)
+        repeat_cache(cache, group)
         mask = mask.repeat_interleave(group, 0)
         state = _State(
             cache=cache,

@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from learnalign.errors import LearnAlignError
-from learnalign.selecting.statistics.streaming import Piece, ahead, blocks
+from learnalign.selecting.statistics.streaming import Piece, blocks, read_ahead
 from learnalign.storage.sketch_column import from_column
 
 Floats = NDArray[np.float64]
@@ -68,7 +68,7 @@ def alignments(
     row_norms, gradient_norm = np.zeros(count), np.full(count, np.nan)
     known = gradient_norm if column == "sketch" else None
     total: Floats = np.zeros(0)
-    for rows, index in blocks(ahead(_pieces(batches, column, indices, known))):
+    for rows, index in blocks(read_ahead(_pieces(batches, column, indices, known))):
         norms = _norms(rows, index, problem_ids)
         row_norms[index] = norms
         part = _divide(reference_weights[index], norms).astype(np.float32) @ rows
@@ -76,7 +76,7 @@ def alignments(
     mean = total / max(1, num_reference)
     mean32 = mean.astype(np.float32)
     alignment = np.zeros(count)
-    for rows, index in blocks(ahead(_pieces(batches, column, indices))):
+    for rows, index in blocks(read_ahead(_pieces(batches, column, indices))):
         alignment[index] = _divide(rows @ mean32, row_norms[index])
     alignment[np.asarray(weights) <= 0.0] = 0.0
     return Alignments(indices, alignment, gradient_norm, mean)
@@ -107,7 +107,7 @@ def unit_gradients(
     indices = {problem_ids[index]: row for row, index in enumerate(selected.tolist())}
     gradients: NDArray[np.float32] = np.zeros((len(indices), 0), np.float32)
     names = list(indices)
-    for rows, index in blocks(ahead(_pieces(batches, "sketch", indices))):
+    for rows, index in blocks(read_ahead(_pieces(batches, "sketch", indices))):
         if not gradients.shape[1]:
             gradients = np.zeros((len(indices), rows.shape[1]), np.float32)
         gradients[index] = rows / np.maximum(_norms(rows, index, names), 1e-30)[:, None]
@@ -127,7 +127,7 @@ def alignment_changes(batches: Batches, known: Alignments) -> Floats:
     """
     changes = [np.empty(0)]
     ids, mean32 = list(known.indices), known.mean.astype(np.float32)
-    for rows, index in blocks(ahead(_pieces(batches, "resampled_sketch", known.indices))):
+    for rows, index in blocks(read_ahead(_pieces(batches, "resampled_sketch", known.indices))):
         if not len(mean32):
             mean32 = np.zeros(rows.shape[1], np.float32)
         resampled = _divide(rows @ mean32, _norms(rows, index, ids))

@@ -55,13 +55,13 @@ def blocks(pieces: Iterable[Piece]) -> Iterator[tuple[NDArray[np.float32], Indic
         yield rows[:filled], indices[:filled]
 
 
-def ahead(items: Iterable[Item]) -> Iterator[Item]:
+def read_ahead(items: Iterable[Item]) -> Iterator[Item]:
     """Read items ahead in a second thread, at most two at a time.
 
     An error in the thread is raised here; the thread ends with this iterator.
 
     Example:
-        >>> list(ahead(iter("abc")))
+        >>> list(read_ahead(iter("abc")))
         ['a', 'b', 'c']
     """
     waiting: queue.Queue[tuple[bool, Item | BaseException | None]] = queue.Queue(_DEPTH)
