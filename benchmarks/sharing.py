@@ -20,20 +20,20 @@ from harness import Figure, publish
 from learnalign.config import ModelConfig
 from learnalign.gradients.backward import Backward
 from learnalign.gradients.layout import lay_out
-from learnalign.gradients.tasks import Item, make_task
+from learnalign.gradients.tasks import GradientTask, make_task
 from learnalign.models.loading import load_model
 from pool import MODEL
 
 REPETITIONS = 5
-Way = Callable[[Backward, Item], None]
+Way = Callable[[Backward, GradientTask], None]
 
 
-def by_sequence(backward: Backward, item: Item) -> None:
+def by_sequence(backward: Backward, item: GradientTask) -> None:
     """Run LearnAlign's own way."""
     backward(lay_out([item], shared=True))
 
 
-def dense_mask(backward: Backward, item: Item) -> None:
+def dense_mask(backward: Backward, item: GradientTask) -> None:
     """Attend over the whole packed row, with what may not be seen masked out."""
     pack = lay_out([item], shared=True)
     own = torch.zeros(pack.num_tokens, dtype=torch.long)
@@ -52,7 +52,7 @@ def dense_mask(backward: Backward, item: Item) -> None:
     _back(backward, output, pack)
 
 
-def keys_and_values(backward: Backward, item: Item) -> None:
+def keys_and_values(backward: Backward, item: GradientTask) -> None:
     """Run the prompt into a cache, the padded responses upon it, and both back in one graph."""
     base = backward.head.base
     count, width = len(item.responses), max(map(len, item.responses))
