@@ -120,7 +120,7 @@ def spent(drawn: Drawn, cell: Cell, lots: np.ndarray, seed: int) -> tuple[np.nda
             ties=lots, aligned=cell.alignment != "none",
             alignment=told if cell.alignment == "told" else None, seed=seed,
         )  # fmt: skip
-        goes, loss = found.goes, found.loss
+        goes, loss = found.active, found.loss
     tried[goes] = group
     return tried, loss
 

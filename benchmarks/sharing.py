@@ -81,7 +81,7 @@ def keys_and_values(backward: Backward, item: GradientTask) -> None:
 def _back(backward: Backward, output: Any, pack: Any) -> None:
     gradient = backward.head.gradient(output, pack, temperature=1.0)
     hidden = output.last_hidden_state.flatten(0, 1)
-    hidden.backward(torch.zeros_like(hidden).index_copy_(0, pack.places, gradient))
+    hidden.backward(torch.zeros_like(hidden).index_copy_(0, pack.predicting, gradient))
 
 
 WAYS: dict[str, Way] = {

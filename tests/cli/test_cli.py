@@ -124,7 +124,7 @@ def test_users_errors_end_with_2(
 def test_model_folder_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "pool.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
     done = call("select", str(tmp_path), "pool.jsonl", cwd=tmp_path)
-    assert (done.returncode, "is no model: it holds pool.jsonl" in done.stderr) == (2, True)
+    assert (done.returncode, "is not a model: it contains pool.jsonl" in done.stderr) == (2, True)
 
 
 def test_unknown_option_in_the_config_file(tmp_path: Path) -> None:

@@ -180,11 +180,11 @@ def test_preconditioned_gradient_is_divided_by_adams_root(name, tmp_path):
 def test_preconditioner_of_another_model_is_refused(tmp_path):
     path = tmp_path / "moments.safetensors"
     preconditioning.write_moments(path, {"other.weight": torch.ones(2, 2)})
-    with pytest.raises(LearnAlignError, match=r"holds no moments of model\.layers\.0"):
+    with pytest.raises(LearnAlignError, match=r"has no moments of model\.layers\.0"):
         policy(preconditioner=path)
     with pytest.raises(LearnAlignError, match="got no file"):
         policy(preconditioner=tmp_path / "none.safetensors")
-    with pytest.raises(LearnAlignError, match="holds no second moments"):
+    with pytest.raises(LearnAlignError, match="has no second moments"):
         preconditioning.moments_of(torch.optim.SGD([torch.nn.Parameter(torch.ones(2))]), [])
 
 

@@ -30,7 +30,7 @@ def test_smollm2_is_whole(smollm2):
 
 def test_folder_that_is_no_model(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(LearnAlignError, match=r"is no model: it holds notes\.txt"):
+    with pytest.raises(LearnAlignError, match=r"is not a model: it contains notes\.txt"):
         load_tokenizer(ModelConfig(path=str(tmp_path)))
 
 

@@ -115,7 +115,7 @@ def test_who_was_sampled_on_is_what_the_counts_decide(
             ties=random_keys(names, 0),
         )
         loss = found.loss
-        for name, goes in zip(names, found.goes.tolist(), strict=True):
+        for name, goes in zip(names, found.active.tolist(), strict=True):
             counts[name] += 2 if goes else 0
     scores = both[1].scores
     made = dict(

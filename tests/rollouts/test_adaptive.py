@@ -124,8 +124,8 @@ def spend(rates, num_rollouts, count, error, rng, *, told=False):
             seen, tried, goes, done=done, num_rollouts=num_rollouts, count=count, error=error,
             ties=ties, aligned=told, alignment=measured if told else None,
         )  # fmt: skip
-        assert not (found.goes & ~goes).any()
-        goes = found.goes
+        assert not (found.active & ~goes).any()
+        goes = found.active
     tried[goes] = num_rollouts
 
     def best(counts):
@@ -181,7 +181,7 @@ def test_the_order_of_the_pool_does_not_matter(correct, count, kind, random):
     told = np.sqrt(ties) if kind == "told" else np.full(len(correct), np.nan)
     one = decide(correct, ties=ties, alignment=told, **options)
     other = decide(np.array(correct)[order], ties=ties[order], alignment=told[order], **options)
-    assert one.goes[order].tolist() == other.goes.tolist()
+    assert one.active[order].tolist() == other.active.tolist()
     assert one.chosen[order].tolist() == other.chosen.tolist()
     assert one.loss == pytest.approx(other.loss)
 
@@ -193,7 +193,7 @@ def test_no_more_is_lost_than_may_be(correct, count, error, aligned):
     again = decide(correct, count=count, error=error, aligned=aligned)
     # A third of the error, after the first of three decisions.
     assert found.loss <= error / 3 + 1e-12
-    assert found.goes.tolist() == again.goes.tolist()
+    assert found.active.tolist() == again.active.tolist()
     assert found.chosen.sum() == pytest.approx(min(count, len(correct)))
 
 
@@ -203,13 +203,13 @@ def test_a_larger_error_stops_no_fewer(correct, one, other):
     small, large = (
         decide(correct, count=3, error=error, aligned=True) for error in sorted([one, other])
     )
-    assert not (large.goes & ~small.goes).any()
+    assert not (large.active & ~small.active).any()
 
 
 @given(COUNTS, st.sampled_from([None, 1, 5]), st.booleans())
 @settings(max_examples=30, deadline=None)
 def test_nothing_stops_where_nothing_may_be_lost(correct, count, aligned):
-    assert decide(correct, count=count, aligned=aligned, error=0.0).goes.all()
+    assert decide(correct, count=count, aligned=aligned, error=0.0).active.all()
 
 
 @given(COUNTS, st.floats(0.01, 0.5))
@@ -217,7 +217,7 @@ def test_nothing_stops_where_nothing_may_be_lost(correct, count, aligned):
 def test_without_a_budget_a_signal_is_followed(correct, error):
     found = decide(correct, count=None, error=error)
     signal = (np.array(correct) > 0) & (np.array(correct) < 4)
-    assert found.goes[signal].all()
+    assert found.active[signal].all()
     assert (found.chosen[signal] == 1.0).all()
 
 
@@ -225,16 +225,16 @@ def test_the_seed_decides_and_another_decides_alike():
     rng = np.random.default_rng(5)
     correct = rng.binomial(4, rng.beta(0.4, 0.6, 400))
     found = [decide(correct, count=80, seed=seed) for seed in (0, 0, 1)]
-    assert (found[0].goes == found[1].goes).all()
+    assert (found[0].active == found[1].active).all()
     assert (found[0].chosen != found[2].chosen).any()
-    assert found[0].goes.mean() == pytest.approx(found[2].goes.mean(), abs=0.05)
+    assert found[0].active.mean() == pytest.approx(found[2].active.mean(), abs=0.05)
 
 
 def test_hopeless_ones_stop_and_open_ones_go_on():
     correct = [0] * 60 + [1] * 20 + [2] * 20 + [4] * 60
     found = decide(correct, count=20, error=0.15)
-    assert found.goes[60:100].mean() > 0.9
-    assert found.goes[:60].mean() < 0.6
+    assert found.active[60:100].mean() > 0.9
+    assert found.active[:60].mean() < 0.6
     assert found.chosen[:60].max() < found.chosen[60:100].min()
 
 
@@ -242,8 +242,8 @@ def test_sure_ones_stop_unless_the_alignment_is_open():
     # Fifteen problems are far better than all others, and there is room for thirty.
     correct, tried = [6] * 15 + [0] * 200, 12
     options = {"count": 30, "done": 12, "error": 0.05}
-    assert not decide(correct, tried, **options).goes[:15].any()
-    assert decide(correct, tried, aligned=True, **options).goes[:15].all()
+    assert not decide(correct, tried, **options).active[:15].any()
+    assert decide(correct, tried, aligned=True, **options).active[:15].all()
 
 
 @pytest.mark.parametrize("right", [0, 4])
@@ -256,10 +256,10 @@ def test_pools_without_any_signal(right, count, aligned):
 
 
 def test_tiny_pools():
-    assert decide([], count=3).goes.tolist() == []
+    assert decide([], count=3).active.tolist() == []
     assert decide([2], count=1).chosen.tolist() == [1.0]
     # All are chosen whatever comes: nothing is left to find out.
-    assert not decide([1, 0, 3], count=3).goes.any()
+    assert not decide([1, 0, 3], count=3).active.any()
 
 
 def test_verdicts_may_be_missing():

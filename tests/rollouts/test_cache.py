@@ -5,7 +5,7 @@ import torch
 from transformers import DynamicCache
 
 from helpers.tiny_models import tiny_model
-from learnalign.rollouts.cache import RoomyLayer, repeat_with_room
+from learnalign.rollouts.cache import PreallocatedLayer, repeat_cache
 
 
 def _states(batch, tokens, seed):
@@ -20,8 +20,8 @@ def test_equals_the_cache_it_stands_for(steps):
         for layer in range(2):
             cache.update(*_states(3, 5, layer), layer)
     theirs.batch_repeat_interleave(2)
-    repeat_with_room(ours, 2)
-    assert all(isinstance(layer, RoomyLayer) for layer in ours.layers)
+    repeat_cache(ours, 2)
+    assert all(isinstance(layer, PreallocatedLayer) for layer in ours.layers)
     batch = 6
     for step in range(steps):
         for layer in range(2):
@@ -37,7 +37,7 @@ def test_equals_the_cache_it_stands_for(steps):
 
 
 def test_several_tokens_at_once_fit():
-    layer = RoomyLayer(*_states(1, 3, 0))
+    layer = PreallocatedLayer(*_states(1, 3, 0))
     keys, values = _states(1, 150, 1)
     found, _ = layer.update(keys, values)
     assert torch.equal(found[:, :, 3:], keys)
@@ -49,7 +49,7 @@ def test_layers_of_another_kind_stay_what_they_are():
     with torch.no_grad():
         cache = model(torch.tensor([[3, 4, 5]]), use_cache=True).past_key_values
     kinds = [type(layer) for layer in cache.layers]
-    repeat_with_room(cache, 2)
+    repeat_cache(cache, 2)
     sliding = [layer for layer in cache.layers if layer.is_sliding]
     assert sliding
     assert all(type(layer) in kinds for layer in sliding)

@@ -185,7 +185,7 @@ def test_a_trainers_dump(tmp_path: Path, tokenizer: Any, pool: pa.Table, trainer
     assert [row["recorded_reward"] for row in rows] == [1.0, 0.0]
     assert [row["token_ids"] for row in rows] == written.ids
     assert {row["finish_reason"] for row in rows} == {"stop"}
-    told = {"open_instruct": "a reward of 10", "areal": "of earlier steps"}
+    told = {"open_instruct": "a reward of 10", "areal": "from earlier steps"}
     assert [text for text in warnings(engine.counts) if told.get(trainer, "x") not in text] == []
 
 

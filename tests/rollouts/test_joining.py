@@ -117,7 +117,7 @@ def test_equal_questions_are_told_apart_by_the_whole_prompt(
     rows = _rows(both, lambda _, p: {"question": p["messages"][-1]["content"]})
     engine = _engine(tmp_path, rows, tokenizer)
     assert set(_whose(engine, both)) == set(QUESTIONS) - {"q0"}
-    assert warnings(engine.counts)[0].startswith("4 of 14 recorded rollouts belong to no problem")
+    assert warnings(engine.counts)[0].startswith("4 of 14 recorded rollouts match no problem")
 
 
 def test_rows_that_match_nothing(tmp_path: Path, pool: pa.Table, tokenizer: Any):
@@ -164,5 +164,5 @@ def test_the_newest_step_counts(tmp_path: Path, pool: pa.Table, tokenizer: Any):
     engine = _engine(tmp_path, rows, tokenizer)
     assert _whose(engine, pool) == {"q0": ["30a", "30b"], "q1": ["c", "d"]}
     assert warnings(engine.counts) == [
-        "4 of 8 recorded rollouts are of earlier steps: each problem's newest ones were taken"
+        "4 of 8 recorded rollouts are from earlier steps: only each problem's newest are used"
     ]

@@ -93,18 +93,21 @@ def test_a_rollouts_table_is_read_back(tmp_path: Path, tokenizer: Any) -> None:
         ('{"id": 1', "line 1: broken JSON"),
         ('{"id": "1", "txt": "a"}', "its columns are id, txt"),
         ('{"id": "1", "responses": ["a", "b"], "rewards": [1]}', "2 completions and 1 rewards"),
-        ('{"id": "1", "responses": ["a", "b"], "reward": 0.5}', "2 completions and the one reward"),
+        (
+            '{"id": "1", "responses": ["a", "b"], "reward": 0.5}',
+            "2 completions and a single reward",
+        ),
         ('{"id": "1", "completion": ["a"], "reward": [[1, 0]]}', r"line 1: the reward is \[1, 0\]"),
         ('{"id": "1", "completion": "a", "reward": "good"}', "line 1: the reward is 'good'"),
         ('{"id": "1", "completion": "a", "reward": {"a": 1, "b": 0}}', "recorded_reward=COLUMN"),
         ('{"id": "1", "completion": true}', "line 1: the completion is True"),
         ('{"id": "1", "completion": "a\\ud83d"}', "line 1: the completion is 'a"),
-        ('{"id": "1", "token_ids": [3, -1]}', "line 1: token_ids holds -1"),
-        ('{"id": "1", "token_ids": [3, 4.5]}', "line 1: token_ids holds 4.5"),
+        ('{"id": "1", "token_ids": [3, -1]}', "line 1: token_ids contains -1"),
+        ('{"id": "1", "token_ids": [3, 4.5]}', "line 1: token_ids contains 4.5"),
         ('{"id": "1", "token_ids": [3], "logprobs": [0.1, 0.2]}', "1 token_ids and 2 logprobs"),
-        ('{"id": "1", "completion": null}', "no completion, but 1 that are null"),
+        ('{"id": "1", "completion": null}', "no usable completion; 1 are null"),
         ('\n{"id": "1", "completion": [3], "reward": "x"}', "row 1: the reward is 'x'"),
-        ('{"id": "1", "traces": "none"}', "do not hold what a trainer's dump"),
+        ('{"id": "1", "traces": "none"}', "columns id, traces are those of a trainer's dump"),
     ],
 )
 def test_bad_files(tmp_path: Path, text: str, message: str, tokenizer: Any) -> None:
@@ -119,7 +122,7 @@ def test_no_file(tokenizer: Any) -> None:
         RecordedEngine(RolloutConfig(), tokenizer)
     with pytest.raises(LearnAlignError, match="got no file"):
         RecordedEngine(RolloutConfig(recorded=(Path("no.jsonl"),)), tokenizer)
-    with pytest.raises(LearnAlignError, match="a pickle, which runs code"):
+    with pytest.raises(LearnAlignError, match="is a pickle"):
         RecordedEngine(RolloutConfig(recorded=(Path("rollouts.pt"),)), tokenizer)
 
 
@@ -166,7 +169,7 @@ def test_completions_that_are_none(tmp_path: Path, tokenizer: Any) -> None:
     assert table["completion"].to_pylist() == ["a", "7", "bc"]
     assert table["recorded_reward"].to_pylist() == [1.0, 0.5, None]
     assert warnings(engine.counts) == [
-        "3 recorded completions are null, failed or of several turns, and were left out"
+        "3 recorded completions are null, failed or multi-turn and were left out"
     ]
 
 
@@ -181,7 +184,7 @@ def test_a_reward_that_is_no_number_is_counted(tmp_path: Path, tokenizer: Any) -
 
 def test_tokens_of_another_model(tmp_path: Path, tokenizer: Any) -> None:
     rows = [{"id": "p0", "completion": "a", "token_ids": [5, 60_000]}] * 2
-    with pytest.raises(LearnAlignError, match="line 1: the token 60000 is none of the model's"):
+    with pytest.raises(LearnAlignError, match="line 1: token id 60000 is not among the model's"):
         _engine(tmp_path, rows, tokenizer).sample(_problems())
     config = RolloutConfig(recorded=(tmp_path / "rollouts.jsonl",))
     known = RecordedEngine(config, tokenizer, vocabulary=60_001).sample(_problems())

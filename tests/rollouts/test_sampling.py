@@ -1,4 +1,4 @@
-"""The two-level draw against the plain cumulative sum and the softmax it stands for."""
+"""The two-level sample_tokens against the plain cumulative sum and the softmax it stands for."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from learnalign.rollouts.sampling import draw, uniforms
+from learnalign.rollouts.sampling import sample_tokens, uniforms
 
 
 @pytest.mark.parametrize("top_p", [1.0, 0.6])
@@ -24,7 +24,9 @@ def test_frequencies_are_the_softmax(size, top_p):
         probabilities = np.where(kept, probabilities, 0) / probabilities[kept].sum()
     rng = torch.Generator().manual_seed(1)
     uniform = torch.rand(40_000, generator=rng, dtype=torch.float64)
-    tokens, _ = draw(logits.expand(len(uniform), -1), uniform, temperature=0.8, top_p=top_p)
+    tokens, _ = sample_tokens(
+        logits.expand(len(uniform), -1), uniform, temperature=0.8, top_p=top_p
+    )
     counts = np.bincount(tokens.numpy(), minlength=size)
     assert not counts[probabilities == 0].any()
     common = probabilities * len(uniform) >= 5
@@ -37,7 +39,7 @@ def test_frequencies_are_the_softmax(size, top_p):
 @given(st.floats(0, 1, exclude_max=True), st.integers(1, 600), st.integers(0, 100))
 def test_token_is_where_the_cumulative_sum_passes_the_number(u, size, seed):
     logits = torch.randn(1, size, generator=torch.Generator().manual_seed(seed))
-    token, logprob = draw(logits, torch.tensor([u], dtype=torch.float64), temperature=1.3)
+    token, logprob = sample_tokens(logits, torch.tensor([u], dtype=torch.float64), temperature=1.3)
     weights = torch.log_softmax(logits / 1.3, -1).exp().double()[0]
     cumulative = weights.cumsum(0)
     goal = u * float(cumulative[-1])
@@ -47,13 +49,15 @@ def test_token_is_where_the_cumulative_sum_passes_the_number(u, size, seed):
 
 
 def test_a_number_near_one_stays_inside_the_vocabulary():
-    tokens, _ = draw(torch.zeros(1, 300), torch.tensor([1 - 1e-16]).double(), temperature=1.0)
+    tokens, _ = sample_tokens(
+        torch.zeros(1, 300), torch.tensor([1 - 1e-16]).double(), temperature=1.0
+    )
     assert 0 <= int(tokens) < 300
 
 
 def test_nan_is_reported_in_the_logprob():
     logits = torch.tensor([[0.0, float("nan")], [0.0, 0.0]])
-    _, logprobs = draw(logits, torch.tensor([0.5, 0.5]).double(), temperature=1.0)
+    _, logprobs = sample_tokens(logits, torch.tensor([0.5, 0.5]).double(), temperature=1.0)
     assert logprobs.isnan().tolist() == [True, False]
 
 

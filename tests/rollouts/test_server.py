@@ -69,7 +69,7 @@ def open_engine(
         seed=5,
         context=context,
         journal=journal,
-        asked=Prompter(tokenizer, PromptConfig()).asked,
+        build_messages=Prompter(tokenizer, PromptConfig()).asked,
     )
 
 
@@ -147,7 +147,7 @@ def test_nothing_is_paid_for_twice_after_an_error(
     with FakeServer(tokenizer, die_after=11) as server:
         with pytest.raises(LearnAlignError, match="failed 3 times") as error:
             open_engine(tokenizer, server, journal, concurrency=4).sample(pool)
-        assert "the same command goes on from there" in str(error.value)
+        assert "the same command resumes from there" in str(error.value)
         assert len(list(journal.iterdir())) == sum(server.paid.values()) == 11
         server.stop()
         server.die_after = None
@@ -276,7 +276,7 @@ def test_another_prompt_is_an_error_or_a_warning(tokenizer: Any, pool: pa.Table)
         engine = open_engine(tokenizer, server, api="chat")
         engine.sample(pool)
         assert engine.counts == {"sampled": 24, "other_prompts": 24}
-        assert "another number of tokens" in warnings(engine.counts)[0]
+        assert "different number of tokens" in warnings(engine.counts)[0]
 
 
 def test_the_chat_apis_template_gets_its_variables(smollm2: Path) -> None:
@@ -294,7 +294,9 @@ def test_the_chat_apis_template_gets_its_variables(smollm2: Path) -> None:
 
         def sample(**more: Any) -> pa.Table:
             config, chat = RolloutConfig(num_rollouts=2), ServerConfig(url=server.url, api="chat")
-            engine = ServerEngine(config, chat, tokenizer, seed=5, asked=prompter.asked, **more)
+            engine = ServerEngine(
+                config, chat, tokenizer, seed=5, build_messages=prompter.asked, **more
+            )
             return engine.sample(problems)
 
         assert sample(template_kwargs=variables).num_rows == 2
@@ -332,7 +334,7 @@ def test_responses_end_where_the_context_does(tokenizer: Any, pool: pa.Table) ->
         assert tight.failures[0] == (
             "p0",
             "prompt_too_long",
-            f"{length} tokens; the server's model sees {length}",
+            f"{length} tokens; the server's context length is {length}",
         )
 
 

@@ -169,7 +169,7 @@ def test_a_selection_by_chat_goes_on_after_the_server_was_killed(
     server.kill()
     _, said = process.communicate(timeout=60)
     assert process.returncode, said
-    assert "the same command goes on from there" in said
+    assert "the same command resumes from there" in said
     kept = {file: file.read_bytes() for file in requests.glob("*.json")}
     assert len(kept) >= 3
     server.start()
@@ -196,4 +196,4 @@ def test_a_prompt_that_is_too_long_is_refused_in_its_words(
     engine = ServerEngine(RolloutConfig(), ServerConfig(url=server.url), tokenizer, seed=0)
     with pytest.raises(LearnAlignError, match="maximum context length is 256 tokens") as error:
         engine.sample(problems)
-    assert "give the server a longer context" in str(error.value)
+    assert "increase the server's context length" in str(error.value)

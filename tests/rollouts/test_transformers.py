@@ -148,7 +148,9 @@ def test_a_sick_problem_is_set_aside_and_the_others_are_not(real):
     )
     rows = engine.sample(problems).to_pylist()
     assert [row["problem_id"] for row in rows] == ["well", "well"]
-    assert engine.failures == [("sick", "nonfinite_logits", "the model's logits hold NaN or Inf")]
+    assert engine.failures == [
+        ("sick", "nonfinite_logits", "the model's logits contain NaN or Inf")
+    ]
 
 
 def test_responses_end_where_the_context_does(real):

@@ -102,8 +102,8 @@ def test_what_cannot_be_sampled_is_set_aside(smollm2):
     assert rows["problem_id"].to_pylist() == ["full"] * 4 + ["well"] * 4
     assert rows["finish_reason"].to_pylist() == ["length"] * 4 + ["stop"] * 4
     assert one.failures == [
-        ("long", "prompt_too_long", "20 tokens; vLLM sees 20"),
-        ("sick", "nonfinite_logits", "the model's logits hold NaN or Inf"),
+        ("long", "prompt_too_long", "20 tokens; vLLM's context length is 20"),
+        ("sick", "nonfinite_logits", "the model's logits contain NaN or Inf"),
     ]
     assert sum(seen) == 4
     inner = one._llm
@@ -127,7 +127,7 @@ def test_what_vllm_cannot_open_says_what_to_do(smollm2, tmp_path):
     config = RolloutConfig()
     with pytest.raises(LearnAlignError, match="check the path"):
         VllmEngine(ModelConfig(path="./none"), config, VllmConfig(), seed=0)
-    with pytest.raises(LearnAlignError, match="no LoRA adapter"):
+    with pytest.raises(LearnAlignError, match="not a LoRA adapter"):
         llm_arguments(ModelConfig(path="m", adapter=tmp_path), config, VllmConfig(), seed=0)
 
 

@@ -124,7 +124,9 @@ def test_samples_of_a_real_vllm_are_what_the_table_says(policy, sampled):
         np.testing.assert_allclose(row["logprobs"], expected, atol=1e-3)
     (short,) = {len(row["token_ids"]) for row in found["tables"]["odd"]}
     assert short <= 6
-    assert found["failures"] == [["too long", "prompt_too_long", "256 tokens; vLLM sees 256"]]
+    assert found["failures"] == [
+        ["too long", "prompt_too_long", "256 tokens; vLLM's context length is 256"]
+    ]
 
 
 def test_samples_of_a_real_vllm_do_not_depend_on_their_company(sampled):

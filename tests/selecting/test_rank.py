@@ -143,7 +143,7 @@ def test_gradalign_is_the_cosine_to_the_mean_gradient_of_a_validation_set(pool):
     mean = sum(whole[n] for n in target if n in whole)
     scores = {n: cosine(row, mean) for n, row in whole.items()}
     assert pool.chosen("gradalign", target=target) == pool.best(scores)
-    with pytest.raises(LearnAlignError, match="needs problems to align to"):
+    with pytest.raises(LearnAlignError, match="needs target problems to align to"):
         pool.chosen("gradalign")
     with pytest.raises(LearnAlignError, match="nothing to align to"):
         pool.chosen("gradalign", target=frozenset({"p00", "p01"}))

@@ -1,1 +1,1 @@
-"""What a model says of a problem without sampling anything: one row a problem."""
+"""Features of problems from a model's forward passes, without sampling: one row per problem."""

@@ -1,4 +1,4 @@
-"""The feature stage: problems in, one row a problem out, a few forward passes each, no sampling."""
+"""The feature stage: a few forward passes per problem, no sampling; one row per problem out."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,34 +21,34 @@ from learnalign.tables import features_schema, golds
 
 Floats = NDArray[np.float64]
 
-#: Problems between two reports of progress; their texts of like length share batches.
+#: Problems between two progress reports; texts of similar length in a block share batches.
 _BLOCK = 128
 
 
 class FeatureEngine:
-    """Reads problems with a loaded model: what the baselines of data selection rank by.
+    """Computes the features that the data-selection baselines rank by, with a loaded model.
 
-    One pass over prompt and gold answer gives the prompt's perplexity, the hidden state at its end
-    (feature similarity) and the answer's loss; one over the answer alone gives the other half of
-    IFD; M passes over rating prompts give SelectIT's rating.
+    A forward pass over prompt and gold answer yields the prompt's perplexity, the hidden state at
+    its end (feature similarity) and the answer's loss; one over the answer alone yields the
+    denominator of IFD; M passes over rating prompts yield SelectIT's rating.
 
     IFD (Li et al., arXiv 2308.12032) is s(A|Q) / s(A), where s is the mean loss of the answer's
-    tokens: the ratio of ``answer_nll`` to ``answer_alone_nll`` themselves, not of perplexities. In
-    the paper A is a whole response; RLVR has a bare gold answer, often a token or two, so its
-    losses are noisier and say more of the answer's form. Its tokens are the same in both passes,
-    set behind the prompt's as a response's would be. Alone they follow the BOS token (EOS if there
-    is none), where the authors' code has the words that announce a response.
+    tokens: the ratio of ``answer_nll`` to ``answer_alone_nll``, not of perplexities. In the paper A
+    is a whole response; RLVR has a bare gold answer, often one or two tokens, so the losses are
+    noisier and depend more on the answer's form. Its tokens are the same in both passes and follow
+    the prompt as a response would. Without the prompt they follow the BOS token (EOS if there is
+    none), where the authors' code has the words that introduce a response.
 
     Args:
         model: A causal language model of transformers, on its device; put into evaluation mode.
         tokenizer: Its tokenizer.
-        ratings: Ask for SelectIT's rating as well; M passes a problem more.
-        token_budget: Tokens a batch may hold, padding included; as many as pay on this device if
+        ratings: Also compute SelectIT's rating, with M more passes per problem.
+        token_budget: Tokens per batch, padding included; the device's most efficient number if
             None.
-        template_kwargs: Variables of the chat template, under which the ratings are asked for.
+        template_kwargs: Variables of the chat template for the rating prompts.
 
     Raises:
-        LearnAlignError: if ratings are wanted and a score is no single token of the tokenizer.
+        LearnAlignError: if ratings are requested and a score is not a single token.
     """
 
     def __init__(
@@ -74,21 +74,21 @@ class FeatureEngine:
             self.score_ids = score_ids(tokenizer, before)
 
     def table(self, problems: pa.Table, progress: Callable[[int], None] | None = None) -> pa.Table:
-        """Compute one row a problem.
+        """Compute one row per problem.
 
         Args:
-            problems: PROBLEMS table with ``prompt_ids`` shorter than the model's context. Of the
-                messages, the last is what is rated.
-            progress: Called with a number of problems when they are done.
+            problems: PROBLEMS table with ``prompt_ids`` shorter than the model's context. The
+                rating is that of the last message.
+            progress: Called with the number of problems just finished.
 
         Returns:
-            Table of `features_schema`, in the order of ``problems``. With an empty answer both of
-            its losses are null; of a one-token answer without BOS and EOS the one alone is.
+            Table of `features_schema`, in the order of ``problems``. Both losses of an empty answer
+            are null; so is ``answer_alone_nll`` of a one-token answer without BOS and EOS.
 
         Raises:
-            LearnAlignError: if a CUDA device has no room for a single text.
+            LearnAlignError: if a single text does not fit in a CUDA device's memory.
         """
-        self.model.eval()  # a trainer may have left layers in another mode
+        self.model.eval()  # a trainer may have changed the mode of some layers
         blocks = [self.schema.empty_table()]
         for start in range(0, problems.num_rows, _BLOCK):
             block = problems.slice(start, _BLOCK)
@@ -103,8 +103,10 @@ class FeatureEngine:
         texts = [golds(answer)[0] for answer in problems["answer"].to_pylist()]
         answers: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
         ends = [len(prompt) for prompt in prompts]
-        whole = [p + a if self._fits(p + a) else p for p, a in zip(prompts, answers, strict=True)]
-        losses, hidden = self.forward.read(whole, [end - 1 for end in ends])
+        sequences = [
+            p + a if self._fits(p + a) else p for p, a in zip(prompts, answers, strict=True)
+        ]
+        losses, hidden = self.forward.read(sequences, [end - 1 for end in ends])
         directions, finite = _directions(hidden)
         columns = {
             "problem_id": problems["problem_id"],
@@ -118,7 +120,7 @@ class FeatureEngine:
         return pa.table(columns, schema=self.schema)
 
     def _alone(self, answers: list[list[int]]) -> list[float | None]:
-        """Give the mean losses of answers without their prompts."""
+        """Compute the mean losses of answers without their prompts."""
         texts = [self.start + answer for answer in answers]
         known = [i for i, text in enumerate(texts) if len(text) > 1 and self._fits(text)]
         losses, _ = self.forward.read([texts[i] for i in known], [0] * len(known))
@@ -128,8 +130,8 @@ class FeatureEngine:
         return means
 
     def _ratings(self, problems: pa.Table) -> list[float | None]:
-        """Ask for each problem's rating in every wording."""
-        asked: list[list[list[int]]] = []
+        """Rate each problem with every wording of the rating prompt."""
+        prompts: list[list[list[int]]] = []
         for messages, answer in zip(
             problems["messages"].to_pylist(), problems["answer"].to_pylist(), strict=True
         ):
@@ -139,17 +141,17 @@ class FeatureEngine:
                 rating_text(self.tokenizer, wording, question, gold, self.template_kwargs)
                 for wording in RATING_PROMPTS
             ]
-            asked.append(self.tokenizer(texts, add_special_tokens=False)["input_ids"])
-        known = [i for i, texts in enumerate(asked) if all(map(self._fits, texts))]
-        flat = [text for i in known for text in asked[i]]
+            prompts.append(self.tokenizer(texts, add_special_tokens=False)["input_ids"])
+        known = [i for i, texts in enumerate(prompts) if all(map(self._fits, texts))]
+        flat = [text for i in known for text in prompts[i]]
         logits = self.forward.next_logits(flat, [i for ids in self.score_ids for i in ids])
-        # Of all tokens' probabilities only the scores' shares count, so the others need no sum.
-        likely = np.exp(logits - logits.max(axis=1, keepdims=True))
+        # Only the scores' shares of the probability matter; the other tokens need no sum.
+        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
         bounds = np.cumsum([0, *(len(ids) for ids in self.score_ids)])[:-1]
-        ratings = token_rating(np.add.reduceat(likely, bounds, axis=1))
-        found = sentence_rating(ratings.reshape(len(known), len(RATING_PROMPTS)))
-        rows: list[float | None] = [None] * len(asked)
-        for i, rating in zip(known, found.tolist(), strict=True):
+        ratings = token_rating(np.add.reduceat(weights, bounds, axis=1))
+        combined = sentence_rating(ratings.reshape(len(known), len(RATING_PROMPTS)))
+        rows: list[float | None] = [None] * len(prompts)
+        for i, rating in zip(known, combined.tolist(), strict=True):
             rows[i] = rating if np.isfinite(rating) else None
         return rows
 
@@ -158,13 +160,13 @@ class FeatureEngine:
 
 
 def _mean(losses: Floats) -> float | None:
-    """Give the mean of (t,) losses; None if there is none, or it is not finite."""
+    """Return the mean of (t,) losses; None if there are none, or it is not finite."""
     mean = float(losses.mean()) if len(losses) else np.nan
     return mean if np.isfinite(mean) else None
 
 
 def _directions(hidden: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-    """Divide (n, H) hidden states by their norms; tell (n,) which are finite."""
+    """Normalise (n, H) hidden states; also return (n,) which are finite."""
     finite = np.asarray(np.isfinite(hidden).all(axis=1))
     known = np.where(finite[:, None], hidden, 0.0)
     norms = np.linalg.norm(known, axis=1, keepdims=True)

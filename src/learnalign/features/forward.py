@@ -1,6 +1,6 @@
-"""Token sequences through a model once, batched: losses of their tokens, hidden states, logits.
+"""Batched forward passes over token sequences: token losses, hidden states, logits.
 
-(tokens x vocabulary) logits never exist at once: the head sees a chunk of tokens at a time.
+(tokens x vocabulary) logits never exist at once: the head processes one chunk of tokens at a time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,20 +17,20 @@ from learnalign.models.head import CHUNK_VALUES, Head
 Floats = NDArray[np.float64]
 Sequences = Sequence[Sequence[int]]
 
-#: Tokens a batch holds, padding included, up to which more buys time.
+#: Tokens per batch, padding included, up to which larger batches are faster.
 _TOKENS = {"cpu": 1024, "cuda": 32_768}
 
 
 class Forward:
-    """Runs sequences of like length together, padded on the right, where no token looks.
+    """Runs sequences of similar length together, padded on the right, where no token attends.
 
-    What comes out of a sequence does not depend on its neighbours, up to rounding. If a CUDA
-    device's memory runs out, batches are half as large from then on.
+    Up to rounding, the results of a sequence do not depend on the rest of its batch. If a CUDA
+    device runs out of memory, later batches are half as large.
 
     Args:
         model: A causal language model of transformers, on its device.
-        token_budget: Tokens a batch may hold, padding included; as many as pay on this device if
-            None. A longer sequence is a batch of its own.
+        token_budget: Tokens per batch, padding included; the device's most efficient number if
+            None. A longer sequence is its own batch.
     """
 
     def __init__(self, model: Any, *, token_budget: int | None = None) -> None:
@@ -39,30 +39,30 @@ class Forward:
         self.device = next(model.parameters()).device
         self.token_budget = token_budget or _TOKENS.get(self.device.type, 8192)
 
-    def read(self, sequences: Sequences, places: Sequence[int]) -> tuple[list[Floats], Floats]:
-        """Read each sequence, and look at its hidden state at one place.
+    def read(self, sequences: Sequences, positions: Sequence[int]) -> tuple[list[Floats], Floats]:
+        """Compute each sequence's token losses, and its hidden state at one position.
 
         Args:
             sequences: n sequences of token ids, none empty.
-            places: n positions, one a sequence.
+            positions: n positions, one per sequence.
 
         Returns:
-            The losses of each sequence, (t-1,): minus the log-probability of its tokens but the
-            first, computed in float32 at least; and the (n, H) last hidden states at the places,
-            as the head sees them.
+            The losses of each sequence, (t-1,): the negative log-probability of each token except
+            the first, computed in at least float32; and the (n, H) last hidden states at the
+            positions, as passed to the head.
 
         Raises:
-            LearnAlignError: if a CUDA device has no room for a single sequence.
+            LearnAlignError: if a single sequence does not fit in a CUDA device's memory.
         """
 
-        def look(output: Any, batch: Sequences, at: list[int]) -> torch.Tensor:
+        def extract(output: Any, batch: Sequences, at: list[int]) -> torch.Tensor:
             losses = self._losses(output, batch)
             states = self._states(output, at)
             return torch.cat([losses, states.to(losses.dtype).flatten()])
 
         losses: list[Floats] = [np.empty(0)] * len(sequences)
         hidden = np.empty((len(sequences), self.width))
-        for indices, values in self._batches(sequences, places, look):
+        for indices, values in self._batches(sequences, positions, extract):
             bounds = np.cumsum([len(sequences[i]) - 1 for i in indices])
             *parts, states = np.split(values, bounds)
             hidden[indices] = states.reshape(len(indices), self.width)
@@ -71,25 +71,26 @@ class Forward:
         return losses, hidden
 
     def next_logits(self, sequences: Sequences, token_ids: Sequence[int]) -> Floats:
-        """Give the (n, k) logits of k tokens behind each of n sequences.
+        """Return the (n, k) logits of k tokens after each of n sequences.
 
         Args:
             sequences: n sequences of token ids, none empty.
             token_ids: The k tokens.
 
         Raises:
-            LearnAlignError: if a CUDA device has no room for a single sequence.
+            LearnAlignError: if a single sequence does not fit in a CUDA device's memory.
         """
-        wanted = torch.tensor(token_ids, device=self.device)
+        selected = torch.tensor(token_ids, device=self.device)
 
-        def look(output: Any, batch: Sequences, at: list[int]) -> torch.Tensor:
+        def extract(output: Any, batch: Sequences, at: list[int]) -> torch.Tensor:
             states = self._states(output, at)
             step = max(1, CHUNK_VALUES // self.vocabulary)
             chunks = torch.split(states, step)
-            return torch.cat([self.head.logits(output, chunk)[:, wanted] for chunk in chunks])
+            return torch.cat([self.head.logits(output, chunk)[:, selected] for chunk in chunks])
 
         logits = np.empty((len(sequences), len(token_ids)))
-        for indices, values in self._batches(sequences, [len(s) - 1 for s in sequences], look):
+        last = [len(s) - 1 for s in sequences]
+        for indices, values in self._batches(sequences, last, extract):
             logits[indices] = values
         return logits
 
@@ -97,10 +98,10 @@ class Forward:
     def _batches(
         self,
         sequences: Sequences,
-        places: Sequence[int],
-        look: Callable[[Any, Sequences, list[int]], torch.Tensor],
+        positions: Sequence[int],
+        extract: Callable[[Any, Sequences, list[int]], torch.Tensor],
     ) -> Iterator[tuple[list[int], Floats]]:
-        """Run batch after batch; give the sequences' indices and what ``look`` saw of them."""
+        """Run all batches; yield the sequences' indices and the values from ``extract``."""
         order = sorted(range(len(sequences)), key=lambda i: -len(sequences[i]))
         while order:
             width = len(sequences[order[0]])
@@ -108,13 +109,13 @@ class Forward:
             batch = [sequences[i] for i in indices]
             try:
                 output = self._layers(batch, width)
-                seen = look(output, batch, [places[i] for i in indices])
-                values = seen.cpu().double().numpy()  # the one wait for the device
+                extracted = extract(output, batch, [positions[i] for i in indices])
+                values = extracted.cpu().double().numpy()  # the only wait for the device
             except torch.OutOfMemoryError as error:
                 if len(indices) == 1:
                     raise LearnAlignError(
                         f"memory ran out on a single text ({width} tokens)",
-                        expected="room for its forward pass",
+                        expected="memory for its forward pass",
                         do="use a device with more memory, or leave such long problems out",
                     ) from error
                 self.token_budget = len(indices) * width // 2
@@ -123,20 +124,21 @@ class Forward:
             order = order[len(indices) :]
 
     def _layers(self, batch: Sequences, width: int) -> Any:
-        """Run the layers; what is attended to lies to the left, so the padding needs no mask."""
+        """Run the layers; attention is causal, so padding on the right needs no mask."""
         inputs = torch.zeros(len(batch), width, dtype=torch.long)
         for row, ids in enumerate(batch):
             inputs[row, : len(ids)] = torch.tensor(ids)
         return self.head.base(input_ids=inputs.to(self.device), use_cache=False)
 
-    def _states(self, output: Any, places: list[int]) -> torch.Tensor:
-        """Give the (B, H) hidden states at one place of each row."""
-        at = torch.tensor(places, device=self.device)
-        states: torch.Tensor = output.last_hidden_state[torch.arange(len(at), device=at.device), at]
+    def _states(self, output: Any, positions: list[int]) -> torch.Tensor:
+        """Return the (B, H) hidden states at one position of each row."""
+        columns = torch.tensor(positions, device=self.device)
+        rows = torch.arange(len(positions), device=self.device)
+        states: torch.Tensor = output.last_hidden_state[rows, columns]
         return states
 
     def _losses(self, output: Any, batch: Sequences) -> torch.Tensor:
-        """Give the losses of a batch's tokens but each row's first, row after row."""
+        """Return the losses of a batch's tokens except each row's first, row by row."""
         hidden = output.last_hidden_state
         width = hidden.shape[1]
         hidden = hidden.flatten(0, 1)

@@ -1,10 +1,10 @@
-"""SelectIT: a model rates a problem with its answer, and its own uncertainty counts against it.
+"""SelectIT: a model rates a problem and its answer; its uncertainty lowers the rating.
 
-Liu et al., arXiv 2402.16705. The model is asked for a score of 1 to K in M wordings; each wording's
-score is weighted by how far its probability stands out (token level), and their mean is divided by
-how much the wordings disagree (sentence level). The paper's third level averages several models'
-ratings; there is one model here. The paper rates instructions with their responses; a problem of
-RLVR has a bare gold answer instead, so the wordings are our own.
+Liu et al., arXiv 2402.16705. The model is prompted for a score of 1 to K in M wordings. Each score
+is weighted by how far its probability exceeds the others (token level), and their mean is divided
+by the disagreement of the wordings (sentence level). The paper's third level, an average over
+several models, does not apply to one model. The paper rates instructions with their responses; RLVR
+problems have a bare gold answer instead, so the wordings are our own.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from learnalign.errors import LearnAlignError
 
 Floats = NDArray[np.float64]
 
-#: K: scores go from 1 to this.
+#: K: scores range from 1 to this.
 NUM_SCORES = 5
 
 #: M wordings of one question.
@@ -36,26 +36,26 @@ RATING_PROMPTS = (
 
 
 def token_rating(probabilities: ArrayLike) -> Floats:
-    """Rate at the token level: the likeliest score, times how far it stands out.
+    """Compute the token-level rating: the most likely score, weighted by its certainty.
 
-    With P'_k = P_k / sum_j P_j and S the likeliest score, the rating is
+    With P'_k = P_k / sum_j P_j and S the most likely score, the rating is
     ``S * 1/(K-1) * sum_k |P'_k - P'_S|`` (arXiv 2402.16705, token-level self-reflection). It is 0
-    where all scores are equally likely, and S where S is certain. Of equally likely scores the
-    lowest counts, as in the authors' code.
+    if all scores are equally likely, and S if S is certain. Ties go to the lowest score, as in the
+    authors' code.
 
     Args:
         probabilities: (n, K) probabilities of the scores 1..K, K at least 2; a row need not sum
             to 1.
 
     Returns:
-        (n,) ratings from 0 to K; NaN where a row holds NaN or sums to 0.
+        (n,) ratings from 0 to K; NaN if a row contains NaN or sums to 0.
 
     Example:
         >>> token_rating([[0.0, 0.0, 0.0, 1.0, 0.0], [0.1, 0.1, 0.1, 0.1, 0.6]]).round(6).tolist()
         [4.0, 2.5]
     """
     values = np.asarray(probabilities, np.float64)
-    with np.errstate(invalid="ignore"):  # 0/0 is NaN, as promised
+    with np.errstate(invalid="ignore"):  # 0/0 is NaN, as documented
         shares = values / values.sum(axis=1, keepdims=True)
     highest = shares.max(axis=1, keepdims=True)
     gaps = np.abs(shares - highest).sum(axis=1) / (values.shape[1] - 1)
@@ -63,13 +63,13 @@ def token_rating(probabilities: ArrayLike) -> Floats:
 
 
 def sentence_rating(ratings: ArrayLike, alpha: float = 0.2) -> Floats:
-    """Rate at the sentence level: the wordings' mean, less where they disagree.
+    """Compute the sentence-level rating: the wordings' mean, lower if they disagree.
 
     ``mean_m(S_m) / (1 + alpha * std_m(S_m))`` (arXiv 2402.16705, sentence-level self-reflection;
     the population's standard deviation, as in the authors' code).
 
     Args:
-        ratings: (n, M) token-level ratings, one a wording.
+        ratings: (n, M) token-level ratings, one per wording.
         alpha: Weight of the disagreement; the paper's 0.2.
 
     Returns:
@@ -90,16 +90,16 @@ def rating_text(
     answer: str,
     variables: Mapping[str, Any] | None = None,
 ) -> str:
-    """Write what the model sees when it is asked for a rating; the score is its next token.
+    """Build the rating prompt; the model's next token is the score.
 
     Args:
-        tokenizer: The model's tokenizer. With a chat template, the question is a user's turn;
-            without one, the text begins as the tokenizer begins texts and ends in a new line.
+        tokenizer: The model's tokenizer. With a chat template, the question is a user turn;
+            without one, the text starts with BOS if the tokenizer adds it, and ends with a newline.
         wording: One of ``RATING_PROMPTS``.
         problem: The problem's text.
         answer: Its gold answer.
-        variables: Of the chat template; where it lets the model think first, its next token is no
-            score, unless they say otherwise.
+        variables: Variables of the chat template. If the template makes the model think first, they
+            must disable that, or the next token is not a score.
     """
     question = f"{wording}\n\nProblem:\n{problem}\n\nAnswer:\n{answer}"
     if tokenizer.chat_template:
@@ -109,27 +109,26 @@ def rating_text(
         )
         return text
     bos = tokenizer.bos_token or ""
-    begins = bos and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
-    return f"{bos if begins else ''}{question}\n\nRating:\n"
+    adds_bos = bos and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
+    return f"{bos if adds_bos else ''}{question}\n\nRating:\n"
 
 
 def score_ids(tokenizer: Any, before: str) -> list[list[int]]:
-    """Find the tokens that say each score after a text.
+    """Find the tokens that represent each score after a text.
 
-    The tokenizer is asked what it makes of ``before`` with "3" or " 3" behind it: a score's token
-    is the one that is then added. So the form with a space counts where it is one token (GPT-2's
-    "Ġ3"), and not where it is a space and a digit (Qwen's, SmolLM2's): there the digit's own
-    probability is all that the next token can say.
+    Tokenises ``before`` followed by "3" or " 3"; a score's token is the one added by this. The form
+    with a space counts only if it is a single token (GPT-2's "Ġ3"). If it is a space and a digit
+    (Qwen's, SmolLM2's), only the probability of the digit itself is used.
 
     Args:
         tokenizer: The model's tokenizer.
-        before: What stands before the score, as `rating_text` writes it.
+        before: The text before the score, as built by `rating_text`.
 
     Returns:
         For each score 1..K, the ids of one or two tokens.
 
     Raises:
-        LearnAlignError: if a score is no single token in either form.
+        LearnAlignError: if a score is not a single token in either form.
     """
 
     def encode(text: str) -> list[int]:
@@ -137,16 +136,16 @@ def score_ids(tokenizer: Any, before: str) -> list[list[int]]:
         return ids
 
     start = encode(before)
-    found = []
+    token_ids = []
     for score in range(1, NUM_SCORES + 1):
         forms = [encode(f"{before}{space}{score}") for space in ("", " ")]
         ids = {ids[-1] for ids in forms if ids[:-1] == start} - {tokenizer.unk_token_id}
         if not ids:
             raise LearnAlignError(
-                f"the tokenizer has no single token for the score {score}: it writes "
+                f"the tokenizer has no single token for the score {score}: it returns "
                 f"{tokenizer.convert_ids_to_tokens(forms[0][-3:])}",
-                expected="a tokenizer in which each of 1 to 5 is a token, after a space or not",
-                do="choose another selection method, or rate with another model",
+                expected="a tokenizer with a token for each of 1 to 5, or for each with a space",
+                do="use another selection method, or rate with another model",
             )
-        found.append(sorted(ids))
-    return found
+        token_ids.append(sorted(ids))
+    return token_ids

@@ -1,1 +1,1 @@
-"""Policy gradients: rollouts and verdicts in, one sketched row a problem out."""
+"""Policy gradients: rollouts and verdicts in, one sketched row per problem out."""

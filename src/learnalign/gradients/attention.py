@@ -1,8 +1,8 @@
-"""Attention among packed problems: each response sees its own prompt and itself, nothing else.
+"""Attention for packed problems: each response attends only to its own prompt and itself.
 
-transformers hands queries, keys and values of the packed row to the function registered here. It
-sorts them into sequences (prompt and response, one a row), attends causally, and sorts the results
-back; a prompt's tokens, which stand in each of its sequences, are taken from one of them.
+transformers passes queries, keys and values of the packed row to the function registered here. It
+gathers them into sequences (prompt and response, one per row), attends causally, and maps the
+results back; those of a prompt's tokens, which are in each of its sequences, come from one of them.
 """
 
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from learnalign.gradients.layout import Pack
 
 NAME = "learnalign_packed"
-#: Below this length torch's way back through bfloat16 attention on a CPU takes up to three times as
-#: long as through float32's.
+#: Below this length torch's backward pass of bfloat16 attention on a CPU takes up to three times as
+#: long as that of float32.
 _LONG = 128
 _pack: Pack | None = None
 
 
 @contextmanager
 def attending(pack: Pack) -> Iterator[None]:
-    """Let the registered function attend by this pack's layout."""
+    """Use this pack's layout in the registered attention function."""
     global _pack
     before, _pack = _pack, pack
     try:
@@ -47,52 +47,52 @@ def attend(
     s_aux: torch.Tensor | None = None,
     **_ignored: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend among the tokens of the current pack.
+    """Compute the attention of the current pack's tokens.
 
     Args:
-        module: The attention layer; unused, transformers passes it.
+        module: The attention layer; unused, but passed by transformers.
         query: (1, H, T, D) queries of the packed tokens.
         key: (1, K, T, D) keys; H is a multiple of K.
         value: (1, K, T, E) values.
-        attention_mask: Unused: the pack's layout says what sees what.
-        dropout: Unused: gradients are taken in evaluation mode.
-        scaling: Of the scores; 1/sqrt(D) if None.
-        sliding_window: Tokens that a token sees, itself included; None for all before it.
-        softcap: Scores are bent to stay within it (Gemma 2).
+        attention_mask: Unused: the pack's layout defines the mask.
+        dropout: Unused: gradients are computed in evaluation mode.
+        scaling: Scale of the scores; 1/sqrt(D) if None.
+        sliding_window: Number of tokens that a token sees, itself included; None for all.
+        softcap: Soft limit of the scores, by tanh (Gemma 2).
         s_aux: (H,) logits of attention sinks (gpt-oss).
 
     Returns:
-        (1, T, H, E) outputs, and None in place of the attention weights.
+        (1, T, H, E) outputs, and None instead of the attention weights.
     """
     pack = _pack
     assert pack is not None, "the packed attention was called outside of a pack"
     assert pack.sequences is not None
-    assert pack.home is not None
+    assert pack.unpack is not None
     core = _Core(scaling, sliding_window, softcap, s_aux)
-    if pack.apart is None:
-        q, k, v = (_sorted(tensor, pack.sequences) for tensor in (query, key, value))
+    if pack.separate is None:
+        q, k, v = (_gather(tensor, pack.sequences) for tensor in (query, key, value))
         out = core(q, k, v, pack, "sequences", None).transpose(1, 2).flatten(0, 1)
-        return out.index_select(0, pack.home)[None], None
-    apart = pack.apart
-    q, k, v = (_sorted(tensor, apart.prompts) for tensor in (query, key, value))
+        return out.index_select(0, pack.unpack)[None], None
+    separate = pack.separate
+    q, k, v = (_gather(tensor, separate.prompts) for tensor in (query, key, value))
     first = core(q, k, v, pack, "prompts", None)
-    q, own_k, own_v = (_sorted(tensor, apart.responses) for tensor in (query, key, value))
-    k = torch.cat([k.index_select(0, apart.owners), own_k], dim=2)
-    v = torch.cat([v.index_select(0, apart.owners), own_v], dim=2)
-    second = core(q, k, v, pack, "responses", apart.visible)
+    q, own_k, own_v = (_gather(tensor, separate.responses) for tensor in (query, key, value))
+    k = torch.cat([k.index_select(0, separate.owners), own_k], dim=2)
+    v = torch.cat([v.index_select(0, separate.owners), own_v], dim=2)
+    second = core(q, k, v, pack, "responses", separate.visible)
     out = torch.cat([part.transpose(1, 2).flatten(0, 1) for part in (first, second)])
-    return out.index_select(0, apart.home)[None], None
+    return out.index_select(0, separate.unpack)[None], None
 
 
-def _sorted(tensor: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """Bring (1, H, T, D) into rows (M, H, S, D)."""
+def _gather(tensor: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Gather (1, H, T, D) into rows (M, H, S, D)."""
     heads, size = tensor.shape[1], tensor.shape[3]
     rows = tensor[0].index_select(1, index.reshape(-1))
     return rows.view(heads, *index.shape, size).transpose(0, 1)
 
 
 class _Core:
-    """Causal attention over rows, in the variant a model asks for."""
+    """Causal attention over rows, in the model's variant."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class _Core:
                 enable_gqa=query.shape[1] != key.shape[1],
             ).to(dtype)
         assert mask is not None
-        key, value = (_repeated(t, query.shape[1]) for t in (key, value))
+        key, value = (_repeat_heads(t, query.shape[1]) for t in (key, value))
         return self._explicit(query, key, value, mask)
 
     def _mask(
@@ -142,10 +142,10 @@ class _Core:
         query: torch.Tensor,
         key: torch.Tensor,
     ) -> torch.Tensor:
-        """Make the boolean mask of this pack and window, once for all layers."""
-        known = pack.masks.get((name, self.window))
-        if known is not None:
-            return known
+        """Compute the boolean mask of this pack and window, once for all layers."""
+        cached = pack.masks.get((name, self.window))
+        if cached is not None:
+            return cached
         width, length = query.shape[2], key.shape[2]
         if visible is None:
             visible = torch.ones(1, 1, width, length, dtype=torch.bool, device=key.device).tril()
@@ -157,21 +157,21 @@ class _Core:
     def _near(
         self, pack: Pack, name: str, width: int, length: int, device: torch.device
     ) -> torch.Tensor:
-        """Say which keys lie within the window, by the tokens' own positions."""
+        """Return which keys are within the window, by the tokens' positions."""
         assert self.window is not None
         if name != "responses":
-            place = torch.arange(length, device=device)
-            return place[:, None] - place < self.window
-        apart, positions = pack.apart, pack.position_ids[0]
-        assert apart is not None
-        queries = positions[apart.responses]
-        keys = torch.cat([positions[apart.prompts][apart.owners], queries], dim=1)
+            index = torch.arange(length, device=device)
+            return index[:, None] - index < self.window
+        separate, positions = pack.separate, pack.position_ids[0]
+        assert separate is not None
+        queries = positions[separate.responses]
+        keys = torch.cat([positions[separate.prompts][separate.owners], queries], dim=1)
         return (queries[:, :, None] - keys[:, None, :] < self.window)[:, None]
 
     def _explicit(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor
     ) -> torch.Tensor:
-        """Attend by the formula, for scores that are bent or share with a sink."""
+        """Attend with explicit scores, for a softcap or attention sinks."""
         scale = query.shape[-1] ** -0.5 if self.scaling is None else self.scaling
         scores = query @ key.transpose(2, 3) * scale
         if self.softcap is not None:
@@ -186,7 +186,7 @@ class _Core:
         return weights.to(value.dtype) @ value
 
 
-def _repeated(tensor: torch.Tensor, heads: int) -> torch.Tensor:
+def _repeat_heads(tensor: torch.Tensor, heads: int) -> torch.Tensor:
     """Repeat (M, K, S, D) keys or values for the query heads that share them."""
     if tensor.shape[1] == heads:
         return tensor
@@ -194,7 +194,7 @@ def _repeated(tensor: torch.Tensor, heads: int) -> torch.Tensor:
 
 
 def _no_mask(*_arguments: Any, **_named: Any) -> None:
-    """Tell transformers that no mask is needed."""
+    """Return no mask: the packed attention needs none from transformers."""
 
 
 AttentionInterface.register(NAME, attend)

@@ -1,4 +1,4 @@
-"""One packed batch through the model and back; the model's parameters are not touched."""
+"""Forward and backward pass of a packed batch; the model's parameters do not change."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,48 +14,48 @@ from learnalign.gradients.layout import Pack
 
 
 class Backward:
-    """Runs ``sum_pairs w log pi(target | place)`` of a pack backward through a model's layers.
+    """Backpropagates ``sum_pairs w log pi(target | token)`` of a pack through a model's layers.
 
     Args:
         model: A causal language model of transformers; put into evaluation mode.
-        temperature: The logits are divided by it, as when the rollouts were sampled.
+        temperature: Temperature of the rollouts; divides the logits.
     """
 
     def __init__(self, model: Any, *, temperature: float) -> None:
         self.model, self.temperature = model.eval(), temperature
         self.head = PolicyHead(model)
-        # Weights that are watched from outside need no gradient; the graph begins at the embedding.
+        # Hooked weights need no gradient of their own; the graph starts at the embedding.
         model.get_input_embeddings().register_forward_hook(_begin_graph)
 
     def __call__(self, pack: Pack) -> None:
-        """Run one pass forward and one back."""
+        """Run a forward and a backward pass."""
         with _attention_of(self.model, pack):
             output = self.hidden(pack)
             hidden = output.last_hidden_state.flatten(0, 1)
             gradient = self.head.gradient(output, pack, temperature=self.temperature)
-            whole = torch.zeros_like(hidden).index_copy_(0, pack.places, gradient)
-            hidden.backward(whole)
+            full = torch.zeros_like(hidden).index_copy_(0, pack.predicting, gradient)
+            hidden.backward(full)
 
     def hidden(self, pack: Pack) -> Any:
-        """Run the layers on a pack; give their output object."""
+        """Run the layers on a pack; return their output object."""
         with _attention_of(self.model, pack):
             return self.head.base(
                 input_ids=pack.input_ids, position_ids=pack.position_ids, use_cache=False
             )
 
     def checkpoint(self) -> bool:
-        """Keep only each layer's input from now on, and run the layer again on the way back.
+        """Keep only each layer's input, and run the layer again in the backward pass.
 
         Returns:
-            Whether the model's layers can do so.
+            Whether the model's layers support this.
         """
         if not self.model.supports_gradient_checkpointing:
             return False
-        # The re-entrant way runs the first pass without a graph, so hooks fire in the second only.
+        # Re-entrant: the first pass runs without a graph, so hooks fire only in the second.
         enable = getattr(self.model, "activation_checkpointing_enable", None)  # its newer name
         (enable or self.model.gradient_checkpointing_enable)({"use_reentrant": True})
         for module in self.model.modules():
-            # Layers look at their own flag; what lies inside them stays in evaluation mode.
+            # Layers check their own flag; the modules inside them stay in evaluation mode.
             if isinstance(module, GradientCheckpointingLayer):
                 module.training = True
         return True
@@ -63,7 +63,7 @@ class Backward:
 
 @contextmanager
 def _attention_of(model: Any, pack: Pack) -> Iterator[None]:
-    """Let a packed batch attend by its layout, and any other as the model always does."""
+    """Use the packed attention for a packed batch, and the model's own for any other."""
     if pack.sequences is None:
         yield
         return

@@ -1,12 +1,12 @@
-"""Weight gradients read off while a backward pass runs, one a problem, without autograd's own.
+"""Collect weight gradients per problem during one backward pass, without autograd's own.
 
 A linear layer's gradient on a problem's tokens is ``sum_t g_t a_t^T``: the gradients at its outputs
-times its inputs. Both pass by in hooks, where the tokens of a packed row are told apart by problem.
-The inputs are first projected from their ``n`` values to ``input_width`` random combinations of
-them (signs, unbiased for inner products), so what is kept from the forward pass, and the product
-itself, are small; with ``input_width`` 0 the whole gradient is formed. Why the inputs and not the
-outputs: the inputs of all problems share a few huge directions, which a projection of the outputs
-would turn into noise of their size; see docs/concepts/gradients.md.
+times its inputs. Hooks receive both, and split the tokens of a packed row by problem. The inputs
+are first projected from their ``n`` values to ``input_width`` random combinations (signs, unbiased
+for inner products), so that the saved inputs and the product are small; with ``input_width`` 0 the
+full gradient is computed. The inputs are projected rather than the outputs because the inputs of
+all problems share a few huge directions, which a projection of the outputs would turn into noise of
+that size; see docs/concepts/gradients.md.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -27,17 +27,18 @@ Sink = Callable[[int, int, torch.Tensor], None]
 
 
 class Collector:
-    """Watches a model's chosen weights.
+    """Collects the gradients of a model's selected weights with hooks.
 
     Args:
         weights: From `select_weights`; all other parameters stop requiring gradients.
         model: The model they belong to.
-        input_width: Combinations of a layer's inputs that are kept; 0 for all of them. Layers with
-            no more inputs than that, and weights that autograd has to form, are taken whole.
-        seed: Of the projections.
-        dtype: In which gradients add up: float32, or float64 for a float64 model.
-        factors: For each weight what its output gradients and its inputs are multiplied by
-            (`preconditioning.read_factors`); None leaves them as they are.
+        input_width: Number of random combinations of a layer's inputs; 0 disables the projection.
+            Layers with no more inputs than that, and weights whose gradient autograd computes, are
+            not projected.
+        seed: Seed of the projections.
+        dtype: dtype in which gradients are summed: float32, or float64 for a float64 model.
+        factors: For each weight, the factors of its output gradients and inputs
+            (`preconditioning.read_factors`); None for no preconditioning.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Collector:
         self.factors = factors
         self.weights, self.dtype = list(weights), dtype
         self.projections = [_projection(w, input_width, seed, i) for i, w in enumerate(weights)]
-        self.num_formed = sum(weight.module is None for weight in weights)
+        self.num_by_autograd = sum(weight.module is None for weight in weights)
         self.exact = False
         self._pack: Pack | None = None
         self._sink: Sink | None = None
@@ -67,14 +68,14 @@ class Collector:
             if weight.module is None:
                 weight.parameter.requires_grad_(True)
                 weight.parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
-                    partial(self._formed, index)
+                    partial(self._by_autograd, index)
                 )
             else:
                 weight.module.register_forward_hook(partial(self._forward, index))
 
     @property
     def sizes(self) -> list[int]:
-        """Values each weight contributes to a problem's gradient, once projected."""
+        """Number of values that each weight contributes to a problem's projected gradient."""
         return [
             weight.shape[0] * (weight.shape[1] if projection is None else projection.shape[1])
             for weight, projection in zip(self.weights, self.projections, strict=True)
@@ -82,15 +83,15 @@ class Collector:
 
     @property
     def scales(self) -> list[float]:
-        """What the values are to be multiplied by, so that inner products are unbiased."""
+        """Factors of the values that make inner products unbiased."""
         return [1.0 if p is None else p.shape[1] ** -0.5 for p in self.projections]
 
     @contextmanager
     def collecting(self, pack: Pack, sink: Sink) -> Iterator[None]:
-        """Send what a backward pass over this pack brings to ``sink``.
+        """Send the gradients of this pack's backward pass to ``sink``.
 
-        A part of a split item is held back and added to the next part; if the block fails, what was
-        held before it is held still, and the block can be run again.
+        A part of a split item is held back and added to the next part. If the block fails, the
+        parts held before it are kept, and the block can be run again.
         """
         self._pack, self._sink, self._next, self._sent = pack, sink, {}, set()
         self._pending = [0] * len(self.weights)
@@ -127,7 +128,7 @@ class Collector:
         for item, (start, end) in enumerate(self._pack.bounds):
             self._emit(index, item, gradient[start:end].T @ inputs[start:end])
 
-    def _formed(self, index: int, parameter: torch.Tensor) -> None:
+    def _by_autograd(self, index: int, parameter: torch.Tensor) -> None:
         gradient, parameter.grad = parameter.grad, None
         if self._pack is None or gradient is None:
             return
@@ -139,7 +140,7 @@ class Collector:
         self._emit(index, 0, values)
 
     def _emit(self, index: int, item: int, values: torch.Tensor) -> None:
-        """Pass values on, or hold them until the layer's other calls or the item's parts are in."""
+        """Send values to the sink, or hold them until the layer or item has more to add."""
         assert self._pack is not None
         assert self._sink is not None
         key = (index, item)
@@ -154,7 +155,7 @@ class Collector:
 
 
 def _projection(weight: Weight, width: int, seed: int, index: int) -> torch.Tensor | None:
-    """Draw the (inputs, width) signs of a layer; None where the layer is taken whole."""
+    """Sample the (inputs, width) signs of a layer; None if the layer is not projected."""
     inputs = weight.shape[1]
     if weight.module is None or width == 0 or inputs <= width:
         return None

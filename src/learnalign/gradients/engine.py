@@ -1,4 +1,4 @@
-"""The gradient stage: rollouts and verdicts in, one sketched policy gradient a problem out."""
+"""The gradient stage: rollouts and verdicts in, one sketched policy gradient per problem out."""
 
 import hashlib
 from collections import defaultdict
@@ -26,27 +26,27 @@ class Group:
     responses: list[list[int]] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
     references: list[list[float]] = field(default_factory=list)
-    """Log-probabilities under the KL term's reference, rollout by rollout; empty without one."""
+    """Log-probabilities under the KL term's reference, per rollout; empty without a KL term."""
 
     @property
     def lengths(self) -> list[int]:
-        """Response tokens of each rollout."""
+        """Number of response tokens of each rollout."""
         return [len(response) for response in self.responses]
 
 
 class GradientEngine:
-    """Computes policy gradients of a model, problem by problem.
+    """Computes a model's policy gradient for each problem.
 
-    A problem's row depends on nothing but the problem, its rollouts, the model and the seed, up to
-    rounding: neither on the other problems in the call nor on their order.
+    Up to rounding, a problem's row depends only on the problem, its rollouts, the model and the
+    seed, not on the other problems in the call or their order.
 
     Args:
         model: A causal language model of transformers. Its ``requires_grad`` flags are set, and it
             is put into evaluation mode.
-        config: What is differentiated, and how it is stored.
-        temperature: Of the rollouts; the logits are divided by it.
-        seed: Of the sketch, of a fresh LoRA adapter and of the resampled groups.
-        max_tokens: Longest response that could be sampled (``dr_grpo`` divides by it).
+        config: Which weights to differentiate, and how to store the gradients.
+        temperature: Temperature of the rollouts; divides the logits.
+        seed: Seed of the sketch, a new LoRA adapter and the resampled groups.
+        max_tokens: Maximum response length when sampling (``dr_grpo`` divides by it).
     """
 
     def __init__(
@@ -69,14 +69,15 @@ class GradientEngine:
         Args:
             prompt_ids: Token ids of the prompt.
             group: The problem's rollouts and rewards.
-            counts: (G,) how often each rollout counts (a bootstrap resample); None for once each.
+            counts: (G,) how often each rollout counts (a bootstrap resample); once each if None.
 
         Returns:
-            Parameter names to tensors of the parameters' shapes, to be climbed (a trainer's loss
-            has the negative).
+            Gradients by parameter name, in the parameters' shapes, for gradient ascent (a trainer's
+            loss is the negative).
         """
         weights = self._weights(group, counts).tolist()
-        return self.gradients.exact(prompt_ids, group.responses, weights, self._pull(group, counts))
+        kl_term = self._kl_term(group, counts)
+        return self.gradients.exact(prompt_ids, group.responses, weights, kl_term)
 
     def rows(
         self,
@@ -88,27 +89,27 @@ class GradientEngine:
         resample_ids: frozenset[str] = frozenset(),
         progress: Callable[[int], None] | None = None,
     ) -> pa.Table:
-        """Compute one row a problem.
+        """Compute one row per problem.
 
         Args:
-            problems: PROBLEMS table; rollouts of other problems are passed over.
+            problems: PROBLEMS table; rollouts of other problems are ignored.
             rollouts: ROLLOUTS table.
             verdicts: VERDICTS table, with a row for each rollout.
-            references: REFERENCES table, row for row that of ``rollouts``; needed for a KL term.
-            resample_ids: Problems whose gradient is taken once more on resampled rollouts.
-            progress: Called with a number of problems when they are done.
+            references: REFERENCES table with the rows of ``rollouts``; needed for a KL term.
+            resample_ids: Problems whose gradient is also computed on resampled rollouts.
+            progress: Called with the number of problems just finished.
 
         Returns:
-            Table of `tables.gradients_schema`, in the order of ``problems``. Status ``no_signal``
-            where all rewards are equal (no forward pass is run), ``nonfinite`` where the gradient
-            holds NaN or Inf.
+            Table of `tables.gradients_schema`, in the order of ``problems``. The status is
+            ``no_signal`` if all rewards are equal (no forward pass is run), ``nonfinite`` if the
+            gradient contains NaN or Inf.
         """
         groups = group_rollouts(rollouts, verdicts, references)
         advance = progress or (lambda count: None)
         rows: list[dict[str, Any]] = []
-        wanted: list[tuple[int, bool]] = []
+        targets: list[tuple[int, bool]] = []
         jobs: list[Problem] = []
-        for place, (name, prompt) in enumerate(
+        for index, (name, prompt) in enumerate(
             zip(problems["problem_id"].to_pylist(), problems["prompt_ids"].to_pylist(), strict=True)
         ):
             group = groups[name]
@@ -117,27 +118,27 @@ class GradientEngine:
             if not weights.any():
                 advance(1)
                 continue
-            wanted.append((place, False))
-            jobs.append((prompt, group.responses, weights.tolist(), self._pull(group, None)))
+            targets.append((index, False))
+            jobs.append((prompt, group.responses, weights.tolist(), self._kl_term(group, None)))
             if name in resample_ids:
                 counts = self._resample(name, len(group.rewards))
-                rows[place]["resampled_counts"] = counts
+                rows[index]["resampled_counts"] = counts
                 weights = self._weights(group, counts)
                 if weights.any():
-                    wanted.append((place, True))
-                    pull = self._pull(group, counts)
-                    jobs.append((prompt, group.responses, weights.tolist(), pull))
+                    targets.append((index, True))
+                    kl_term = self._kl_term(group, counts)
+                    jobs.append((prompt, group.responses, weights.tolist(), kl_term))
 
-        def done(index: int) -> None:
-            if not wanted[index][1]:
+        def done(job: int) -> None:
+            if not targets[job][1]:
                 advance(1)
 
-        for (place, again), row in zip(wanted, self.gradients(jobs, done=done), strict=True):
-            _fill(rows[place], row, again=again)
+        for (index, resampled), row in zip(targets, self.gradients(jobs, done=done), strict=True):
+            _fill(rows[index], row, resampled=resampled)
         return pa.Table.from_pylist(rows, schema=gradients_schema(self.config.sketch_size))
 
     def _weights(self, group: Group, counts: NDArray[np.int64] | None) -> NDArray[np.float64]:
-        """Weigh the group's rollouts; a resampled one's copies add up."""
+        """Compute the rollouts' weights; copies of a resampled rollout add up."""
         index = np.arange(len(group.rewards))
         if counts is not None:
             index = np.repeat(index, counts)
@@ -151,8 +152,8 @@ class GradientEngine:
         sums = np.bincount(index, weights=weights, minlength=len(group.rewards))
         return sums.astype(np.float64)
 
-    def _pull(self, group: Group, counts: NDArray[np.int64] | None) -> KLTerm | None:
-        """Weigh the KL term of the group's rollouts; None without one."""
+    def _kl_term(self, group: Group, counts: NDArray[np.int64] | None) -> KLTerm | None:
+        """Compute the group's KL term; None without one."""
         if not self.config.kl_beta:
             return None
         times = np.ones(len(group.rewards), np.int64) if counts is None else counts
@@ -164,7 +165,7 @@ class GradientEngine:
         return KLTerm((self.config.kl_beta * sums).tolist(), group.references)
 
     def _resample(self, problem_id: str, num_rollouts: int) -> NDArray[np.int64]:
-        """Draw how often each rollout counts in a bootstrap resample; seeded by the problem."""
+        """Sample how often each rollout counts in a bootstrap resample; seeded by the problem."""
         digest = hashlib.sha256(problem_id.encode()).digest()
         key = [self.seed, int.from_bytes(digest[:8], "little")]
         rng = np.random.Generator(np.random.Philox(key=np.array(key, dtype=np.uint64)))
@@ -181,26 +182,26 @@ def _empty_row(problem_id: str, group: Group) -> dict[str, Any]:
     }
 
 
-def _fill(row: dict[str, Any], found: Row, *, again: bool) -> None:
-    """Put a gradient (``again``: that of the resampled group) into its problem's row."""
-    if again:
-        if row["status"] == "ok" and np.isfinite(found.norm) and found.norm > 0.0:
-            row["resampled_sketch"] = found.sketch.tobytes()
-    elif not np.isfinite(found.norm):
+def _fill(row: dict[str, Any], gradient: Row, *, resampled: bool) -> None:
+    """Add a gradient (``resampled``: that of the resampled group) to its problem's row."""
+    if resampled:
+        if row["status"] == "ok" and np.isfinite(gradient.norm) and gradient.norm > 0.0:
+            row["resampled_sketch"] = gradient.sketch.tobytes()
+    elif not np.isfinite(gradient.norm):
         row |= {"status": "nonfinite", "gradient_norm": None, "resampled_counts": None}
-    elif found.norm > 0.0:
-        row |= {"status": "ok", "gradient_norm": found.norm, "sketch": found.sketch.tobytes()}
+    elif gradient.norm > 0.0:
+        row |= {"status": "ok", "gradient_norm": gradient.norm, "sketch": gradient.sketch.tobytes()}
 
 
 def group_rollouts(
     rollouts: pa.Table, verdicts: pa.Table, references: pa.Table | None = None
 ) -> defaultdict[str, Group]:
-    """Join rollouts with their rewards, by problem_id; those without a reward do not count.
+    """Group rollouts with their rewards by problem_id; those without a reward are left out.
 
     Args:
         rollouts: ROLLOUTS table.
         verdicts: VERDICTS table, in any order.
-        references: REFERENCES table, row for row that of ``rollouts``.
+        references: REFERENCES table with the rows of ``rollouts``.
     """
     rewards = {
         (problem_id, sample): reward
@@ -212,18 +213,20 @@ def group_rollouts(
         )
     }
     groups: defaultdict[str, Group] = defaultdict(Group)
-    pulls = [None] * rollouts.num_rows if references is None else references["logprobs"].to_pylist()
-    for problem_id, sample, token_ids, pull in zip(
+    logprobs = [None] * rollouts.num_rows
+    if references is not None:
+        logprobs = references["logprobs"].to_pylist()
+    for problem_id, sample, token_ids, reference in zip(
         rollouts["problem_id"].to_pylist(),
         rollouts["sample"].to_pylist(),
         rollouts["token_ids"].to_pylist(),
-        pulls,
+        logprobs,
         strict=True,
     ):
         reward = rewards.get((problem_id, sample))
         if reward is not None:
             groups[problem_id].responses.append(token_ids)
             groups[problem_id].rewards.append(reward)
-            if pull is not None:
-                groups[problem_id].references.append(pull)
+            if reference is not None:
+                groups[problem_id].references.append(reference)
     return groups

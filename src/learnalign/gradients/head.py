@@ -1,7 +1,7 @@
-"""From the last hidden states to the objective, a chunk of tokens at a time.
+"""The objective's gradient with respect to the last hidden states, in chunks of tokens.
 
-The gradient with respect to the hidden states is all the layers need, so a chunk's logits are
-thrown away before the next chunk's are made: (tokens x vocabulary) values never exist at once.
+The layers need only this gradient, so a chunk's logits are discarded before the next chunk's are
+computed: (tokens x vocabulary) values never exist at once.
 """
 
 from collections.abc import Iterator
@@ -14,18 +14,18 @@ from learnalign.models.head import CHUNK_VALUES, Head
 
 
 class PolicyHead(Head):
-    """The head of a policy: log-probabilities of packed responses, and what climbs them."""
+    """The head of a policy: log-probabilities of packed responses, and their gradients."""
 
     def gradient(self, output: Any, pack: Pack, *, temperature: float) -> torch.Tensor:
-        """Differentiate ``sum_pairs w log pi(target | place)`` by the hidden states at the places.
+        """Differentiate ``sum_pairs w log pi(target | token)`` with respect to the hidden states.
 
-        Where a reference pulls, w is the pair's weight and ``pull (pi_ref / pi - 1)`` more. If the
-        head's own parameters require gradients, theirs are added to ``.grad``.
+        With a KL term, ``kl_weight (pi_ref / pi - 1)`` is added to the pair's weight w. If the
+        head's own parameters require gradients, those are added to ``.grad``.
 
         Args:
-            output: What the layers returned for the pack.
-            pack: Says which places predict which tokens, with what weights.
-            temperature: The logits are divided by it.
+            output: The layers' output for the pack.
+            pack: Defines which tokens predict which targets, with which weights.
+            temperature: Divides the logits.
 
         Returns:
             (U, H) gradients, of the hidden states' dtype.
@@ -35,18 +35,18 @@ class PolicyHead(Head):
             chunk.requires_grad_()
             with torch.enable_grad():
                 logits = self.logits(output, chunk)
-            # Of the log-probabilities by the logits: the chosen ones' weights, less the softmax.
+            # Gradient with respect to the logits: the targets' weights minus the softmax.
             scaled = _scaled(logits, temperature)
-            places, targets = pack.pair_places[pairs] - start, pack.pair_targets[pairs]
-            # index_add_ adds in one order on a CPU; an accumulating index_put_ does not.
-            flat = places * scaled.shape[1] + targets
+            rows, targets = pack.pair_rows[pairs] - start, pack.pair_targets[pairs]
+            # index_add_ sums in a fixed order on a CPU; an accumulating index_put_ does not.
+            flat = rows * scaled.shape[1] + targets
             weights = pack.pair_weights[pairs]
-            if pack.pair_pulls is not None and pack.pair_references is not None:
-                logprobs = scaled.view(-1)[flat] - scaled.logsumexp(-1)[places]
+            if pack.pair_kl_weights is not None and pack.pair_references is not None:
+                logprobs = scaled.view(-1)[flat] - scaled.logsumexp(-1)[rows]
                 ratio = (pack.pair_references[pairs] - logprobs).exp()
                 ratios.append(ratio)
-                weights = weights + pack.pair_pulls[pairs] * (ratio - 1.0)
-            sums = weights.new_zeros(len(chunk)).index_add_(0, places, weights)
+                weights = weights + pack.pair_kl_weights[pairs] * (ratio - 1.0)
+            sums = weights.new_zeros(len(chunk)).index_add_(0, rows, weights)
             slope = scaled.softmax(-1).mul_(-sums[:, None])
             slope.view(-1).index_add_(0, flat, weights)
             slope = slope.div_(temperature).to(logits.dtype)
@@ -58,17 +58,17 @@ class PolicyHead(Head):
 
     @torch.no_grad()
     def logprobs(self, output: Any, pack: Pack, *, temperature: float) -> torch.Tensor:
-        """Give log pi(target | place) of each pair, (L,), in the pack's order."""
+        """Return log pi(target | token) of each pair, (L,), in the pack's order."""
         pieces = []
         for chunk, start, pairs in self._chunks(output, pack):
             scaled = _scaled(self.logits(output, chunk), temperature)
-            places, targets = pack.pair_places[pairs] - start, pack.pair_targets[pairs]
-            pieces.append(scaled[places, targets] - scaled.logsumexp(-1)[places])
+            rows, targets = pack.pair_rows[pairs] - start, pack.pair_targets[pairs]
+            pieces.append(scaled[rows, targets] - scaled.logsumexp(-1)[rows])
         return torch.cat(pieces)
 
     def _chunks(self, output: Any, pack: Pack) -> Iterator[tuple[torch.Tensor, int, slice]]:
-        """Cut the hidden states at the places; give (hidden states, first place, pairs) of each."""
-        hidden = output.last_hidden_state.detach().flatten(0, 1)[pack.places]
+        """Split the predicting hidden states; yield (hidden states, first row, pairs) per chunk."""
+        hidden = output.last_hidden_state.detach().flatten(0, 1)[pack.predicting]
         step = max(1, CHUNK_VALUES // self.vocabulary)
         for start in range(0, len(hidden), step):
             end = min(start + step, len(hidden))
@@ -76,6 +76,6 @@ class PolicyHead(Head):
 
 
 def _scaled(logits: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Give the logits at a temperature, in float32 at least."""
+    """Divide the logits by the temperature, in at least float32."""
     wide = torch.float64 if logits.dtype == torch.float64 else torch.float32
     return logits.detach().to(wide) / temperature

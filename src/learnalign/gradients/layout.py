@@ -1,17 +1,17 @@
-"""Several problems as one batch: each prompt once, its distinct responses behind it.
+"""Lay out several problems as one batch: each prompt once, followed by its distinct responses.
 
-A packed row holds, for each problem, the prompt's tokens and then those of its responses, the last
-token of each left out, since nothing is predicted from it::
+A packed row contains, for each problem, the prompt's tokens and then those of its responses. The
+last token of each response is left out, since nothing is predicted from it::
 
     tokens     p p p p a a b b b | q q c c
     positions  0 1 2 3 4 5 4 5 6 | 0 1 2 3
-    sequences  p p p p a a .       what attends to what: one causal sequence a response,
+    sequences  p p p p a a .       what attends to what: one causal sequence per response,
                p p p p b b b       padded on the right
                q q c c . . .
     bounds     (0, 9)              (9, 13)
 
-All but attention works token by token and never sees a prompt twice, nor any padding. A model whose
-prompts cannot be shared gets the sequences themselves as a batch.
+Everything except attention works per token, and processes each prompt once and no padding. A model
+whose prompts cannot be shared gets the sequences themselves as a batch.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from learnalign.gradients.tasks import GradientTask
 
 Ints = NDArray[np.int64]
-#: Place, target, weight, weight of the KL term, log-probability under the reference.
+#: Index of the predicting token, target, weight, weight of the KL term, reference log-probability.
 Prediction = tuple[int, int, float, float, float]
 
 
@@ -33,38 +33,38 @@ class Pack:
     """A batch on the model's device; index tensors are int64."""
 
     items: list[GradientTask]
-    input_ids: torch.Tensor  # (1, T) packed, or (M, S) one row a sequence
+    input_ids: torch.Tensor  # (1, T) packed, or (M, S) one row per sequence
     position_ids: torch.Tensor  # as input_ids
     bounds: list[tuple[int, int]]  # of each item in the flattened tokens
-    places: torch.Tensor  # (U,) flattened tokens from which something is predicted
-    pair_places: torch.Tensor  # (L,) index into places, ascending
-    pair_targets: torch.Tensor  # (L,) token id that is predicted
+    predicting: torch.Tensor  # (U,) indices of the flattened tokens that predict a target
+    pair_rows: torch.Tensor  # (L,) index into predicting, ascending
+    pair_targets: torch.Tensor  # (L,) predicted token id
     pair_weights: torch.Tensor  # (L,)
-    pair_pulls: torch.Tensor | None  # (L,) weights of the KL term
+    pair_kl_weights: torch.Tensor | None  # (L,) weights of the KL term
     pair_references: torch.Tensor | None  # (L,) log-probabilities under the reference
     pair_order: Ints  # (L,) the pair's number, counted item by item, response by response
-    pair_bounds: list[int]  # (U + 1) pairs of place u are [pair_bounds[u], pair_bounds[u + 1])
+    pair_bounds: list[int]  # (U + 1) pairs of row u are [pair_bounds[u], pair_bounds[u + 1])
     sequences: torch.Tensor | None = None  # (M, S) packed tokens of each sequence; 0 as padding
-    home: torch.Tensor | None = None  # (T,) each packed token's first place in the sequences
-    apart: "Apart | None" = None
-    ratios: torch.Tensor | None = None  # (L,) pi_ref / pi, once the pack has run backward
+    unpack: torch.Tensor | None = None  # (T,) each packed token's first index in the sequences
+    separate: "Separate | None" = None
+    ratios: torch.Tensor | None = None  # (L,) pi_ref / pi, after the pack's backward pass
     masks: dict[object, torch.Tensor] = field(default_factory=dict)
-    """Attention masks made for this pack, kept for its other layers."""
+    """Attention masks of this pack, cached for its other layers."""
 
     @property
     def num_tokens(self) -> int:
-        """Tokens that go through the layers, padding included."""
+        """Number of tokens that pass through the layers, padding included."""
         return self.input_ids.numel()
 
 
 @dataclass
-class Apart:
-    """Prompts and responses apart, for long prompts that would cost too much attention twice."""
+class Separate:
+    """Prompts and responses as separate rows, so that long prompts attend only once."""
 
     prompts: torch.Tensor  # (N, P) packed tokens of each prompt, padded on the right with 0
-    responses: torch.Tensor  # (M, R) packed tokens of each response, padded likewise
-    owners: torch.Tensor  # (M,) prompt of each response
-    home: torch.Tensor  # (T,) place in the flattened prompts, then responses
+    responses: torch.Tensor  # (M, R) packed tokens of each response, padded in the same way
+    owners: torch.Tensor  # (M,) index of each response's prompt
+    unpack: torch.Tensor  # (T,) index into the flattened prompts, then responses
     visible: torch.Tensor  # (M, 1, R, P + R) booleans
 
 
@@ -75,14 +75,14 @@ def lay_out(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Pack:
-    """Lay items out as a batch and bring it to the device, in one copy of indices and one of weights.
+    """Lay out items as a batch on the device: one copy of all indices, one of all weights.
 
     Args:
         items: At least one, each with at least one response.
-        shared: Packed, with each prompt once; else one padded row a response.
-        device: Where the model is.
-        dtype: Of the weights.
-    """  # noqa: E501
+        shared: Packed, with each prompt once; else one padded row per response.
+        device: The model's device.
+        dtype: dtype of the weights.
+    """
     return (_packed if shared else _padded)(items, torch.device(device), dtype)
 
 
@@ -113,8 +113,8 @@ def _packed(items: list[GradientTask], device: torch.device, dtype: torch.dtype)
         "position_ids": np.array([positions]),
         "sequences": _right_padded(sequences),
     }
-    ints["home"] = _home(ints["sequences"], [len(s) for s in sequences], len(tokens))
-    ints |= _apart(items, sequences, owners, ints["sequences"].size * ints["sequences"].shape[1])
+    ints["unpack"] = _first_index(ints["sequences"], [len(s) for s in sequences], len(tokens))
+    ints |= _separate(items, sequences, owners, ints["sequences"].size * ints["sequences"].shape[1])
     return _to_device(items, ints, predicted, bounds, device, dtype)
 
 
@@ -125,8 +125,8 @@ def _padded(items: list[GradientTask], device: torch.device, dtype: torch.dtype)
     predicted: list[Prediction] = []
     for r, (item, number) in enumerate(rows):
         first = r * width + len(item.prompt) - 1
-        places = range(first, first + len(item.responses[number]))
-        predicted += _predictions(item, number, places)
+        indices = range(first, first + len(item.responses[number]))
+        predicted += _predictions(item, number, indices)
     counts = np.cumsum([0, *(len(item.responses) for item in items)]) * width
     bounds = list(zip(counts[:-1].tolist(), counts[1:].tolist(), strict=True))
     positions = np.broadcast_to(np.arange(width), tokens.shape)
@@ -134,15 +134,16 @@ def _padded(items: list[GradientTask], device: torch.device, dtype: torch.dtype)
     return _to_device(items, ints, predicted, bounds, device, dtype)
 
 
-def _predictions(item: GradientTask, number: int, places: Sequence[int]) -> Iterator[Prediction]:
-    """Say what one response's tokens are predicted from, and what they weigh."""
+def _predictions(item: GradientTask, number: int, indices: Sequence[int]) -> Iterator[Prediction]:
+    """Yield the predicting token and the weights of each token of one response."""
     response, weight = item.responses[number], item.weights[number]
-    if item.pull is None:
-        pull, references = 0.0, [0.0] * len(response)
+    if item.kl_term is None:
+        kl_weight, references = 0.0, [0.0] * len(response)
     else:
-        pull, references = item.pull.weights[number], list(item.pull.logprobs[number])
-    for place, target, reference in zip(places, response, references, strict=True):
-        yield place, target, weight, pull, reference
+        kl_weight = item.kl_term.weights[number]
+        references = list(item.kl_term.logprobs[number])
+    for index, target, reference in zip(indices, response, references, strict=True):
+        yield index, target, weight, kl_weight, reference
 
 
 def _to_device(
@@ -153,17 +154,17 @@ def _to_device(
     device: torch.device,
     dtype: torch.dtype,
 ) -> Pack:
-    """Send all index arrays as one buffer and all weights as another."""
+    """Copy all index arrays as one buffer and all weights as another."""
     order = np.argsort([row[0] for row in predicted], kind="stable")
     predicted = [predicted[i] for i in order]
-    places, pair_places, counts = np.unique(
+    predicting, pair_rows, counts = np.unique(
         np.array([row[0] for row in predicted]), return_inverse=True, return_counts=True
     )
-    pulled = any(item.pull is not None for item in items)
-    floats = np.array([row[2:] if pulled else row[2:3] for row in predicted]).T
+    has_kl = any(item.kl_term is not None for item in items)
+    floats = np.array([row[2:] if has_kl else row[2:3] for row in predicted]).T
     ints = ints | {
-        "places": places,
-        "pair_places": pair_places,
+        "predicting": predicting,
+        "pair_rows": pair_rows,
         "pair_targets": np.array([row[1] for row in predicted]),
     }
     flat = torch.from_numpy(np.concatenate([a.reshape(-1) for a in ints.values()]).astype(np.int64))
@@ -178,47 +179,48 @@ def _to_device(
         bounds=bounds,
         pair_order=order,
         pair_weights=scales[0],
-        pair_pulls=scales[1] if pulled else None,
-        pair_references=scales[2] if pulled else None,
+        pair_kl_weights=scales[1] if has_kl else None,
+        pair_references=scales[2] if has_kl else None,
         pair_bounds=[0, *np.cumsum(counts).tolist()],
-        **{name: tensor for name, tensor in named.items() if not name.startswith(_APART)},
+        **{name: tensor for name, tensor in named.items() if not name.startswith(_SEPARATE)},
     )
-    apart = {n.removeprefix(_APART): t for n, t in named.items() if n.startswith(_APART)}
-    if apart:
-        lengths = apart.pop("lengths")
-        pack.apart = Apart(**apart, visible=_visible(lengths, apart["prompts"], apart["responses"]))
+    separate = {n.removeprefix(_SEPARATE): t for n, t in named.items() if n.startswith(_SEPARATE)}
+    if separate:
+        lengths = separate.pop("lengths")
+        visible = _visible(lengths, separate["prompts"], separate["responses"])
+        pack.separate = Separate(**separate, visible=visible)
     return pack
 
 
-_APART = "apart_"
+_SEPARATE = "separate_"
 
 
-def _apart(
+def _separate(
     items: list[GradientTask], sequences: list[list[int]], owners: list[int], cost: float
 ) -> dict[str, Ints]:
-    """Index prompts and responses apart, if that takes less attention than whole sequences."""
+    """Index prompts and responses separately, if that takes less attention than whole sequences."""
     lengths = [len(item.prompt) for item in items]
     own = [s[lengths[o] :] for s, o in zip(sequences, owners, strict=True)]
     longest, width = max(lengths), max(map(len, own))
     if width == 0 or len(items) * longest**2 / 2 + len(own) * width * (longest + width) > cost / 2:
         return {}
-    first = {owner: place for place, owner in reversed(list(enumerate(owners)))}
+    first = {owner: index for index, owner in reversed(list(enumerate(owners)))}
     prompts = _right_padded([sequences[first[n]][: lengths[n]] for n in range(len(items))])
     responses = _right_padded(own)
     num_tokens = sum(item.num_tokens for item in items)
-    home = _home(prompts, lengths, num_tokens)
-    later = _home(responses, [len(r) for r in own], num_tokens) + prompts.size
+    unpack = _first_index(prompts, lengths, num_tokens)
+    later = _first_index(responses, [len(r) for r in own], num_tokens) + prompts.size
     return {
-        f"{_APART}prompts": prompts,
-        f"{_APART}responses": responses,
-        f"{_APART}owners": np.array(owners),
-        f"{_APART}lengths": np.array([lengths[o] for o in owners]),
-        f"{_APART}home": np.where(home >= 0, home, later),
+        f"{_SEPARATE}prompts": prompts,
+        f"{_SEPARATE}responses": responses,
+        f"{_SEPARATE}owners": np.array(owners),
+        f"{_SEPARATE}lengths": np.array([lengths[o] for o in owners]),
+        f"{_SEPARATE}unpack": np.where(unpack >= 0, unpack, later),
     }
 
 
 def _visible(lengths: torch.Tensor, prompts: torch.Tensor, responses: torch.Tensor) -> torch.Tensor:
-    """Mask (M, 1, R, P + R): a response sees its prompt, and itself up to each token."""
+    """Return the mask (M, 1, R, P + R): a response sees its prompt, and itself causally."""
     longest, (count, width) = prompts.shape[1], responses.shape
     prompt = torch.arange(longest, device=lengths.device) < lengths[:, None]
     causal = torch.ones(width, width, dtype=torch.bool, device=lengths.device).tril()
@@ -234,10 +236,10 @@ def _right_padded(rows: list[list[int]]) -> Ints:
     return np.array([row + [0] * (width - len(row)) for row in rows], dtype=np.int64)
 
 
-def _home(index: Ints, lengths: list[int], num_tokens: int) -> Ints:
-    """Give each token's first place in a padded index, -1 where it has none."""
+def _first_index(index: Ints, lengths: list[int], num_tokens: int) -> Ints:
+    """Return each token's first position in a padded index, -1 if it has none."""
     valid = np.arange(index.shape[1]) < np.array(lengths)[:, None]
     flat = np.flatnonzero(valid.reshape(-1))
-    home = np.full(num_tokens, -1)
-    home[index.reshape(-1)[flat[::-1]]] = flat[::-1]
-    return home
+    first = np.full(num_tokens, -1)
+    first[index.reshape(-1)[flat[::-1]]] = flat[::-1]
+    return first

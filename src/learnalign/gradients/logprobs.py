@@ -1,4 +1,4 @@
-"""Log-probabilities of responses under a model: what a KL term needs of its reference."""
+"""Log-probabilities of responses under a model, such as a KL term's reference."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,8 +23,8 @@ class LogProbs:
 
     Args:
         model: A causal language model of transformers.
-        temperature: The logits are divided by it.
-        token_budget: Tokens a batch may hold; as many as pay on this device if None.
+        temperature: Divides the logits.
+        token_budget: Tokens per batch; the device's most efficient number if None.
     """
 
     def __init__(self, model: Any, *, temperature: float, token_budget: int | None = None) -> None:
@@ -47,7 +47,7 @@ class LogProbs:
             For each problem, (|o_r|,) values of each response.
         """
         items = [make_task(i, p, rs, [1.0] * len(rs)) for i, (p, rs) in enumerate(problems)]
-        found: dict[tuple[int, tuple[int, ...]], Floats] = {}
+        logprobs: dict[tuple[int, tuple[int, ...]], Floats] = {}
         usable = [item for item in items if item.responses]
         for batch in group_tasks(usable, self.budget, shared=self.shared):
             pack = lay_out(batch, shared=self.shared, device=self.device)
@@ -60,20 +60,20 @@ class LogProbs:
             start = 0
             for item in batch:
                 for response in item.responses:
-                    found[item.key, response] = flat[start : start + len(response)]
+                    logprobs[item.key, response] = flat[start : start + len(response)]
                     start += len(response)
-        nothing = np.empty(0)
+        empty = np.empty(0)
         return [
-            [found.get((i, tuple(response)), nothing) for response in responses]
+            [logprobs.get((i, tuple(response)), empty) for response in responses]
             for i, (_, responses) in enumerate(problems)
         ]
 
     def table(self, problems: pa.Table, rollouts: pa.Table) -> pa.Table:
-        """Compute REFERENCES: a row a rollout, in the order of ``rollouts``.
+        """Compute REFERENCES: one row per rollout, in the order of ``rollouts``.
 
         Args:
             problems: PROBLEMS table.
-            rollouts: ROLLOUTS table of some of these problems, each problem's in one run.
+            rollouts: ROLLOUTS table of some of these problems; each problem's rows are adjacent.
         """
         prompts = dict(
             zip(problems["problem_id"].to_pylist(), problems["prompt_ids"].to_pylist(), strict=True)
@@ -82,8 +82,8 @@ class LogProbs:
         names, tokens = rollouts["problem_id"].to_pylist(), rollouts["token_ids"].to_pylist()
         for name, ids in zip(names, tokens, strict=True):
             groups.setdefault(name, []).append(ids)
-        found = self([(prompts[name], responses) for name, responses in groups.items()])
-        flat = [values for group in found for values in group]
+        logprobs = self([(prompts[name], responses) for name, responses in groups.items()])
+        flat = [values for group in logprobs for values in group]
         columns = {
             "problem_id": rollouts["problem_id"],
             "sample": rollouts["sample"],

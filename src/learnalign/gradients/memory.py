@@ -1,4 +1,4 @@
-"""How many tokens a batch may hold: from the memory that is free, and less when it runs out."""
+"""The token budget of a batch, derived from the free memory."""
 
 from pathlib import Path
 
@@ -6,43 +6,43 @@ import torch
 
 from learnalign.errors import LearnAlignError
 
-#: A single group may hold so many tokens in one piece; a larger one is split.
-_MOST = {"cpu": 2048, "cuda": 32_768, "mps": 8192}
-#: Several groups share a batch of at most so many tokens, where more would buy no time: on a CPU,
-#: whose float32 products still gain a few percent from larger batches.
+#: Maximum number of tokens of a group in one piece; a larger group is split.
+_MAX_TOKENS = {"cpu": 2048, "cuda": 32_768, "mps": 8192}
+#: Maximum number of tokens of several groups in one batch, where larger batches are not faster (on
+#: a CPU, float32 products still gain a few percent).
 _ENOUGH = {("cpu", torch.bfloat16): 640}
-_LEAST = 256
+_MIN_TOKENS = 256
 _SHARE = 0.4
 _UNKNOWN_FREE = 4 << 30
 
 
 def find_budget(device: torch.device, bytes_per_token: int) -> int:
-    """Give the tokens a batch may hold so that its graph takes less than half of the free memory.
+    """Return the tokens per batch for which the graph takes less than half of the free memory.
 
     Args:
-        device: Where the model is.
-        bytes_per_token: What the graph keeps of a token until the way back.
+        device: The model's device.
+        bytes_per_token: Memory that the graph keeps per token until the backward pass.
 
     Example:
         >>> find_budget(torch.device("cpu"), 1)
         2048
     """
-    most = _MOST.get(device.type, 8192)
-    return int(max(_LEAST, min(most, _SHARE * free_bytes(device) / bytes_per_token)))
+    limit = _MAX_TOKENS.get(device.type, 8192)
+    return int(max(_MIN_TOKENS, min(limit, _SHARE * free_bytes(device) / bytes_per_token)))
 
 
 def enough(device: torch.device, dtype: torch.dtype) -> int:
-    """Give the tokens up to which it pays to put several groups into one batch.
+    """Return the number of tokens up to which batching several groups is faster.
 
     Example:
         >>> enough(torch.device("cpu"), torch.float32), enough(torch.device("cpu"), torch.bfloat16)
         (2048, 640)
     """
-    return _ENOUGH.get((device.type, dtype), _MOST.get(device.type, 8192))
+    return _ENOUGH.get((device.type, dtype), _MAX_TOKENS.get(device.type, 8192))
 
 
 def free_bytes(device: torch.device) -> int:
-    """Measure the memory that is free on a device, as well as it can be known."""
+    """Return the free memory of a device in bytes, as far as it is known."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     lines = _read("/proc/meminfo").splitlines()
@@ -54,7 +54,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell an allocation that failed from other errors.
+    """Return whether an error is a failed allocation.
 
     Example:
         >>> is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
@@ -68,10 +68,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def too_large(tokens: int) -> LearnAlignError:
-    """Say that even the smallest batch does not fit."""
+    """Return the error for a smallest batch that does not fit."""
     return LearnAlignError(
         f"memory ran out on a single response ({tokens} tokens with its prompt)",
-        expected="room for one response's forward pass, one layer at a time",
+        expected="memory for one response's forward pass, one layer at a time",
         do="use a device with more memory, --set gradients.dtype=bfloat16, or shorter responses",
     )
 

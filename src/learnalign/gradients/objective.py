@@ -2,8 +2,8 @@
 
 The policy gradient is ``sum_g sum_t [w_g + k_g (pi_ref/pi - 1)] grad log pi(o_{g,t})``, so a
 rollout needs two numbers: ``w_g`` from its advantage, ``k_g`` from the KL term's beta. Rollouts are
-the policy's own: the importance ratio is 1 and clipping is inactive. Where the reference is the
-policy, the KL term's gradient vanishes (arXiv 2506.11480, the GRPO gradient).
+on-policy: the importance ratio is 1 and clipping is inactive. If the reference is the policy
+itself, the KL term's gradient vanishes (arXiv 2506.11480, the GRPO gradient).
 """
 
 from typing import Literal
@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 Loss = Literal["grpo", "dr_grpo", "dapo"]
 ScaleRewards = Literal["group", "none"]
 
-#: Added to the standard deviation of a group's rewards, as TRL and verl do.
+#: Added to the standard deviation of a group's rewards, as in TRL and verl.
 EPSILON = 1e-4
 
 
 def advantages(rewards: ArrayLike, *, scale_rewards: ScaleRewards = "group") -> NDArray[np.float64]:
-    """Compare each rollout's reward with its group's mean.
+    """Compute the advantage of each rollout: its reward compared with the group's mean.
 
     Args:
         rewards: (G,) rewards.
@@ -53,18 +53,18 @@ def rollout_weights(
     scale_rewards: ScaleRewards = "group",
     max_tokens: int,
 ) -> NDArray[np.float64]:
-    """Weigh the log-probability of each rollout's tokens in the problem's objective.
+    """Compute the weight of each rollout's log-probabilities in the problem's objective.
 
     Args:
         rewards: (G,) rewards.
-        lengths: (G,) response tokens, the end token counted.
+        lengths: (G,) response tokens, end token included.
         loss: ``grpo`` A/(G length), ``dr_grpo`` A/(G max_tokens), ``dapo`` A/(tokens of the group).
         scale_rewards: See `advantages`.
-        max_tokens: Longest response that could be sampled; ``dr_grpo`` divides by it.
+        max_tokens: Maximum response length when sampling; ``dr_grpo`` divides by it.
 
     Returns:
-        (G,) weights of the objective, to be climbed; a trainer's loss is its negative. An empty
-        response weighs nothing.
+        (G,) weights of the objective, which is maximised; a trainer's loss is its negative. The
+        weight of an empty response is 0.
 
     Example:
         >>> rollout_weights([1, 0], [2, 4], scale_rewards="none", max_tokens=8).tolist()
@@ -79,9 +79,9 @@ def rollout_weights(
 def token_shares(
     lengths: ArrayLike, *, loss: Loss = "grpo", max_tokens: int
 ) -> NDArray[np.float64]:
-    """Say what one token of each rollout counts in the problem's objective.
+    """Compute the share of one token of each rollout in the problem's objective.
 
-    Times the advantage it is the rollout's weight; times beta, that of its KL term.
+    Multiplied by the advantage it is the rollout's weight; by beta, that of its KL term.
 
     Returns:
         (G,) shares; 0 for an empty response.

@@ -1,4 +1,4 @@
-"""Which weights a policy gradient is taken with respect to, and how each one's gradient is had."""
+"""Select the weights of the policy gradient, and how each one's gradient is computed."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -17,8 +17,8 @@ class Weight:
     name: str
     parameter: nn.Parameter
     module: nn.Module | None
-    """The linear layer it belongs to, whose inputs and output gradients are watched; None where
-    autograd has to form the gradient (experts stacked in one tensor, routers, convolutions)."""
+    """The linear layer it belongs to, whose inputs and output gradients are hooked; None if
+    autograd must compute the gradient (experts stacked in one tensor, routers, convolutions)."""
     transposed: bool = False
     """Stored as (inputs, outputs), as GPT-2's Conv1D does."""
 
@@ -32,40 +32,40 @@ class Weight:
 def select_weights(
     model: nn.Module, kind: Literal["linear", "lora"], *, lora_rank: int = 16, seed: int = 0
 ) -> list[Weight]:
-    """Choose the weights to differentiate.
+    """Select the weights to differentiate.
 
     Args:
-        model: A causal language model of transformers (for ``lora``, with an adapter or without).
-        kind: ``linear`` takes every weight of two or more dimensions that is neither an embedding
-            nor the language-model head: linear layers, GPT-2's Conv1D, stacked experts. ``lora``
-            takes a LoRA adapter's parameters; a model without one gets a fresh, seeded one, whose
-            gradient is that of its B factors (they start at zero).
-        lora_rank: Rank of a fresh adapter.
-        seed: Seed of a fresh adapter.
+        model: A causal language model of transformers (for ``lora``, with or without an adapter).
+        kind: ``linear`` selects every weight with two or more dimensions that is neither an
+            embedding nor the language-model head: linear layers, GPT-2's Conv1D, stacked experts.
+            ``lora`` selects a LoRA adapter's parameters; a model without one gets a new, seeded
+            one, whose gradient is that of its B factors (they start at zero).
+        lora_rank: Rank of a new adapter.
+        seed: Seed of a new adapter.
 
     Returns:
-        The weights in the model's own order, each with its layer where that is a plain linear one.
+        The weights in the model's order, each with its layer if that is a plain linear layer.
 
     Raises:
-        LearnAlignError: if nothing is left to differentiate, or the layers are quantised.
+        LearnAlignError: if no weight can be differentiated, or the layers are quantised.
     """
     if kind == "lora" and not any("lora_" in name for name, _ in model.named_parameters()):
         _add_adapter(model, rank=lora_rank, seed=seed)
     if kind == "linear":
-        _refuse_quantised(model)
+        _check_not_quantised(model)
     owners = {
         id(module.weight): module
         for module in model.modules()
         if isinstance(module, nn.Linear | Conv1D)
     }
-    left_out = _embeddings(model)
+    excluded = _embeddings(model)
     chosen = []
     for name, parameter in model.named_parameters():
         if kind == "lora":
-            wanted = "lora_" in name
+            selected = "lora_" in name
         else:
-            wanted = parameter.ndim >= 2 and id(parameter) not in left_out and "lora_" not in name
-        if wanted and parameter.is_floating_point():
+            selected = parameter.ndim >= 2 and id(parameter) not in excluded and "lora_" not in name
+        if selected and parameter.is_floating_point():
             module = owners.get(id(parameter))
             chosen.append(Weight(name, parameter, module, isinstance(module, Conv1D)))
     if not chosen:
@@ -78,35 +78,35 @@ def select_weights(
 
 
 def _embeddings(model: nn.Module) -> set[int]:
-    """Collect the embeddings' and the head's parameters, by identity."""
-    found = {
+    """Collect the ids of the embeddings' and the head's parameters."""
+    ids = {
         id(parameter)
         for module in model.modules()
         if isinstance(module, nn.Embedding)
         for parameter in module.parameters(recurse=False)
     }
     head = getattr(model, "get_output_embeddings", lambda: None)()
-    return found if head is None else found | {id(p) for p in head.parameters()}
+    return ids if head is None else ids | {id(p) for p in head.parameters()}
 
 
-def _refuse_quantised(model: nn.Module) -> None:
-    """Stop at weights that hold no numbers a gradient could be taken of."""
+def _check_not_quantised(model: nn.Module) -> None:
+    """Raise an error if weights are quantised, so that they have no gradient."""
     config = getattr(model, "config", None)
     quantised = getattr(config, "quantization_config", None) is not None
     for name, module in model.named_modules():
         weight = getattr(module, "weight", None)
-        numbers = isinstance(weight, torch.Tensor) and not weight.is_floating_point()
-        if quantised or numbers:
+        is_integer = isinstance(weight, torch.Tensor) and not weight.is_floating_point()
+        if quantised or is_integer:
             raise LearnAlignError(
                 f"the linear layers are quantised (first seen in {name or type(model).__name__})",
                 expected="floating-point weights",
-                do="give the unquantised model, or take a LoRA adapter's gradients: "
+                do="use the unquantised model, or a LoRA adapter's gradients: "
                 "--set gradients.parameters=lora",
             )
 
 
 def _add_adapter(model: nn.Module, *, rank: int, seed: int) -> None:
-    """Put a seeded LoRA adapter on every linear layer, in place."""
+    """Add a seeded LoRA adapter to every linear layer, in place."""
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:

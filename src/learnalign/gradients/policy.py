@@ -1,4 +1,4 @@
-"""Sketched policy gradients of many problems: packed, run back, read off, folded."""
+"""Sketched policy gradients of many problems: packing, backward pass, collecting, sketching."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Row:
     """One problem's gradient."""
 
     norm: float
-    """Its Euclidean norm: exact where inputs are not projected, else estimated without bias."""
+    """Its Euclidean norm: exact if inputs are not projected, else an unbiased estimate."""
     sketch: NDArray[np.float16]
     """(d,) sketch of the gradient divided by its norm; meaningless unless the norm is positive."""
 
@@ -42,9 +42,9 @@ class PolicyGradients:
 
     Args:
         model: A causal language model of transformers, or a PEFT model around one.
-        config: Which weights, how wide, how stored.
-        temperature: The logits are divided by it.
-        seed: Of the projections, the sketch and a fresh LoRA adapter.
+        config: Which weights to differentiate, and how to project and store their gradients.
+        temperature: Divides the logits.
+        seed: Seed of the projections, the sketch and a new LoRA adapter.
     """
 
     def __init__(self, model: Any, config: GradientConfig, *, temperature: float, seed: int):
@@ -54,23 +54,23 @@ class PolicyGradients:
         self.device = first.device
         self.dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
         self.backward = Backward(model, temperature=temperature)
-        found = probe(self.backward, weights)
-        self.shared = found.shared
+        probed = probe(self.backward, weights)
+        self.shared = probed.shared
         moments = config.preconditioner
         self.collector = Collector(
-            found.weights,
+            probed.weights,
             model,
             input_width=config.input_width,
             seed=seed,
             dtype=self.dtype,
-            factors=None if moments is None else read_factors(moments, found.weights),
+            factors=None if moments is None else read_factors(moments, probed.weights),
         )
         sizes = self.collector.sizes
         self.offsets = [0, *accumulate(sizes)][:-1]
         self.sketch = Sketch(
             sum(sizes), config.sketch_size, seed=seed, device=self.device, dtype=self.dtype
         )
-        self.budget = config.token_budget or find_budget(self.device, found.bytes_per_token)
+        self.budget = config.token_budget or find_budget(self.device, probed.bytes_per_token)
         self.enough = config.token_budget or enough(self.device, first.dtype)
         self.checkpointed = False
 
@@ -81,15 +81,15 @@ class PolicyGradients:
 
         Args:
             problems: In any order; each needs a response with a weight.
-            done: Called with a problem's place when its row is there.
+            done: Called with a problem's index when its row is computed.
 
         Returns:
-            Their rows, in their order.
+            The problems' rows, in the same order.
 
         Raises:
             LearnAlignError: if memory runs out on a single response.
         """
-        items = [make_task(place, *problem) for place, problem in enumerate(problems)]
+        items = [make_task(index, *problem) for index, problem in enumerate(problems)]
         rows: dict[int, Row] = {}
         for pack, values, squares in self._packs(items):
             norms = squares.sqrt()
@@ -99,18 +99,18 @@ class PolicyGradients:
                 rows[item.key] = Row(norm, sketch)
                 if done is not None:
                     done(item.key)
-        nothing = Row(0.0, np.zeros(self.sketch.size, np.float16))
-        return [rows.get(place, nothing) for place in range(len(items))]
+        empty = Row(0.0, np.zeros(self.sketch.size, np.float16))
+        return [rows.get(index, empty) for index in range(len(items))]
 
     def exact(
         self,
         prompt: Sequence[int],
         responses: Sequence[Sequence[int]],
         weights: Sequence[float],
-        pull: KLTerm | None = None,
+        kl_term: KLTerm | None = None,
     ) -> dict[str, torch.Tensor]:
-        """Compute one problem's whole gradient, nothing projected, by parameter name."""
-        found = {
+        """Compute one problem's full gradient, without projection, by parameter name."""
+        gradients = {
             w.name: torch.zeros(w.parameter.shape, dtype=self.dtype, device=self.device)
             for w in self.collector.weights
         }
@@ -118,19 +118,19 @@ class PolicyGradients:
         def sink(index: int, _item: int, values: torch.Tensor) -> None:
             weight = self.collector.weights[index]
             values = values.T if weight.transposed else values
-            found[weight.name] += values.reshape(weight.parameter.shape)
+            gradients[weight.name] += values.reshape(weight.parameter.shape)
 
         self.collector.exact = True
         try:
-            item = make_task(0, prompt, responses, weights, pull)
+            item = make_task(0, prompt, responses, weights, kl_term)
             for pack in self._grouped([item]):
                 self._run(pack, sink)
         finally:
             self.collector.exact = False
-        return found
+        return gradients
 
     def _packs(self, items: list[GradientTask]) -> Any:
-        """Run packs until all are done; give (items, folded rows, squared norms) of whole items."""
+        """Run all packs; yield (items, folded rows, squared norms) of complete items."""
         self._fit(items)
         queue = self._grouped(items)
         while queue:
@@ -155,7 +155,7 @@ class PolicyGradients:
             self.budget,
             enough=min(self.budget, self.enough),
             shared=self.shared,
-            alone=self.collector.num_formed > 0,
+            alone=self.collector.num_by_autograd > 0,
         )
 
     def _folding(self, rows: torch.Tensor, squares: torch.Tensor) -> Any:
@@ -174,12 +174,12 @@ class PolicyGradients:
             self.backward(pack)
 
     def _fit(self, items: list[GradientTask]) -> None:
-        """Keep less of each layer where a single response is longer than the budget."""
+        """Enable checkpointing if a single response is longer than the budget."""
         if max((item.longest for item in items if item.responses), default=0) > self.budget:
             self.checkpointed = self.checkpointed or self.backward.checkpoint()
 
     def _shrink(self, pack: list[GradientTask]) -> None:
-        """Make the next packs smaller after one that did not fit."""
+        """Make the next packs smaller after one that did not fit in memory."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         tokens = sum(item.num_tokens for item in pack)

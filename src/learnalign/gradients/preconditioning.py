@@ -1,9 +1,9 @@
-"""Dividing gradients by Adam's second moments, kept as rows and columns, for those who follow LESS.
+"""Precondition gradients with Adam's factored second moments, in the style of LESS.
 
 Adam divides each entry of a gradient by the root of its second moment V. A full V is as large as
-the model; its row and column means give it back as ``V_ij = R_i C_j / mean(R)`` (Shazeer and Stern
-2018, Adafactor), and the division becomes one of a layer's output gradients by ``sqrt(R)`` and one
-of its inputs by ``sqrt(C / mean(R))``: it costs nothing beside the gradient itself.
+the model; its row and column means approximate it as ``V_ij = R_i C_j / mean(R)`` (Shazeer and
+Stern 2018, Adafactor). A layer's output gradients are then divided by ``sqrt(R)`` and its inputs by
+``sqrt(C / mean(R))``, at negligible cost compared with the gradient itself.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,18 +15,18 @@ from safetensors.torch import load_file, save_file
 from learnalign.errors import LearnAlignError
 from learnalign.gradients.parameters import Weight
 
-#: Added to the root, as Adam does.
+#: Added to the root, as in Adam.
 EPSILON = 1e-8
 Factors = tuple[torch.Tensor, torch.Tensor]
 
 
 def write_moments(path: Path, second_moments: Mapping[str, torch.Tensor]) -> None:
-    """Keep the row and column means of second moments.
+    """Write the row and column means of second moments.
 
     Args:
         path: A safetensors file.
         second_moments: Adam's ``exp_avg_sq`` (or any mean of squared gradients) by parameter name,
-            of the parameters' own shapes; one-dimensional ones are left out.
+            in the parameters' shapes; one-dimensional ones are left out.
 
     Example:
         >>> import tempfile
@@ -35,42 +35,42 @@ def write_moments(path: Path, second_moments: Mapping[str, torch.Tensor]) -> Non
         >>> load_file(path)["layer.weight.rows"].tolist()
         [2.5, 22.5]
     """
-    kept = {}
+    means = {}
     for name, moments in second_moments.items():
         if moments.ndim >= 2:
             matrix = moments.detach().float().reshape(-1, moments.shape[-1])
-            kept[f"{name}.rows"], kept[f"{name}.columns"] = matrix.mean(1), matrix.mean(0)
-    save_file(kept, path)
+            means[f"{name}.rows"], means[f"{name}.columns"] = matrix.mean(1), matrix.mean(0)
+    save_file(means, path)
 
 
 def moments_of(
     optimizer: torch.optim.Optimizer, named_parameters: Iterable[tuple[str, torch.nn.Parameter]]
 ) -> dict[str, torch.Tensor]:
-    """Read Adam's second moments out of an optimiser that has made a step.
+    """Read Adam's second moments from an optimiser that has taken a step.
 
     Args:
-        optimizer: Of the Adam family, whose state holds ``exp_avg_sq``.
-        named_parameters: The model's, so that the moments get their names.
+        optimizer: An Adam variant whose state contains ``exp_avg_sq``.
+        named_parameters: The model's parameters, which name the moments.
 
     Raises:
-        LearnAlignError: if it holds none.
+        LearnAlignError: if the optimiser has no second moments.
     """
-    found = {
+    moments = {
         name: optimizer.state[parameter]["exp_avg_sq"]
         for name, parameter in named_parameters
         if "exp_avg_sq" in optimizer.state.get(parameter, {})
     }
-    if not found:
+    if not moments:
         raise LearnAlignError(
-            f"the {type(optimizer).__name__} holds no second moments",
-            expected="exp_avg_sq of an Adam that has made a step",
-            do="call it after training, before the optimiser is thrown away",
+            f"the {type(optimizer).__name__} has no second moments",
+            expected="exp_avg_sq of an Adam optimiser that has taken a step",
+            do="call it after training, while the optimiser still exists",
         )
-    return found
+    return moments
 
 
 def read_factors(path: Path, weights: Iterable[Weight]) -> list[Factors]:
-    """Give what each weight's output gradients and inputs are to be multiplied by.
+    """Return the factors for each weight's output gradients and inputs.
 
     Args:
         path: A file of `write_moments`.
@@ -80,13 +80,13 @@ def read_factors(path: Path, weights: Iterable[Weight]) -> list[Factors]:
         For each weight (outputs,) and (inputs,) factors on its device.
 
     Raises:
-        LearnAlignError: if the file is none, or a weight is not in it or of another shape.
+        LearnAlignError: if there is no file, or a weight is missing in it or has another shape.
     """
     if not path.is_file():
         raise LearnAlignError(
             f"got no file {path}",
             expected="a safetensors file of row and column second moments",
-            do="make it with learnalign.gradients.preconditioning.write_moments",
+            do="write it with learnalign.gradients.preconditioning.write_moments",
         )
     moments = load_file(path)
     factors = []
@@ -98,9 +98,9 @@ def read_factors(path: Path, weights: Iterable[Weight]) -> list[Factors]:
             or rows.numel() * columns.numel() != (weight.parameter.numel())
         ):
             raise LearnAlignError(
-                f"{path} holds no moments of {weight.name} with {weight.shape} values",
-                expected="the moments of the very model whose gradients are taken",
-                do="make the file anew for this model",
+                f"{path} has no moments of {weight.name} with {weight.shape} values",
+                expected="the moments of the model whose gradients are computed",
+                do="write the file again for this model",
             )
         if weight.transposed:
             rows, columns = columns, rows

@@ -1,4 +1,4 @@
-"""A tiny batch before the real ones: can prompts be shared, which layers does the model call?"""
+"""Probe a model with a tiny batch: can prompts be shared, which layers does it call?"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,29 +12,29 @@ from learnalign.gradients.tasks import GradientTask, make_task
 
 #: Largest relative difference that rounding may make between a packed and a plain pass.
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.05, torch.float16: 0.02}
-#: Kinds of attention whose packed form is known; of others no short probe can tell the difference.
+#: Kinds of attention with a packed form; for others a short probe cannot detect a difference.
 _KNOWN = {"full_attention", "sliding_attention"}
 _REFUSALS = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, AssertionError)
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What a model was found to do."""
+    """The result of probing a model."""
 
     shared: bool
-    """Packed problems give the hidden states that their sequences give one by one."""
+    """Whether packed problems have the same hidden states as their separate sequences."""
     weights: list[Weight]
-    """The chosen weights; those whose module was not called are left to autograd."""
+    """The selected weights; those whose module was not called are left to autograd."""
     bytes_per_token: int
-    """What the graph keeps of a token until the way back."""
+    """Memory that the graph keeps per token until the backward pass."""
 
 
 def probe(backward: Backward, weights: list[Weight]) -> Probe:
-    """Run two small problems packed and plain, and compare.
+    """Run two small problems packed and unpacked, and compare.
 
     Args:
-        backward: Of the model.
-        weights: The chosen weights; their modules must not be watched yet.
+        backward: The model's `Backward`.
+        weights: The selected weights; their modules must not be hooked yet.
     """
     model = backward.model
     device = next(model.parameters()).device
@@ -49,42 +49,43 @@ def probe(backward: Backward, weights: list[Weight]) -> Probe:
     try:
         saved = _Saved(model)
         with torch.autograd.graph.saved_tensors_hooks(saved.keep, lambda tensor: tensor):
-            truth = backward.hidden(plain).last_hidden_state.detach().flatten(0, 1)[plain.places]
-        shared = _can_share(backward, items, plain, truth)
+            hidden = backward.hidden(plain).last_hidden_state.detach().flatten(0, 1)
+            expected = hidden[plain.predicting]
+        shared = _can_share(backward, items, plain, expected)
     finally:
         for hook in hooks:
             hook.remove()
-    left = [w if id(w.module) in called else Weight(w.name, w.parameter, None) for w in weights]
-    return Probe(shared, left, max(1, saved.bytes // plain.num_tokens))
+    probed = [w if id(w.module) in called else Weight(w.name, w.parameter, None) for w in weights]
+    return Probe(shared, probed, max(1, saved.bytes // plain.num_tokens))
 
 
 def _can_share(
-    backward: Backward, items: list[GradientTask], plain: Pack, truth: torch.Tensor
+    backward: Backward, items: list[GradientTask], plain: Pack, expected: torch.Tensor
 ) -> bool:
     config = backward.model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     if not kinds <= _KNOWN or not backward.model._can_set_attn_implementation():
         return False
-    packed = lay_out(items, shared=True, device=truth.device)
+    packed = lay_out(items, shared=True, device=expected.device)
     try:
         with torch.no_grad():
-            ours = backward.hidden(packed).last_hidden_state.flatten(0, 1)
+            hidden = backward.hidden(packed).last_hidden_state.flatten(0, 1)
     except _REFUSALS:
         return False
-    # A packed place predicts for several sequences; compare each of them with its own row.
-    theirs = _by_token(plain, truth)
-    rows = _by_token(packed, ours[packed.places])
-    error = torch.stack([(rows[key] - theirs[key]).norm() for key in theirs]).double()
-    size = torch.stack([theirs[key].norm() for key in theirs]).double()
-    return bool(error.median() <= _TOLERANCE[truth.dtype] * size.median())
+    # A packed token can predict for several sequences; compare each with its own row.
+    references = _by_token(plain, expected)
+    rows = _by_token(packed, hidden[packed.predicting])
+    error = torch.stack([(rows[key] - references[key]).norm() for key in references]).double()
+    size = torch.stack([references[key].norm() for key in references]).double()
+    return bool(error.median() <= _TOLERANCE[expected.dtype] * size.median())
 
 
 def _by_token(pack: Pack, hidden: torch.Tensor) -> dict[tuple[int, float], torch.Tensor]:
-    """Name the hidden state behind each prediction by its token and its (distinct) weight."""
+    """Key each prediction's hidden state by its target token and (distinct) weight."""
     return {
-        (target, weight): hidden[place]
-        for place, target, weight in zip(
-            pack.pair_places.tolist(),
+        (target, weight): hidden[row]
+        for row, target, weight in zip(
+            pack.pair_rows.tolist(),
             pack.pair_targets.tolist(),
             pack.pair_weights.tolist(),
             strict=True,
@@ -93,7 +94,7 @@ def _by_token(pack: Pack, hidden: torch.Tensor) -> dict[tuple[int, float], torch
 
 
 def _items(vocabulary: int) -> list[GradientTask]:
-    """Make two problems of distinct tokens, as far as the vocabulary goes."""
+    """Build two problems of distinct tokens, as far as the vocabulary allows."""
     tokens = iter([(7 * i + 3) % vocabulary for i in range(64)])
 
     def take(count: int) -> list[int]:
@@ -106,7 +107,7 @@ def _items(vocabulary: int) -> list[GradientTask]:
 
 
 class _Saved:
-    """Counts the bytes a graph keeps, each storage once, the model's own weights left out."""
+    """Counts the bytes that a graph keeps, each storage once, without the model's weights."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.bytes = 0

@@ -1,8 +1,8 @@
-"""A seeded random sketch of a long vector: an unstructured projection that costs one pass.
+"""A seeded random sketch of a long vector: a random projection in one pass.
 
-The vector is cut into chunks of ``width`` values. Each chunk is shifted round by a random distance,
-its values get random signs, and the chunks are summed into one row of ``width`` values; a count
-sketch (random bucket, random sign) takes that row to ``size``. Every step is linear and keeps inner
+The vector is split into chunks of ``width`` values. Each chunk is rotated by a random distance, its
+values get random signs, and the chunks are summed into one row of ``width`` values; a count sketch
+(random bucket, random sign) reduces that row to ``size``. Every step is linear and preserves inner
 products in expectation: ``E[<S x, S y>] = <x, y>`` (Charikar, Chen, Farach-Colton 2002; Weinberger
 et al. 2009, feature hashing).
 """
@@ -12,8 +12,8 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-#: Values of the row that chunks are folded into, for each value of the sketch; more of them are
-#: nearer to a count sketch of the whole vector.
+#: Width of the row that chunks are folded into, per value of the sketch; a wider row is closer to a
+#: count sketch of the whole vector.
 FOLD = 16
 
 
@@ -21,12 +21,12 @@ class Sketch:
     """The linear map from ``num_values`` values to ``size``.
 
     Args:
-        num_values: Values of the vector.
-        size: d, values of the sketch.
-        seed: The map is a function of (num_values, size, seed) alone, on every device.
-        device: Where the vectors are.
+        num_values: Length of the vector.
+        size: d, length of the sketch.
+        seed: The map depends only on (num_values, size, seed), on every device.
+        device: The vectors' device.
         dtype: float32, or float64 for a float64 model.
-        width: Values of the row that chunks are folded into; ``FOLD * size`` if None.
+        width: Width of the row that chunks are folded into; ``FOLD * size`` if None.
 
     Example:
         >>> sketch = Sketch(10, 4, seed=0)
@@ -52,7 +52,7 @@ class Sketch:
         #: (width,) bucket and sign of each value of the folded row.
         self.buckets = torch.from_numpy(rng.integers(size, size=self.width)).to(device)
         self.signs = _signs(rng, self.width, device, dtype)
-        #: Each chunk's shift, and where in a common run of random signs its own signs begin.
+        #: Each chunk's shift, and the start of its signs in a shared sequence of random signs.
         self.shifts: list[int] = rng.integers(self.width, size=num_chunks).tolist()
         self.offsets: list[int] = rng.integers(self.width, size=num_chunks).tolist()
         self.source_signs = _signs(rng, 2 * self.width, device, dtype)
@@ -60,54 +60,54 @@ class Sketch:
         self.chunk_signs: list[int] = (rng.integers(2, size=num_chunks) * 2 - 1).tolist()
 
     def __call__(self, tensors: Iterable[torch.Tensor]) -> torch.Tensor:
-        """Sketch the tensors, taken end to end in their order.
+        """Sketch the concatenation of the tensors.
 
         Args:
-            tensors: Of any shapes, ``num_values`` values in all.
+            tensors: Tensors of any shape, ``num_values`` values in total.
 
         Returns:
-            (size,) sketch, of the sketch's dtype.
+            (size,) sketch of this object's dtype.
         """
         rows = self.empty(1)
-        place = 0
+        offset = 0
         for tensor in tensors:
-            self.add(rows[0], tensor, place)
-            place += tensor.numel()
-        assert place == self.num_values, f"{place} values for a sketch of {self.num_values}"
+            self.add(rows[0], tensor, offset)
+            offset += tensor.numel()
+        assert offset == self.num_values, f"{offset} values for a sketch of {self.num_values}"
         return self.finish(rows)[0]
 
     def empty(self, count: int) -> torch.Tensor:
-        """Begin the sketches of ``count`` vectors: (count, width) zeros."""
+        """Return empty rows for ``count`` vectors: (count, width) zeros."""
         return torch.zeros(count, self.width, dtype=self.dtype, device=self.buckets.device)
 
     def add(
-        self, row: torch.Tensor, values: torch.Tensor, place: int, *, scale: float = 1.0
+        self, row: torch.Tensor, values: torch.Tensor, offset: int, *, scale: float = 1.0
     ) -> None:
         """Add a piece of a vector to its row.
 
         Args:
-            row: (width,) row begun by `empty`, changed in place.
-            values: The piece, of any shape and float dtype; products are formed in the row's.
-            place: Where in the vector the piece begins.
-            scale: The piece is multiplied by it.
+            row: (width,) row from `empty`, changed in place.
+            values: The piece, of any shape and float dtype; products use the row's dtype.
+            offset: Start of the piece in the vector.
+            scale: Factor of the piece.
         """
         values = values.reshape(-1)
         start = 0
         while start < len(values):
-            chunk, column = divmod(place + start, self.width)
+            chunk, column = divmod(offset + start, self.width)
             count = min(len(values) - start, self.width - column)
             self._fold(row, values[start : start + count], chunk, column, scale)
             start += count
 
     def finish(self, rows: torch.Tensor) -> torch.Tensor:
-        """Turn (count, width) rows into (count, size) sketches."""
+        """Reduce (count, width) rows to (count, size) sketches."""
         result = torch.zeros(len(rows), self.size, dtype=self.dtype, device=rows.device)
         return result.index_add_(1, self.buckets, rows * self.signs)
 
     def _fold(
         self, row: torch.Tensor, values: torch.Tensor, chunk: int, column: int, scale: float
     ) -> None:
-        """Add values of one chunk, from ``column`` on, to the row they are shifted into."""
+        """Add one chunk's values, from ``column`` on, to the row at their shifted position."""
         begin = self.offsets[chunk] + column
         signs = self.source_signs[begin : begin + len(values)]
         target = (column + self.shifts[chunk]) % self.width

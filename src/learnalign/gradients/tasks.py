@@ -1,4 +1,4 @@
-"""The gradients to take, and how they are grouped into batches under a token budget."""
+"""Gradient tasks, and their grouping into batches under a token budget."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,44 +9,44 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class KLTerm:
-    """The KL term: each token of response r weighs ``weights_r (pi_ref / pi - 1)`` more.
+    """The KL term: adds ``weights_r (pi_ref / pi - 1)`` to the weight of each token of response r.
 
-    That is the gradient of TRL's estimate of the divergence, ``pi_ref/pi - log(pi_ref/pi) - 1``
-    (arXiv 2506.11480, the GRPO gradient; weights_r = beta / (G |o_r|) there).
+    This is the gradient of TRL's estimate of the divergence, ``pi_ref/pi - log(pi_ref/pi) - 1``
+    (arXiv 2506.11480, the GRPO gradient, with weights_r = beta / (G |o_r|)).
     """
 
     weights: Sequence[float]
-    """(G,) one a response."""
+    """(G,) one per response."""
     logprobs: Sequence[Sequence[float] | NDArray[np.float64]]
-    """(G, |o_r|) log-probabilities of the tokens under the reference, at their temperature."""
+    """(G, |o_r|) log-probabilities of the tokens under the reference, at the same temperature."""
 
 
 @dataclass(frozen=True)
 class GradientTask:
-    """One gradient to take: ``sum_r weight_r sum_t grad log pi(response_{r,t} | prompt, ...)``."""
+    """A gradient to compute: ``sum_r weight_r sum_t grad log pi(response_{r,t} | prompt, ...)``."""
 
     key: int
-    """Which row it belongs to; the parts of a split item share it."""
+    """The row it belongs to; the parts of a split item share it."""
     prompt: tuple[int, ...]
     responses: tuple[tuple[int, ...], ...]
     weights: tuple[float, ...]
-    pull: KLTerm | None = None
+    kl_term: KLTerm | None = None
     last: bool = True
-    """Whether the row is whole after this part."""
+    """Whether the row is complete after this part."""
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of the packed item: the prompt once, each response without its last token."""
+        """Number of tokens when packed: the prompt once, each response without its last token."""
         return len(self.prompt) + sum(len(response) - 1 for response in self.responses)
 
     @property
     def num_padded(self) -> int:
-        """Tokens where the prompt cannot be shared: one padded row a response."""
+        """Number of tokens if the prompt cannot be shared: one padded row per response."""
         return len(self.responses) * self.longest
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest sequence, prompt included."""
+        """Number of tokens of the longest sequence, prompt included."""
         return len(self.prompt) + max(len(response) for response in self.responses) - 1
 
 
@@ -55,35 +55,35 @@ def make_task(
     prompt: Sequence[int],
     responses: Sequence[Sequence[int]],
     weights: Sequence[float],
-    pull: KLTerm | None = None,
+    kl_term: KLTerm | None = None,
 ) -> GradientTask:
-    """Merge equal responses, and leave out empty ones and those without weight.
+    """Merge equal responses, and drop empty ones and those of weight 0.
 
-    A response without weight stays if a reference pulls at it.
+    A response of weight 0 stays if it has a weight in the KL term.
 
     Example:
         >>> make_task(0, [5], [[7, 8], [9], [7, 8]], [0.5, -1.0, 0.5]).weights
         (1.0, -1.0)
     """
     merged: dict[tuple[int, ...], tuple[float, float]] = {}
-    pulls = [0.0] * len(responses) if pull is None else pull.weights
-    for response, weight, strength in zip(responses, weights, pulls, strict=True):
+    kl_weights = [0.0] * len(responses) if kl_term is None else kl_term.weights
+    for response, weight, kl_weight in zip(responses, weights, kl_weights, strict=True):
         before = merged.get(tuple(response), (0.0, 0.0))
-        merged[tuple(response)] = (before[0] + weight, before[1] + strength)
+        merged[tuple(response)] = (before[0] + weight, before[1] + kl_weight)
     rows = sorted((r, w, s) for r, (w, s) in merged.items() if r and (w != 0.0 or s != 0.0))
     rows.sort(key=lambda row: -len(row[0]))
-    if pull is not None:
-        known = dict(zip(map(tuple, responses), pull.logprobs, strict=True))
-        pull = KLTerm([s for _, _, s in rows], [known[r] for r, _, _ in rows])
+    if kl_term is not None:
+        known = dict(zip(map(tuple, responses), kl_term.logprobs, strict=True))
+        kl_term = KLTerm([s for _, _, s in rows], [known[r] for r, _, _ in rows])
     return GradientTask(
-        key, tuple(prompt), tuple(r for r, _, _ in rows), tuple(w for _, w, _ in rows), pull
+        key, tuple(prompt), tuple(r for r, _, _ in rows), tuple(w for _, w, _ in rows), kl_term
     )
 
 
 def split_item(item: GradientTask, budget: int, *, shared: bool = True) -> Iterator[GradientTask]:
-    """Cut an item that is larger than the budget into parts, each the prompt and some responses.
+    """Split an item that is larger than the budget into parts: the prompt and some responses each.
 
-    A part holds at least one response, however long it is.
+    A part has at least one response, even if that is larger than the budget.
 
     Example:
         >>> item = make_task(0, [1, 2], [[3, 4, 5], [6, 7, 8], [9]], [1.0, 2.0, 3.0])
@@ -107,17 +107,16 @@ def group_tasks(
     shared: bool = True,
     alone: bool = False,
 ) -> list[list[GradientTask]]:
-    """Group items of like length into packs of at most ``enough`` tokens.
+    """Group items of similar length into packs of at most ``enough`` tokens.
 
-    An item larger than that is a pack of its own; one larger than ``budget`` is split, and its
-    parts are packs of their own, one after the other.
+    A larger item becomes its own pack; one larger than ``budget`` is split into consecutive packs.
 
     Args:
-        items: In any order, but the parts of a split item together and in theirs.
-        budget: Tokens an item may have in one piece.
-        enough: Tokens a pack of several items may have; as many as ``budget`` if None.
-        shared: Whether prompts are shared; it decides how many tokens an item has.
-        alone: One item a pack (for parameters whose gradients autograd sums over the whole pack).
+        items: In any order, except that the parts of a split item are adjacent and in order.
+        budget: Maximum number of tokens of an item in one piece.
+        enough: Maximum number of tokens of a pack of several items; ``budget`` if None.
+        shared: Whether prompts are shared, which changes an item's number of tokens.
+        alone: One item per pack (for parameters whose gradients autograd sums over the pack).
     """
     packs: list[list[GradientTask]] = []
     room = 0
@@ -138,8 +137,9 @@ def group_tasks(
 def _part(item: GradientTask, start: int, end: int) -> GradientTask:
     part = slice(start, end)
     last = item.last and end == len(item.responses)
-    pull = item.pull and KLTerm(item.pull.weights[part], item.pull.logprobs[part])
-    return GradientTask(item.key, item.prompt, item.responses[part], item.weights[part], pull, last)
+    kl_term = item.kl_term and KLTerm(item.kl_term.weights[part], item.kl_term.logprobs[part])
+    responses, weights = item.responses[part], item.weights[part]
+    return GradientTask(item.key, item.prompt, responses, weights, kl_term, last)
 
 
 def _size(item: GradientTask, shared: bool) -> int:

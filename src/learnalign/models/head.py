@@ -1,4 +1,4 @@
-"""What a causal language model does behind its last hidden states: head, scaling, capping."""
+"""The output head of a causal language model, with its scaling and capping of logits."""
 
 import copy
 from typing import Any
@@ -11,10 +11,10 @@ CHUNK_VALUES = 1 << 24
 
 
 class Head:
-    """Turns hidden states into logits as the model does.
+    """Converts hidden states to logits as the model does.
 
-    The model's own ``forward`` does it, with the layers below replaced by hidden states that are
-    there already; so whatever a family does to its logits is done here too.
+    It calls the model's own ``forward``, with the layers replaced by the given hidden states, so
+    that logits are processed as in each model family.
 
     Args:
         model: A causal language model of transformers.
@@ -25,29 +25,29 @@ class Head:
         self.vocabulary, self.width = map(int, model.get_output_embeddings().weight.shape)
 
     def logits(self, output: Any, hidden: torch.Tensor) -> torch.Tensor:
-        """Give the (U, V) logits of (U, H) hidden states.
+        """Return the (U, V) logits of (U, H) hidden states.
 
         Args:
-            output: What the layers returned for any input; its hidden states are replaced.
-            hidden: The hidden states; no more at once than ``CHUNK_VALUES`` has room for.
+            output: The layers' output for any input; its hidden states are replaced.
+            hidden: The hidden states, at most ``CHUNK_VALUES`` logits at once.
         """
         output = copy.copy(output)
         output["last_hidden_state"] = hidden[None]
-        own = self.base.__dict__.get("forward")
+        original = self.base.__dict__.get("forward")
         self.base.forward = lambda *_arguments, **_named: output
         try:
             token = torch.zeros(1, 1, dtype=torch.long, device=hidden.device)
             logits: torch.Tensor = self.model(input_ids=token, use_cache=False).logits[0]
         finally:
-            if own is None:
+            if original is None:
                 del self.base.forward
             else:
-                self.base.forward = own
+                self.base.forward = original
         return logits
 
 
 def base_model(model: Any) -> nn.Module:
-    """Give the part of a causal language model that ends in the last hidden states."""
+    """Return the part of a causal language model that computes the last hidden states."""
     decoder = model.get_decoder()
     if isinstance(decoder, nn.Module) and decoder is not model:
         return decoder

@@ -13,10 +13,10 @@ from learnalign.terminal.library_bars import no_bars
 
 
 def load_tokenizer(config: ModelConfig) -> Any:
-    """Load the model's tokenizer, padding on the left; the end token pads if nothing else does.
+    """Load the model's tokenizer with left padding; without a pad token, EOS is used.
 
     Raises:
-        LearnAlignError: if the path is no model folder and no reachable hub name.
+        LearnAlignError: if the path is neither a model folder nor a reachable hub name.
     """
     _check_folder(config.path)
     try:
@@ -30,14 +30,14 @@ def load_tokenizer(config: ModelConfig) -> Any:
 
 
 def load_model(config: ModelConfig, *, dtype: torch.dtype) -> Any:
-    """Load the policy in evaluation mode onto its device, with its adapter if one is given.
+    """Load the policy onto its device in evaluation mode, with its adapter if it has one.
 
     Args:
-        config: Which model, and where it runs.
-        dtype: Of its weights.
+        config: The model and its device.
+        dtype: dtype of its weights.
 
     Raises:
-        LearnAlignError: as `load_tokenizer`, and if the weights are not in safetensors.
+        LearnAlignError: like `load_tokenizer`, and if the weights are not in safetensors.
     """
     _check_folder(config.path)
     try:
@@ -60,18 +60,18 @@ def load_trainable(
     seed: int,
     dtype: torch.dtype,
 ) -> Any:
-    """Load the policy to be trained: all weights, or a LoRA adapter in float32 on frozen ones.
+    """Load a policy for training: all weights, or a LoRA adapter in float32 on frozen weights.
 
     Args:
-        config: Which model. An adapter it has is merged into the weights (full), or goes on being
-            trained (lora).
-        parameters: What is trained.
+        config: The model. An existing adapter is merged into the weights (full), or trained further
+            (lora).
+        parameters: Which parameters to train.
         lora_rank: Rank of a new adapter; its alpha is twice that.
-        seed: Of a new adapter.
-        dtype: Of the frozen weights; those that are trained come in float32.
+        seed: Seed of a new adapter.
+        dtype: dtype of the frozen weights; trained weights are float32.
 
     Raises:
-        LearnAlignError: as `load_model`, and without the package peft where it is needed.
+        LearnAlignError: like `load_model`, and if the package peft is needed but not installed.
     """
     model = load_model(config, dtype=torch.float32 if parameters == "full" else dtype)
     if parameters == "full":
@@ -94,7 +94,7 @@ def load_trainable(
 
 
 def context_length(config: ModelConfig) -> int | None:
-    """Read how many tokens the model can see; None if it does not say."""
+    """Return the model's context length in tokens; None if its configuration does not define it."""
     values = _configuration(config)
     names = ("max_position_embeddings", "n_positions")
     lengths = [int(getattr(values, name, None) or 0) for name in names]
@@ -102,9 +102,9 @@ def context_length(config: ModelConfig) -> int | None:
 
 
 def vocabulary_size(config: ModelConfig) -> int | None:
-    """Read how many tokens the model's embeddings hold; None if it does not say.
+    """Return the number of tokens in the model's embeddings; None if unknown.
 
-    An adapter may have grown them, and then nobody says.
+    It is also unknown with an adapter, which may have extended them.
     """
     if config.adapter is not None:
         return None
@@ -112,13 +112,13 @@ def vocabulary_size(config: ModelConfig) -> int | None:
 
 
 def end_ids(config: ModelConfig) -> list[int]:
-    """Read the end tokens that the model's generation config names."""
+    """Return the end tokens from the model's generation config."""
     try:
         values = GenerationConfig.from_pretrained(config.path, revision=config.revision or "main")
     except (OSError, ValueError):
-        return []  # it has none
-    named = values.eos_token_id
-    return [] if named is None else [named] if isinstance(named, int) else list(named)
+        return []  # it has no generation config
+    eos = values.eos_token_id
+    return [] if eos is None else [eos] if isinstance(eos, int) else list(eos)
 
 
 def num_parameters(config: ModelConfig) -> int:
@@ -136,7 +136,7 @@ def num_parameters(config: ModelConfig) -> int:
 
 
 def resolve_device(name: str) -> torch.device:
-    """Turn ``auto`` into the best device there is.
+    """Resolve ``auto`` to the best available device.
 
     Example:
         >>> resolve_device("cpu")
@@ -147,7 +147,9 @@ def resolve_device(name: str) -> torch.device:
             return torch.device(name)
         except RuntimeError as error:
             raise LearnAlignError(
-                f"got the device '{name}'", expected="auto, cpu, cuda, cuda:1 or mps", do="name one"
+                f"got the device '{name}'",
+                expected="auto, cpu, cuda, cuda:1 or mps",
+                do="use one of these",
             ) from error
     if torch.cuda.is_available():
         return torch.device("cuda")
@@ -155,10 +157,10 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Turn ``auto`` into a dtype: bfloat16 where the device is quick at it, else float32.
+    """Resolve ``auto`` to a dtype: bfloat16 if the device supports it in hardware, else float32.
 
-    What bfloat16 costs a gradient's row in fidelity is far below what eight rollouts leave open
-    (docs/concepts/gradients.md).
+    The error of bfloat16 in a gradient's row is far smaller than the sampling error of eight
+    rollouts (docs/concepts/gradients.md).
 
     Example:
         >>> resolve_dtype("float32", torch.device("cpu"))
@@ -167,18 +169,18 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
     if name != "auto":
         dtype: torch.dtype = getattr(torch, name)
         return dtype
-    quick = {"cuda": torch.cuda.is_bf16_supported, "cpu": _quick_bfloat16}.get(device.type)
-    return torch.bfloat16 if quick is not None and quick() else torch.float32
+    supported = {"cuda": torch.cuda.is_bf16_supported, "cpu": _has_bfloat16}.get(device.type)
+    return torch.bfloat16 if supported is not None and supported() else torch.float32
 
 
-def _quick_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware."""
+def _has_bfloat16() -> bool:
+    """Return whether this CPU multiplies bfloat16 in hardware."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def _configuration(config: ModelConfig) -> Any:
-    """Read the configuration of a model's text part."""
+    """Read the configuration of the model's text part."""
     _check_folder(config.path)
     try:
         return AutoConfig.from_pretrained(config.path, **_options(config)).get_text_config()
@@ -191,17 +193,17 @@ def _options(config: ModelConfig) -> dict[str, Any]:
 
 
 def _check_folder(path: str) -> None:
-    """Tell a folder that is no model from a hub name."""
-    place = Path(path)
-    if place.is_dir() and not (place / "config.json").is_file():
-        seen = sorted(p.name for p in place.iterdir())[:8]
+    """Raise an error for a local path that is not a model folder."""
+    folder = Path(path)
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        names = sorted(p.name for p in folder.iterdir())[:8]
         raise LearnAlignError(
-            f"the folder {path} is no model: it holds {', '.join(seen) or 'nothing'}",
+            f"the folder {path} is not a model: it contains {', '.join(names) or 'nothing'}",
             expected="config.json, the tokenizer's files and *.safetensors",
-            do="give the folder that save_pretrained wrote",
+            do="pass the folder that save_pretrained wrote",
         )
     looks_local = path.startswith((".", "/", "~")) or path.count("/") > 1
-    if not path or place.is_file() or (looks_local and not place.exists()):
+    if not path or folder.is_file() or (looks_local and not folder.exists()):
         raise LearnAlignError(
             f"got the model '{path}'",
             expected="a model folder, or a hub name such as Qwen/Qwen2.5-1.5B-Instruct",
@@ -209,18 +211,18 @@ def _check_folder(path: str) -> None:
         )
 
 
-def _unloadable(path: str, what: str, error: Exception) -> LearnAlignError:
+def _unloadable(path: str, part: str, error: Exception) -> LearnAlignError:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return LearnAlignError(
-        f"cannot load the {what} of '{path}': {lines[0]}",
-        expected="a folder written by save_pretrained (safetensors), or a hub name in reach",
-        do="check the path and the network; code that comes with a model runs only with "
+        f"cannot load the {part} of '{path}': {lines[0]}",
+        expected="a folder written by save_pretrained (safetensors), or a reachable hub name",
+        do="check the path and the network; a model's own code runs only with "
         "--set model.trust_remote_code=true",
     )
 
 
 def _peft() -> Any:
-    """Import peft, or name the extra that installs it."""
+    """Import peft, or raise an error with the extra that installs it."""
     try:
         import peft
     except ImportError as error:
@@ -234,8 +236,8 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
     peft = _peft()
     if not (adapter / "adapter_model.safetensors").is_file():
         raise LearnAlignError(
-            f"the folder {adapter} is no adapter",
+            f"the folder {adapter} is not an adapter",
             expected="adapter_config.json and adapter_model.safetensors",
-            do="give the folder that peft's save_pretrained wrote",
+            do="pass the folder that peft's save_pretrained wrote",
         )
     return peft.PeftModel.from_pretrained(model, str(adapter))

@@ -96,8 +96,8 @@ def planned(folder: RunFolder, config: Config, name: str) -> tuple[Round, dict[s
         aligned=kind == "aligned",
         seed=config.run.seed,
     )
-    on = zip(counts.problem_ids, decision.goes.tolist(), strict=True)
-    chosen = frozenset(name for name, goes in on if goes)
+    on = zip(counts.problem_ids, decision.active.tolist(), strict=True)
+    chosen = frozenset(name for name, active in on if active)
     return Round(samples, chosen), {
         "problems_sampled_on": len(chosen),
         "expected_loss": round(decision.loss, 4),

@@ -209,7 +209,7 @@ class Resources:
             seed=config.run.seed,
             context=context_length(config.model),
             journal=config.run.out / "requests",
-            asked=asked,
+            build_messages=asked,
             endings=self._endings(),
             template_kwargs=config.prompt.chat_template_kwargs,
         )

@@ -1,1 +1,1 @@
-"""Rollouts: engines that sample or look up, one table out."""
+"""Rollouts: engines that sample or look up completions and return one table."""

@@ -1,8 +1,8 @@
-"""Trainers' dumps of their rollouts: each form turned into rows with this project's column names.
+"""Trainers' rollout dumps: each format converted to rows with this project's column names.
 
 A row becomes rows of ``problem_id``, ``prompt`` (text or messages) or ``prompt_ids``,
-``completion``, ``token_ids``, ``logprobs``, ``reward``, ``finish_reason``, ``step``. What is no
-single response to a prompt (several turns, an error) gets the completion None.
+``completion``, ``token_ids``, ``logprobs``, ``reward``, ``finish_reason``, ``step``. Anything other
+than a single response to a prompt (several turns, an error) gets the completion None.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,16 +12,16 @@ Row = Mapping[str, Any]
 
 
 def plain_rows(row: Row) -> list[dict[str, Any]]:
-    """Turn a row of a trainer's dump into plain rows; one that is plain stays as it is.
+    """Convert a row of a trainer's dump to plain rows; a plain row stays as it is.
 
     Example:
-        >>> made = plain_rows({"prompt_tokens": [5, 6], "response_tokens": [7], "reward": 10.0})
-        >>> made[0]["prompt_ids"], made[0]["token_ids"], made[0]["reward"]
+        >>> rows = plain_rows({"prompt_tokens": [5, 6], "response_tokens": [7], "reward": 10.0})
+        >>> rows[0]["prompt_ids"], rows[0]["token_ids"], rows[0]["reward"]
         ([5, 6], [7], 10.0)
     """
-    for columns, turn in _FORMS:
+    for columns, convert in _FORMATS:
         if columns <= row.keys():
-            return turn(row)
+            return convert(row)
     return [dict(row)]
 
 
@@ -31,30 +31,30 @@ def _open_instruct(row: Row) -> list[dict[str, Any]]:
 
 
 def _nemo_rl(row: Row) -> list[dict[str, Any]]:
-    """Cut the padded sequence where its mask says that the model was speaking."""
+    """Cut the padded sequence to the tokens that the mask marks as generated."""
     ids, mask = row["token_ids"], row["token_loss_mask"]
-    spoken = [place for place, weight in enumerate(mask) if weight]
+    generated = [position for position, weight in enumerate(mask) if weight]
     plain: dict[str, Any] = {
-        "prompt_ids": ids[: spoken[0]] if spoken else ids,
-        "completion": None,  # its token ids say it
+        "prompt_ids": ids[: generated[0]] if generated else ids,
+        "completion": None,  # decoded from the token ids
         "reward": row.get("rewards", row.get("reward")),
     }
-    if not spoken or spoken[-1] - spoken[0] + 1 > len(spoken):
+    if not generated or generated[-1] - generated[0] + 1 > len(generated):
         return [plain]
-    part, logprobs = slice(spoken[0], spoken[-1] + 1), row.get("generation_logprobs")
+    part, logprobs = slice(generated[0], generated[-1] + 1), row.get("generation_logprobs")
     return [plain | {"token_ids": ids[part], "logprobs": logprobs[part] if logprobs else None}]
 
 
 def _nemo_gym(row: Row) -> list[dict[str, Any]]:
-    asked, response = row["responses_create_params"], row["response"]
+    request, response = row["responses_create_params"], row["response"]
     plain: dict[str, Any] = {
         "problem_id": row.get("problem_id"),
-        "prompt": asked.get("input") if isinstance(asked, Mapping) else None,
+        "prompt": request.get("input") if isinstance(request, Mapping) else None,
         "reward": row.get("reward"),
         "completion": None,
     }
-    said = response.get("output") if isinstance(response, Mapping) else None
-    outputs = [part for part in said or () if isinstance(part, Mapping)]
+    output = response.get("output") if isinstance(response, Mapping) else None
+    outputs = [part for part in output or () if isinstance(part, Mapping)]
     messages = [part for part in outputs if part.get("type", "message") == "message"]
     if len(messages) != 1 or any("call" in str(part.get("type")) for part in outputs):
         return [plain]
@@ -73,9 +73,9 @@ def _verifiers_episode(row: Row) -> list[dict[str, Any]]:
     """Read an episode of verifiers (prime-rl's traces.jsonl): a task and its traces."""
     failed = {"ok": False} if row.get("ok") is False or row.get("errors") else {}
     return [
-        made
+        plain
         for trace in row["traces"] or ()
-        for made in _verifiers_trace(
+        for plain in _verifiers_trace(
             {**trace, "task": trace.get("task") or row.get("task"), **failed}
         )
     ]
@@ -95,10 +95,10 @@ def _verifiers_trace(row: Row) -> list[dict[str, Any]]:
         "reward": _weighted(row.get("rewards")),
     }
     nodes = row.get("nodes") or ()
-    spoken = [node for node in nodes if _role(node) == "assistant"]
-    if len(spoken) != 1 or row.get("errors") or row.get("error") or row.get("ok") is False:
+    responses = [node for node in nodes if _role(node) == "assistant"]
+    if len(responses) != 1 or row.get("errors") or row.get("error") or row.get("ok") is False:
         return [plain]
-    (node,) = spoken
+    (node,) = responses
     before = [part["message"] for part in nodes[: nodes.index(node)]]
     calls = [call for call in row.get("calls") or () if call.get("finish_reason")]
     plain |= {
@@ -107,7 +107,7 @@ def _verifiers_trace(row: Row) -> list[dict[str, Any]]:
         "finish_reason": calls[-1]["finish_reason"] if calls else None,
     }
     mask, ids = node.get("mask") or (), node.get("token_ids") or ()
-    sampled = [token for token, spoke in zip(ids, mask, strict=False) if spoke]
+    sampled = [token for token, is_sampled in zip(ids, mask, strict=False) if is_sampled]
     return [plain | ({"token_ids": sampled} if sampled and len(mask) == len(ids) else {})]
 
 
@@ -134,7 +134,7 @@ def _rllm(row: Row) -> list[dict[str, Any]]:
 
 
 def _weighted(rewards: Any) -> Any:
-    """Add up named rewards, each a score and its weight; None where one was not given."""
+    """Sum named rewards, each a score with a weight; None if one is missing."""
     if not isinstance(rewards, Mapping) or not rewards:
         return rewards or None
     total = 0.0
@@ -158,8 +158,8 @@ def _question_of(task: Any) -> Any:
     return task
 
 
-#: The columns that tell a form, and what reads it.
-_FORMS: tuple[tuple[set[str], Callable[[Row], list[dict[str, Any]]]], ...] = (
+#: The columns that identify a format, and the function that converts it.
+_FORMATS: tuple[tuple[set[str], Callable[[Row], list[dict[str, Any]]]], ...] = (
     ({"prompt_tokens", "response_tokens"}, _open_instruct),
     ({"token_ids", "token_loss_mask"}, _nemo_rl),
     ({"responses_create_params", "response"}, _nemo_gym),

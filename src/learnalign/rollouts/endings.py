@@ -1,24 +1,24 @@
-"""The token that ends a response: the turn's end of the chat template, else the tokenizer's eos."""
+"""The token that ends a response: the chat template's end of turn, else the tokenizer's EOS."""
 
 from collections.abc import Iterable
 from typing import Any
 
 from jinja2 import TemplateError
 
-_MARK = "response-0-text"
+_MARKER = "response-0-text"
 
 
 class Endings:
-    """Knows which tokens end a response, and which one does so after a prompt.
+    """The tokens that can end a response, and the one that ends it after a given prompt.
 
-    Many tokenizers name an ``eos_token`` that never ends a turn (``<|endoftext|>`` where the chat
-    template writes ``<|im_end|>``): a response that is tokenised again must end as the template
-    ends it, or the gradient teaches a token that the model never says there.
+    Many tokenizers define an ``eos_token`` that never ends a turn (``<|endoftext|>`` where the chat
+    template writes ``<|im_end|>``). A response that is tokenised again must end as the template
+    ends it; otherwise the gradient trains a token that the model never generates there.
 
     Args:
-        tokenizer: Of the model whose gradients will be taken.
+        tokenizer: Tokenizer of the model whose gradients are computed.
         chat: Whether the prompts come from the tokenizer's chat template.
-        others: End tokens that the model's generation config names.
+        others: End tokens from the model's generation config.
 
     Example:
         >>> class Plain:
@@ -37,9 +37,9 @@ class Endings:
         self.all = {token for token in known if token is not None}
 
     def after(self, prompt_ids: Iterable[int] | None) -> int | None:
-        """Give the token that ends a response to this prompt; None if the model has none.
+        """Return the token that ends a response to this prompt; None if the model has none.
 
-        A template of the user's own that writes turns itself ends them in the same way.
+        A prompt from a custom template that contains the end-of-turn token also ends with it.
         """
         if self.turn is not None and (self.chat or self.turn in set(prompt_ids or ())):
             return self.turn
@@ -47,19 +47,19 @@ class Endings:
 
 
 def turn_end(tokenizer: Any) -> int | None:
-    """Find the first special token that the chat template writes behind a response.
+    """Find the first special token that the chat template writes after a response.
 
-    None without a chat template, or where it writes none.
+    Return None if there is no chat template, or if it writes none.
     """
     if not tokenizer.chat_template:
         return None
-    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _MARK}]
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _MARKER}]
     try:
         text: str = tokenizer.apply_chat_template(turns, tokenize=False)
     except (TemplateError, TypeError, ValueError, KeyError):
         return None
-    _, found, rest = text.rpartition(_MARK)
-    if not found:
+    _, marker, rest = text.rpartition(_MARKER)
+    if not marker:
         return None
     special = set(tokenizer.added_tokens_decoder)
     ids = tokenizer(rest, add_special_tokens=False)["input_ids"]

@@ -1,7 +1,7 @@
-"""An OpenAI-compatible endpoint: its model, the way it wants to be asked, and its bad moments.
+"""An OpenAI-compatible endpoint: finds its model and a request variant it accepts, and retries.
 
-A request that fails in passing (too many requests, errors of the server, time-outs, dropped
-connections, broken answers) is made again, with growing pauses; one that is refused is not.
+Transient failures (too many requests, server errors, timeouts, dropped connections, broken answers)
+are retried with growing pauses; refused requests are not.
 """
 
 import asyncio
@@ -16,37 +16,37 @@ from urllib.parse import urlsplit
 
 from learnalign.config import ServerConfig
 from learnalign.errors import LearnAlignError, nearest
-from learnalign.rollouts.requests import Request, Way, body, ways
+from learnalign.rollouts.requests import Request, RequestVariant, body, request_variants
 from learnalign.rollouts.responses import Answer, read_answer
 
-#: Seconds: the first pause is up to this, each next one up to twice that, none above the last.
+#: Seconds: the longest first pause, which doubles with each retry, and the longest of all.
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 1.0, 60.0
 _LONGEST_RETRY_AFTER_S = 600.0
 _CONNECT_S = 30.0
-#: A server that is not there when a run begins is mostly a wrong address.
+#: If there is no server when a run begins, the address is usually wrong.
 _FIRST_ATTEMPTS = 3
-_PASSING = {408, 409, 425, 429}
+_TRANSIENT = {408, 409, 425, 429}
 _KEY_STATUSES = (401, 403)
 _LENGTH = re.compile(r"context (length|window|size)")
-#: What keeps is what a restart finds.
-_KEPT = "what it answered before is kept: the same command goes on from there"
+#: Added to errors: a restart does not request stored answers again.
+_KEPT = "earlier answers are kept: the same command resumes from there"
 
 
 class RequestRefusedError(Exception):
-    """The server will not answer this request, however often it is made."""
+    """The server rejects this request; a retry would not help."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status}: {message}")
         self.status = status
 
     @property
-    def may_be_the_ways_fault(self) -> bool:
-        """Whether another way of asking may please it."""
+    def may_accept_other_variant(self) -> bool:
+        """Whether the server may accept another variant of the request."""
         return self.status in (400, 422, 500, 501) and not _LENGTH.search(str(self))
 
 
 class _RetryableError(Exception):
-    """The server did not answer this time."""
+    """The request failed; a retry may succeed."""
 
     def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
         super().__init__(message)
@@ -54,31 +54,31 @@ class _RetryableError(Exception):
 
 
 class Endpoint:
-    """Asks one server, from within one event loop; use it as an asynchronous context.
+    """Client of one server, for use in one event loop as an asynchronous context manager.
 
     Args:
-        config: Where it is, which of its models and APIs, and how patiently it is asked.
+        config: The server's address, model and API, and how often to retry.
 
     Raises:
-        LearnAlignError: for an address that is none, or without the package openai.
+        LearnAlignError: if the address is invalid, or the package openai is not installed.
     """
 
     def __init__(self, config: ServerConfig) -> None:
         self.config, self.url = config, _base_url(config.url)
-        self.ways = ways(config)
-        self._way, self._settled = 0, False
+        self.variants = request_variants(config)
+        self._variant, self._settled = 0, False
         self._first_refusal = ""
         self.model = config.model or ""
         self.max_context: int | None = None
         self.known = False
-        """Whether `find_model` has been answered."""
+        """Whether `find_model` has succeeded."""
         self._client: Any = None
-        self._over = asyncio.Event()
+        self._stopping = asyncio.Event()
 
     @property
-    def way(self) -> Way:
-        """The way in which it is asked now."""
-        return self.ways[self._way]
+    def variant(self) -> RequestVariant:
+        """The request variant in use."""
+        return self.variants[self._variant]
 
     async def __aenter__(self) -> Self:
         try:
@@ -88,7 +88,7 @@ class Endpoint:
                 "the engine 'server' needs the package openai",
                 do="pip install 'learnalign[server]'",
             ) from error
-        self._over = asyncio.Event()
+        self._stopping = asyncio.Event()
         self._client = openai.AsyncOpenAI(
             base_url=self.url,
             api_key=self._key or "none",
@@ -108,31 +108,33 @@ class Endpoint:
         await self._client.close()
 
     def give_up(self) -> None:
-        """Let the requests that are under way end, and make no failed one again."""
-        self._over.set()
+        """Let requests in flight finish, and retry none."""
+        self._stopping.set()
 
     async def find_model(self) -> None:
-        """Learn what the server calls its model, and how many tokens that sees.
+        """Find the server's name for its model, and the model's context length.
 
         Raises:
-            LearnAlignError: if it serves no model of the given name, or several and none is named.
+            LearnAlignError: if it serves no model of that name, or several and no name is given.
         """
         if self.known:
             return
         try:
-            listed = (await self._patiently(self._client.models, {}, _FIRST_ATTEMPTS)).get("data")
+            listed = (await self._with_retries(self._client.models, {}, _FIRST_ATTEMPTS)).get(
+                "data"
+            )
             served = {str(model["id"]): model for model in listed or []}
         except (AttributeError, TypeError, KeyError) as error:
-            raise self._hard(f"its list of models is none ({error})") from None
+            raise self._refusal_error(f"its list of models is invalid ({error})") from None
         except RequestRefusedError as refusal:
             if self.model and refusal.status not in _KEY_STATUSES:
                 self.known = True  # not every server lists its models
                 return
-            raise self._hard(str(refusal)) from None
+            raise self._refusal_error(str(refusal)) from None
         if not self.model and len(served) != 1:
             raise LearnAlignError(
                 f"the server at {self.url} serves {len(served)} models: {', '.join(served)}",
-                expected="one, or the name of one",
+                expected="one model, or the name of one",
                 do="add --set server.model=NAME",
             )
         self.model = self.model or next(iter(served))
@@ -146,13 +148,13 @@ class Endpoint:
         self.max_context = length if isinstance(length, int) else None
         self.known = True
 
-    async def ask(self, request: Request) -> tuple[Answer, Way]:
-        """Ask for one rollout, in a way that the server understands.
+    async def ask(self, request: Request) -> tuple[Answer, RequestVariant]:
+        """Request one rollout, in a variant that the server accepts.
 
-        The first refusals, before any answer, are taken for the way's fault.
+        Refusals before the first answer are attributed to the variant, and the next one is tried.
 
         Returns:
-            The answer, and how it was asked for.
+            The answer, and the variant that was used.
 
         Raises:
             LearnAlignError: if the server refuses, or has failed ``attempts`` times.
@@ -160,66 +162,66 @@ class Endpoint:
         chat = request.messages is not None
         api = self._client.chat.completions if chat else self._client.completions
         while True:
-            number = self._way
-            way = self.ways[number]
+            number = self._variant
+            variant = self.variants[number]
             try:
-                answer = await self._patiently(api, body(request, way, self.model))
+                answer = await self._with_retries(api, body(request, variant, self.model))
             except RequestRefusedError as refusal:
-                if number == self._way:
+                if number == self._variant:
                     self._first_refusal = self._first_refusal or str(refusal)
-                    if self._settled or not refusal.may_be_the_ways_fault:
-                        raise self._hard(str(refusal)) from None
-                    if number + 1 == len(self.ways):
-                        raise self._hard(self._first_refusal) from None
-                    self._way += 1
+                    if self._settled or not refusal.may_accept_other_variant:
+                        raise self._refusal_error(str(refusal)) from None
+                    if number + 1 == len(self.variants):
+                        raise self._refusal_error(self._first_refusal) from None
+                    self._variant += 1
                 continue
-            self._settled = self._settled or number == self._way
-            return read_answer(answer), way
+            self._settled = self._settled or number == self._variant
+            return read_answer(answer), variant
 
-    async def _patiently(
-        self, api: Any, fields: Mapping[str, Any], at_most: int = 1 << 30
+    async def _with_retries(
+        self, api: Any, fields: Mapping[str, Any], max_attempts: int = 1 << 30
     ) -> dict[str, Any]:
-        """Make a request until it is answered, refused, or has failed too often."""
+        """Repeat a request until it is answered, refused, or has failed too often."""
         import tenacity
 
-        most = min(at_most, self.config.attempts)
-        grown = tenacity.wait_random_exponential(multiplier=_FIRST_PAUSE_S, max=_LAST_PAUSE_S)
+        max_attempts = min(max_attempts, self.config.attempts)
+        backoff = tenacity.wait_random_exponential(multiplier=_FIRST_PAUSE_S, max=_LAST_PAUSE_S)
 
         def pause(state: tenacity.RetryCallState) -> float:
             error = state.outcome and state.outcome.exception()
             after = error.retry_after_s if isinstance(error, _RetryableError) else 0.0
-            return max(after, grown(state))
+            return max(after, backoff(state))
 
-        async def rest(seconds: float) -> None:
+        async def sleep(seconds: float) -> None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._over.wait(), seconds)
+                await asyncio.wait_for(self._stopping.wait(), seconds)
 
         attempts = tenacity.AsyncRetrying(
-            stop=lambda state: state.attempt_number >= most or self._over.is_set(),
-            sleep=rest,
+            stop=lambda state: state.attempt_number >= max_attempts or self._stopping.is_set(),
+            sleep=sleep,
             retry=tenacity.retry_if_exception_type(_RetryableError),
             wait=pause,
             reraise=True,
         )
         try:
-            found: dict[str, Any] = await attempts(self._once, api, fields)
+            answer: dict[str, Any] = await attempts(self._once, api, fields)
         except _RetryableError as error:
             raise LearnAlignError(
-                f"the server at {self.url} failed {most} times; the last time: {error}",
+                f"the server at {self.url} failed {max_attempts} times; the last error: {error}",
                 expected=f"an answer; {_KEPT}",
-                do="see to the server, and run the same command",
+                do="check the server, then run the same command",
             ) from None
-        return found
+        return answer
 
     async def _once(self, api: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Make a request; tell what fails in passing from what is refused."""
+        """Send a request once; raise a retryable error or a refusal if it fails."""
         import openai
 
         raw = api.with_raw_response
         try:
             response = await (raw.create(**fields) if fields else raw.list())
         except openai.APIStatusError as error:
-            raise self._explained(error.status_code, error.response) from None
+            raise self._status_error(error.status_code, error.response) from None
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
             raise _RetryableError(self._clean(f"{type(cause).__name__}: {cause}")) from None
@@ -231,28 +233,28 @@ class Endpoint:
             raise _RetryableError(self._clean(f"a broken answer ({error})")) from None
         return dict(answer)
 
-    def _explained(self, status: int, response: Any) -> Exception:
-        """Turn an answer that is an error into what is to be done about it."""
-        message = self._clean(_said(response.text))
-        # llama-cpp-python says 500 to a field of the wrong type, and to logprobs it cannot give.
-        lost = any(word in message for word in ("validation error", "logprobs"))
-        if status in _PASSING or (status >= 500 and not lost):
+    def _status_error(self, status: int, response: Any) -> Exception:
+        """Convert an error response to a retryable error or a refusal."""
+        message = self._clean(_error_message(response.text))
+        # llama-cpp-python answers 500 to a field of the wrong type and to unavailable logprobs.
+        unsupported = any(word in message for word in ("validation error", "logprobs"))
+        if status in _TRANSIENT or (status >= 500 and not unsupported):
             after = response.headers.get("retry-after", "")
             seconds = float(after) if after.replace(".", "", 1).isdigit() else 0.0
             return _RetryableError(f"{status}: {message}", min(seconds, _LONGEST_RETRY_AFTER_S))
         return RequestRefusedError(status, message)
 
-    def _hard(self, message: str) -> LearnAlignError:
-        """Say what a refusal means."""
+    def _refusal_error(self, message: str) -> LearnAlignError:
+        """Explain a refusal, and what to do about it."""
         variable = self.config.api_key_variable
         if message.startswith(tuple(map(str, _KEY_STATUSES))):
-            do = f"put the key that it takes into the environment variable {variable}"
+            do = f"set the environment variable {variable} to a valid key"
         elif message.startswith("404"):
-            do = "check server.url (it mostly ends with /v1) and server.model"
+            do = "check server.url (it usually ends with /v1) and server.model"
         elif _LENGTH.search(message):
-            do = "give the server a longer context, or lower --max-tokens"
+            do = "increase the server's context length, or lower --max-tokens"
         else:
-            do = "see what it says; docs/guides/servers.md lists what servers differ in"
+            do = "see its message; docs/guides/servers.md lists the differences between servers"
         return LearnAlignError(
             f"the server at {self.url} refused: {message}",
             expected=f"an answer; {_KEPT}",
@@ -264,13 +266,13 @@ class Endpoint:
         return os.environ.get(self.config.api_key_variable, "")
 
     def _clean(self, text: str) -> str:
-        """Shorten what a server said, and take the key out, should it be there."""
+        """Shorten a server's message, and mask the API key in it."""
         text = " ".join((text.replace(self._key, "***") if self._key else text).split())
         return text if len(text) <= 500 else text[:500] + " ..."
 
 
 def _base_url(url: str | None) -> str:
-    """Check an address; one without a path gets OpenAI's.
+    """Validate an address; one without a path gets OpenAI's ``/v1``.
 
     Example:
         >>> _base_url("http://localhost:8000"), _base_url("https://host/api/v2/")
@@ -281,19 +283,21 @@ def _base_url(url: str | None) -> str:
         raise LearnAlignError(
             f"got {url or 'no address'} for the engine 'server'",
             expected="an address such as http://localhost:8000/v1",
-            do="give --server-url",
+            do="pass --server-url",
         )
     text = parts.geturl().rstrip("/")
     return text if parts.path.strip("/") else text + "/v1"
 
 
-def _said(text: str) -> str:
-    """Find the message in what a server answered."""
+def _error_message(text: str) -> str:
+    """Find the message in a server's error response."""
     try:
-        said = json.loads(text)
+        content = json.loads(text)
     except ValueError:
         return text
-    error = said.get("error", said.get("detail", said)) if isinstance(said, dict) else said
+    error = content
+    if isinstance(content, dict):
+        error = content.get("error", content.get("detail", content))
     if isinstance(error, dict):
         error = error.get("message", error)
     return str(error)

@@ -1,4 +1,4 @@
-"""What every source of rollouts offers: problems in, G rollouts of each out."""
+"""Base class of all sources of rollouts: problems in, G rollouts of each out."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -11,13 +11,13 @@ Progress = Callable[[int], None]
 
 
 class Engine(ABC):
-    """Samples, or looks up, the rollouts of problems."""
+    """Samples or looks up the rollouts of problems."""
 
     def __init__(self) -> None:
         self.failures: list[tuple[str, str, str]] = []
-        """Problems set aside, as (problem_id, reason, detail); grows with each call."""
+        """Excluded problems, as (problem_id, reason, detail); grows with each call."""
         self.counts: Counter[str] = Counter()
-        """What there is to say of the rollouts (`answers.warnings`); grows with each call."""
+        """Counts about the rollouts, for warnings; grows with each call."""
 
     @abstractmethod
     def sample(
@@ -27,17 +27,17 @@ class Engine(ABC):
         *,
         samples: range | None = None,
     ) -> pa.Table:
-        """Give the ROLLOUTS table of a PROBLEMS table, in its order.
+        """Return the ROLLOUTS table of a PROBLEMS table, in its order.
 
         Args:
             problems: PROBLEMS table.
             progress: Called with the number of problems just finished.
-            samples: Which samples of each problem; 0..G-1 if not given. Sample g is the same
-                whichever others are asked for with it.
+            samples: Which samples of each problem; 0..G-1 by default. Sample g does not depend on
+                which others are requested.
         """
 
     def discard_cached(self) -> None:  # noqa: B027
-        """Throw away what was kept of the calls so far: their tables stand."""
+        """Discard what is cached for the calls so far; their tables have been written."""
 
     def close(self) -> None:  # noqa: B027
-        """Give back what the engine holds: processes, connections, a device's memory."""
+        """Release the engine's resources: processes, connections, device memory."""

@@ -1,4 +1,4 @@
-"""Rollouts that exist already: looked up by problem, never sampled again."""
+"""The engine ``recorded``: rollouts that already exist, looked up by problem."""
 
 import math
 from collections import Counter
@@ -17,22 +17,21 @@ from learnalign.tables import ROLLOUTS
 
 
 class RecordedEngine(Engine):
-    """Gives each problem the rollouts that files hold for it.
+    """Returns the rollouts that files contain for each problem.
 
-    `records` says what a row may be, `joining` to which problem it belongs. ``token_ids`` are taken
-    where there are some; otherwise the text is tokenised, with the token behind it that ends a
-    response.
+    `records` defines the format of a row, `joining` finds its problem. ``token_ids`` are used as
+    they are; if a row has none, its text is tokenised and the end token appended.
 
     Args:
-        config: Its ``recorded`` files; ``num_rollouts`` is the most that are taken of a problem.
-        tokenizer: Of the model whose gradients will be taken.
-        pool: Gives the tables of all problems, to find out whose each row is; without it, those of
-            a call are all.
-        endings: What ends a response.
-        vocabulary: How many tokens the model knows; as many as the tokenizer if None.
+        config: Names the ``recorded`` files; ``num_rollouts`` is the maximum per problem.
+        tokenizer: Tokenizer of the model whose gradients are computed.
+        pool: Returns the tables of all problems, to which the rows are matched; if None, rows are
+            matched to the problems of each call.
+        endings: The tokens that end a response.
+        vocabulary: Number of tokens in the model's vocabulary; the tokenizer's if None.
 
     Raises:
-        LearnAlignError: for no file, a broken one, or one without completions.
+        LearnAlignError: if there is no file, or a file is broken or has no completions.
     """
 
     def __init__(
@@ -49,15 +48,15 @@ class RecordedEngine(Engine):
             raise LearnAlignError(
                 "the engine 'recorded' has no files",
                 expected="files with completions",
-                do="name them with --recorded",
+                do="pass them with --recorded",
             )
         self.config, self.tokenizer, self.pool = config, tokenizer, pool
         self.endings = endings or Endings(tokenizer)
         self.vocabulary = vocabulary or len(tokenizer)
         self.files, self.read = read_records(config.recorded, reward_column=config.recorded_reward)
         self.groups: dict[str, Group] | None = None
-        self.said: Counter[str] = Counter()
-        self.first = ""
+        self.file_counts: Counter[str] = Counter()
+        self.first_id = ""
 
     def sample(
         self,
@@ -66,57 +65,59 @@ class RecordedEngine(Engine):
         *,
         samples: range | None = None,
     ) -> pa.Table:
-        """Give the ROLLOUTS table; a problem with fewer than two rollouts joins ``failures``.
+        """Return the ROLLOUTS table; problems with fewer than two rollouts go to ``failures``.
 
         Raises:
             LearnAlignError: if no row belongs to a problem, or a token is not in the vocabulary.
         """
-        wanted = range(self.config.num_rollouts) if samples is None else samples
+        requested = range(self.config.num_rollouts) if samples is None else samples
         groups = self._joined(problems)
         needed = min(2, self.config.num_rollouts)
         rows: list[dict[str, Any]] = []
         for problem in problems.select(["problem_id", "prompt_ids"]).to_pylist():
             name = problem["problem_id"]
-            if name == self.first and 0 in wanted:  # what is said of all files is said once
-                self.counts.update(self.said)
-            found = groups.get(name, [])[: self.config.num_rollouts]
-            if len(found) < needed:
-                detail = f"{len(found)} recorded rollouts; a group needs {needed}"
+            if name == self.first_id and 0 in requested:  # count the files only once
+                self.counts.update(self.file_counts)
+            group = groups.get(name, [])[: self.config.num_rollouts]
+            if len(group) < needed:
+                detail = f"{len(group)} recorded rollouts; a group needs {needed}"
                 self.failures.append((name, "too_few_rollouts", detail))
             else:
                 rows += [
-                    {"problem_id": name, "sample": g, **self._rollout(found[g], problem)}
-                    for g in wanted
-                    if g < len(found)
+                    {"problem_id": name, "sample": g, **self._rollout(group[g], problem)}
+                    for g in requested
+                    if g < len(group)
                 ]
             if progress is not None:
                 progress(1)
         return pa.Table.from_pylist(rows, schema=ROLLOUTS)
 
     def _joined(self, problems: pa.Table) -> dict[str, Group]:
-        """Find each problem's rollouts, once for the whole pool."""
+        """Find each problem's rollouts; with a pool, only once."""
         if self.groups is not None:
             return self.groups
         join = Join([problems] if self.pool is None else self.pool(), self.tokenizer)
         groups, counts = join.groups(self.files)
-        self.first = "" if join.example is None else join.example[0]
-        self.said = Counter({f"recorded_{name}": n for name, n in (self.read + counts).items()})
-        self.said["recorded"] = self.said.pop("recorded_recorded")
+        self.first_id = "" if join.example is None else join.example[0]
+        self.file_counts = Counter(
+            {f"recorded_{name}": n for name, n in (self.read + counts).items()}
+        )
+        self.file_counts["recorded"] = self.file_counts.pop("recorded_recorded")
         if self.pool is not None:
             self.groups = groups
         return groups
 
     def _rollout(self, record: Record, problem: dict[str, Any]) -> dict[str, Any]:
-        """Fill in the token ids where there are none, or the text."""
+        """Fill in missing token ids or text."""
         if record.reward is not None and not math.isfinite(record.reward):
             self.counts["recorded_nonfinite"] += 1
         finish, text, ids = record.finish_reason, record.completion, record.token_ids
         if ids is None:
-            text, ids, finish = self._tokenised(text or "", finish, problem["prompt_ids"])
+            text, ids, finish = self._tokenise(text or "", finish, problem["prompt_ids"])
         elif finish is None:
             cut = len(ids) >= self.config.max_tokens and ids[-1] not in self.endings.all
             finish = "length" if cut else "stop"
-        self._check(ids, record.place)
+        self._check(ids, record.location)
         if text is None:
             text = self.tokenizer.decode(ids, skip_special_tokens=True)
         return {
@@ -127,14 +128,14 @@ class RecordedEngine(Engine):
             "recorded_reward": record.reward,
         }
 
-    def _tokenised(
+    def _tokenise(
         self, text: str, finish: str | None, prompt_ids: list[int] | None
     ) -> tuple[str, list[int], str]:
-        """Tokenise a text; the token that ends a response goes behind it where it stood."""
+        """Tokenise a text, and append the end token unless the response was cut."""
         end = None
         if finish != "length" and not self.config.stop:
             end = self.endings.after(prompt_ids)
-        for token in self.endings.all:  # the text may have been written down with its end
+        for token in self.endings.all:  # the recorded text may include the end token
             word = self.tokenizer.convert_ids_to_tokens(token)
             if word and text.rstrip().endswith(word):
                 text, end, finish = text.rstrip().removesuffix(word), token, "stop"
@@ -143,11 +144,11 @@ class RecordedEngine(Engine):
             return text, ids[: self.config.max_tokens], "length"
         return text, ids if end is None else [*ids, end], finish or "stop"
 
-    def _check(self, ids: list[int], place: str) -> None:
-        beyond = max(ids, default=0)
-        if beyond >= self.vocabulary:
+    def _check(self, ids: list[int], location: str) -> None:
+        largest = max(ids, default=0)
+        if largest >= self.vocabulary:
             raise LearnAlignError(
-                f"{place}: the token {beyond} is none of the model's {self.vocabulary}",
-                expected="token_ids of the model whose gradients are taken",
+                f"{location}: token id {largest} is not among the model's {self.vocabulary} tokens",
+                expected="token_ids of the model whose gradients are computed",
                 do="select with the model that sampled them, or leave token_ids out",
             )

@@ -1,4 +1,4 @@
-"""Files of recorded rollouts read into records: whose it may be, what was said, what it earned."""
+"""Read files of recorded rollouts into records: possible problem, completion, reward."""
 
 import math
 import re
@@ -31,29 +31,29 @@ _REWARDS = (
 _STEPS = ("step", "global_step", "training_step")
 _SUFFIXES = {".jsonl", ".ndjson", ".json", ".parquet", ".csv"}
 _PICKLES = {".pt", ".pth", ".pkl", ".pickle"}
-#: Columns of TRL's own tables of completions that are no reward.
+#: Columns of TRL's completions tables that are not rewards.
 _TRL = {"step", "prompt", "completion", "advantage"}
 
 
 @dataclass(frozen=True)
 class Record:
-    """One rollout as a file holds it."""
+    """One rollout as recorded in a file."""
 
-    place: str
+    location: str
     """File and row, for messages."""
     ids: Mapping[str, str]
-    """Values that may be the problem's id, by column."""
+    """Possible ids of the problem, by column."""
     prompts: tuple[str, ...]
-    """Texts that may be the whole prompt, or the question."""
+    """Texts that may be the whole prompt or the question."""
     prompt_ids: tuple[int, ...] | None
     step: int
-    """Of the training that sampled it; -1 where nobody says."""
+    """Training step that sampled it; -1 if unknown."""
     completion: str | None
-    """None where only ``token_ids`` say it."""
+    """None if only ``token_ids`` are recorded."""
     token_ids: list[int] | None
     logprobs: list[float] | None
     finish_reason: str | None
-    """``stop``, ``length``, or None where nobody says."""
+    """``stop``, ``length``, or None if unknown."""
     reward: float | None
 
 
@@ -63,52 +63,52 @@ def read_records(
     """Read files of rollouts, or folders of such files.
 
     Args:
-        paths: What `read_source` reads, in rows of one completion or a list of them, or in the form
-            of a trainer's dump (`dumps`).
-        reward_column: Where the reward has another name than the usual ones; dots reach into
+        paths: Files that `read_source` can read, or folders of them. A row has one completion, a
+            list of them, or the format of a trainer's dump (`dumps`).
+        reward_column: Name of the reward column if it is not one of the usual ones; dots reach into
             objects.
 
     Returns:
-        The records, file by file, and what there is to say of them: ``empty`` (completions that
-        are null, failed, or of several turns), ``rescaled`` (rewards of 10 that were read as 1).
+        The records of each file, and counts for warnings: ``empty`` (completions that are null,
+        failed or multi-turn) and ``rescaled`` (rewards of 10 that were read as 1).
 
     Raises:
-        LearnAlignError: for a file that is missing or broken, rows without completions, and values
-            that cannot be what they should be, with file and row.
+        LearnAlignError: if a file is missing or broken, a row has no completion, or a value is
+            invalid; names the file and row.
     """
     counts: Counter[str] = Counter()
     files = [file for path in paths for file in _files(Path(path))]
-    found = [_file(file, reward_column, counts) for file in files]
-    if not any(found):
+    records = [_file(file, reward_column, counts) for file in files]
+    if not any(records):
         raise LearnAlignError(
-            f"{', '.join(map(str, files))}: no completion, but {counts['empty']} that are null, "
-            "failed or of several turns",
-            expected="single responses to the prompts",
+            f"{', '.join(map(str, files))}: no usable completion; {counts['empty']} are null, "
+            "failed or multi-turn",
+            expected="single-turn responses to the prompts",
             do="correct --recorded",
         )
-    return found, counts
+    return records, counts
 
 
 def _files(path: Path) -> list[Path]:
-    """List the files of a folder of dumps, without those that hold the same or something else."""
+    """List the files of a folder of dumps, without duplicates and files without rollouts."""
     if not path.is_dir():
         return [path]
     files = sorted(
         (file for file in path.rglob("*") if file.is_file() and _SUFFIXES & set(file.suffixes)),
         key=lambda file: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", str(file))],
     )
-    kept = [file for file in files if not _beside(file)]
+    kept = [file for file in files if not _is_redundant(file)]
     if not kept:
         raise LearnAlignError(
-            f"the folder {path} holds no rollouts",
+            f"the folder {path} contains no rollouts",
             expected=f"files of rollouts ({', '.join(sorted(_SUFFIXES))})",
             do="correct --recorded",
         )
     return kept
 
 
-def _beside(file: Path) -> bool:
-    """Say whether a trainer's file holds the rollouts of another once more, or no rollouts."""
+def _is_redundant(file: Path) -> bool:
+    """Return whether a trainer's file repeats the rollouts of another, or contains none."""
     filtered = file.parent.name == "effective" and (file.parent.parent / "all").is_dir()
     ends = ("_failures.jsonl", "_reward_profiling.jsonl", "_materialized_inputs.jsonl")
     return filtered or file.name.endswith(ends)
@@ -117,9 +117,9 @@ def _beside(file: Path) -> bool:
 def _file(path: Path, reward_column: str | None, counts: Counter[str]) -> list[Record]:
     if path.suffix in _PICKLES:
         raise LearnAlignError(
-            f"got {path}, a pickle, which runs code when it is loaded",
+            f"{path} is a pickle, and loading a pickle can run arbitrary code",
             expected="JSON Lines or Parquet with completions",
-            do="have the trainer write its rollouts as one of these",
+            do="configure the trainer to write its rollouts in one of these formats",
         )
     records: list[Record] = []
     scaled = False
@@ -127,19 +127,21 @@ def _file(path: Path, reward_column: str | None, counts: Counter[str]) -> list[R
     reward_column = reward_column or _trl_column(rows, path)
     unit = _unit(path, len(rows))
     for number, row in enumerate(rows, 1):
-        place = f"{path}, {unit} {number}"
+        location = f"{path}, {unit} {number}"
         scaled = scaled or "response_tokens" in row
         try:
             plain = plain_rows(row)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise LearnAlignError(
-                f"{place}: its columns are {', '.join(row)}, but they do not hold what a trainer's "
-                f"dump of this form does ({type(error).__name__}: {error})",
-                do="correct the row, or write one completion a row (docs/concepts/rollouts.md)",
+                f"{location}: the columns {', '.join(row)} are those of a trainer's dump, but the "
+                f"values do not match its format ({type(error).__name__}: {error})",
+                do="correct the row, or write one completion per row (docs/concepts/rollouts.md)",
             ) from error
-        made = [record for part in plain for record in _records(part, place, path, reward_column)]
-        counts["empty"] += made.count(None)
-        records += [record for record in made if record is not None]
+        parsed = [
+            record for part in plain for record in _records(part, location, path, reward_column)
+        ]
+        counts["empty"] += parsed.count(None)
+        records += [record for record in parsed if record is not None]
     if scaled and {record.reward for record in records} <= {0.0, 10.0}:
         counts["rescaled"] += sum(record.reward == 10.0 for record in records)
         records = [_rescaled(record) for record in records]
@@ -147,7 +149,7 @@ def _file(path: Path, reward_column: str | None, counts: Counter[str]) -> list[R
 
 
 def _unit(path: Path, count: int) -> str:
-    """Say whether a file's rows are its lines, for messages."""
+    """Return what messages call a row of the file: ``line`` if each row is one, else ``row``."""
     if path.suffix not in {".jsonl", ".ndjson"}:
         return "row"
     with path.open("rb") as file:
@@ -155,57 +157,57 @@ def _unit(path: Path, count: int) -> str:
 
 
 def _records(
-    row: Mapping[str, Any], place: str, path: Path, reward_column: str | None
+    row: Mapping[str, Any], location: str, path: Path, reward_column: str | None
 ) -> Iterator[Record | None]:
-    """Give the rollouts of a plain row; None for each that has no completion."""
+    """Yield the rollouts of a plain row; None for each one without a completion."""
     texts = _first(row, COMPLETIONS)
     prompts = tuple(t for name in PROMPTS if (t := _prompt(row.get(name))) is not None)
     ids = {name: text for name in IDS if (text := _id(row.get(name))) is not None}
-    told = row.get("token_ids") is not None
+    has_tokens = row.get("token_ids") is not None
     known = [name for name in COMPLETIONS if name in row]
-    if not (known or told) or not (prompts or ids or row.get("prompt_ids")):
+    if not (known or has_tokens) or not (prompts or ids or row.get("prompt_ids")):
         raise LearnAlignError(
-            f"{place}: its columns are {', '.join(row)}",
+            f"{location}: its columns are {', '.join(row)}",
             expected=f"one of {', '.join(IDS + PROMPTS)}, and one of {', '.join(COMPLETIONS)}",
             do="rename the columns",
         )
     several = isinstance(texts, list) and not is_message_list(texts)
-    rewards = _reward_value(row, reward_column, place)
+    rewards = _reward_value(row, reward_column, location)
     if several and rewards is None:
         rewards = [None] * len(texts)
     if several and len(texts) == 1 and not isinstance(rewards, list):
         rewards = [rewards]
     if several and not isinstance(rewards, list):
         raise LearnAlignError(
-            f"{place}: {len(texts)} completions and the one reward {rewards!r}",
-            expected="as many rewards as completions",
-            do="give a list of rewards, or one completion a row",
+            f"{location}: {len(texts)} completions and a single reward {rewards!r}",
+            expected="one reward per completion",
+            do="write a list of rewards, or one completion per row",
         )
     texts = texts if several else [texts]
     rewards = rewards if several else [rewards]
     if len(rewards) != len(texts):
         raise LearnAlignError(
-            f"{place}: {len(texts)} completions and {len(rewards)} rewards",
-            expected="as many of one as of the other",
+            f"{location}: {len(texts)} completions and {len(rewards)} rewards",
+            expected="one reward per completion",
             do="correct the row",
         )
-    exact = exact_of(row, place) if told and not several else (None, None)
+    exact = exact_of(row, location) if has_tokens and not several else (None, None)
     for text, reward in zip(texts, rewards, strict=True):
-        completion = completion_of(text, place)
+        completion = completion_of(text, location)
         if completion is None and exact[0] is None:
             yield None
             continue
         yield Record(
-            place=place,
+            location=location,
             ids=ids,
             prompts=prompts,
-            prompt_ids=tokens_of(row.get("prompt_ids"), place, "prompt_ids"),
+            prompt_ids=tokens_of(row.get("prompt_ids"), location, "prompt_ids"),
             step=_step(row, path),
             completion=completion,
             token_ids=exact[0],
             logprobs=exact[1],
             finish_reason=None if several else _finish(row),
-            reward=reward_of(reward, place),
+            reward=reward_of(reward, location),
         )
 
 
@@ -214,14 +216,14 @@ def _first(row: Mapping[str, Any], names: Iterable[str]) -> Any:
 
 
 def _id(content: Any) -> str | None:
-    """Give an id as text; a column with gaps makes 7 a 7.0."""
+    """Return an id as text. A column with missing values turns 7 into 7.0."""
     if isinstance(content, float) and content.is_integer():
         content = int(content)
     return str(content) if isinstance(content, str | int) else None
 
 
 def _prompt(content: Any) -> str | None:
-    """Give the text of a prompt; of chat messages, that of the last one."""
+    """Return the text of a prompt; for chat messages, that of the last one."""
     if is_message_list(content):
         return text_of(content[-1])
     return content if isinstance(content, str) else None
@@ -237,7 +239,7 @@ def _finish(row: Mapping[str, Any]) -> str | None:
 
 
 def _step(row: Mapping[str, Any], path: Path) -> int:
-    """Find the training's step: in the row, else in the file's or a folder's name."""
+    """Find the training step: in the row, else in the name of the file or its folders."""
     for name in _STEPS:
         step = row.get(name)
         if isinstance(step, int | float) and not isinstance(step, bool) and math.isfinite(step):
@@ -250,23 +252,23 @@ def _step(row: Mapping[str, Any], path: Path) -> int:
     return int(numbers[-1]) if numbers else -1
 
 
-def _reward_value(row: Mapping[str, Any], column: str | None, place: str) -> Any:
-    """Find the reward of a row, whatever its form."""
+def _reward_value(row: Mapping[str, Any], column: str | None, location: str) -> Any:
+    """Find the reward of a row."""
     if column is None:
         return _first(row, _REWARDS)
     parent, _, last = column.rpartition(".")
     above = row if column in row or not parent else value(row, parent)
     if not isinstance(above, Mapping) or (column if above is row else last) not in above:
         raise LearnAlignError(
-            f"{place} has no column '{column}'",
-            expected=f"a column of its rows: {nearest(column, row)}",
+            f"{location} has no column '{column}'",
+            expected=f"an existing column: {nearest(column, row)}",
             do="correct rollouts.recorded_reward",
         )
     return value(row, column)
 
 
 def _trl_column(rows: list[dict[str, Any]], path: Path) -> str | None:
-    """Find the reward in TRL's table of completions: the column of its one reward function."""
+    """Find the reward in TRL's completions table: the column of its only reward function."""
     if not rows[0].keys() >= _TRL or any(name in rows[0] for name in _REWARDS):
         return None
     numbers = {
@@ -277,8 +279,8 @@ def _trl_column(rows: list[dict[str, Any]], path: Path) -> str | None:
     }
     if len(numbers) > 1:
         raise LearnAlignError(
-            f"{path}: several columns can be the reward: {', '.join(numbers)}",
-            expected="the one that the selection shall go by",
+            f"{path}: several columns could be the reward: {', '.join(numbers)}",
+            expected="the one to select by",
             do=f"name it: --set rollouts.recorded_reward={next(iter(numbers))}",
         )
     return next(iter(numbers), None)

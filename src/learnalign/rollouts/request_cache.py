@@ -1,4 +1,4 @@
-"""What has been paid for: one small file for each answer of a server, until its table stands."""
+"""Cache of a server's answers: one small file each, until their table has been written."""
 
 import hashlib
 import json
@@ -10,10 +10,10 @@ from learnalign.storage import files
 
 
 class Journal:
-    """Keeps answers in a folder, each under the name of what was asked.
+    """Stores answers in a folder, each named after its request.
 
     Args:
-        folder: Where they lie; it is made with the first one. None keeps nothing.
+        folder: Where the answers are stored; created with the first one. None stores nothing.
 
     Example:
         >>> import tempfile
@@ -31,14 +31,14 @@ class Journal:
         self.folder = folder
 
     def names(self) -> set[str]:
-        """Name the answers there are."""
+        """Return the names of the stored answers."""
         if self.folder is None or not self.folder.exists():
             return set()
-        found = {path.name for path in self.folder.iterdir()}
-        return {name for name in found if name.endswith(".json") and not name.startswith(".")}
+        names = {path.name for path in self.folder.iterdir()}
+        return {name for name in names if name.endswith(".json") and not name.startswith(".")}
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """Read an answer; None if it is gone or cannot be read."""
+        """Read an answer; None if it is missing or broken."""
         assert self.folder is not None
         try:
             entry = json.loads((self.folder / name).read_text(encoding="utf-8"))
@@ -47,24 +47,24 @@ class Journal:
         return entry if isinstance(entry, dict) else None
 
     def write(self, name: str, entry: Mapping[str, Any]) -> None:
-        """Keep an answer, whole or not at all."""
+        """Store an answer, completely or not at all."""
         if self.folder is not None:
             files.write_text(self.folder / name, json.dumps(entry) + "\n")
 
     def remove(self, names: Iterable[str]) -> None:
-        """Throw answers away; those that are gone already do no harm."""
+        """Delete answers; missing ones are ignored."""
         if self.folder is not None:
             for name in names:
                 (self.folder / name).unlink(missing_ok=True)
 
 
-def entry_name(problem_id: str, sample: int, asked: Mapping[str, Any]) -> str:
-    """Name the answer to one request: another question, model or option gives another name.
+def entry_name(problem_id: str, sample: int, request: Mapping[str, Any]) -> str:
+    """Name the answer to a request; any other prompt, model or option changes the name.
 
     Args:
-        problem_id: Whose rollout it is.
-        sample: Which one.
-        asked: All that the answer depends on.
+        problem_id: The rollout's problem.
+        sample: The rollout's number.
+        request: Everything the answer depends on.
     """
-    text = json.dumps([problem_id, sample, asked], sort_keys=True)
+    text = json.dumps([problem_id, sample, request], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32] + ".json"

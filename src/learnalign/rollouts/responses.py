@@ -1,8 +1,8 @@
-"""From what a server answers to a row of ROLLOUTS: which tokens were sampled, as far as it says.
+"""Convert a server's answers to ROLLOUTS rows, with the sampled tokens as far as it reports them.
 
-Servers name the tokens in three ways: by their ids (vLLM and SGLang, asked with
-``return_token_ids``; llama.cpp's own server in its log-probabilities), by their pieces of text
-(llama-cpp-python, and whatever else gives log-probabilities), or not at all.
+Servers report the tokens in three ways: by their ids (vLLM and SGLang with ``return_token_ids``;
+llama.cpp's own server in its log-probabilities), by their pieces of text (llama-cpp-python and
+other servers with log-probabilities), or not at all.
 """
 
 from collections import Counter
@@ -19,29 +19,29 @@ _FINISHES = {"stop": "stop", "length": "length", "eos_token": "stop", "stop_sequ
 
 @dataclass(frozen=True)
 class Answer:
-    """One rollout as the server told it."""
+    """One rollout as the server reported it."""
 
     text: str
     finish_reason: str
     """``stop`` or ``length``."""
     token_ids: list[int] | None = None
     pieces: list[str] | None = None
-    """The tokens' texts, where there are no ids."""
+    """The tokens' texts, if there are no ids."""
     logprobs: list[float] | None = None
-    """One a token, at temperature 1."""
+    """One per token, at temperature 1."""
     ended_by: Literal["token", "string"] | int | None = None
-    """The end token (its id, if that is known) or a stop string; None where nobody says."""
+    """The end token (its id, if known) or a stop string; None if unknown."""
     num_tokens: int | None = None
     num_prompt_tokens: int | None = None
     prompt_ids: list[int] | None = None
-    """What the server took for the prompt, if it says."""
+    """The prompt's tokens on the server, if it reports them."""
 
 
 def read_answer(body: Mapping[str, Any]) -> Answer:
-    """Read an answer of ``/v1/completions`` or ``/v1/chat/completions``.
+    """Parse an answer of ``/v1/completions`` or ``/v1/chat/completions``.
 
     Raises:
-        ValueError: if it is no such answer.
+        ValueError: if the answer has another form.
 
     Example:
         >>> choice = {"text": " 4", "finish_reason": "stop", "stop_reason": None}
@@ -73,12 +73,12 @@ def read_answer(body: Mapping[str, Any]) -> Answer:
 
 
 class Rows:
-    """Turns answers into rows of ROLLOUTS, and counts what is not as it should be.
+    """Converts answers to ROLLOUTS rows, and counts the inexact ones.
 
     Args:
-        tokenizer: Of the model whose gradients will be taken.
+        tokenizer: Tokenizer of the model whose gradients are computed.
         config: Temperature, stop strings, the longest response.
-        endings: What ends a response.
+        endings: The tokens that end a response.
     """
 
     def __init__(
@@ -88,22 +88,26 @@ class Rows:
         self.endings = endings or Endings(tokenizer)
         self.special = set(tokenizer.all_special_ids)
         self.counts: Counter[str] = Counter()
-        """``sampled``: rows made; ``retokenised``: those whose tokens the server did not tell
-        exactly; ``other_prompts``: those whose prompt had another number of tokens there."""
+        """``sampled``: all rows; ``retokenised``: those whose tokens the server did not report
+        exactly; ``other_prompts``: those whose prompt has a different number of tokens there."""
 
     def row(
         self, problem_id: str, sample: int, answer: Answer, prompt: list[int]
     ) -> dict[str, Any]:
-        """Give one row."""
-        ids = self._told(answer) if answer.token_ids is not None else self._pieced(answer, prompt)
+        """Convert one answer to a row."""
+        ids = (
+            self._reported(answer)
+            if answer.token_ids is not None
+            else self._from_pieces(answer, prompt)
+        )
         text = None if ids is None else self._text(ids)
         self.counts["sampled"] += 1
         if answer.num_prompt_tokens not in (None, len(prompt)):
             self.counts["other_prompts"] += 1
-        if ids is None or self._lacks_its_end(ids, answer):
+        if ids is None or self._lacks_end(ids, answer):
             self.counts["retokenised"] += 1
         if ids is None:
-            ids = self._tokenised(answer, prompt)
+            ids = self._tokenise(answer, prompt)
         logprobs = answer.logprobs if self.config.temperature in (0.0, 1.0) else None
         return {
             "problem_id": problem_id,
@@ -114,19 +118,19 @@ class Rows:
             "finish_reason": answer.finish_reason,
         }
 
-    def _told(self, answer: Answer) -> list[int]:
-        """Take the server's ids, with the end token that some leave out."""
+    def _reported(self, answer: Answer) -> list[int]:
+        """Return the server's ids, with the end token that some servers leave out."""
         ids = list(answer.token_ids or [])
         end = answer.ended_by
         return [*ids, end] if isinstance(end, int) and ids[-1:] != [end] else ids
 
-    def _pieced(self, answer: Answer, prompt: list[int]) -> list[int] | None:
-        """Find the tokens that pieces of text stand for; None unless there is no doubt."""
+    def _from_pieces(self, answer: Answer, prompt: list[int]) -> list[int] | None:
+        """Find the tokens that the pieces of text represent; None if this is ambiguous."""
         if answer.pieces is None or answer.num_tokens not in (None, len(answer.pieces)):
             return None
-        found = [self._ids_of_pieces.get(piece) for piece in answer.pieces]
-        ids = [i for i in found if i is not None]
-        if len(ids) < len(found) or self._text(ids) != answer.text:
+        known = (self._id_of_piece.get(piece) for piece in answer.pieces)
+        ids = [i for i in known if i is not None]
+        if len(ids) < len(answer.pieces) or self._text(ids) != answer.text:
             return None
         if answer.finish_reason == "stop" and not self.special & set(ids[-1:]):
             whole = self._decode(ids)
@@ -134,8 +138,8 @@ class Rows:
                 ids += self._end(prompt)
         return ids
 
-    def _tokenised(self, answer: Answer, prompt: list[int]) -> list[int]:
-        """Tokenise the text; the end token is put behind it where it must have stood."""
+    def _tokenise(self, answer: Answer, prompt: list[int]) -> list[int]:
+        """Tokenise the text, and append the end token if the response must have ended with it."""
         ids = self.tokenizer(answer.text, add_special_tokens=False)["input_ids"]
         most = self.config.max_tokens
         ended = answer.ended_by == "token" or isinstance(answer.ended_by, int)
@@ -144,24 +148,24 @@ class Rows:
         return list(ids[:most])
 
     def _end(self, prompt: list[int]) -> list[int]:
-        """Give the token that ends a response to the prompt, if the model has one."""
+        """Return the token that ends a response to the prompt as a list; empty if there is none."""
         end = self.endings.after(prompt)
         return [] if end is None else [end]
 
-    def _lacks_its_end(self, ids: list[int], answer: Answer) -> bool:
-        """Say whether a response was ended by something that is not among its tokens."""
+    def _lacks_end(self, ids: list[int], answer: Answer) -> bool:
+        """Return whether the response was ended by something that is not among its tokens."""
         if answer.finish_reason != "stop" or answer.ended_by is not None:
             return False
         whole = self._decode(ids)
         return not self.special & set(ids[-1:]) and not any(s in whole for s in self.config.stop)
 
     @cached_property
-    def _ids_of_pieces(self) -> dict[str, int]:
-        """The token each piece of text stands for, if there is just one."""
+    def _id_of_piece(self) -> dict[str, int]:
+        """The token of each piece of text that exactly one token decodes to."""
         count = len(self.tokenizer)
         texts = self.tokenizer.batch_decode([[i] for i in range(count)])
-        often = Counter(texts)
-        return {text: i for i, text in enumerate(texts) if often[text] == 1}
+        counts = Counter(texts)
+        return {text: i for i, text in enumerate(texts) if counts[text] == 1}
 
     def _text(self, ids: list[int]) -> str:
         return _cut(self._decode(ids), self.config.stop)
@@ -171,7 +175,7 @@ class Rows:
 
 
 def warnings(counts: Mapping[str, int]) -> list[str]:
-    """Say what the user should know of rollouts that a server sampled.
+    """Return warnings about rollouts that a server sampled.
 
     Example:
         >>> warnings({"sampled": 4096, "retokenised": 512})[0].split(":")[0]
@@ -180,10 +184,10 @@ def warnings(counts: Mapping[str, int]) -> list[str]:
     texts = {
         "retokenised": "were tokenised again from text: their token boundaries may differ "
         "from what was sampled (docs/guides/servers.md)",
-        "other_prompts": "had a prompt of another number of tokens on the server: its template or "
-        "tokenizer is not the model's (docs/guides/servers.md)",
-        "ungoverned": "came from a server that refuses top_k, min_p and repetition_penalty: it may "
-        "sample by defaults of its own (docs/guides/servers.md)",
+        "other_prompts": "had a prompt with a different number of tokens on the server: its "
+        "template or tokenizer is not the model's (docs/guides/servers.md)",
+        "ungoverned": "came from a server that rejects top_k, min_p and repetition_penalty: it may "
+        "use its own defaults (docs/guides/servers.md)",
     }
     return [
         f"{counts[name]:,} of {counts.get('sampled', 0):,} rollouts {text}"
@@ -195,19 +199,19 @@ def warnings(counts: Mapping[str, int]) -> list[str]:
 def _tokens(
     choice: Mapping[str, Any], num_tokens: int | None
 ) -> tuple[list[int] | None, list[str] | None, list[float] | None]:
-    """Find a choice's token ids, pieces of text and log-probabilities, wherever they stand."""
+    """Find a choice's token ids, pieces of text and log-probabilities in the known formats."""
     pieces: list[Any] | None
     logprobs: list[Any] | None
-    ids, given = choice.get("token_ids"), choice.get("logprobs") or {}
-    content = given.get("content")
+    ids, reported = choice.get("token_ids"), choice.get("logprobs") or {}
+    content = reported.get("content")
     if content is not None:
         pieces, logprobs = [t["token"] for t in content], [t["logprob"] for t in content]
-        # llama.cpp leaves out the tokens of a stop string, and parts of a character.
+        # llama.cpp leaves out the tokens of a stop string, and partial characters.
         whole = num_tokens in (None, len(content))
         if ids is None and content and whole and all("id" in token for token in content):
             ids = [token["id"] for token in content]
     else:
-        pieces, logprobs = given.get("tokens"), given.get("token_logprobs")
+        pieces, logprobs = reported.get("tokens"), reported.get("token_logprobs")
     if logprobs is not None:
         logprobs = None if None in logprobs else [float(value) for value in logprobs]
     if ids is not None:
@@ -218,17 +222,17 @@ def _tokens(
 def _ended_by(
     choice: Mapping[str, Any], finish: str, ids: list[int] | None
 ) -> Literal["token", "string"] | int | None:
-    """Say what ended a response: vLLM has a ``stop_reason``, SGLang a ``matched_stop``."""
+    """Return what ended a response: vLLM has a ``stop_reason``, SGLang a ``matched_stop``."""
     reason = choice.get("stop_reason", choice.get("matched_stop"))
     if finish != "stop" or isinstance(reason, int):
         return reason if finish == "stop" else None
     if isinstance(reason, str):
         return "string"
-    # Null is vLLM's word for the end token, which its ids hold.
+    # vLLM reports null for the end token, which is among its ids.
     return "token" if "stop_reason" in choice and ids is not None else None
 
 
 def _cut(text: str, stops: tuple[str, ...]) -> str:
-    """End a text before its first stop string."""
-    places = [text.find(stop) for stop in stops if stop in text]
-    return text[: min(places)] if places else text
+    """Cut a text before its first stop string."""
+    positions = [text.find(stop) for stop in stops if stop in text]
+    return text[: min(positions)] if positions else text

@@ -1,8 +1,8 @@
-"""Rollouts that a training made in its last steps, in place of fresh ones.
+"""Reuse rollouts from the last steps of a training run, in place of fresh ones.
 
 A problem's group counts as recent if it was sampled in one of the last steps of the training that
-made the policy: it is then the work of a policy only that many updates old.
-docs/guides/training.md says what such groups are worth beside fresh ones.
+produced the policy, so by a policy that is at most that many updates old.
+docs/guides/training.md compares such groups with fresh ones.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,24 +20,24 @@ Group = list[dict[str, Any]]
 def recent_groups(
     history: Callable[[], Iterable[pa.Table]], *, steps: int, num_rollouts: int
 ) -> dict[str, Group]:
-    """Find each problem's last group among a training's last steps.
+    """Find each problem's last group among the last steps of a training run.
 
     Args:
-        history: Gives the shards of HISTORY, anew at every call.
-        steps: How many of the last steps count.
-        num_rollouts: G; smaller groups do not count.
+        history: Returns an iterator over the shards of HISTORY, a new one at every call.
+        steps: Number of last steps to search.
+        num_rollouts: G; smaller groups are ignored.
 
     Returns:
-        Rows of ROLLOUTS by problem_id, samples 0 to G-1.
+        ROLLOUTS rows by problem_id, samples 0 to G-1.
     """
     last = max((pc.max(table["step"]).as_py() for table in history()), default=0)
-    found: dict[str, dict[int, Group]] = {}
+    steps_by_problem: dict[str, dict[int, Group]] = {}
     for table in history():
         recent = table.filter(pc.greater(table["step"], last - steps))
         for row in recent.drop(["verdict", "reward"]).to_pylist():
             step = row.pop("step")
-            found.setdefault(row["problem_id"], {}).setdefault(step, []).append(row)
-    groups = {name: by_step[max(by_step)] for name, by_step in found.items()}
+            steps_by_problem.setdefault(row["problem_id"], {}).setdefault(step, []).append(row)
+    groups = {name: by_step[max(by_step)] for name, by_step in steps_by_problem.items()}
     return {
         name: sorted(group, key=lambda row: row["sample"])[:num_rollouts]
         for name, group in groups.items()
@@ -46,10 +46,10 @@ def recent_groups(
 
 
 class ReusedEngine(Engine):
-    """Gives recent groups where there are some, and samples the rest.
+    """Returns recent groups where they exist, and samples the rest.
 
     Args:
-        groups: See `recent_groups`.
+        groups: The result of `recent_groups`.
         engine: Samples the other problems.
     """
 
@@ -59,7 +59,7 @@ class ReusedEngine(Engine):
         self.failures, self.counts = engine.failures, engine.counts
 
     def discard_cached(self) -> None:
-        """Have the other engine forget."""
+        """Discard what the other engine has cached."""
         self.engine.discard_cached()
 
     def close(self) -> None:
@@ -73,14 +73,14 @@ class ReusedEngine(Engine):
         *,
         samples: range | None = None,
     ) -> pa.Table:
-        """Give the ROLLOUTS table of a PROBLEMS table, in its order."""
+        """Return the ROLLOUTS table of a PROBLEMS table, in its order."""
         ids = problems["problem_id"].to_pylist()
         chosen = slice(None) if samples is None else slice(samples.start, samples.stop)
-        known = [row for name in ids for row in self.groups.get(name, [])[chosen]]
-        left = problems.filter(pa.array([name not in self.groups for name in ids], pa.bool_()))
+        reused = [row for name in ids for row in self.groups.get(name, [])[chosen]]
+        missing = problems.filter(pa.array([name not in self.groups for name in ids], pa.bool_()))
         if progress is not None:
-            progress(len(ids) - left.num_rows)
-        tables = [pa.Table.from_pylist(known, schema=ROLLOUTS)]
-        if left.num_rows:
-            tables.append(self.engine.sample(left, progress, samples=samples))
+            progress(len(ids) - missing.num_rows)
+        tables = [pa.Table.from_pylist(reused, schema=ROLLOUTS)]
+        if missing.num_rows:
+            tables.append(self.engine.sample(missing, progress, samples=samples))
         return in_order(pa.concat_tables(tables), ids)

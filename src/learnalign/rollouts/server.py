@@ -1,8 +1,8 @@
-"""The engine that asks a server: one request a rollout, none paid for twice.
+"""The engine ``server``: one request per rollout, none paid for twice.
 
-A rollout has a seed of its own, made from the run's seed, the problem and the sample. Each answer
-is kept as soon as it has come; whoever calls `sample` again with the same options, in this process
-or another, is given it instead of a second one.
+Each rollout has its own seed, derived from the run's seed, the problem and the sample. Each answer
+is stored as soon as it arrives; calling `sample` again with the same options, in this process or
+another, reads it instead of sending a second request.
 """
 
 import asyncio
@@ -27,20 +27,20 @@ from learnalign.rollouts.responses import Answer, Rows
 from learnalign.tables import ROLLOUTS
 
 Messages = list[dict[str, str]]
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 _COLUMNS = ("problem_id", "prompt", "prompt_ids", "messages", "row")
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One rollout that is wanted."""
+    """One requested rollout."""
 
     problem: dict[str, Any]
     sample: int
     request: Request
     name: str
-    """Of its answer in the journal."""
+    """Name of its answer in the journal."""
 
 
 class ServerEngine(Engine):
@@ -48,17 +48,18 @@ class ServerEngine(Engine):
 
     Args:
         config: G, temperature, top-p, the longest response, stop strings.
-        server: Where it is and how it is asked.
-        tokenizer: Of the model whose gradients will be taken.
-        seed: Sample g of a problem is asked for with a seed made of (seed, problem_id, g).
-        context: Tokens the model sees, prompt and response together.
-        journal: Folder that keeps the answers until `forget`.
-        asked: Turns a problem's messages and row into those that are sent; for the chat API.
-        endings: What ends a response.
+        server: The server's address and options.
+        tokenizer: Tokenizer of the model whose gradients are computed.
+        seed: Sample g of a problem is requested with a seed derived from (seed, problem_id, g).
+        context: The model's context length in tokens, prompt and response together.
+        journal: Folder that stores the answers until `discard_cached`.
+        build_messages: Converts a problem's messages and row to the messages to send; for the
+            chat API.
+        endings: The tokens that end a response.
         template_kwargs: Variables of the chat template; for the chat API.
 
     Raises:
-        LearnAlignError: for an address that is none.
+        LearnAlignError: if the address is invalid.
     """
 
     def __init__(
@@ -70,13 +71,14 @@ class ServerEngine(Engine):
         seed: int,
         context: int | None = None,
         journal: Path | None = None,
-        asked: Callable[[Any, str], Messages] | None = None,
+        build_messages: Callable[[Any, str], Messages] | None = None,
         endings: Endings | None = None,
         template_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        assert server.api == "completions" or asked is not None
-        self.config, self.server, self.seed, self.asked = config, server, seed, asked
+        assert server.api == "completions" or build_messages is not None
+        self.config, self.server, self.seed = config, server, seed
+        self.build_messages = build_messages
         self.context = context or 1 << 30
         self.journal = Journal(journal)
         self.rows = Rows(tokenizer, config, endings)
@@ -92,39 +94,40 @@ class ServerEngine(Engine):
         *,
         samples: range | None = None,
     ) -> pa.Table:
-        """Ask for the rollouts of each problem that the journal does not hold.
+        """Request the rollouts of each problem that are not in the journal.
 
         Args:
             problems: PROBLEMS table.
-            progress: Called with 1 when all the samples of a problem are there.
-            samples: Which samples of each problem; 0..G-1 if not given.
+            progress: Called with 1 when all samples of a problem are available.
+            samples: Which samples of each problem; 0..G-1 by default.
 
         Returns:
-            ROLLOUTS table in the order of ``problems``. A problem that leaves the model no room to
-            respond is left out and added to ``failures``.
+            ROLLOUTS table in the order of ``problems``. A problem whose prompt leaves no room for a
+            response is left out and added to ``failures``.
 
         Raises:
-            LearnAlignError: if the server refuses, keeps failing, or has another prompt than the
-                model. What it answered before is kept.
+            LearnAlignError: if the server refuses, keeps failing, or has a different prompt than
+                the model. Earlier answers are kept.
         """
-        wanted = range(self.config.num_rollouts) if samples is None else samples
+        requested = range(self.config.num_rollouts) if samples is None else samples
         columns = [name for name in _COLUMNS if name in problems.column_names]
         pool = problems.select(columns).to_pylist()
-        found = _finished(self._sample(pool, wanted, progress))
-        rows = [found[p["problem_id"]][g] for p in pool if p["problem_id"] in found for g in wanted]
+        groups = _run_in_thread(self._sample(pool, requested, progress))
+        names = [name for p in pool if (name := p["problem_id"]) in groups]
+        rows = [groups[name][g] for name in names for g in requested]
         return pa.Table.from_pylist(rows, schema=ROLLOUTS)
 
     def discard_cached(self) -> None:
-        """Throw away the kept answers of all calls so far: their tables stand."""
+        """Delete the stored answers of all calls so far; their tables have been written."""
         self.journal.remove(self._kept)
         self._kept.clear()
 
     async def _sample(
         self, pool: list[dict[str, Any]], samples: range, progress: Progress | None
     ) -> dict[str, dict[int, Any]]:
-        """Have so many workers as requests may be under way; each takes the next job."""
-        found: dict[str, dict[int, Any]] = {}
-        there = await asyncio.to_thread(self.journal.names)
+        """Run as many workers as requests may be in flight; each takes the next job."""
+        groups: dict[str, dict[int, Any]] = {}
+        stored = await asyncio.to_thread(self.journal.names)
         async with self.endpoint:
             await self.endpoint.find_model()
             jobs = self._jobs(pool, samples, progress)
@@ -134,13 +137,13 @@ class ServerEngine(Engine):
             async def work() -> None:
                 for job in jobs:
                     try:
-                        row = await self._row(job, there)
+                        row = await self._row(job, stored)
                     except Exception as error:
-                        # What is under way is paid for: it is waited for, and kept.
+                        # Requests in flight are paid for: wait for them and store them.
                         errors.append(error)
                         self.endpoint.give_up()
                     else:
-                        group = found.setdefault(row["problem_id"], {})
+                        group = groups.setdefault(row["problem_id"], {})
                         group[job.sample] = row
                         if progress is not None and len(group) == len(samples):
                             progress(1)
@@ -152,7 +155,7 @@ class ServerEngine(Engine):
                     workers.create_task(work())
         if errors:
             raise errors[0]
-        return found
+        return groups
 
     def _jobs(
         self, pool: list[dict[str, Any]], samples: range, progress: Progress | None
@@ -162,73 +165,75 @@ class ServerEngine(Engine):
             name, prompt_ids = problem["problem_id"], problem["prompt_ids"]
             room = min(self.config.max_tokens, context - len(prompt_ids))
             if room < 1:
-                detail = f"{len(prompt_ids)} tokens; the server's model sees {context}"
+                detail = f"{len(prompt_ids)} tokens; the server's context length is {context}"
                 self.failures.append((name, "prompt_too_long", detail))
                 if progress is not None:
                     progress(1)
                 continue
             messages = None
             if self.server.api == "chat":
-                assert self.asked is not None
-                messages = self.asked(problem["messages"], problem["row"])
+                assert self.build_messages is not None
+                messages = self.build_messages(problem["messages"], problem["row"])
             for sample in samples:
                 options = self._options(request_seed(self.seed, name, sample), room)
                 request = Request(problem["prompt"], prompt_ids, messages, options)
-                asked = {
+                content = {
                     "model": self.endpoint.model,
                     "prompt_ids": prompt_ids,
                     "messages": messages,
                     "logprobs": self.server.logprobs,
                     **options,
                 }
-                yield _Job(problem, sample, request, entry_name(name, sample, asked))
+                yield _Job(problem, sample, request, entry_name(name, sample, content))
 
     def _options(self, seed: int, max_tokens: int) -> dict[str, Any]:
         options: dict[str, Any] = {"seed": seed, "max_tokens": max_tokens}
         options |= {"temperature": self.config.temperature, "top_p": self.config.top_p}
-        if self.template_kwargs:  # they make the prompt: no server is asked without them
+        if self.template_kwargs:  # part of the prompt: every server must get them
             options["chat_template_kwargs"] = self.template_kwargs
         return options | ({"stop": list(self.config.stop)} if self.config.stop else {})
 
-    async def _row(self, job: _Job, there: set[str]) -> dict[str, Any]:
-        """Take the kept answer, or ask and keep what comes; make a row of it."""
+    async def _row(self, job: _Job, stored: set[str]) -> dict[str, Any]:
+        """Read the stored answer, or request and store it; return its row."""
         self._kept.add(job.name)
-        kept = await asyncio.to_thread(self.journal.read, job.name) if job.name in there else None
-        if kept is None:
-            answer, way = await self.endpoint.ask(job.request)
+        entry = None
+        if job.name in stored:
+            entry = await asyncio.to_thread(self.journal.read, job.name)
+        if entry is None:
+            answer, variant = await self.endpoint.ask(job.request)
             self._check_prompt(job, answer)
-            kept = {
+            entry = {
                 "problem_id": job.problem["problem_id"],
                 "sample": job.sample,
-                "extras": way.extras,
-                # The prompt is the same, and long.
+                "extras": variant.extras,
+                # The prompt is long, and already known.
                 "answer": {k: v for k, v in vars(answer).items() if k != "prompt_ids"},
             }
-            # A thread that has begun to write ends, even if this task is cancelled meanwhile.
-            await asyncio.to_thread(self.journal.write, job.name, kept)
-        if not kept["extras"]:
+            # A thread that has started to write finishes, even if this task is cancelled meanwhile.
+            await asyncio.to_thread(self.journal.write, job.name, entry)
+        if not entry["extras"]:
             self.counts["ungoverned"] += 1
-        name, answer = job.problem["problem_id"], Answer(**kept["answer"])
+        name, answer = job.problem["problem_id"], Answer(**entry["answer"])
         return self.rows.row(name, job.sample, answer, job.request.prompt_ids)
 
     def _check_prompt(self, job: _Job, answer: Answer) -> None:
-        """Stop where the server saw another prompt than the gradient will."""
+        """Raise an error if the server's prompt differs from the one the gradient uses."""
         ours, theirs = job.request.prompt_ids, answer.prompt_ids
         if theirs is None or theirs == ours:
             return
-        same = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), None)
-        place = min(len(ours), len(theirs)) if same is None else same
+        pairs = enumerate(zip(ours, theirs, strict=False))
+        position = next((i for i, (a, b) in pairs if a != b), min(len(ours), len(theirs)))
         raise LearnAlignError(
             f"problem {job.problem['problem_id']}: the server's prompt has {len(theirs)} tokens, "
-            f"ours has {len(ours)}; they differ from token {place} on",
-            expected="the same tokens: a server of this very model, with its template",
-            do="leave server.api at completions, or serve the model with its own tokenizer and "
+            f"ours has {len(ours)}; they differ from token {position} on",
+            expected="the same tokens: a server of the same model and chat template",
+            do="set server.api to completions, or serve the model with its own tokenizer and "
             "chat template",
         )
 
 
 def request_seed(seed: int, problem_id: str, sample: int) -> int:
-    """Give a rollout's own seed, from 1 to 2**31 - 1, which all servers take.
+    """Return a rollout's own seed, from 1 to 2**31 - 1, which all servers accept.
 
     Example:
         >>> request_seed(0, "a", 1) == request_seed(0, "a", 1) != request_seed(0, "a", 2)
@@ -239,7 +244,7 @@ def request_seed(seed: int, problem_id: str, sample: int) -> int:
 
 
 def served_model(server: ServerConfig) -> str:
-    """Ask a server, once, what it calls the model.
+    """Ask a server for its model's name, without retries.
 
     Raises:
         LearnAlignError: if it does not answer, or serves no model of the given name.
@@ -250,19 +255,19 @@ def served_model(server: ServerConfig) -> str:
             await endpoint.find_model()
             return endpoint.model
 
-    return _finished(ask())
+    return _run_in_thread(ask())
 
 
-def _finished(work: Coroutine[Any, Any, Made]) -> Made:
-    """Run a coroutine to its end in a thread of its own.
+def _run_in_thread(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine to completion in a separate thread.
 
-    A notebook's running loop is then no hindrance, and Ctrl-C comes while waiting for the thread,
-    not in the middle of a request.
+    This works inside a notebook's running event loop, and Ctrl-C arrives while waiting for the
+    thread, not in the middle of a request.
     """
-    begun: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = []
+    started: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = []
 
-    async def begin() -> Made:
-        begun.append((asyncio.get_running_loop(), asyncio.current_task()))
+    async def begin() -> Result:
+        started.append((asyncio.get_running_loop(), asyncio.current_task()))
         return await work
 
     with ThreadPoolExecutor(1) as thread:
@@ -270,8 +275,8 @@ def _finished(work: Coroutine[Any, Any, Made]) -> Made:
         try:
             return future.result()
         finally:
-            if begun and not future.done():
-                loop, task = begun[0]
+            if started and not future.done():
+                loop, task = started[0]
                 assert task is not None
-                with suppress(RuntimeError):  # it has ended by itself just now
+                with suppress(RuntimeError):  # it has just ended by itself
                     loop.call_soon_threadsafe(task.cancel)

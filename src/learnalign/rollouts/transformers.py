@@ -1,7 +1,7 @@
-"""The embedded engine: rollouts of any causal language model of transformers.
+"""The engine ``transformers``: rollouts of any causal language model of transformers.
 
 A batch's prompts run once each; their key-value cache is then repeated for the G samples. Each
-sample draws from a random stream of its own, and leaves the batch soon after it has finished.
+sample has its own random stream, and leaves the batch soon after it has finished.
 """
 
 from collections.abc import Iterator
@@ -13,22 +13,22 @@ import pyarrow as pa
 import torch
 
 from learnalign.config import RolloutConfig
-from learnalign.rollouts.cache import repeat_with_room
+from learnalign.rollouts.cache import repeat_cache
 from learnalign.rollouts.engine import Engine, Progress
-from learnalign.rollouts.sampling import draw, uniforms
+from learnalign.rollouts.sampling import sample_tokens, uniforms
 from learnalign.tables import ROLLOUTS
 
-#: Rows leave a batch when this share of it has finished.
+#: Rows leave a batch once this share of it has finished.
 _COMPACT_SHARE = 0.25
-#: Fills up what is masked. Any token of the model does; a tokenizer's own may be none of them.
+#: Fills masked positions. Any token of the model works; a tokenizer's own pad token may not be one.
 _PAD_ID = 0
-#: Steps between two looks at what has finished, where a look makes the processor wait for the GPU.
+#: Steps between checks for finished rows on a GPU, where a check makes the CPU wait.
 _GPU_STEPS = 8
 
 
 @dataclass
 class _State:
-    """A batch while it is decoded; ``alive`` maps its present rows to all rows."""
+    """A batch while it is decoded; ``alive`` maps its current rows to all rows."""
 
     cache: Any
     mask: torch.Tensor  # (B, T)
@@ -49,7 +49,7 @@ class TransformersEngine(Engine):
     Args:
         model: A causal language model of transformers, on its device.
         tokenizer: Its tokenizer; used to decode, and for the end token's id.
-        config: G, temperature, top-p, token budget and the rest.
+        config: G, temperature, top-p, token budget and so on.
         seed: Sample g of a problem depends on (seed, problem_id, g), the prompt and the model.
     """
 
@@ -73,28 +73,28 @@ class TransformersEngine(Engine):
         Args:
             problems: PROBLEMS table with ``prompt_ids`` shorter than the model's context.
             progress: Called with the number of problems after each batch.
-            samples: Which samples of each problem; 0..G-1 if not given.
+            samples: Which samples of each problem; 0..G-1 by default.
 
         Returns:
             ROLLOUTS table in the order of ``problems``. A problem with NaN or Inf in its logits is
             left out and added to ``failures``.
         """
-        wanted = range(self.config.num_rollouts) if samples is None else samples
-        self.model.eval()  # a trainer may have left layers in another mode
+        requested = range(self.config.num_rollouts) if samples is None else samples
+        self.model.eval()  # a trainer may have changed the mode of some layers
         ids = problems["problem_id"].to_pylist()
         prompts = problems["prompt_ids"].to_pylist()
-        found: dict[str, list[dict[str, Any]]] = {}
-        for batch in self._batches(prompts, len(wanted)):
-            rows = self._decode([ids[i] for i in batch], [prompts[i] for i in batch], wanted)
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for batch in self._batches(prompts, len(requested)):
+            rows = self._decode([ids[i] for i in batch], [prompts[i] for i in batch], requested)
             for i, rollouts in zip(batch, rows, strict=True):
-                found[ids[i]] = rollouts
+                groups[ids[i]] = rollouts
             if progress is not None:
                 progress(len(batch))
-        rows_in_order = [row for problem_id in ids for row in found[problem_id]]
+        rows_in_order = [row for problem_id in ids for row in groups[problem_id]]
         return pa.Table.from_pylist(rows_in_order, schema=ROLLOUTS)
 
     def _batches(self, prompts: list[list[int]], group: int) -> Iterator[list[int]]:
-        """Group problems of like length, as many as the token budget holds."""
+        """Group problems of similar length, as many as fit the token budget."""
         order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
         while order:
             width = len(prompts[order[0]]) + self.config.max_tokens
@@ -106,24 +106,24 @@ class TransformersEngine(Engine):
     def _decode(
         self, ids: list[str], prompts: list[list[int]], samples: range
     ) -> list[list[dict[str, Any]]]:
-        """Run a batch of problems to its end."""
-        group, most = len(samples), self.config.max_tokens
+        """Decode a batch of problems until all rows have finished."""
+        group, max_tokens = len(samples), self.config.max_tokens
         state, logits = self._prefill(prompts, group)
         total = len(prompts) * group
         random = torch.from_numpy(
-            np.stack([uniforms(self.seed, i, g, most) for i in ids for g in samples])
+            np.stack([uniforms(self.seed, i, g, max_tokens) for i in ids for g in samples])
         ).to(self.device)
         limits = torch.tensor(
-            [min(most, self.context - len(p)) for p in prompts for _ in range(group)],
+            [min(max_tokens, self.context - len(p)) for p in prompts for _ in range(group)],
             device=self.device,
         )
-        tokens = torch.full((total, most), _PAD_ID, dtype=torch.long, device=self.device)
-        logprobs = torch.zeros(total, most, device=self.device)
+        tokens = torch.full((total, max_tokens), _PAD_ID, dtype=torch.long, device=self.device)
+        logprobs = torch.zeros(total, max_tokens, device=self.device)
         lengths = limits.clone()
         ended = torch.zeros(total, dtype=torch.bool, device=self.device)
-        look = 1 if self.device.type == "cpu" or self.config.stop else _GPU_STEPS
-        for step in range(most):
-            token, logprob = draw(
+        check_every = 1 if self.device.type == "cpu" or self.config.stop else _GPU_STEPS
+        for step in range(max_tokens):
+            token, logprob = sample_tokens(
                 logits,
                 random[state.alive, step],
                 temperature=self.config.temperature,
@@ -135,8 +135,8 @@ class TransformersEngine(Engine):
             lengths[state.alive] = torch.where(new, step + 1, lengths[state.alive])
             ended[state.alive] |= new
             state.done |= stopped | (step + 1 >= limits[state.alive]) | logprob.isnan()
-            if (step + 1) % look == 0 or step + 1 == most:
-                if step + 1 == most or bool(state.done.all()):
+            if (step + 1) % check_every == 0 or step + 1 == max_tokens:
+                if step + 1 == max_tokens or bool(state.done.all()):
                     break
                 if float(state.done.float().mean()) >= _COMPACT_SHARE and self._can_select(state):
                     kept = (~state.done).nonzero()[:, 0]
@@ -146,7 +146,7 @@ class TransformersEngine(Engine):
         return self._rows(ids, samples, tokens, logprobs, lengths, ended)
 
     def _prefill(self, prompts: list[list[int]], group: int) -> tuple[_State, torch.Tensor]:
-        """Run the prompts, once each, and repeat what they leave for the group's samples."""
+        """Run each prompt once, and repeat its cache for the group's samples."""
         width = max(map(len, prompts))
         inputs = torch.full((len(prompts), width), _PAD_ID)
         mask = torch.zeros(len(prompts), width, dtype=torch.long)
@@ -162,7 +162,7 @@ class TransformersEngine(Engine):
             logits_to_keep=1,
         )
         cache = output.past_key_values
-        repeat_with_room(cache, group)
+        repeat_cache(cache, group)
         mask = mask.repeat_interleave(group, 0)
         state = _State(
             cache=cache,
@@ -174,7 +174,7 @@ class TransformersEngine(Engine):
         return state, output.logits[:, -1].repeat_interleave(group, 0)
 
     def _step(self, state: _State, token: torch.Tensor) -> torch.Tensor:
-        """Run one more token of each row; give the next (B, V) logits."""
+        """Run one more token of each row; return the next (B, V) logits."""
         state.mask = torch.nn.functional.pad(state.mask, (0, 1), value=1)
         output = self.model(
             input_ids=token[:, None],
@@ -192,16 +192,16 @@ class TransformersEngine(Engine):
         return hasattr(state.cache, "batch_select_indices")
 
     def _stopped(self, tokens: torch.Tensor, state: _State, step: int) -> torch.Tensor:
-        """Find rows whose text now holds a stop string; it may span several tokens."""
+        """Find rows whose text now contains a stop string, which may span several tokens."""
         if not self.config.stop:
             return torch.zeros_like(state.done)
-        # A token is at least a byte: the last ones that can hold a stop string, and one character
-        # of up to four bytes before it, decide.
+        # A token is at least one byte: decode the last tokens that can contain a stop string and
+        # one character of up to four bytes before it.
         longest = max(len(stop.encode()) for stop in self.config.stop) + 4
         tail = tokens[state.alive, max(0, step + 1 - longest) : step + 1].tolist()
         texts = self.tokenizer.batch_decode(tail, skip_special_tokens=True)
-        found = [any(stop in text for stop in self.config.stop) for text in texts]
-        return torch.tensor(found, device=self.device)
+        stopped = [any(stop in text for stop in self.config.stop) for text in texts]
+        return torch.tensor(stopped, device=self.device)
 
     def _rows(
         self,
@@ -212,7 +212,7 @@ class TransformersEngine(Engine):
         lengths: torch.Tensor,
         ended: torch.Tensor,
     ) -> list[list[dict[str, Any]]]:
-        """Turn a finished batch into rows, problem by problem; nonfinite problems give none."""
+        """Convert a finished batch to rows per problem; none for problems with NaN or Inf."""
         group = len(samples)
         counts, stops = lengths.tolist(), ended.tolist()
         id_rows = [row[:n] for row, n in zip(tokens.tolist(), counts, strict=True)]
@@ -220,9 +220,9 @@ class TransformersEngine(Engine):
         texts = self.tokenizer.batch_decode(id_rows, skip_special_tokens=True)
         result: list[list[dict[str, Any]]] = []
         for p, problem_id in enumerate(ids):
-            places = range(p * group, (p + 1) * group)
-            if not all(np.isfinite(logprob_rows[i]).all() for i in places):
-                detail = "the model's logits hold NaN or Inf"
+            indices = range(p * group, (p + 1) * group)
+            if not all(np.isfinite(logprob_rows[i]).all() for i in indices):
+                detail = "the model's logits contain NaN or Inf"
                 self.failures.append((problem_id, "nonfinite_logits", detail))
                 result.append([])
                 continue
@@ -236,19 +236,19 @@ class TransformersEngine(Engine):
                         "logprobs": logprob_rows[i],
                         "finish_reason": "stop" if stops[i] else "length",
                     }
-                    for i in places
+                    for i in indices
                 ]
             )
         return result
 
     def _cut(self, text: str) -> str:
-        """End a text before its first stop string."""
-        places = [text.find(stop) for stop in self.config.stop if stop in text]
-        return text[: min(places)] if places else text
+        """Cut a text before its first stop string."""
+        positions = [text.find(stop) for stop in self.config.stop if stop in text]
+        return text[: min(positions)] if positions else text
 
 
 def _end_ids(model: Any, tokenizer: Any) -> list[int]:
     """Collect the token ids that end a response."""
-    named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    several = named if isinstance(named, list) else [named]
-    return sorted({i for i in [*several, tokenizer.eos_token_id] if i is not None})
+    eos = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    eos_ids = eos if isinstance(eos, list) else [eos]
+    return sorted({i for i in [*eos_ids, tokenizer.eos_token_id] if i is not None})

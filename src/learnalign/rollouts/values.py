@@ -1,4 +1,4 @@
-"""Single values of recorded rows: what was said, what it earned, which tokens it was."""
+"""Parse single values of recorded rows: completion, reward, tokens."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,15 +12,15 @@ _WORDS = {
 
 
 def is_message_list(content: Any) -> bool:
-    """Say whether a list holds chat messages, or the parts of one message."""
+    """Return whether a list contains chat messages, or the parts of one message."""
     return isinstance(content, list) and bool(content) and isinstance(content[0], Mapping)
 
 
-def completion_of(content: Any, place: str) -> str | None:
-    """Give what was said; None if there is nothing, or more than one turn."""
+def completion_of(content: Any, location: str) -> str | None:
+    """Return the text of a completion; None if there is none, or more than one turn."""
     if is_message_list(content) and "role" in content[0]:
-        said = [message for message in content if message.get("role") == "assistant"]
-        content = None if len(said) > 1 else content[-1]
+        responses = [message for message in content if message.get("role") == "assistant"]
+        content = None if len(responses) > 1 else content[-1]
     if content is None:
         return None
     if isinstance(content, int | float) and not isinstance(content, bool):
@@ -29,16 +29,16 @@ def completion_of(content: Any, place: str) -> str | None:
         text = text_of(content)
         if text is None or text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text):
             return text
-        content = text[:80]  # no tokenizer takes half a character
+        content = text[:80]  # tokenizers reject lone surrogates
     raise LearnAlignError(
-        f"{place}: the completion is {content!r}",
-        expected="text of whole characters, a chat message, or a list of them",
+        f"{location}: the completion is {content!r}",
+        expected="valid Unicode text, a chat message, or a list of messages",
         do="correct the row",
     )
 
 
 def text_of(content: Any) -> str | None:
-    """Give the text of a message, of its parts, or text itself."""
+    """Return the text of a message, of its parts, or the text itself."""
     if isinstance(content, Mapping):
         content = content.get("content", content.get("text"))
     if isinstance(content, list):
@@ -47,8 +47,8 @@ def text_of(content: Any) -> str | None:
     return content if isinstance(content, str) else None
 
 
-def reward_of(content: Any, place: str) -> float | None:
-    """Read a reward: a number (also as text, in a list or in an object of one), or a verdict.
+def reward_of(content: Any, location: str) -> float | None:
+    """Parse a reward: a number (as text, or alone in a list or object, too), or a verdict.
 
     Example:
         >>> reward_of([1.0], "x"), reward_of("wrong", "x"), reward_of({"score": 1, "acc": 0}, "x")
@@ -69,39 +69,43 @@ def reward_of(content: Any, place: str) -> float | None:
             inner = content
     if inner is None or isinstance(inner, int | float):
         return None if inner is None else float(inner)
-    remedy = "write one number a completion"
+    remedy = "write one number per completion"
     if isinstance(content, Mapping):
-        remedy = "name the one that counts: --set rollouts.recorded_reward=COLUMN.NAME"
+        remedy = "name the one to use: --set rollouts.recorded_reward=COLUMN.NAME"
     raise LearnAlignError(
-        f"{place}: the reward is {content!r}", expected="a number, or correct or wrong", do=remedy
+        f"{location}: the reward is {content!r}",
+        expected="a number, 'correct' or 'wrong'",
+        do=remedy,
     )
 
 
-def exact_of(row: Mapping[str, Any], place: str) -> tuple[list[int] | None, list[float] | None]:
-    """Give the token ids and their log-probabilities."""
-    ids = tokens_of(row["token_ids"], place, "token_ids")
+def exact_of(row: Mapping[str, Any], location: str) -> tuple[list[int] | None, list[float] | None]:
+    """Return the token ids and their log-probabilities."""
+    ids = tokens_of(row["token_ids"], location, "token_ids")
     logprobs = row.get("logprobs")
     if logprobs is None or ids is None:
         return None if ids is None else list(ids), None
     if not isinstance(logprobs, list) or len(logprobs) != len(ids):
         count = len(logprobs) if isinstance(logprobs, list) else 1
         raise LearnAlignError(
-            f"{place}: {len(ids)} token_ids and {count} logprobs",
-            expected="as many of one as of the other",
+            f"{location}: {len(ids)} token_ids and {count} logprobs",
+            expected="one logprob per token id",
             do="correct the row, or leave logprobs out",
         )
     return list(ids), None if None in logprobs else [float(number) for number in logprobs]
 
 
-def tokens_of(content: Any, place: str, name: str) -> tuple[int, ...] | None:
-    """Give a list of token ids, checked; None stays None."""
+def tokens_of(content: Any, location: str, name: str) -> tuple[int, ...] | None:
+    """Validate a list of token ids; None stays None."""
     if content is None:
         return None
-    wrong: Any = content
+    invalid: Any = content
     if isinstance(content, list):
-        wrong = next((t for t in content if type(t) is not int or t < 0), None)
-        if wrong is None:
+        invalid = next((t for t in content if type(t) is not int or t < 0), None)
+        if invalid is None:
             return tuple(content)
     raise LearnAlignError(
-        f"{place}: {name} holds {wrong!r}", expected="a list of token ids", do="correct the row"
+        f"{location}: {name} contains {invalid!r}",
+        expected="a list of token ids",
+        do="correct the row",
     )

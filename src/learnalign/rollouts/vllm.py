@@ -1,7 +1,7 @@
-"""The engine ``vllm``: a shard of problems is one batch of a vLLM engine that is started here.
+"""The engine ``vllm``: each shard of problems is one batch of a vLLM engine that it starts.
 
-vLLM is imported in this file alone, when the engine is opened. It runs in processes of its own;
-closing the engine ends them, and that gives a device's memory back.
+vLLM is imported only in this file, when the engine is opened. It runs in separate processes;
+closing the engine ends them and frees the device's memory.
 """
 
 import hashlib
@@ -25,14 +25,14 @@ from learnalign.rollouts.engine import Engine, Progress
 from learnalign.rollouts.vllm_options import llm_arguments, logprobs_mode
 from learnalign.tables import ROLLOUTS
 
-#: Set where the user has not: warnings alone, not among a command's output; no report over the
-#: network of how vLLM is used.
+#: Defaults for variables that the user has not set: log only warnings, to stderr; send no usage
+#: statistics.
 _ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "WARNING",
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",
     "VLLM_NO_USAGE_STATS": "1",
 }
-#: Seconds vLLM's processes have to end by themselves if this one is killed.
+#: Seconds that vLLM's processes have to exit by themselves if this one is killed.
 _GRACE_S = 20.0
 
 
@@ -40,13 +40,13 @@ class VllmEngine(Engine):
     """Samples rollouts with vLLM.
 
     Args:
-        model: Which model and adapter. vLLM finds the devices itself (CUDA_VISIBLE_DEVICES).
-        config: G, temperature, top-p and the rest.
-        options: What vLLM may use, and any other of its own arguments.
+        model: Model and adapter. vLLM finds the devices itself (CUDA_VISIBLE_DEVICES).
+        config: G, temperature, top-p and so on.
+        options: vLLM's resource limits, and any other of its arguments.
         seed: Sample g of a problem depends on (seed, problem_id, g), the prompt and the model.
 
     Raises:
-        LearnAlignError: without vLLM, and if it cannot open the model or take the options.
+        LearnAlignError: if vLLM is not installed, cannot open the model or rejects the options.
     """
 
     def __init__(
@@ -67,21 +67,21 @@ class VllmEngine(Engine):
         self._sampling_params = SamplingParams
         self._llm: Any = None
         self._adapter: Any = None
-        context_length(model)  # tells what is wrong with a path, before vLLM takes half a minute
+        context_length(model)  # reports a wrong path before vLLM takes half a minute
         arguments = llm_arguments(model, config, options, seed=seed)
         self._processes: list[BaseProcess] = []
         self._pids: list[int] = []
         try:
             self._parameters("", range(1), 1)
-            # An engine that lived on would keep its device's memory.
+            # An engine left running would keep its device's memory.
             with isolated_python(), watching_new(_GRACE_S) as self._pids:
                 self._llm = LLM(**arguments)
             if model.adapter is not None:
                 self._adapter = LoRARequest("policy", 1, str(model.adapter))
                 self._llm.llm_engine.add_lora(self._adapter)
-        except Exception as error:  # vLLM's own errors have no common family with Python's
+        except Exception as error:  # vLLM's errors share no base class
             self.close()
-            raise _unopened(model.path, error) from error
+            raise _open_error(model.path, error) from error
         children = multiprocessing.active_children()
         self._processes = [child for child in children if child.pid in self._pids]
         answers = getattr(self._llm.llm_engine.engine_core, "outputs_queue", None)
@@ -101,15 +101,15 @@ class VllmEngine(Engine):
 
         Args:
             problems: PROBLEMS table.
-            progress: Called as problems are finished.
-            samples: Which samples of each problem; 0..G-1 if not given.
+            progress: Called with 1 for each finished problem.
+            samples: Which samples of each problem; 0..G-1 by default.
 
         Returns:
             ROLLOUTS table in the order of ``problems``. A problem whose prompt fills vLLM's
-            context, or whose logits hold NaN or Inf, is left out and added to ``failures``.
+            context, or whose logits contain NaN or Inf, is left out and added to ``failures``.
         """
-        wanted = range(self.config.num_rollouts) if samples is None else samples
-        assert wanted.step == 1, "vLLM's seeds follow one another"
+        requested = range(self.config.num_rollouts) if samples is None else samples
+        assert requested.step == 1, "vLLM's seeds are consecutive"
         kept: list[str] = []
         prompts, parameters = [], []
         for row in problems.select(["problem_id", "prompt_ids"]).to_pylist():
@@ -118,37 +118,37 @@ class VllmEngine(Engine):
             if room > 0:
                 kept.append(name)
                 prompts.append({"prompt_token_ids": ids})
-                parameters.append(self._parameters(name, wanted, room))
+                parameters.append(self._parameters(name, requested, room))
                 continue
-            detail = f"{len(ids)} tokens; vLLM sees {self.context}"
+            detail = f"{len(ids)} tokens; vLLM's context length is {self.context}"
             self.failures.append((name, "prompt_too_long", detail))
             if progress is not None:
                 progress(1)
         rows: list[dict[str, Any]] = []
         outputs = self._run(prompts, parameters, progress) if prompts else []
         for name, completions in zip(kept, outputs, strict=True):
-            made = rollout_rows(name, wanted, completions)
-            if all(math.isfinite(p) for row in made for p in row["logprobs"] or ()):
-                rows += made
+            group = rollout_rows(name, requested, completions)
+            if all(math.isfinite(p) for row in group for p in row["logprobs"] or ()):
+                rows += group
             else:
-                detail = "the model's logits hold NaN or Inf"
+                detail = "the model's logits contain NaN or Inf"
                 self.failures.append((name, "nonfinite_logits", detail))
         return pa.Table.from_pylist(rows, schema=ROLLOUTS)
 
     def close(self) -> None:
-        """End vLLM's processes; the device's memory is free again."""
+        """End vLLM's processes and free the device's memory."""
         if self._llm is not None:
             self._llm.llm_engine.engine_core.shutdown()
             self._llm = None
             for process in self._processes:
-                process.join(timeout=60)  # its memory is free when it is gone, not when it is told
+                process.join(timeout=60)  # its memory is free once it has exited
                 if process.is_alive():
                     process.kill()
         while self._pids:
             unwatch(self._pids.pop())
 
     def _parameters(self, problem_id: str, samples: range, room: int) -> Any:
-        """Say how a problem is sampled; vLLM gives the n-th of its samples the seed plus n."""
+        """Return a problem's sampling parameters; vLLM samples completion n with seed + n."""
         config = self.config
         greedy = config.temperature == 0.0
         return self._sampling_params(
@@ -164,7 +164,7 @@ class VllmEngine(Engine):
     def _run(
         self, prompts: list[Any], parameters: list[Any], progress: Progress | None
     ) -> list[Sequence[Any]]:
-        """Sample all prompts at once; give each prompt's completions."""
+        """Sample all prompts at once; return each prompt's completions."""
         engine = self._llm.llm_engine
         requests = self._llm.enqueue(
             prompts, parameters, lora_request=self._adapter, use_tqdm=False
@@ -178,8 +178,8 @@ class VllmEngine(Engine):
                         progress(1)
         except Exception as error:
             raise LearnAlignError(
-                f"vLLM failed while it sampled: {_words(error)}",
-                do="read what it printed above, then run the same command again: finished shards "
+                f"vLLM failed while sampling: {_message(error)}",
+                do="see its output above, then run the same command to resume; finished shards "
                 "are kept",
             ) from error
         except BaseException:
@@ -189,7 +189,7 @@ class VllmEngine(Engine):
 
 
 def first_seed(seed: int, problem_id: str) -> int:
-    """Give the seed of a problem's sample 0; sample g has the g-th after it.
+    """Return the seed of a problem's sample 0; sample g has this seed plus g.
 
     Example:
         >>> first_seed(0, "a") == first_seed(0, "a") != first_seed(1, "a")
@@ -202,37 +202,39 @@ def first_seed(seed: int, problem_id: str) -> int:
 def rollout_rows(
     problem_id: str, samples: range, completions: Sequence[Any]
 ) -> list[dict[str, Any]]:
-    """Turn vLLM's completions of a problem into rows; a greedy one stands for all samples."""
+    """Convert vLLM's completions of a problem to rows; a greedy one is repeated for all samples."""
     if len(completions) == 1:
         completions = [completions[0]] * len(samples)
     return [
         {
             "problem_id": problem_id,
             "sample": sample,
-            "completion": one.text,
-            "token_ids": list(one.token_ids),
-            "logprobs": one.logprobs
-            and [at[i].logprob for at, i in zip(one.logprobs, one.token_ids, strict=True)],
-            "finish_reason": "length" if one.finish_reason == "length" else "stop",
+            "completion": output.text,
+            "token_ids": list(output.token_ids),
+            "logprobs": output.logprobs
+            and [
+                step[i].logprob for step, i in zip(output.logprobs, output.token_ids, strict=True)
+            ],
+            "finish_reason": "length" if output.finish_reason == "length" else "stop",
         }
-        for sample, one in zip(samples, completions, strict=True)
+        for sample, output in zip(samples, completions, strict=True)
     ]
 
 
 def _wake(sentinels: list[int], answers: Any) -> None:
-    """End the wait for an answer if a process of vLLM is killed; vLLM would wait for ever."""
+    """Stop waiting for an answer if a vLLM process is killed; vLLM itself would wait forever."""
     connection.wait(sentinels)
     answers.put_nowait(RuntimeError("its process ended"))
 
 
-def _words(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return shorten(str(error) or type(error).__name__, 500, placeholder=" ...")
 
 
-def _unopened(path: str, error: Exception) -> LearnAlignError:
+def _open_error(path: str, error: Exception) -> LearnAlignError:
     return LearnAlignError(
-        f"vLLM cannot open '{path}': {_words(error)}",
-        do="read what vLLM printed above; memory is a matter of vllm.max_model_len, "
-        "vllm.gpu_memory_utilization and vllm.tensor_parallel_size; a script opens the engine "
+        f"vLLM cannot open '{path}': {_message(error)}",
+        do="see vLLM's output above; if memory is short, change vllm.max_model_len, "
+        "vllm.gpu_memory_utilization or vllm.tensor_parallel_size; in a script, open the engine "
         'under `if __name__ == "__main__":`',
     )

@@ -1,4 +1,4 @@
-"""The arguments of vLLM's engine: those made from ours, and those the user adds."""
+"""The arguments of vLLM's engine: those derived from our options, and the user's own."""
 
 import json
 from pathlib import Path
@@ -7,17 +7,17 @@ from typing import Any
 from learnalign.config import ModelConfig, RolloutConfig, VllmConfig
 from learnalign.errors import LearnAlignError
 
-#: Ranks of adapters that vLLM can make room for.
+#: LoRA ranks that vLLM supports.
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
 
 def llm_arguments(
     model: ModelConfig, config: RolloutConfig, options: VllmConfig, *, seed: int
 ) -> dict[str, Any]:
-    """Collect the arguments of ``vllm.LLM``; ``options.options`` go over all others.
+    """Collect the arguments of ``vllm.LLM``; ``options.options`` override all others.
 
     Raises:
-        LearnAlignError: if the adapter is none.
+        LearnAlignError: if the adapter is not a LoRA adapter.
     """
     arguments: dict[str, Any] = {
         "model": model.path,
@@ -30,21 +30,25 @@ def llm_arguments(
         "seed": seed % 2**32,
         "tensor_parallel_size": options.tensor_parallel_size,
         "gpu_memory_utilization": options.gpu_memory_utilization,
-        "enable_prefix_caching": True,  # a group's prompt is run once
+        "enable_prefix_caching": True,  # a group's prompt runs once
         "logprobs_mode": logprobs_mode(config) or "raw_logprobs",
     }
     if options.max_model_len is not None:
         arguments["max_model_len"] = options.max_model_len
     if model.adapter is not None:
-        arguments |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": _room(model.adapter)}
+        arguments |= {
+            "enable_lora": True,
+            "max_loras": 1,
+            "max_lora_rank": _max_lora_rank(model.adapter),
+        }
     return arguments | options.options
 
 
 def logprobs_mode(config: RolloutConfig) -> str | None:
-    """Name vLLM's log-probabilities that are those at the sampling temperature, before top-p.
+    """Return vLLM's mode for log-probabilities at the sampling temperature, before top-p.
 
-    Its raw ones are taken before the temperature, its processed ones after top-p; None if neither
-    will do.
+    vLLM's raw ones are computed before the temperature, its processed ones after top-p; None if
+    neither fits.
 
     Example:
         >>> logprobs_mode(RolloutConfig(temperature=1.0, top_p=0.9))
@@ -58,16 +62,16 @@ def logprobs_mode(config: RolloutConfig) -> str | None:
     return "processed_logprobs" if config.top_p == 1.0 else None
 
 
-def _room(adapter: Path) -> int:
-    """Read the rank that vLLM must make room for."""
+def _max_lora_rank(adapter: Path) -> int:
+    """Return the LoRA rank that vLLM must reserve memory for."""
     try:
         (adapter / "adapter_model.safetensors").stat()
         values = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
         ranks = [values["r"], *(values.get("rank_pattern") or {}).values()]
     except (OSError, ValueError, KeyError) as error:
         raise LearnAlignError(
-            f"the folder {adapter} is no LoRA adapter ({error})",
+            f"the folder {adapter} is not a LoRA adapter ({error})",
             expected="adapter_config.json with its rank, and adapter_model.safetensors",
-            do="give the folder that peft's save_pretrained wrote",
+            do="pass the folder that peft's save_pretrained wrote",
         ) from error
-    return next((room for room in _RANKS if room >= max(ranks)), max(ranks))
+    return next((rank for rank in _RANKS if rank >= max(ranks)), max(ranks))

@@ -1,23 +1,23 @@
-"""From float16 to float32 with numpy, several times as fast as ``astype``."""
+"""Convert float16 to float32 with numpy, several times faster than ``astype``."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-_SHIFT = np.int32(13)  # places between the exponents' ends: 23 - 10 bits of fraction
+_SHIFT = np.int32(13)  # difference of the fractions' widths: 23 - 10 bits
 _KEPT = np.int32(0x8FFFE000 - (1 << 32))  # sign, five bits of exponent, ten of fraction
-_BIAS = np.float32(2.0**112)  # the exponents' biases: 127 - 15
+_BIAS = np.float32(2.0**112)  # difference of the exponents' biases: 127 - 15
 
 
 def widen(halves: NDArray[np.float16], out: NDArray[np.float32]) -> None:
-    """Write finite float16 values as float32; exact, subnormal ones included.
+    """Convert finite float16 values to float32 exactly, subnormal ones included.
 
-    numpy converts value by value; here each step is one that numpy does on whole vectors. A
-    float16's bits, moved to where a float32 has its own, are the value divided by 2^112. Inf and
-    NaN become numbers of 2^16 and more, which no finite float16 is.
+    numpy converts value by value; here numpy vectorises each step. A float16's bits, shifted to
+    their position in a float32, are the value divided by 2^112. Inf and NaN become numbers of at
+    least 2^16, larger than any finite float16.
 
     Args:
         halves: (n, d) or (d,) little-endian float16.
-        out: float32 of the same shape, contiguous; a few hundred kB are quickest.
+        out: float32 of the same shape, contiguous; a few hundred kB are fastest.
 
     Example:
         >>> out = np.empty(4, np.float32)

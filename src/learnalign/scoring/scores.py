@@ -30,13 +30,13 @@ def learnability(
     """Compute p(1 - p), how much there is to learn from a problem.
 
     Args:
-        success_rates: (n,) share of right rollouts, in [0, 1].
+        success_rates: (n,) share of correct rollouts, in [0, 1].
         estimator: ``plugin`` is p(1-p) as in the paper (arXiv 2506.11480); its expectation is
             (G-1)/G of the true value. ``unbiased`` multiplies by G/(G-1).
         num_rollouts: (n,) or scalar G, at least 2; needed by ``unbiased``.
 
     Raises:
-        LearnAlignError: for a rate outside [0, 1] or not a number, or G missing or below 2.
+        LearnAlignError: if a rate is NaN or outside [0, 1], or G is missing or below 2.
 
     Example:
         >>> learnability([0.0, 0.5, 1.0]).tolist()
@@ -49,8 +49,8 @@ def learnability(
     if bad.any():
         raise LearnAlignError(
             f"got the success rate {rates[bad][0]}",
-            expected="shares of right rollouts, from 0 to 1",
-            do="give rewards that are not 0 or 1 to `reward_variance` instead",
+            expected="shares of correct rollouts, from 0 to 1",
+            do="for rewards other than 0 and 1, use `reward_variance`",
         )
     values = rates * (1.0 - rates)
     return values if estimator == "plugin" else values * _bessel(num_rollouts)
@@ -62,7 +62,7 @@ def reward_variance(
     estimator: Literal["plugin", "unbiased"] = "plugin",
     num_rollouts: ArrayLike | None = None,
 ) -> Floats:
-    """Take the variance of real-valued rewards for what p(1-p) is to rewards of 0 and 1.
+    """Compute the learnability for real-valued rewards: their variance, in place of p(1-p).
 
     Args:
         variances: (n,) population variances (divided by G) of the groups' rewards.
@@ -112,13 +112,13 @@ def scores(
 
     Args:
         success_rates: (n,) shares in [0, 1].
-        features: (n, d) gradients or sketches of them; only their directions count.
+        features: (n, d) gradients or their sketches; only their directions matter.
         target: (n,) booleans, the problems to align to; None for the whole pool.
-        estimator: of the learnability, ``plugin`` or ``unbiased``.
+        estimator: Estimator of the learnability, ``plugin`` or ``unbiased``.
         num_rollouts: (n,) or scalar G, needed by ``unbiased``.
 
     Raises:
-        LearnAlignError: for shapes that do not match, values that are not finite, no target.
+        LearnAlignError: if shapes do not match, values are not finite, or the target is empty.
 
     Example:
         >>> result = scores([0.5, 0.5, 1.0], [[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
@@ -131,14 +131,14 @@ def scores(
         raise LearnAlignError(
             f"got {values.shape} success rates and features of shape {rows.shape}",
             expected="success rates of shape (n,) and features of shape (n, d)",
-            do="give one row of features a problem",
+            do="pass one row of features per problem",
         )
     chosen = np.ones(len(values), bool) if target is None else np.asarray(target, dtype=bool)
     if chosen.shape != values.shape or (len(values) and not chosen.any()):
         raise LearnAlignError(
             f"got a target of shape {chosen.shape} with {int(chosen.sum())} problems",
             expected=f"booleans of shape {values.shape}, at least one of them true",
-            do="give None to align to the whole pool",
+            do="pass None to align to the whole pool",
         )
     total = np.zeros(rows.shape[1])
     for start in range(0, len(rows), _CHUNK):
@@ -164,7 +164,7 @@ def _bessel(num_rollouts: ArrayLike | None) -> Floats:
     if (counts < 2).any():
         raise LearnAlignError(
             f"got num_rollouts = {num_rollouts!r}",
-            expected="at least 2 rollouts a problem for the unbiased estimate",
-            do="give the number of rollouts, or use estimator='plugin'",
+            expected="at least 2 rollouts per problem for the unbiased estimate",
+            do="pass the number of rollouts, or use estimator='plugin'",
         )
     return np.asarray(counts / (counts - 1.0))

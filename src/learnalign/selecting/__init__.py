@@ -1,1 +1,1 @@
-"""Which problems are chosen: candidates, methods, their statistics, the ranking."""
+"""Selection of problems: candidates, methods, their statistics, the ranking."""

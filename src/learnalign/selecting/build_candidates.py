@@ -1,4 +1,4 @@
-"""From tables to what a method may look at, and what it lacks."""
+"""Build a method's candidates from the tables, and check that nothing is missing."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class MethodInputs:
-    """What there is besides the figures; None where a method has not asked for it."""
+    """The inputs besides the figures; None for those that the method does not require."""
 
     gradients: Batches | None
     features: Batches | None
@@ -36,76 +36,76 @@ class MethodInputs:
 def build_candidates(
     method: Method,
     figures: pa.Table,
-    given: MethodInputs,
+    inputs: MethodInputs,
     config: SelectionConfig,
     count: int,
     tie_breaks: Floats,
 ) -> tuple[Candidates, Alignments]:
-    """Collect what a method may look at.
+    """Collect the inputs of a method.
 
     Args:
-        method: The rule.
+        method: The selection method.
         figures: FIGURES of the n problems.
-        given: The tables there are.
+        inputs: The available tables.
         config: Estimator, band, and the method's name for errors.
-        count: K, how many are to be chosen.
-        tie_breaks: (n,) numbers that decide between equal scores.
+        count: K, the number of problems to select.
+        tie_breaks: (n,) random numbers that break ties between equal scores.
 
     Raises:
-        LearnAlignError: for a pool without any signal, and whatever the method lacks.
+        LearnAlignError: if the pool has no signal, or an input of the method is missing.
     """
     ids: list[str] = figures["problem_id"].to_pylist()
     values = _learnability(figures, config)
     if not (values > 0).any() and "rewards" in method.requires:
         raise _no_signal(figures)
-    _check_given(config.method, method, given, ids)
-    rows = {"gradients": given.gradients, "features": given.features, None: None}[method.aligns]
-    aligned = _aligned(ids, values, method, rows, given.target)
+    _check_inputs(config.method, method, inputs, ids)
+    rows = {"gradients": inputs.gradients, "features": inputs.features, None: None}[method.aligns]
+    aligned = _aligned(ids, values, method, rows, inputs.target)
     candidates = Candidates(
         learnability=values,
         alignment=aligned.alignment,
         gradient_norm=aligned.gradient_norm,
         success_rate=column(figures, "success_rate"),
         tie_breaks=tie_breaks,
-        history=np.empty((len(ids), 0)) if given.history is None else given.history,
-        rows=None if given.gradients is None else partial(unit_gradients, given.gradients, ids),
+        history=np.empty((len(ids), 0)) if inputs.history is None else inputs.history,
+        rows=None if inputs.gradients is None else partial(unit_gradients, inputs.gradients, ids),
         count=count,
         band=config.band,
-        **({} if given.features is None else _texts(given.features, ids)),
+        **({} if inputs.features is None else _texts(inputs.features, ids)),
     )
     if "ratings" in method.requires and np.isnan(candidates.rating).all():
         raise LearnAlignError(
             "no problem has a rating",
-            expected="a features table that was made with ratings",
-            do="make it anew: learnalign select --redo features --set features.ratings=true",
+            expected="a features table with ratings",
+            do="recompute it: learnalign select --redo features --set features.ratings=true",
         )
     return candidates, aligned
 
 
 def column(table: pa.Table, name: str) -> Floats:
-    """Give a column as (n,) float64, NaN where it is null."""
+    """Return a column as (n,) float64, NaN where it is null."""
     return np.asarray(table[name].to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def _check_given(name: str, method: Method, given: MethodInputs, ids: list[str]) -> None:
-    """Say what a method lacks."""
+def _check_inputs(name: str, method: Method, inputs: MethodInputs, ids: list[str]) -> None:
+    """Raise an error if an input of the method is missing."""
     remedies = {
-        "gradients": "`learnalign gradients RUN` makes the table",
-        "features": f"`learnalign compare RUN --methods {name} --budget K` makes the table",
-        "history": "give --history TRAINING, the folder of a training, or a file of success rates",
+        "gradients": "compute them with `learnalign gradients RUN`",
+        "features": f"compute them with `learnalign compare RUN --methods {name} --budget K`",
+        "history": "pass --history TRAINING, a training run's folder or a file of success rates",
     }
-    for what, remedy in remedies.items():
-        if what in method.requires and getattr(given, what) is None:
-            raise LearnAlignError(f"method {name} looks at the {what}; there are none", do=remedy)
-    if method.needs_target and given.target is None:
+    for table, remedy in remedies.items():
+        if table in method.requires and getattr(inputs, table) is None:
+            raise LearnAlignError(f"method {name} needs {table}, which are missing", do=remedy)
+    if method.needs_target and inputs.target is None:
         raise LearnAlignError(
-            f"method {name} needs problems to align to",
+            f"method {name} needs target problems to align to",
             expected="a validation set among the problems",
-            do="give --target COLUMN=VALUE, or a file of ids",
+            do="pass --target COLUMN=VALUE, or a file of ids",
         )
-    if given.target is not None and not given.target & set(ids):
+    if inputs.target is not None and not inputs.target & set(ids):
         raise LearnAlignError(
-            "the target holds no problem of the pool",
+            "the target contains no problem of the pool",
             expected="ids, or a column=value pair, of problems that were read and verified",
             do="correct --target",
         )
@@ -129,7 +129,7 @@ def _aligned(
     rows: Batches | None,
     target: frozenset[str] | None,
 ) -> Alignments:
-    """Align rows to the method's reference."""
+    """Compute the rows' alignments with the method's reference."""
     if rows is None:
         return Alignments({}, np.zeros(len(ids)), np.full(len(ids), np.nan), np.empty(0))
     weights = values
@@ -143,23 +143,23 @@ def _aligned(
         raise LearnAlignError(
             "no problem of the target carries a signal: there is nothing to align to",
             expected="target problems that some rollouts solve and others do not",
-            do="correct --target, or take more rollouts (--num-rollouts)",
+            do="correct --target, or sample more rollouts (--num-rollouts)",
         )
     return aligned
 
 
 def _texts(features: Batches, ids: list[str]) -> dict[str, Floats]:
-    """Read the features table's numbers, NaN where it has none."""
-    places = {name: place for place, name in enumerate(ids)}
+    """Read the numbers of the features table, NaN where it has none."""
+    indices = {name: index for index, name in enumerate(ids)}
     names = ["num_prompt_tokens", "prompt_nll", "answer_nll", "answer_alone_nll", "rating"]
-    found = {name: np.full(len(ids), np.nan) for name in names}
+    result = {name: np.full(len(ids), np.nan) for name in names}
     for batch in features(["problem_id", *names]):
         known = batch.column("problem_id").to_pylist()
-        at = np.fromiter((places.get(name, -1) for name in known), np.int64, len(known))
+        index = np.fromiter((indices.get(name, -1) for name in known), np.int64, len(known))
         for name in names:
             values = batch.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False)
-            found[name][at[at >= 0]] = values[at >= 0]
-    return found
+            result[name][index[index >= 0]] = values[index >= 0]
+    return result
 
 
 def _no_signal(figures: pa.Table) -> LearnAlignError:
@@ -169,6 +169,6 @@ def _no_signal(figures: pa.Table) -> LearnAlignError:
         f"and {figures.num_rows - right} never",
         expected="problems that some rollouts solve and others do not",
         do="if all are wrong, look at a prompt and its rollouts (learnalign inspect), raise "
-        "--max-tokens, check the verifier, or take easier problems; if all are right, harder ones; "
-        "more rollouts (--num-rollouts) find rarer successes",
+        "--max-tokens, check the verifier, or use easier problems; if all are right, use harder "
+        "ones; more rollouts (--num-rollouts) find rarer successes",
     )

@@ -1,4 +1,4 @@
-"""The order of scores: ties at random, and how many a budget is."""
+"""Order problems by score with random tie-breaks, and convert a budget to a count."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 
 
 def random_keys(problem_ids: list[str], seed: int) -> Floats:
-    """Give each problem a number in [0, 1) that its id and the seed alone decide.
+    """Return a number in [0, 1) for each problem that depends only on its id and the seed.
 
     Example:
         >>> first = random_keys(["a", "b"], 0)
@@ -28,7 +28,7 @@ def ranking(scores: Floats, ties: Floats) -> NDArray[np.int64]:
 
     Args:
         scores: (n,) scores.
-        ties: (n,) numbers that decide between equal scores (`random_keys`), never the pool's order.
+        ties: (n,) random keys that break ties (`random_keys`), independent of the pool's order.
 
     Returns:
         (n,) indices, best first.
@@ -43,15 +43,15 @@ def ranking(scores: Floats, ties: Floats) -> NDArray[np.int64]:
 def by_source(
     order: NDArray[np.int64], sources: Sequence[str | None], signal: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """Merge the sources' own rankings, so that any first K hold each in proportion.
+    """Merge the sources' own rankings, so that any first K contain each source in proportion.
 
     A source's problems with a signal are spread evenly over the ranking, in their order; those
-    without one follow behind all others.
+    without one come after all others.
 
     Args:
-        order: (n,) indices, best first, as `ranking` gives them.
+        order: (n,) indices, best first, as returned by `ranking`.
         sources: (n,) source of each problem.
-        signal: (n,) whether a problem has a signal; proportions are counted in these.
+        signal: (n,) whether a problem has a signal; proportions are those of problems with one.
 
     Returns:
         (n,) indices, best first.
@@ -66,16 +66,16 @@ def by_source(
     for key in keys:
         totals[key] = totals.get(key, 0) + 1
     seen: dict[tuple[str | None, bool], int] = {}
-    at = np.empty(len(order))
-    for place, index in enumerate(order.tolist()):
+    positions = np.empty(len(order))
+    for rank, index in enumerate(order.tolist()):
         key = keys[index]
         seen[key] = seen.get(key, 0) + 1
-        at[place] = (seen[key] - 0.5) / totals[key] + (0.0 if key[1] else 1.0)
-    return order[np.argsort(at, kind="stable")]
+        positions[rank] = (seen[key] - 0.5) / totals[key] + (0.0 if key[1] else 1.0)
+    return order[np.argsort(positions, kind="stable")]
 
 
 def budget_count(budget: int | float | None, num_problems: int) -> int:
-    """Turn a budget into K: an integer is K itself, a fraction is rounded, None is 0.
+    """Convert a budget to K: an integer is K itself, a fraction of the pool is rounded, None is 0.
 
     Raises:
         LearnAlignError: if K is larger than the pool.
@@ -91,6 +91,6 @@ def budget_count(budget: int | float | None, num_problems: int) -> int:
         raise LearnAlignError(
             f"got a budget of {count} problems",
             expected=f"at most the {num_problems} problems of the pool",
-            do="give a smaller --budget, or a fraction such as 0.1",
+            do="pass a smaller --budget, or a fraction such as 0.1",
         )
     return count

@@ -1,4 +1,4 @@
-"""From the stages' tables to the ranking: every problem with its figures, its score, its rank."""
+"""Rank the problems from the stages' tables: figures, score and rank of each."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -29,12 +29,12 @@ _TRUNCATED = 0.2
 
 @dataclass(frozen=True)
 class Ranking:
-    """What was chosen, and what is to be said of it."""
+    """The ranked problems, and a summary of the selection."""
 
     scores: pa.Table
     """SCORES, best first."""
     summary: dict[str, Any]
-    """Counts, budget, stability, warnings: plain data."""
+    """Counts, budget, stability, warnings, as plain data."""
 
 
 def rank(
@@ -49,32 +49,32 @@ def rank(
     target: frozenset[str] | None = None,
     seed: int = 0,
 ) -> Ranking:
-    """Rank the problems of a pool and choose the first K.
+    """Rank the problems of a pool and select the first K.
 
     Args:
-        figures: FIGURES of the problems that may be chosen (at least two rewards each).
-        labels: ``problem_id, source, difficulty, position`` of these problems and maybe others.
-        verdicts: Gives the shards of VERDICTS, for the bootstrap over rollouts.
+        figures: FIGURES of the problems that may be selected (at least two rewards each).
+        labels: ``problem_id, source, difficulty, position`` of at least these problems.
+        verdicts: Returns the shards of VERDICTS, for the bootstrap over rollouts.
         config: Method, budget, estimator and so on.
-        gradients: Reads the gradients table in batches; None where the method needs none.
-        features: Reads the features table in batches; None where the method needs none.
-        history: (n, e) success rates of an earlier training, row for row those of ``figures``.
+        gradients: Reads the gradients table in batches; None if the method does not need it.
+        features: Reads the features table in batches; None if the method does not need it.
+        history: (n, e) success rates of an earlier training run, rows as in ``figures``.
         target: Problems to align to; None for the whole pool.
-        seed: Decides between equal scores, and of the bootstrap.
+        seed: Seed of the tie-breaks and the bootstrap.
 
     Raises:
-        LearnAlignError: for an unknown method, a budget larger than the pool, an empty pool or
-            target, a pool without any signal (every success rate is 0 or 1), and a method that
-            needs a table, a history or a target it was not given.
+        LearnAlignError: if the method is unknown, the budget is larger than the pool, the pool or
+            target is empty, no problem has a signal (every success rate is 0 or 1), or the method
+            needs a table, a history or a target that was not passed.
     """
     method = method_named(config.method)
     if figures.num_rows == 0:
-        raise LearnAlignError("no problem is left to choose from", do="see the excluded problems")
+        raise LearnAlignError("no problem is left to select from", do="see the excluded problems")
     count = budget_count(config.budget, figures.num_rows)
     ids: list[str] = figures["problem_id"].to_pylist()
-    given = MethodInputs(gradients, features, history, target)
+    inputs = MethodInputs(gradients, features, history, target)
     candidates, aligned = build_candidates(
-        method, figures, given, config, count, random_keys(ids, seed)
+        method, figures, inputs, config, count, random_keys(ids, seed)
     )
     scores = method.score(candidates)
     sources = _sources(ids, labels)
@@ -84,12 +84,12 @@ def rank(
         return by_source(order, sources, learnability > 0.0) if config.per_source else order
 
     order = order_of(scores, candidates.learnability)
-    steady = None
-    # To compare each pair of problems again for each resample would take hours.
+    stable = None
+    # Comparing each pair of problems for each resample would take hours.
     if count and config.num_bootstrap > 1 and "rows" not in method.requires:
         aligns = gradients if method.aligns == "gradients" else None
-        steady = stability(
-            lambda again: order_of(method.score(again), again.learnability),
+        stable = stability(
+            lambda resampled: order_of(method.score(resampled), resampled.learnability),
             candidates,
             _rewards(ids, verdicts),
             count,
@@ -97,31 +97,30 @@ def rank(
             num_bootstrap=config.num_bootstrap,
             seed=seed,
         )
-    table = _table(figures, labels, aligned, candidates, scores, steady).take(pa.array(order))
-    place = pa.array(np.arange(1, len(ids) + 1))
-    table = _with(table, "rank", place)
+    table = _table(figures, labels, aligned, candidates, scores, stable).take(pa.array(order))
+    table = _with(table, "rank", pa.array(np.arange(1, len(ids) + 1)))
     table = _with(table, "selected", pa.array(np.arange(len(ids)) < count))
-    summary = _summary(figures, config, method, candidates, scores, steady)
+    summary = _summary(figures, config, method, candidates, scores, stable)
     return Ranking(table.cast(SCORES), summary)
 
 
 def _sources(ids: list[str], labels: pa.Table) -> list[str | None]:
-    at = pc.index_in(pa.array(ids), labels["problem_id"].combine_chunks())
-    sources: list[str | None] = labels["source"].take(at).to_pylist()
+    indices = pc.index_in(pa.array(ids), labels["problem_id"].combine_chunks())
+    sources: list[str | None] = labels["source"].take(indices).to_pylist()
     return sources
 
 
 def _rewards(ids: list[str], verdicts: Shards) -> Floats:
-    """Give the (n, G) rewards, NaN where there is none."""
-    found: dict[str, list[float]] = {name: [] for name in ids}
+    """Return the (n, G) rewards, NaN where there is none."""
+    rewards: dict[str, list[float]] = {name: [] for name in ids}
     for shard in verdicts():
         for name, reward in zip(
             shard["problem_id"].to_pylist(), shard["reward"].to_pylist(), strict=True
         ):
-            if reward is not None and name in found:
-                found[name].append(reward)
-    width = max(map(len, found.values()))
-    return np.array([row + [np.nan] * (width - len(row)) for row in found.values()])
+            if reward is not None and name in rewards:
+                rewards[name].append(reward)
+    width = max(map(len, rewards.values()))
+    return np.array([row + [np.nan] * (width - len(row)) for row in rewards.values()])
 
 
 def _table(
@@ -130,7 +129,7 @@ def _table(
     aligned: Alignments,
     candidates: Candidates,
     scores: Floats,
-    steady: Stability | None,
+    stable: Stability | None,
 ) -> pa.Table:
     ids = figures["problem_id"]
     labelled = labels.take(pc.index_in(ids, labels["problem_id"].combine_chunks()))
@@ -143,7 +142,7 @@ def _table(
         "success_rate_low": pa.array(low, mask=~binary),
         "success_rate_high": pa.array(high, mask=~binary),
         "gradient_norm": pa.array(aligned.gradient_norm, from_pandas=True),
-        "stability": pa.array(steady.frequency) if steady else pa.nulls(len(ids), pa.float64()),
+        "stability": pa.array(stable.frequency) if stable else pa.nulls(len(ids), pa.float64()),
         "rank": pa.nulls(len(ids), pa.int64()),
         "selected": pa.nulls(len(ids), pa.bool_()),
     }
@@ -161,7 +160,7 @@ def _summary(
     method: Method,
     candidates: Candidates,
     scores: Floats,
-    steady: Stability | None,
+    stable: Stability | None,
 ) -> dict[str, Any]:
     signal, count = candidates.learnability > 0, candidates.count
     num_signal = int(signal.sum())
@@ -169,14 +168,14 @@ def _summary(
     if count > num_signal and "rewards" in method.requires:
         warnings.append(
             f"only {num_signal} of the {figures.num_rows} problems carry a signal, fewer than the "
-            f"budget of {count}: the rest is chosen at random"
+            f"budget of {count}: the rest is selected at random"
         )
     rollouts = column(figures, "num_rollouts").sum()
     truncated = column(figures, "num_truncated").sum() / max(1.0, rollouts)
     if truncated > _TRUNCATED:
         warnings.append(
-            f"{truncated:.0%} of the rollouts ended at the token limit; a larger --max-tokens "
-            "would tell more"
+            f"{truncated:.0%} of the rollouts ended at the token limit; consider a larger "
+            "--max-tokens"
         )
     finite = np.isfinite(scores) & signal
     varied = finite.sum() > 2 and min(np.ptp(x[finite]) for x in (scores, candidates.learnability))
@@ -193,8 +192,8 @@ def _summary(
         )
         if varied
         else None,
-        "stability": {"expected_overlap": steady.expected_overlap, "definition": DEFINITION}
-        if steady
+        "stability": {"expected_overlap": stable.expected_overlap, "definition": DEFINITION}
+        if stable
         else None,
         "warnings": warnings,
     }

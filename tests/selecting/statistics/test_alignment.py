@@ -66,10 +66,10 @@ def test_equal_the_double_loop(rows, target):
     table, values = gradients()
     result = aligned(reads(table, rows), values, target)
     truth = slow(table, values, target or values)
-    assert list(result.places) == list(values)
+    assert list(result.indices) == list(values)
     assert np.abs(truth).max() > 1e-3
     np.testing.assert_allclose(result.alignment, truth, rtol=0, atol=1e-7)
-    assert result.gradient_norm[result.places["p4"]] == 4.0
+    assert result.gradient_norm[result.indices["p4"]] == 4.0
 
 
 def test_a_signal_without_learnability_and_one_without_a_sketch():
@@ -120,7 +120,7 @@ def test_a_sketch_that_is_not_finite_is_named(sick):
     row = table.to_pylist()[1]
     row["sketch"] = np.array([1.0] * 15 + [sick], np.float16).tobytes()
     table = pa.concat_tables([table, pa.Table.from_pylist([row], schema=table.schema)])
-    with pytest.raises(LearnAlignError, match="sketch of problem 'p1' holds Inf or NaN"):
+    with pytest.raises(LearnAlignError, match="sketch of problem 'p1' contains Inf or NaN"):
         aligned(reads(table), values)
 
 

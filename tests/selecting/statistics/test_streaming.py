@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from learnalign.selecting.statistics import streaming
-from learnalign.selecting.statistics.streaming import ahead, blocks
+from learnalign.selecting.statistics.streaming import blocks, read_ahead
 
 
 @pytest.mark.parametrize("piece", [1, 3, 4, 50])
@@ -41,7 +41,7 @@ def test_ahead_reads_a_bounded_number_of_items():
             taken.append(i)
             yield i
 
-    reader = ahead(items())
+    reader = read_ahead(items())
     assert next(reader) == 0
     deadline = time.monotonic() + 5.0
     while len(taken) < 4 and time.monotonic() < deadline:
@@ -58,11 +58,11 @@ def test_ahead_raises_what_the_thread_met_and_leaves_no_thread():
         raise OSError("disk gone")
 
     before = threading.active_count()
-    reader = ahead(broken())
+    reader = read_ahead(broken())
     assert next(reader) == 1
     with pytest.raises(OSError, match="disk gone"):
         next(reader)
-    unfinished = ahead(iter(range(1000)))
+    unfinished = read_ahead(iter(range(1000)))
     next(unfinished)
     unfinished.close()
     assert threading.active_count() == before

@@ -1,1 +1,1 @@
-"""The selection methods: one file for each kind of evidence, and the registry of names."""
+"""The selection methods: one file per kind of input, and the registry of names."""

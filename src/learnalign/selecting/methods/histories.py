@@ -1,7 +1,7 @@
-"""Selection rules over the success rates of an earlier training: arrays in, arrays out.
+"""Selection rules over the success rates of an earlier training run: arrays in, arrays out.
 
-A history has a row a problem and a column an epoch; `learnalign.training.history` sums up a
-training's rollouts so. Who scores by a whole history has trained already.
+A history has a row per problem and a column per epoch; `learnalign.training.history` computes it
+from a training run's rollouts. Scoring by a full history requires a finished training run.
 """
 
 import numpy as np
@@ -16,79 +16,79 @@ def limr(history: ArrayLike) -> Floats:
     """Score how closely each problem's learning curve follows the pool's (LIMR, arXiv 2502.11886).
 
     s_i = 1 - sum_e (r_ie - rbar_e)^2 / sum_e (1 - rbar_e)^2, where rbar_e is the mean over the
-    problems read at epoch e, and both sums run over the epochs at which i was read. 1 is the pool's
-    own curve, 0 a problem that is always right; there is no lower bound.
+    problems with a value at epoch e, and both sums run over the epochs at which i has one. The
+    pool's own curve scores 1, a problem that is always right 0; there is no lower bound.
 
-    LIMR's code fills a gap with the next epoch's rate and drops problems that still have one; here
-    a gap just does not count. Where every rbar_e that counts is 1, both sums are 0: such a problem
-    lies on the pool's curve, and scores 1 as any other that does.
+    LIMR's code fills a missing value with the next epoch's rate and drops problems that still have
+    one; here missing values are ignored. If every rbar_e in the sums is 1, both are 0: such a
+    problem follows the pool's curve exactly, and scores 1.
 
     Args:
-        history: (n, e) success rates in [0, 1], NaN where a problem has no reading.
+        history: (n, e) success rates in [0, 1], NaN where a problem has no value.
 
     Returns:
-        (n,) scores, at most 1; -inf for a problem without any reading.
+        (n,) scores, at most 1; -inf for a problem without any value.
 
     Raises:
-        LearnAlignError: for another shape, or a rate outside [0, 1].
+        LearnAlignError: if the shape is wrong, or a rate is outside [0, 1].
 
     Example:
         >>> limr([[0.0, 0.5], [1.0, 0.5], [0.5, np.nan]]).tolist()
         [0.5, 0.5, 1.0]
     """
-    rates, read = _checked(history)
-    mean = _sums(rates, read, axis=0) / np.maximum(1, read.sum(axis=0))
-    gap = _sums((rates - mean) ** 2, read, axis=1)
-    largest = _sums(np.broadcast_to((1.0 - mean) ** 2, rates.shape), read, axis=1)
+    rates, known = _checked(history)
+    mean = _sums(rates, known, axis=0) / np.maximum(1, known.sum(axis=0))
+    gap = _sums((rates - mean) ** 2, known, axis=1)
+    largest = _sums(np.broadcast_to((1.0 - mean) ** 2, rates.shape), known, axis=1)
     share = np.divide(gap, largest, out=np.zeros_like(gap), where=largest > 0.0)
-    return np.where(read.any(axis=1), 1.0 - share, -np.inf)
+    return np.where(known.any(axis=1), 1.0 - share, -np.inf)
 
 
 def history_variance(history: ArrayLike) -> Floats:
-    """Score how much each problem's success rate moved (one-shot RLVR, arXiv 2504.20571).
+    """Score how much each problem's success rate varied (one-shot RLVR, arXiv 2504.20571).
 
-    The population variance over a problem's readings; that paper's code takes its square root,
-    `np.std`, which ranks alike. The sample variance would too where all have as many readings.
+    The population variance over a problem's values; the paper's code uses its square root,
+    `np.std`, which gives the same ranking. So does the sample variance if all have equally many.
 
     Args:
-        history: (n, e) success rates in [0, 1], NaN where a problem has no reading.
+        history: (n, e) success rates in [0, 1], NaN where a problem has no value.
 
     Returns:
-        (n,) variances, at most 0.25; 0 for a single reading, -inf without any.
+        (n,) variances, at most 0.25; 0 for a single value, -inf without any.
 
     Raises:
-        LearnAlignError: for another shape, or a rate outside [0, 1].
+        LearnAlignError: if the shape is wrong, or a rate is outside [0, 1].
 
     Example:
         >>> history_variance([[0.0, 1.0, np.nan], [0.5, 0.5, 0.5]]).tolist()
         [0.25, 0.0]
     """
-    rates, read = _checked(history)
-    count = np.maximum(1, read.sum(axis=1))
-    mean = _sums(rates, read, axis=1) / count
-    variance = _sums((rates - mean[:, None]) ** 2, read, axis=1) / count
-    return np.where(read.any(axis=1), variance, -np.inf)
+    rates, known = _checked(history)
+    count = np.maximum(1, known.sum(axis=1))
+    mean = _sums(rates, known, axis=1) / count
+    variance = _sums((rates - mean[:, None]) ** 2, known, axis=1) / count
+    return np.where(known.any(axis=1), variance, -np.inf)
 
 
 def _checked(history: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
-    """Give the rates and where there is one; (n, e) each."""
+    """Validate the rates; return them and a mask of the known ones, (n, e) each."""
     rates = np.asarray(history, dtype=np.float64)
     if rates.ndim != 2:
         raise LearnAlignError(
             f"got a history of shape {rates.shape}",
-            expected="success rates of shape (n, e): a row a problem, a column an epoch",
-            do="fill up shorter rows with NaN",
+            expected="success rates of shape (n, e): a row per problem, a column per epoch",
+            do="pad shorter rows with NaN",
         )
-    read = ~np.isnan(rates)
-    bad = read & ~((rates >= 0.0) & (rates <= 1.0))
+    known = ~np.isnan(rates)
+    bad = known & ~((rates >= 0.0) & (rates <= 1.0))
     if bad.any():
         raise LearnAlignError(
             f"got the success rate {rates[bad][0]} in row {int(np.argwhere(bad)[0, 0])}",
-            expected="shares of right rollouts, from 0 to 1, or NaN where there is no reading",
-            do="divide each problem's right rollouts by all of its rollouts",
+            expected="shares of correct rollouts, from 0 to 1, or NaN for a missing value",
+            do="divide each problem's correct rollouts by all of its rollouts",
         )
-    return rates, read
+    return rates, known
 
 
-def _sums(values: Floats, read: NDArray[np.bool_], *, axis: int) -> Floats:
-    return np.asarray(np.where(read, values, 0.0).sum(axis=axis))
+def _sums(values: Floats, known: NDArray[np.bool_], *, axis: int) -> Floats:
+    return np.asarray(np.where(known, values, 0.0).sum(axis=axis))

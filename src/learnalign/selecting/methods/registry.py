@@ -1,6 +1,6 @@
-"""The selection methods by name: what each looks at, and which score it gives.
+"""The selection methods by name: what each requires, and how it scores.
 
-A method is a function from `Candidates` to scores, the higher the better, and a line of METHODS.
+A method is a function from `Candidates` to scores, higher is better, and an entry in METHODS.
 """
 
 from collections.abc import Callable
@@ -12,19 +12,19 @@ from learnalign.selecting.candidates import Candidates, Floats
 from learnalign.selecting.methods import diversity, gradients, rewards, text
 from learnalign.selecting.methods.histories import history_variance, limr
 
-#: What gradients (or hidden states) are aligned to: the pool's mean of V_j unit(row_j), of
-#: unit(row_j), or of the gradients as they are.
+#: The reference of the alignment: the pool's mean of V_j unit(row_j), of unit(row_j), or of the
+#: raw gradients.
 Reference = Literal["learnability", "unit", "gradient"]
 
 
 @dataclass(frozen=True)
 class Method:
-    """One way to choose."""
+    """A selection method."""
 
     score: Callable[[Candidates], Floats]
     requires: frozenset[str] = frozenset()
-    """Of ``rewards``, ``gradients``, ``rows`` (the gradients again, pair by pair), ``features``,
-    ``ratings`` (a column of them that is made when asked for) and ``history``."""
+    """Any of ``rewards``, ``gradients``, ``rows`` (the gradients for pairwise comparison),
+    ``features``, ``ratings`` (a column of the features, computed on request) and ``history``."""
     aligns: Literal["gradients", "features"] | None = None
     """The table whose rows are aligned to their mean."""
     reference: Reference = "learnability"
@@ -69,10 +69,10 @@ METHODS: dict[str, Method] = {
 
 
 def method_named(name: str) -> Method:
-    """Look a method up.
+    """Look up a method by name.
 
     Raises:
-        LearnAlignError: for an unknown name; the nearest is named.
+        LearnAlignError: if the name is unknown; suggests the nearest.
 
     Example:
         >>> sorted(method_named("learnability").requires)

@@ -1,4 +1,4 @@
-"""Methods that look at rewards, or at nothing: random, band, learnability."""
+"""Methods based on rewards or on nothing: random, band, learnability."""
 
 import numpy as np
 
@@ -6,15 +6,15 @@ from learnalign.selecting.candidates import Candidates, Floats
 
 
 def random(candidates: Candidates) -> Floats:
-    """Draw at random, seeded, without regard to anything."""
+    """Select at random, seeded."""
     return candidates.tie_breaks
 
 
 def band(candidates: Candidates) -> Floats:
     """1 inside the band of success rates, both ends included, 0 outside.
 
-    What trainers filter by while they run (DAPO's dynamic sampling, arXiv 2503.14476, drops the
-    rates 0 and 1).
+    The filter that trainers apply during a run (DAPO's dynamic sampling, arXiv 2503.14476, drops
+    the rates 0 and 1).
     """
     low, high = candidates.band
     rates = candidates.success_rate
@@ -22,5 +22,5 @@ def band(candidates: Candidates) -> Floats:
 
 
 def learnability(candidates: Candidates) -> Floats:
-    """p(1-p) alone: the control that says what the gradients add."""
+    """Only p(1-p): the control that shows what the gradients add."""
     return candidates.learnability

@@ -1,4 +1,4 @@
-"""Methods that look at the problem's text through the model, without a rollout."""
+"""Methods based on the model's forward pass over the problem's text, without rollouts."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ from learnalign.selecting.candidates import Candidates, Floats
 
 
 def features(candidates: Candidates) -> Floats:
-    """Learnability times the alignment of hidden states in place of gradients.
+    """Learnability times the alignment of hidden states instead of gradients.
 
-    The ablation of arXiv 2506.11480: V_i V_j cos of the last layer's states. Which state is not
-    said there; here it is that of the prompt's last token.
+    The ablation of arXiv 2506.11480: V_i V_j cos of the last layer's states. The paper does not
+    specify the token; here it is the prompt's last one.
     """
     return candidates.learnability * candidates.alignment
 
@@ -20,19 +20,19 @@ def perplexity_top(candidates: Candidates) -> Floats:
 
 
 def perplexity_middle(candidates: Candidates) -> Floats:
-    """Perplexity of the prompt, those in the middle of its ranking first (arXiv 2309.04564)."""
+    """Perplexity of the prompt, the middle of the ranking first (arXiv 2309.04564)."""
     values = candidates.prompt_nll
     known = np.isfinite(values)
-    places = np.zeros(len(values))
-    places[known] = np.argsort(np.argsort(values[known], kind="stable"), kind="stable")
-    return np.where(known, -np.abs(places - (known.sum() - 1) / 2.0), -np.inf)
+    ranks = np.zeros(len(values))
+    ranks[known] = np.argsort(np.argsort(values[known], kind="stable"), kind="stable")
+    return np.where(known, -np.abs(ranks - (known.sum() - 1) / 2.0), -np.inf)
 
 
 def ifd(candidates: Candidates) -> Floats:
-    """Instruction-following difficulty: loss of the answer after the prompt over that without it.
+    """Instruction-following difficulty: the answer's loss with the prompt over that without it.
 
-    The highest first; at 1 and above the prompt does not help, and such problems come last
-    (arXiv 2308.12032). There the answer is a whole response; here it is the gold answer.
+    The highest first. At 1 and above the prompt does not help, and such problems come last
+    (arXiv 2308.12032). In the paper the answer is a whole response; here it is the gold answer.
     """
     alone = candidates.answer_alone_nll
     ratio = np.divide(
@@ -42,7 +42,7 @@ def ifd(candidates: Candidates) -> Floats:
 
 
 def token_length(candidates: Candidates) -> Floats:
-    """Tokens of the prompt, the longest first."""
+    """Number of prompt tokens, the longest prompt first."""
     return candidates.num_prompt_tokens
 
 

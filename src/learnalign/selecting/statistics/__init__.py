@@ -1,1 +1,1 @@
-"""Statistics that methods and reports need: success rates, alignment, stability."""
+"""Statistics for methods and reports: success rates, alignment, stability."""

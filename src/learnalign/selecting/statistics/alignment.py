@@ -1,4 +1,4 @@
-"""Alignments from a stream of sketches: two sequential reads, memory linear in scalars."""
+"""Alignments from a stream of sketches: two sequential reads, a few scalars kept per problem."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,27 +8,27 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from learnalign.errors import LearnAlignError
-from learnalign.selecting.statistics.streaming import Piece, ahead, blocks
+from learnalign.selecting.statistics.streaming import Piece, blocks, read_ahead
 from learnalign.storage.sketch_column import from_column
 
 Floats = NDArray[np.float64]
 
-#: Reads a table from its beginning, the named columns alone, in batches of bounded size.
+#: Reads the named columns of a table from its beginning, in batches of bounded size.
 Batches = Callable[[Sequence[str]], Iterable[pa.RecordBatch]]
 
 
 @dataclass(frozen=True)
 class Alignments:
-    """What a table of rows says of each problem of the pool."""
+    """Each problem's alignment, computed from a table of rows."""
 
-    places: dict[str, int]
-    """Place of each problem_id in the arrays."""
+    indices: dict[str, int]
+    """Index of each problem_id in the arrays."""
     alignment: Floats
     """(n,) unit row times the reference; 0 without signal."""
     gradient_norm: Floats
-    """(n,) as in the table; NaN where there is none, and for other tables."""
+    """(n,) as in the table; NaN where it has none, and for other tables."""
     mean: Floats
-    """(d,) the reference: the weighted mean of the pool's or the target's unit rows; (0,) if no
+    """(d,) the reference: the weighted mean of the unit rows of the pool or the target; (0,) if no
     problem has a row."""
 
 
@@ -40,78 +40,78 @@ def alignments(
     *,
     column: str = "sketch",
 ) -> Alignments:
-    """Align each problem's row with the weighted mean of its pool (or of its target).
+    """Compute each row's alignment with the weighted mean of the pool (or of the target).
 
     alignment_i = unit row_i . mean_j w_j unit row_j, over all problems of the pool (those without a
-    row add nothing to the sum, but count in the mean), or over the target's. With w = V it is
-    what LearnAlign's score is made of (arXiv 2506.11480; linear in the number of problems).
-    Products are float32, sums over blocks of problems float64: the error is that of float32, about
-    1e-7 of the mean's norm, and the result does not depend on how the table is cut into shards.
+    row add nothing to the sum, but count in the mean), or over the target. With w = V it is a
+    factor of LearnAlign's score (arXiv 2506.11480; linear in the number of problems). Products are
+    float32, sums over blocks of problems float64: the error is that of float32, about 1e-7 of the
+    mean's norm, and the result does not depend on how the table is sharded.
 
     Args:
         batches: Reads the table of rows; called twice.
-        problem_ids: The n problems of the pool; others in the table are passed over.
-        weights: (n,) w of each of them; where it is 0 there is no signal, and no alignment.
+        problem_ids: The n problems of the pool; others in the table are ignored.
+        weights: (n,) w of each problem; with weight 0 it has no signal and no alignment.
         target: Problems to align to; None for the whole pool.
-        column: The rows: ``sketch`` of the gradients table, ``hidden`` of the features table.
+        column: ``sketch`` of the gradients table or ``hidden`` of the features table.
 
     Raises:
-        LearnAlignError: for a sketch that holds Inf or NaN.
+        LearnAlignError: if a sketch contains Inf or NaN.
     """
-    places = {name: place for place, name in enumerate(problem_ids)}
-    count = len(places)
-    referring = np.array(weights, dtype=np.float64)
+    indices = {name: index for index, name in enumerate(problem_ids)}
+    count = len(indices)
+    reference_weights = np.array(weights, dtype=np.float64)
     num_reference = count
     if target is not None:
         chosen = np.fromiter((name in target for name in problem_ids), bool, count)
-        referring, num_reference = referring * chosen, int(chosen.sum())
+        reference_weights, num_reference = reference_weights * chosen, int(chosen.sum())
     row_norms, gradient_norm = np.zeros(count), np.full(count, np.nan)
     known = gradient_norm if column == "sketch" else None
     total: Floats = np.zeros(0)
-    for rows, at in blocks(ahead(_pieces(batches, column, places, known))):
-        norms = _norms(rows, at, problem_ids)
-        row_norms[at] = norms
-        part = _divide(referring[at], norms).astype(np.float32) @ rows
+    for rows, index in blocks(read_ahead(_pieces(batches, column, indices, known))):
+        norms = _norms(rows, index, problem_ids)
+        row_norms[index] = norms
+        part = _divide(reference_weights[index], norms).astype(np.float32) @ rows
         total = total + part if len(total) else part.astype(np.float64)
     mean = total / max(1, num_reference)
-    narrow = mean.astype(np.float32)
+    mean32 = mean.astype(np.float32)
     alignment = np.zeros(count)
-    for rows, at in blocks(ahead(_pieces(batches, column, places))):
-        alignment[at] = _divide(rows @ narrow, row_norms[at])
+    for rows, index in blocks(read_ahead(_pieces(batches, column, indices))):
+        alignment[index] = _divide(rows @ mean32, row_norms[index])
     alignment[np.asarray(weights) <= 0.0] = 0.0
-    return Alignments(places, alignment, gradient_norm, mean)
+    return Alignments(indices, alignment, gradient_norm, mean)
 
 
 def gradient_norms(batches: Batches, problem_ids: Sequence[str]) -> Floats:
-    """Read the (n,) norms of the problems' gradients; 0 where there is none."""
-    places = {name: place for place, name in enumerate(problem_ids)}
-    norms = np.zeros(len(places))
+    """Read the (n,) norms of the problems' gradients; 0 for problems without one."""
+    indices = {name: index for index, name in enumerate(problem_ids)}
+    norms = np.zeros(len(indices))
     for batch in batches(["problem_id", "gradient_norm"]):
         ids = batch.column("problem_id").to_pylist()
-        at = np.fromiter((places.get(name, -1) for name in ids), np.int64, len(ids))
+        index = np.fromiter((indices.get(name, -1) for name in ids), np.int64, len(ids))
         values = batch.column("gradient_norm").to_numpy(zero_copy_only=False)
-        norms[at[at >= 0]] = np.nan_to_num(values[at >= 0])
+        norms[index[index >= 0]] = np.nan_to_num(values[index >= 0])
     return norms
 
 
 def unit_gradients(
-    batches: Batches, problem_ids: Sequence[str], wanted: NDArray[np.int64]
+    batches: Batches, problem_ids: Sequence[str], selected: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Read the (m, d) unit gradients of some problems into memory.
 
     Args:
         batches: Reads the gradients table; called once.
         problem_ids: The n problems of the pool.
-        wanted: (m,) places of those that are read; a problem without a gradient has a zero row.
+        selected: (m,) indices of the problems to read; one without a gradient gets a zero row.
     """
-    places = {problem_ids[place]: row for row, place in enumerate(wanted.tolist())}
-    found: NDArray[np.float32] = np.zeros((len(places), 0), np.float32)
-    names = list(places)
-    for rows, at in blocks(ahead(_pieces(batches, "sketch", places))):
-        if not found.shape[1]:
-            found = np.zeros((len(places), rows.shape[1]), np.float32)
-        found[at] = rows / np.maximum(_norms(rows, at, names), 1e-30)[:, None]
-    return found
+    indices = {problem_ids[index]: row for row, index in enumerate(selected.tolist())}
+    gradients: NDArray[np.float32] = np.zeros((len(indices), 0), np.float32)
+    names = list(indices)
+    for rows, index in blocks(read_ahead(_pieces(batches, "sketch", indices))):
+        if not gradients.shape[1]:
+            gradients = np.zeros((len(indices), rows.shape[1]), np.float32)
+        gradients[index] = rows / np.maximum(_norms(rows, index, names), 1e-30)[:, None]
+    return gradients
 
 
 def alignment_changes(batches: Batches, known: Alignments) -> Floats:
@@ -119,50 +119,50 @@ def alignment_changes(batches: Batches, known: Alignments) -> Floats:
 
     Args:
         batches: Reads the gradients table; called once.
-        known: Its alignments.
+        known: The alignments of its gradients.
 
     Returns:
-        (m,) alignment of the resampled gradient less that of the first one, for the problems that
-        have a resampled sketch.
+        (m,) alignment of the resampled gradient minus that of the original one, for the problems
+        that have a resampled sketch.
     """
     changes = [np.empty(0)]
-    ids, narrow = list(known.places), known.mean.astype(np.float32)
-    for rows, at in blocks(ahead(_pieces(batches, "resampled_sketch", known.places))):
-        if not len(narrow):
-            narrow = np.zeros(rows.shape[1], np.float32)
-        again = _divide(rows @ narrow, _norms(rows, at, ids))
-        changes.append(again - known.alignment[at])
+    ids, mean32 = list(known.indices), known.mean.astype(np.float32)
+    for rows, index in blocks(read_ahead(_pieces(batches, "resampled_sketch", known.indices))):
+        if not len(mean32):
+            mean32 = np.zeros(rows.shape[1], np.float32)
+        resampled = _divide(rows @ mean32, _norms(rows, index, ids))
+        changes.append(resampled - known.alignment[index])
     return np.concatenate(changes)
 
 
 def _pieces(
-    batches: Batches, column: str, places: dict[str, int], gradient_norm: Floats | None = None
+    batches: Batches, column: str, indices: dict[str, int], gradient_norm: Floats | None = None
 ) -> Iterator[Piece]:
-    """Give each batch's sketches and their places in the pool, -1 for those that do not count.
+    """Yield each batch's sketches and their indices in the pool, -1 for those to ignore.
 
-    Fills in ``gradient_norm`` on the way, if it is given.
+    Fills in ``gradient_norm``, if passed.
     """
     names = ["problem_id", column] + ([] if gradient_norm is None else ["gradient_norm"])
     for batch in batches(names):
         ids = batch.column("problem_id").to_pylist()
-        at = np.fromiter((places.get(name, -1) for name in ids), np.int64, len(ids))
+        index = np.fromiter((indices.get(name, -1) for name in ids), np.int64, len(ids))
         if gradient_norm is not None:
             norms = batch.column("gradient_norm").to_numpy(zero_copy_only=False)
-            gradient_norm[at[at >= 0]] = norms[at >= 0]
+            gradient_norm[index[index >= 0]] = norms[index >= 0]
         rows, valid = from_column(batch.column(column))
-        yield rows, np.where(valid, at, -1)
+        yield rows, np.where(valid, index, -1)
 
 
-def _norms(rows: NDArray[np.float32], at: NDArray[np.int64], ids: Sequence[str]) -> Floats:
-    """Give the (r,) norms of rows that came from float16."""
+def _norms(rows: NDArray[np.float32], index: NDArray[np.int64], ids: Sequence[str]) -> Floats:
+    """Return the (r,) norms of rows that were converted from float16."""
     norms: Floats = np.sqrt(np.vecdot(rows, rows).astype(np.float64))
     if not (norms < 2.0**16).all():
         nonfinite = np.abs(rows).max(axis=1) >= 2.0**16
         if nonfinite.any():
             raise LearnAlignError(
-                f"the sketch of problem '{ids[at[np.argmax(nonfinite)]]}' holds Inf or NaN",
+                f"the sketch of problem '{ids[index[np.argmax(nonfinite)]]}' contains Inf or NaN",
                 expected="finite numbers; a gradient that is not finite has no sketch",
-                do="make the gradients anew with --redo gradients",
+                do="recompute the gradients with --redo gradients",
             )
     return norms
 

@@ -1,4 +1,4 @@
-"""Would the same problems be chosen again? The bootstrap over rollouts."""
+"""Stability of the selection: would other rollouts select the same problems? (bootstrap)"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,24 +12,24 @@ from learnalign.selecting.candidates import Candidates
 Floats = NDArray[np.float64]
 
 DEFINITION = (
-    "share of the chosen problems that two selections have in common when each problem's rollouts "
-    "are drawn anew from its own, with replacement, for both; gradients' alignments change by what "
-    "was measured on resampled rollouts"
+    "expected share of the selected problems that two selections have in common when each "
+    "problem's rollouts are resampled with replacement for both; alignments change by amounts "
+    "measured on resampled rollouts"
 )
 
 
 @dataclass(frozen=True)
 class Stability:
-    """How the selection holds up."""
+    """How stable the selection is when the rollouts are resampled."""
 
     expected_overlap: float
-    """Mean over pairs of resamples of |chosen in both| / K, from 0 to 1.
+    """Mean over pairs of resamples of |selected in both| / K, from 0 to 1.
 
-    An optimistic figure for few rollouts: in a simulation by 0.13 at 4 rollouts a problem, by less
-    than 0.12 at 16 and 64 (`tests/selecting/statistics/test_stability.py`).
+    Optimistic for few rollouts: in a simulation by 0.13 with 4 rollouts per problem, by less than
+    0.12 with 16 and 64 (`tests/selecting/statistics/test_stability.py`).
     """
     frequency: Floats
-    """(n,) how often each problem is chosen."""
+    """(n,) share of the resamples in which each problem is selected."""
 
 
 def stability(
@@ -42,24 +42,24 @@ def stability(
     num_bootstrap: int,
     seed: int,
 ) -> Stability:
-    """Resample the rollouts and choose again.
+    """Resample the rollouts and select again.
 
     Args:
-        choose: Gives the (n,) places of problems, best first.
+        choose: Returns the (n,) indices of the problems, best first.
         candidates: The problems as they were ranked.
-        rewards: (n, G) rewards, NaN where a rollout has none; at least two a row.
-        count: K, problems that are chosen.
+        rewards: (n, G) rewards, NaN where a rollout has none; at least two per row.
+        count: K, the number of selected problems.
         changes: (m,) measured changes of alignment under resampling (`alignment_changes`); each
-            problem with signal gets one of them at random. Empty: alignments stay.
-        num_bootstrap: Resamples, at least 2.
-        seed: Of the resamples.
+            problem with signal gets one of them at random. If empty, alignments do not change.
+        num_bootstrap: Number of resamples, at least 2.
+        seed: Seed of the resampling.
 
     Example:
         >>> rewards = np.array([[0.0, 1.0], [1.0, 1.0]])
         >>> pool = Candidates(np.array([0.25, 0]), np.array([0.5, 1]), np.zeros(2), np.zeros(2))
-        >>> found = stability(lambda c: np.argsort(-c.learnability), pool, rewards, 1,
-        ...                   changes=np.empty(0), num_bootstrap=100, seed=0)
-        >>> found.frequency.sum()
+        >>> result = stability(lambda c: np.argsort(-c.learnability), pool, rewards, 1,
+        ...                    changes=np.empty(0), num_bootstrap=100, seed=0)
+        >>> result.frequency.sum()
         np.float64(1.0)
     """
     rng = np.random.default_rng(seed)
@@ -69,21 +69,21 @@ def stability(
     frequency = np.zeros(len(rewards))
     counted = np.arange(rewards.shape[1]) < totals[:, None]
     for _ in range(num_bootstrap):
-        drawn = (rng.random(rewards.shape) * totals[:, None]).astype(np.intp)
-        again = np.where(counted, np.take_along_axis(filled, drawn, axis=1), 0.0)
-        means = again.sum(axis=1) / totals
-        variances = np.where(counted, (again - means[:, None]) ** 2, 0.0).sum(axis=1) / totals
+        indices = (rng.random(rewards.shape) * totals[:, None]).astype(np.intp)
+        sample = np.where(counted, np.take_along_axis(filled, indices, axis=1), 0.0)
+        means = sample.sum(axis=1) / totals
+        variances = np.where(counted, (sample - means[:, None]) ** 2, 0.0).sum(axis=1) / totals
         alignment = candidates.alignment
         if len(changes):
             alignment = alignment + rng.choice(changes, len(alignment))
-        redrawn = replace(
+        resampled = replace(
             candidates,
             learnability=reward_variance(variances),
             alignment=np.where(variances > 0.0, alignment, 0.0),
             success_rate=means,
         )
-        frequency[choose(redrawn)[:count]] += 1.0
-    # Pairs of different resamples: sum of f^2, less the pairs of a resample with itself.
+        frequency[choose(resampled)[:count]] += 1.0
+    # Pairs of different resamples: the sum of f^2 minus the pairs of a resample with itself.
     times = frequency.copy()
     frequency /= max(1, num_bootstrap)
     pairs = (times * (times - 1.0)).sum() / max(1, num_bootstrap * (num_bootstrap - 1))

@@ -1,4 +1,4 @@
-"""What the rollouts say of each problem: success rate, counts, lengths, and an interval."""
+"""Statistics of each problem's rollouts: success rate, counts, lengths, and an interval."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-#: One row a problem; what `group_figures` gives.
+#: One row per problem; returned by `group_figures`.
 FIGURES = pa.schema(
     [
         ("problem_id", pa.string()),
@@ -25,15 +25,15 @@ FIGURES = pa.schema(
 
 
 def group_figures(rollouts: Iterable[pa.Table], verdicts: Iterable[pa.Table]) -> pa.Table:
-    """Sum up each problem's rollouts and verdicts.
+    """Aggregate each problem's rollouts and verdicts.
 
     Args:
-        rollouts: Shards of the ROLLOUTS table; a problem's rollouts lie in one shard.
+        rollouts: Shards of the ROLLOUTS table; a problem's rollouts are in one shard.
         verdicts: The matching shards of the VERDICTS table.
 
     Returns:
         FIGURES table, sorted by problem_id. Rollouts without a reward (the verifier failed) are
-        not counted; truncated ones are counted apart, whatever their reward.
+        not counted; truncated ones are also counted separately.
     """
     parts = [_shard_figures(*pair) for pair in zip(rollouts, verdicts, strict=True)]
     table = pa.concat_tables(parts) if parts else FIGURES.empty_table()
@@ -64,7 +64,7 @@ def _shard_figures(rollouts: pa.Table, verdicts: pa.Table) -> pa.Table:
             "unparsed_gold": pc.equal(joined["verdict"], "unparsed_gold"),
         }
     )
-    found = rows.group_by("problem_id").aggregate(
+    aggregated = rows.group_by("problem_id").aggregate(
         [
             ("reward", "count"),
             ("correct", "sum"),
@@ -78,7 +78,7 @@ def _shard_figures(rollouts: pa.Table, verdicts: pa.Table) -> pa.Table:
     )
     named = ["reward_count", "correct_sum", "truncated_sum", "reward_mean", "reward_variance"]
     named += ["binary_all", "tokens_mean", "unparsed_gold_any"]
-    columns = [found["problem_id"], *(found[name] for name in named)]
+    columns = [aggregated["problem_id"], *(aggregated[name] for name in named)]
     return pa.table(
         [column.cast(field.type) for column, field in zip(columns, FIGURES, strict=True)],
         schema=FIGURES,
@@ -88,15 +88,15 @@ def _shard_figures(rollouts: pa.Table, verdicts: pa.Table) -> pa.Table:
 def jeffreys_interval(
     num_correct: ArrayLike, num_rollouts: ArrayLike, *, level: float = 0.95
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give the Jeffreys interval of success rates.
+    """Compute the Jeffreys interval of success rates.
 
     The Beta(k + 1/2, G - k + 1/2) posterior's equal-tailed interval, with the lower end 0 where
     k = 0 and the upper end 1 where k = G (Brown, Cai, DasGupta 2001).
 
     Args:
-        num_correct: (n,) k, right rollouts.
+        num_correct: (n,) k, number of correct rollouts.
         num_rollouts: (n,) or scalar G.
-        level: Posterior probability inside.
+        level: Posterior probability of the interval.
 
     Returns:
         (n,) lower and (n,) upper ends.
