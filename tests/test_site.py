@@ -59,7 +59,7 @@ def test_formulas_are_mathml(site: Path) -> None:
     assert "<mfrac>" in page
 
 
-def test_python_reference_names_the_public_face(site: Path) -> None:
+def test_python_reference_names_the_public_functions(site: Path) -> None:
     import learnalign
 
     page = (site / "reference" / "python-api" / "index.html").read_text()

@@ -11,30 +11,54 @@ if TYPE_CHECKING:
     from learnalign.config.load import load_config
     from learnalign.errors import LearnAlignError
     from learnalign.scoring.scores import Scores, scores
+    from learnalign.terminal.progress import Progress
+    from learnalign.verifying.judging import judge
+    from learnalign.workflows.compare import compare
+    from learnalign.workflows.evaluate import evaluate
+    from learnalign.workflows.export import export_run
     from learnalign.workflows.select import Selection, run, select
+    from learnalign.workflows.staged import run_staged
+    from learnalign.workflows.train import train
+    from learnalign.workflows.warmup import warm_up
 
     __version__: str
 
 _MODULES = {
     "Config": "config",
     "LearnAlignError": "errors",
+    "Progress": "terminal.progress",
     "Scores": "scoring.scores",
     "Selection": "workflows.select",
+    "compare": "workflows.compare",
+    "evaluate": "workflows.evaluate",
+    "export_run": "workflows.export",
+    "judge": "verifying.judging",
     "load_config": "config.load",
     "run": "workflows.select",
+    "run_staged": "workflows.staged",
     "scores": "scoring.scores",
     "select": "workflows.select",
+    "train": "workflows.train",
+    "warm_up": "workflows.warmup",
 }
 
 __all__ = [
     "Config",
     "LearnAlignError",
+    "Progress",
     "Scores",
     "Selection",
+    "compare",
+    "evaluate",
+    "export_run",
+    "judge",
     "load_config",
     "run",
+    "run_staged",
     "scores",
     "select",
+    "train",
+    "warm_up",
 ]
 
 
