@@ -1,5 +1,6 @@
 """Flags shared by the commands; each is one option of the configuration, with its help text."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -38,17 +39,19 @@ DATA = (
 )
 PROMPT = ("prompt.template", "prompt.system", "prompt.instruction", "prompt.assistant_prefix")
 MODEL = ("model.revision", "model.adapter", "model.device")
-ROLLOUTS = (
+#: How a training samples, with its own copy of the model.
+SAMPLING = (
     "rollouts.num_rollouts",
-    "rollouts.spend",
     "rollouts.temperature",
     "rollouts.top_p",
     "rollouts.max_tokens",
     "rollouts.stop",
-    "rollouts.recorded",
-    "rollouts.engine",
-    "server.url",
     "verifier.kind",
+)
+ROLLOUTS = (*SAMPLING, "rollouts.spend", "rollouts.recorded", "rollouts.engine", "server.url")
+#: What a training ignores: options of where a selection's rollouts come from.
+_SELECTION_ONLY = re.compile(
+    r"(rollouts\.(engine|spend|error|recorded\w*|reuse\w*)|server\.\w+|vllm\.\w+)="
 )
 GRADIENTS = (
     "gradients.loss",
@@ -174,9 +177,20 @@ def training_config(
     """Build a training's configuration, based on that of the selection it trains on, if any.
 
     Only the prompt, rollouts, verifier and gradients sections are inherited.
+
+    Raises:
+        LearnAlignError: for a ``--set`` of an option that only selections use. A file that a
+            selection shares may have them.
     """
     from learnalign.storage.files import is_file
 
+    for pair in sets:
+        if _SELECTION_ONLY.match(pair.strip()):
+            raise LearnAlignError(
+                f"got --set {pair} for a training, which would ignore it",
+                expected="options of a training: it samples with the model it trains",
+                do="leave it out; with --trainer trl, set training.sampling and training.trl",
+            )
     base: dict[str, Any] = {}
     if len(selection) == 1 and is_file(as_path(selection[0]) / "config.yaml"):
         source = run_config(as_path(selection[0])).model_dump(mode="json")

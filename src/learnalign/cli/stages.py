@@ -14,7 +14,8 @@ from learnalign.cli.echo import echo_json
 @click.argument("model", required=False)
 @click.argument("data", nargs=-1)
 @o.options("stages.count", "selection.budget", "stages.easy_share", "stages.reuse_steps")
-@o.options("selection.method", "selection.warmup", *o.TRAINING, *o.ROLLOUTS, *o.PROMPT, *o.DATA)
+@o.options("selection.method", "selection.warmup", *o.TRAINING, *o.SAMPLING)
+@o.options("rollouts.spend", "rollouts.engine", *o.PROMPT, *o.DATA)
 @o.options(*o.OBJECTIVE, "gradients.sketch_size", *o.MODEL, *o.RUN)
 @o.config_options
 @click.option(

@@ -15,7 +15,7 @@ from learnalign.cli.echo import echo, echo_json
 @click.option(
     "--problems", type=int, default=300, show_default=True, help="Number of random problems."
 )
-@o.options(*o.TRAINING, *o.ROLLOUTS, *o.PROMPT, *o.DATA, *o.OBJECTIVE, *o.MODEL)
+@o.options(*o.TRAINING, *o.SAMPLING, *o.PROMPT, *o.DATA, *o.OBJECTIVE, *o.MODEL)
 @o.options("run.out", "run.seed")
 @o.config_options
 @click.option("--dry-run", is_flag=True, help="Print the resolved options and estimate the work.")
