@@ -53,7 +53,7 @@ class PolicyGradients:
         first = weights[0].parameter
         self.device = first.device
         self.dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
-        self.backward = Backward(model, temperature=temperature)
+        self.backward = Backward(model, temperature=temperature, kernel=config.attention)
         probed = probe(self.backward, weights)
         self.shared = probed.shared
         moments = config.preconditioner

@@ -70,7 +70,7 @@ class Learner:
         first = next(plain.parameters())
         self.device = first.device
         self.dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
-        self.backward = Backward(plain, temperature=temperature)
+        self.backward = Backward(plain, temperature=temperature, kernel=objective.attention)
         found = probe(self.backward, [])
         model.zero_grad()
         self.shared = found.shared
