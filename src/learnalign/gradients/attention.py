@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface
 
 from learnalign.gradients.layout import Pack
 
@@ -198,9 +198,6 @@ def _repeat_heads(tensor: torch.Tensor, heads: int) -> torch.Tensor:
     return tensor.repeat_interleave(heads // tensor.shape[1], dim=1)
 
 
-def no_mask(*_arguments: Any, **_named: Any) -> None:
-    """Return no mask: the packed attention needs none from transformers."""
-
-
+# Without a mask function of this name, transformers builds no mask, and does not look into the
+# position ids for packed sequences, which would make the host wait for the device.
 AttentionInterface.register(NAME, attend)
-AttentionMaskInterface.register(NAME, no_mask)

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.attention.flex_attention import AuxRequest, create_block_mask, flex_attention
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface
 
-from learnalign.gradients.attention import current_pack, no_mask
+from learnalign.gradients.attention import current_pack
 from learnalign.gradients.layout import Pack
 
 NAME = "learnalign_flex"
@@ -99,4 +99,3 @@ def _kernel(device: str) -> Any:
 
 
 AttentionInterface.register(NAME, attend)
-AttentionMaskInterface.register(NAME, no_mask)
