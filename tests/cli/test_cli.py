@@ -77,7 +77,7 @@ def test_heavy_packages_stay_out_of_every_verbs_help() -> None:
         (("select", "MODEL", "DATA", "--prompt-column", "qestion"), "nearest is 'question'"),
         (("score", "nothing"), "nothing is no run folder"),
         (("report", "nothing"), "nothing is no run folder"),
-        (("inspect", "nothing", "x"), "nothing holds no finished table"),
+        (("inspect", "nothing", "x"), "nothing has no finished table"),
         (("export", "nothing", "--as", "trl"), "nothing is no run folder"),
         (("select", "--config", "missing.yaml"), "got no file missing.yaml"),
         (("export", "nothing"), "Missing option"),

@@ -382,9 +382,9 @@ def test_formats_of_the_file_of_verdicts(sums: Path, tmp_path: Path, suffix: str
 
 def test_no_file_of_the_users_is_written_over(sums: Path, tmp_path: Path) -> None:
     before = sums.read_text()
-    assert "which is what is read" in refused(sums, "--out", sums)
+    assert "which is an input" in refused(sums, "--out", sums)
     other = lines(tmp_path / "other.jsonl", [{"question": "1+1?"}])
-    assert "holds no verdicts of ours" in refused(sums, "--out", other)
+    assert "has no verdicts from LearnAlign" in refused(sums, "--out", other)
     assert sums.read_text() == before
     assert other.read_text() == '{"question": "1+1?"}\n'
     assert "(.jsonl, .json, .parquet)" in refused(sums, "--out", tmp_path / "verdicts.txt")

@@ -39,7 +39,7 @@ def export_run(
         name = f"sources/source-{index:02d}.parquet"
         if not files.is_file(folder.path / name):
             return None
-        return folder.read_table(name, do=folder.made_again("problems"))
+        return folder.read_table(name, do=folder.redo_advice("problems"))
 
     where = out or folder.path / f"export-{kind}"
     done = export(
