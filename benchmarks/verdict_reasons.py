@@ -1,6 +1,6 @@
-r"""Verdicts in which we and others differ, examined one by one: which side is right, and why.
+r"""Manual review of the verdicts in which LearnAlign and others differ: who is right, and why.
 
-A reason begins with ``ours is right``, ``theirs is right`` or ``the gold is damaged``.
+A reason starts with ``ours is right``, ``theirs is right`` or ``the gold is damaged``.
 """
 
 import re
@@ -13,7 +13,7 @@ _BREAKS = "the gold is damaged: rows of a matrix end in two backslashes, it has 
 _LINES = "ours is right: a formula may begin on a line of its own"
 _COMMA = "ours is right: a comma may stand between two answers, a point is not the same"
 
-#: By case; a case that several verifiers judge has one reason.
+#: Reasons by case, shared by all verifiers that judge it.
 EXPLAINED = {
     "MATH-72/7": "ours is right: the gold 10{,}000 and the answer 10000 are the same number",
     "MATH, worked-526/0": _UNIT,
@@ -58,7 +58,7 @@ _BROKEN_ROWS = re.compile(r"\\begin\{pmatrix\}.*[^\\]\\(?![\\a-z])")
 
 
 def reason(case: str, gold: str) -> str | None:
-    r"""Return which side is right where the verdicts differ; None where no reason is recorded yet.
+    r"""Return who is right if the verdicts of a case differ, and why; None if it is not recorded.
 
     Example:
         >>> reason("MATH, worked-9999/0", r"\begin{pmatrix}1\2\end{pmatrix}")

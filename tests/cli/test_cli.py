@@ -81,7 +81,7 @@ def test_heavy_packages_stay_out_of_every_verbs_help() -> None:
         (("export", "nothing", "--as", "trl"), "nothing is no run folder"),
         (("select", "--config", "missing.yaml"), "got no file missing.yaml"),
         (("export", "nothing"), "Missing option"),
-        (("select", "MODEL", "two.jsonl", "--id-column", "id"), "the id '7' a second time"),
+        (("select", "MODEL", "two.jsonl", "--id-column", "id"), "the id '7' again"),
         (("select", "MODEL", "broken.jsonl"), "line 2: broken JSON"),
         (("select", "MODEL", "latin.jsonl"), "is not valid UTF-8"),
         (("select", "MODEL", "empty.jsonl"), "has no rows"),

@@ -148,7 +148,7 @@ def test_a_file_without_completions_says_what_it_has(tmp_path: Path) -> None:
     assert "its columns are gold, text" in said
     assert "--completion-column" in said
     two = lines(tmp_path / "y.jsonl", [{"gold": "1", "response": "1", "output": "2"}])
-    assert "2 that can be it (response, output)" in refused(two)
+    assert "2 candidates (response, output)" in refused(two)
 
 
 def test_lists_and_chats_are_samples_of_a_problem(tmp_path: Path) -> None:
@@ -399,7 +399,7 @@ def test_bad_files_end_with_two_and_leave_nothing(tmp_path: Path) -> None:
     broken.write_text('{"gold": "1", "completion": "1"}\n{"gold"\n')
     assert "has no rows" in refused(empty, "--out", out)
     assert "line 2" in refused(broken, "--out", out)
-    assert "got no file or folder" in refused(tmp_path / "c.jsonl", "--out", out)
+    assert "found no file or folder" in refused(tmp_path / "c.jsonl", "--out", out)
     assert not out.exists()
     assert sorted(tmp_path.iterdir()) == [empty, broken]
     number = lines(tmp_path / "d.jsonl", [{"gold": "1", "completion": True}])

@@ -48,7 +48,7 @@ def test_answers_that_point_nowhere_are_an_error(answers: list[Any]) -> None:
 
 def test_numbers_that_may_be_options_or_their_places_ask() -> None:
     numbers = [[2, 1, 0], [0, 2, 1]]
-    with pytest.raises(LearnAlignError, match="text of an option and index from 0"):
+    with pytest.raises(LearnAlignError, match="text of an option or index from 0"):
         _read([2, 1], numbers)
     assert [row[1] for row in _read([2, 1], numbers, answer_form="index")] == ["C", "B"]
     assert _read([2, 1], numbers, answer_form="text") == [("Which?", "2"), ("Which?", "1")]

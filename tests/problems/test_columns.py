@@ -44,10 +44,10 @@ def test_usual_shapes(row: dict[str, Any], prompt: str, answer: str) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"text": "1+1?", "answer": "2"}, "the prompt: none .* text, answer"),
-        ({"question": "1+1?", "prompt": "Add 1+1", "answer": "2"}, "the prompt: 2 that can be it"),
-        ({"question": "1+1?", "y": "2"}, "the answer: none .* question, y"),
-        ({"question": "1+1?", "answer": "2", "ground_truth": "3"}, "the answer: 2 that can be it"),
+        ({"text": "1+1?", "answer": "2"}, "the prompt: no known name.* text, answer"),
+        ({"question": "1+1?", "prompt": "Add 1+1", "answer": "2"}, "the prompt: 2 candidates"),
+        ({"question": "1+1?", "y": "2"}, "the answer: no known name.* question, y"),
+        ({"question": "1+1?", "answer": "2", "ground_truth": "3"}, "the answer: 2 candidates"),
     ],
 )
 def test_doubt_says_what_it_saw_and_asks_for_the_flag(row: dict[str, Any], message: str) -> None:
@@ -121,7 +121,7 @@ def test_columns_without_contents_count_where_there_is_no_other() -> None:
 
 def test_a_question_that_may_need_another_column_asks() -> None:
     row = {"Body": "Ann has 3 pens and buys 2.", "Question": "How many now?", "Answer": 5.0}
-    with pytest.raises(LearnAlignError, match=r"(?s)'Body' beside 'Question'.*row\.Body"):
+    with pytest.raises(LearnAlignError, match=r"(?s)'Body' next to 'Question'.*row\.Body"):
         recognise([row], DataConfig(), place="x")
     assert recognise([row | {"Body": ""}], DataConfig(), place="x").prompt == "Question"
     named = DataConfig(prompt_column="Question")

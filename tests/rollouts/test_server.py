@@ -69,7 +69,7 @@ def open_engine(
         seed=5,
         context=context,
         journal=journal,
-        asked=Prompter(tokenizer, PromptConfig()).asked,
+        asked=Prompter(tokenizer, PromptConfig()).with_instructions,
     )
 
 
@@ -294,7 +294,9 @@ def test_the_chat_apis_template_gets_its_variables(smollm2: Path) -> None:
 
         def sample(**more: Any) -> pa.Table:
             config, chat = RolloutConfig(num_rollouts=2), ServerConfig(url=server.url, api="chat")
-            engine = ServerEngine(config, chat, tokenizer, seed=5, asked=prompter.asked, **more)
+            engine = ServerEngine(
+                config, chat, tokenizer, seed=5, asked=prompter.with_instructions, **more
+            )
             return engine.sample(problems)
 
         assert sample(template_kwargs=variables).num_rows == 2

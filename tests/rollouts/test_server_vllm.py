@@ -83,7 +83,7 @@ def sample(
         ServerConfig(url=url, api=api, concurrency=4),
         tokenizer,
         seed=5,
-        asked=Prompter(tokenizer, PromptConfig()).asked,
+        asked=Prompter(tokenizer, PromptConfig()).with_instructions,
     )
     table = engine.sample(pool)
     assert engine.counts == {"sampled": table.num_rows}

@@ -201,7 +201,7 @@ class Resources:
                     expected="server.api: completions, which sends exactly the prompt",
                     do="leave server.api out, or give --last-assistant drop",
                 )
-            asked = Prompter(self.tokenizer, config.prompt).asked
+            asked = Prompter(self.tokenizer, config.prompt).with_instructions
         return ServerEngine(
             config.rollouts,
             config.server,

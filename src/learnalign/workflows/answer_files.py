@@ -16,7 +16,7 @@ from learnalign.problems.nested import empty, parsed, value
 from learnalign.problems.rows import Rows
 from learnalign.problems.sources import Source, read_source
 from learnalign.rollouts.values import reward_of
-from learnalign.verifying.judging import Answered, completions_of, whole
+from learnalign.verifying.judging import Answered, completions_of, encodable
 from learnalign.verifying.routing import KINDS
 
 #: Texts that are no verdict, and those that say that there was no answer; our own words are known.
@@ -124,10 +124,10 @@ class _File:
         place = f"{self.path}, row {number + 1}"
         prompt, gold = self.problems.read(row, number, place)
         completions = self._completions(row, place, counts)
-        texts = tuple(map(whole, gold.texts))
+        texts = tuple(map(encodable, gold.texts))
         if texts != gold.texts:
             gold = Gold((), gold.form, "broken_text", "half a character (a lone surrogate)")
-        messages = [{k: whole(v) for k, v in message.items()} for message in prompt.messages]
+        messages = [{k: encodable(v) for k, v in message.items()} for message in prompt.messages]
         beside = (self.columns.completion, self.against)  # they say nothing of the problem
         own = {name: v for name, v in row.items() if name not in beside}
         answered = Answered(
@@ -140,7 +140,7 @@ class _File:
         )
         theirs = self._theirs(row, len(completions), place)
         written = value(row, self.columns.answer)
-        shown = "" if empty(written) else whole(str(written))
+        shown = "" if empty(written) else encodable(str(written))
         kind = self._kind(row, place)
         return AnsweredRow(self.path, number + 1, kind, shown, answered, theirs), gold.form
 
@@ -158,7 +158,7 @@ class _File:
                 expected="text, a chat's messages, or a list of these",
                 do="correct the row, or --completion-column (dots reach into objects)",
             ) from error
-        found = tuple(map(whole, texts))
+        found = tuple(map(encodable, texts))
         counts["rows without a completion"] += not texts
         counts["completions that are empty"] += texts.count("")
         counts["completions with half a character, read as ?"] += sum(map(str.__ne__, texts, found))

@@ -11,7 +11,7 @@ from learnalign.config import Config
 from learnalign.errors import LearnAlignError
 from learnalign.formats.export import UNSENT, Exported, export
 from learnalign.formats.recipes import write_recipe
-from learnalign.formats.rows import Asked
+from learnalign.formats.rows import AddInstructions
 from learnalign.problems.prompts import Prompter
 from learnalign.runs.folder import RunFolder, scored
 from learnalign.storage import files
@@ -54,8 +54,8 @@ def export_run(
         sources=original,
         about=_about(folder, config),
         scored_with=prompt_flags(config),
-        asked=_asked(config, prompts),
-        golden=":" not in config.verifier.kind,
+        add_instructions=_asked(config, prompts),
+        overwrite_gold=":" not in config.verifier.kind,
     )
     lengths = [
         pc.max(pc.list_value_length(shard["prompt_ids"])).as_py()
@@ -75,7 +75,7 @@ def export_run(
     return replace(done, paths=[*done.paths, recipe], warnings=warnings)
 
 
-def _asked(config: Config, prompts: str) -> Asked | None:
+def _asked(config: Config, prompts: str) -> AddInstructions | None:
     """Give what makes the scored messages, if they are wanted."""
     if prompts not in ("own", "scored"):
         raise LearnAlignError(
@@ -94,7 +94,7 @@ def _asked(config: Config, prompts: str) -> Asked | None:
         )
     from learnalign.models.loading import load_tokenizer
 
-    return Prompter(load_tokenizer(config.model), config.prompt).asked
+    return Prompter(load_tokenizer(config.model), config.prompt).with_instructions
 
 
 def _about(folder: RunFolder, config: Config) -> dict[str, Any]:

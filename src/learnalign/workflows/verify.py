@@ -15,7 +15,7 @@ from learnalign.storage import files
 from learnalign.storage.row_files import checked, write_rows
 from learnalign.tables import VERDICT_KINDS, gold_text
 from learnalign.terminal.progress import Progress
-from learnalign.verifying.judging import SAID, Verdicts, judged
+from learnalign.verifying.judging import VERDICT_FIELDS, Verdicts, judged
 from learnalign.workflows.answer_files import AnsweredRow, read_answered
 
 #: Characters of a completion's end that are shown.
@@ -29,7 +29,7 @@ JUDGED_ROWS = pa.schema(
         ("sample", pa.int32()),  # place among the row's completions, from 0
         ("gold", pa.string()),  # as it was read, or as it stands where it could not be
         ("verifier", pa.string()),  # which one judged; null where there is no gold
-        *SAID,
+        *VERDICT_FIELDS,
         ("theirs", pa.bool_()),  # the user's own verdict; null where there is none
         ("differs", pa.bool_()),  # null where either of them has none
         ("end_of_completion", pa.string()),  # where no answer was found, or the verdicts differ

@@ -29,23 +29,23 @@ def load() -> None:
 
 
 def parse_gold(gold: str, question: Question) -> Entry | None:
-    """Take the whole entry, as its scorer knows it; a scorer may look at all of its metadata.
+    """Return the whole entry, because a scorer may use any of its metadata.
 
-    An entry that was written down and read again has lists where some generators have tuples, and
-    their scorers tell the two apart. The form that accepts the entry's own answer is taken.
+    After a JSON round trip an entry has lists where some generators have tuples, and some scorers
+    distinguish them. The version that accepts the entry's own answer is used.
     """
     row = question.row
     if not is_gym_row(row):
         return None
     entry = {**row, "answer": gold or row.get("answer")}
     tupled: Entry = {**entry, "metadata": _with_tuples(row["metadata"])}
-    return next((form for form in (entry, tupled) if _score(form, gold) >= 1.0), entry)
+    return next((version for version in (entry, tupled) if _score(version, gold) >= 1.0), entry)
 
 
 def judge(entry: Entry, completion: str) -> Judgement:
-    """Score the marked answer, or else the whole completion; a full score is correct.
+    """Score the marked answer, or the whole completion without one; a full score is correct.
 
-    reasoning-gym gives partial credit; its scores become the rewards.
+    reasoning-gym gives partial credit; its scores are the rewards.
     """
     answer = marked(completion)
     answer = completion.strip() if answer is None else answer
