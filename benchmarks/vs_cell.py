@@ -116,9 +116,8 @@ def run_cell(preset: Preset, work: Path, cell: Cell) -> dict[str, Any]:
     if kept.is_file():
         row: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
         return row
-    shutil.rmtree(
-        out, ignore_errors=True
-    )  # an interrupted cell starts again: it takes minutes, and a model may be missing
+    # Start again after an interruption: a model may be missing.
+    shutil.rmtree(out, ignore_errors=True)
     run = _stages_cell if cell.method.startswith("stages") else _plain_cell
     row = run(preset, work, cell)
     kept.write_text(json.dumps(row), encoding="utf-8")

@@ -113,9 +113,9 @@ def main() -> None:
         rows, spent = timed(lambda: make(model, rollouts(options.groups), config))
     lean = "no gradient of the embeddings" if options.frozen_embeddings else "its own loader"
     note = (
-        f"a row a rollout of {rows.shape[1]:,}; two-sided Rademacher {SIDE} x {SIDE} a layer, all "
-        f"linear layers but the output; batches of {options.token_batch_size:,} tokens; {lean}; "
-        f"groups without signal are paid for; {options.dtype}"
+        f"one row of {rows.shape[1]:,} per rollout; two-sided Rademacher {SIDE} x {SIDE} per "
+        f"layer, all linear layers except the output; batches of {options.token_batch_size:,} "
+        f"tokens; {lean}; groups without signal are included; {options.dtype}"
     )
     made_by = f"bergson {version('bergson')}, torch {torch.__version__}"
     say("bergson", made_by, spent, len(rows), note, rollouts=len(chosen), model_bytes=held)

@@ -64,9 +64,9 @@ def main() -> None:
     make(model, rollouts(small(options.groups[:1])), options.batch, SIDE)
     rows, spent = timed(lambda: make(model, rollouts(options.groups), options.batch, SIDE))
     note = (
-        f"a row a rollout of {rows.shape[1]:,}; two-sided Rademacher {SIDE} x {SIDE} a layer, all "
-        f"linear layers but the output; batches of {options.batch}; weights frozen; logits of "
-        f"responses only; groups without signal are paid for; {options.dtype}"
+        f"one row of {rows.shape[1]:,} per rollout; two-sided Rademacher {SIDE} x {SIDE} per "
+        f"layer, all linear layers except the output; batches of {options.batch}; weights frozen; "
+        f"logits of responses only; groups without signal are included; {options.dtype}"
     )
     made_by = f"dattri-llm {version('dattri-llm')}, torch {torch.__version__}"
     say("dattri-llm", made_by, spent, len(rows), note, rollouts=len(chosen), model_bytes=held)

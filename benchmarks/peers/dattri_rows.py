@@ -108,10 +108,10 @@ def main() -> None:
         return
     count = sum(weight.numel() for weight in weights)
     note = (
-        f"a row a rollout; vmap over {options.batch} rollouts; LoRA r 16 on all linear layers "
+        f"one row per rollout; vmap over {options.batch} rollouts; LoRA r 16 on all linear layers "
         f"({count:,} weights); normal projection to {options.dimensions:,} every {options.every} "
-        "rows (its Rademacher is slower, its others need CUDA); groups without signal are paid "
-        f"for; {options.dtype}"
+        "rows (its Rademacher is slower, its others need CUDA); groups without signal are "
+        f"included; {options.dtype}"
     )
     say(
         "dattri", made_by, spent, len(rows), note, rollouts=len(chosen), model_bytes=held,

@@ -102,10 +102,10 @@ def compare(name: str, rows: torch.Tensor, truth: torch.Tensor) -> None:
         error = (products(difference, difference).diag() / true.diag()).sqrt()
         print(f"{name}: relative error of the rows, worst {error.max():.2e}")
         return
-    found = products(rows, rows)
-    norm, length = found.diag().sqrt(), true.diag().sqrt()
+    gram = products(rows, rows)
+    norm, length = gram.diag().sqrt(), true.diag().sqrt()
     print(f"{name}: norm over true norm {(norm / length).tolist()}")
-    print(f"{name}: cosines\n{found / norm / norm[:, None]}")
+    print(f"{name}: cosines\n{gram / norm / norm[:, None]}")
     print(f"true cosines\n{true / length / length[:, None]}")
 
 
@@ -117,21 +117,21 @@ def resident() -> int:
 
 @dataclass(frozen=True)
 class Spent:
-    """Seconds by the clock, and of all processors: steadier beside other work, in one thread."""
+    """Wall-clock seconds, and CPU seconds, which vary less on a busy machine in one thread."""
 
     wall: float
     processor: float
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, Spent]:
-    """What ``work`` returned, and what it took."""
+    """Call ``work``; return its result and the time it took."""
     wall, processor = time.perf_counter(), time.process_time()
     result = work()
     return result, Spent(time.perf_counter() - wall, time.process_time() - processor)
 
 
 def say(peer: str, version: str, spent: Spent | None, rows: int, note: str, **more: Any) -> None:
-    """The one line on stdout; ``spent`` None where it can not be done."""
+    """Print the result as one line; ``spent`` is None if the peer fails."""
     line = {
         "peer": peer,
         "version": version,

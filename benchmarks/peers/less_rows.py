@@ -119,13 +119,13 @@ def main() -> None:
     )
     means = {
         "trak": "TRAK's BasicProjector in blocks of 128, every 16 rows, as LESS sets it",
-        "blocks": "our torch matrix of signs in slabs, every 64 rows: TRAK's BasicProjector draws "
-        "the same matrix in minutes, its fast one needs CUDA",
+        "blocks": "our torch matrix of signs in slabs, every 64 rows: TRAK's BasicProjector takes "
+        "minutes for the same matrix, its fast one needs CUDA",
     }[options.projector]
     note = (
-        f"a row a rollout; LoRA r 16 on all linear layers ({sum(w.numel() for w in weights):,} "
-        f"weights), B drawn with std 0.02; batch 1; Rademacher to {DIMENSIONS:,}: {means}; groups "
-        f"without signal are paid for; {options.dtype}"
+        f"one row per rollout; LoRA r 16 on all linear layers ({sum(w.numel() for w in weights):,} "
+        f"weights), B random with std 0.02; batch 1; Rademacher to {DIMENSIONS:,}: {means}; groups "
+        f"without signal are included; {options.dtype}"
     )
     made_by = f"peft {version('peft')}, traker {version('traker')}, torch {torch.__version__}"
     say(

@@ -64,7 +64,7 @@ def main() -> None:
     _, spent = timed(lambda: step(model, rollouts(options.groups), dtype))
     note = (
         f"one gradient of all weights, no rows; micro-batches of {SIZE} by length; groups without "
-        f"signal are paid for; {options.dtype}"
+        f"signal are included; {options.dtype}"
     )
     version = f"torch {torch.__version__}, transformers {transformers.__version__}"
     say("plain step", version, spent, 0, note, rollouts=len(chosen), model_bytes=held)
