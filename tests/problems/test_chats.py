@@ -61,7 +61,7 @@ def test_the_beginning_of_an_answer_is_kept_where_it_is_asked_for() -> None:
 )
 def test_what_begins_like_a_chat_and_is_none_is_an_error(text: str) -> None:
     with pytest.raises(LearnAlignError, match=r"pool, row 8: the prompt looks like chat"):
-        read_prompt(text, place="pool, row 8")
+        read_prompt(text, location="pool, row 8")
 
 
 @pytest.mark.parametrize("text", ["[1, 2] is sorted?", '{"a": 1} is JSON?', "[{x}] = ?"])

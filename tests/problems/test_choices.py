@@ -19,7 +19,7 @@ def _read(answers: list[Any], options: list[Any], **config: Any) -> list[tuple[s
         for a, o in zip(answers, options, strict=True)
     ]
     data = DataConfig(**config)
-    reader = Rows(rows, recognise(rows, data, place="x"), data, "x")
+    reader = Rows(rows, recognise(rows, data, location="x"), data, "x")
     found = [reader.read(row, number, "x") for number, row in enumerate(rows)]
     return [(prompt.messages[0]["content"], *gold.texts) for prompt, gold in found]
 
@@ -107,7 +107,7 @@ def test_options_in_columns_of_their_own(
         for a in answers
     ]
     data = DataConfig()
-    reader = Rows(rows, recognise(rows, data, place="x"), data, "x")
+    reader = Rows(rows, recognise(rows, data, location="x"), data, "x")
     found = [reader.read(row, number, "x") for number, row in enumerate(rows)]
     assert [gold.texts for _, gold in found] == [(label,) for label in labels]
     question = found[0][0].messages[0]["content"]
@@ -117,6 +117,6 @@ def test_options_in_columns_of_their_own(
 def test_columns_named_by_letters_need_not_be_options() -> None:
     rows = [{"question": f"{a} + 1?", "A": a, "B": 1, "C": 2, "answer": a + 1} for a in range(4)]
     data = DataConfig()
-    reader = Rows(rows, recognise(rows, data, place="x"), data, "x")
+    reader = Rows(rows, recognise(rows, data, location="x"), data, "x")
     prompt, gold = reader.read(rows[3], 3, "x")
     assert (prompt.messages[0]["content"], gold.texts) == ("3 + 1?", ("4",))

@@ -52,7 +52,7 @@ class Prompt:
 
 
 def read_prompt(
-    content: Any, *, last: Literal["drop", "prefill"] = "drop", place: str = "the row"
+    content: Any, *, last: Literal["drop", "prefill"] = "drop", location: str = "the row"
 ) -> Prompt:
     """Read a prompt.
 
@@ -62,7 +62,7 @@ def read_prompt(
             or as Python prints it.
         last: How to handle assistant messages at the end: drop them (a reference answer must not be
             shown), or use the last one as the start of the model's answer.
-        place: Location of the row, for the error.
+        location: Location of the row, for the error.
 
     Raises:
         LearnAlignError: for text that starts like a chat but cannot be parsed.
@@ -80,7 +80,7 @@ def read_prompt(
         if not start:
             return _text(content)
         written = ", JSON text" if start[1] == '"' else ", Python literal"
-        content = _chat_text(content, place)
+        content = _chat_text(content, location)
     if isinstance(content, Mapping) and "messages" in content:
         content = content["messages"]
     if isinstance(content, Mapping):
@@ -111,14 +111,14 @@ def _text(content: str) -> Prompt:
     return Prompt([{"role": "user", "content": content}], "text")
 
 
-def _chat_text(text: str, place: str) -> Any:
+def _chat_text(text: str, location: str) -> Any:
     chat = parsed(text)
     if chat is None:  # NumPy's printed form
         array = _NUMPY.fullmatch(text)
         chat = parsed(_NUMPY_ROWS.sub("}, {", array[1] if array else text))
     if chat is None:
         raise LearnAlignError(
-            f"{place}: the prompt looks like chat messages but cannot be parsed: "
+            f"{location}: the prompt looks like chat messages but cannot be parsed: "
             f"{text.strip()[:60]!r}",
             expected="messages as JSON or as a Python literal, or plain text",
             do="fix the row, or name the question column with --prompt-column",

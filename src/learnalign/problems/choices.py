@@ -70,7 +70,7 @@ class Choices:
         answers: Their values in the answer column.
         answer_column: Its name.
         form: ``index``: answers are 0-based indices; ``auto``: detect the interpretation.
-        place: Name of the source, for the error.
+        location: Name of the source, for the error.
 
     Raises:
         LearnAlignError: if no interpretation fits, or several do that contradict each other.
@@ -84,9 +84,9 @@ class Choices:
         *,
         answer_column: str,
         form: AnswerForm,
-        place: str,
+        location: str,
     ) -> None:
-        self.columns, self.answer_column, self.place = columns, answer_column, place
+        self.columns, self.answer_column, self.location = columns, answer_column, location
         pairs = [
             (options, answer)
             for row, answer in zip(rows, answers, strict=True)
@@ -119,7 +119,7 @@ class Choices:
             else "are neither letters, texts of options nor indices"
         )
         raise LearnAlignError(
-            f"{self.place}: the options are in '{', '.join(self.columns)}', but the answers in "
+            f"{self.location}: the options are in '{', '.join(self.columns)}', but the answers in "
             f"'{self.answer_column}' {problem} (the first is {str(pairs[0][1])[:40]!r})",
             expected="answers that name their option in one consistent way",
             do="use --answer-form index (0-based indices of options), or --answer-form text "

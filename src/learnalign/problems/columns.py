@@ -54,7 +54,9 @@ class Columns:
     difficulty: str | None = None
 
 
-def recognise(rows: Rows, config: DataConfig, *, place: str, needs_answer: bool = True) -> Columns:
+def recognise(
+    rows: Rows, config: DataConfig, *, location: str, needs_answer: bool = True
+) -> Columns:
     """Find the columns of a source from its first thousand rows; columns the user named win.
 
     The formats of verl, SkyRL and NeMo-Gym are known. In other rows there must be exactly one
@@ -67,7 +69,7 @@ def recognise(rows: Rows, config: DataConfig, *, place: str, needs_answer: bool 
             candidate.
 
     Example:
-        >>> recognise([{"Question": "1+1?"}, {"Answer": "2"}], DataConfig(), place="x.jsonl")
+        >>> recognise([{"Question": "1+1?"}, {"Answer": "2"}], DataConfig(), location="x.jsonl")
         Columns(prompt='Question', answer='Answer', id=None, source=None, difficulty=None)
     """
     named = {
@@ -80,8 +82,8 @@ def recognise(rows: Rows, config: DataConfig, *, place: str, needs_answer: bool 
     inspected = rows[:INSPECTED_ROWS]
     for role, name in named.items():
         if name is not None:
-            _check(rows, inspected, name, f"--{role}-column", place)
-    finder = _Finder(inspected, place)
+            _check(rows, inspected, name, f"--{role}-column", location)
+    finder = _Finder(inspected, location)
     required: dict[str, Any] = {"prompt": named["prompt"] or finder.prompt()}
     if needs_answer and named["answer"] is None:
         required["answer"] = finder.answer(required["prompt"])
@@ -109,7 +111,7 @@ def recognise_answered(
     rows: Rows,
     config: DataConfig,
     *,
-    place: str,
+    location: str,
     completion: str | None = None,
     against: str | None = None,
 ) -> AnsweredColumns:
@@ -120,7 +122,7 @@ def recognise_answered(
     Args:
         rows: Rows of one source.
         config: Columns named here win.
-        place: Name of the source, for errors.
+        location: Name of the source, for errors.
         completion: Column of the completions, if the user named it.
         against: Column of the user's own verdicts.
 
@@ -130,7 +132,7 @@ def recognise_answered(
 
     Example:
         >>> rows = [{"question": "1+1?", "answer": "2", "response": "It is 2."}]
-        >>> recognise_answered(rows, DataConfig(), place="x.jsonl")
+        >>> recognise_answered(rows, DataConfig(), location="x.jsonl")
         AnsweredColumns(completion='response', answer='answer', prompt='question', verifier=None)
     """
     named = {
@@ -142,11 +144,11 @@ def recognise_answered(
     inspected = rows[:INSPECTED_ROWS]
     for flag, name in named.items():
         if name is not None:
-            _check(rows, inspected, name, flag, place)
+            _check(rows, inspected, name, flag, location)
     taken = {name for name in named.values() if name is not None}
     if completion is None:
-        completion = _Finder(inspected, place, taken).completion()
-    finder = _Finder(inspected, place, {*taken, completion})
+        completion = _Finder(inspected, location, taken).completion()
+    finder = _Finder(inspected, location, {*taken, completion})
     prompt = config.prompt_column or finder.optional_prompt()
     answer = config.answer_column or finder.gold(prompt)
     return AnsweredColumns(completion, answer, prompt, finder.first(_VERIFIERS, str))
@@ -155,8 +157,8 @@ def recognise_answered(
 class _Finder:
     """Finds columns by name in some rows, except those that already have a role."""
 
-    def __init__(self, rows: Rows, place: str, taken: Container[str] = ()) -> None:
-        self.rows, self.place = rows, place
+    def __init__(self, rows: Rows, location: str, taken: Container[str] = ()) -> None:
+        self.rows, self.location = rows, location
         self.all = list(dict.fromkeys(name for row in rows for name in row))
         self.names = [name for name in self.all if name not in taken]
         self.filled = [n for n in self.names if any(not empty(row.get(n)) for row in rows)]
@@ -168,8 +170,8 @@ class _Finder:
         contexts = self.contexts(prompt)
         if contexts:
             raise LearnAlignError(
-                f"{self.place} has the column '{contexts[0]}' next to '{prompt}', and the question "
-                "may be incomplete without it",
+                f"{self.location} has the column '{contexts[0]}' next to '{prompt}', and the "
+                "question may be incomplete without it",
                 expected="one column with the whole question",
                 do=f"use --prompt-column {prompt} if it is complete; if not, also add --template "
                 f"'{{{{ row.{contexts[0]} }}}} {{{{ question }}}}'",
@@ -252,7 +254,7 @@ class _Finder:
         count = len(candidates)
         why = f"{count} candidates ({', '.join(candidates)})" if count else "no known name"
         raise LearnAlignError(
-            f"cannot tell which column of {self.place} is the {role}: {why}; its columns are "
+            f"cannot tell which column of {self.location} is the {role}: {why}; its columns are "
             + ", ".join(self.all),
             expected=f"exactly one of {', '.join(known)}, or a flag",
             do=f"name it with --{role}-column",
@@ -270,7 +272,7 @@ def _keys(content: Any) -> list[str]:
     return [str(key) for key in content] if isinstance(content, Mapping) else []
 
 
-def _check(rows: Rows, inspected: Rows, name: str, flag: str, place: str) -> None:
+def _check(rows: Rows, inspected: Rows, name: str, flag: str, location: str) -> None:
     if any(has(row, name) for row in inspected) or any(has(row, name) for row in rows):
         return
     top = dict.fromkeys(key for row in inspected for key in row)
@@ -278,7 +280,7 @@ def _check(rows: Rows, inspected: Rows, name: str, flag: str, place: str) -> Non
         f"{key}.{child}" for row in inspected for key in row for child in _keys(row[key])
     )
     raise LearnAlignError(
-        f"{place} has no column '{name}'",
+        f"{location} has no column '{name}'",
         expected=f"a column of its rows: {nearest(name, [*top, *nested])}",
         do=f"correct {flag}",
     )

@@ -55,7 +55,7 @@ def gym_rows(spec: str) -> list[dict[str, Any]]:
     return _generate(name, options.pop("size", 100), options.pop("seed", 0), options)
 
 
-def pool_rows(tree: object, place: str) -> list[dict[str, Any]]:
+def pool_rows(tree: object, location: str) -> list[dict[str, Any]]:
     """Generate the problems of a pool file: a YAML list of generators with their options.
 
     Each entry has ``dataset`` and ``size``, and may have ``seed``, ``params`` (the generator's
@@ -68,7 +68,7 @@ def pool_rows(tree: object, place: str) -> list[dict[str, Any]]:
     """
     if not isinstance(tree, list) or not all(isinstance(e, dict) and "dataset" in e for e in tree):
         raise LearnAlignError(
-            f"{place} is not a pool of reasoning-gym problems",
+            f"{location} is not a pool of reasoning-gym problems",
             expected="a list of entries such as {dataset: gcd, size: 50, seed: 1}",
             do="see examples/pool.yaml",
         )
@@ -77,7 +77,7 @@ def pool_rows(tree: object, place: str) -> list[dict[str, Any]]:
         unknown = sorted(set(entry) - _OWN_KEYS)
         if unknown:
             raise LearnAlignError(
-                f"{place}, entry {number}: got the unknown key '{unknown[0]}'",
+                f"{location}, entry {number}: got the unknown key '{unknown[0]}'",
                 expected=nearest(unknown[0], _OWN_KEYS),
                 do="put a generator's own options below params:",
             )

@@ -92,14 +92,14 @@ def _documents(text: str, path: Path, suffix: str) -> list[Any]:
     return values
 
 
-def _of_line(value: object, place: str) -> list[Row]:
+def _of_line(value: object, location: str) -> list[Row]:
     """Return the rows of a line: an object, or a list of objects."""
     if isinstance(value, dict):
         return [value]
     if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
         return value
     raise LearnAlignError(
-        f"{place}: got a {type(value).__name__}",
+        f"{location}: got a {type(value).__name__}",
         expected="a JSON object, or a list of them",
         do="fix the row",
     )
@@ -227,12 +227,12 @@ def _unwrap(rows: list[Row], path: Path) -> list[Row]:
     return [row["row"] for row in rows]
 
 
-def _broken(place: str, error: Exception) -> LearnAlignError:
+def _broken(location: str, error: Exception) -> LearnAlignError:
     why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
     if isinstance(error, json.JSONDecodeError):
         why = f"{error.msg}, column {error.colno}"
     return LearnAlignError(
-        f"{place}: broken JSON ({why})",
+        f"{location}: broken JSON ({why})",
         expected="one JSON object per line, or a list of objects",
         do="fix or remove the line",
     )

@@ -86,7 +86,7 @@ class _Reader:
         self.position = 0
 
     def add(self, index: int, source: Source, spec: str) -> None:
-        columns = recognise(source.rows, self.config, place=spec)
+        columns = recognise(source.rows, self.config, location=spec)
         reading = Reading(spec, columns, notes=list(source.notes))
         if columns.id is not None and self.config.id_column is None:
             # A detected id column is a guess: use it only if it is unique over all sources.
@@ -119,13 +119,13 @@ class _Reader:
         name: str,
         origin: dict[str, int],
         row: dict[str, Any],
-        place: str,
+        location: str,
     ) -> None:
         columns = rows.columns
-        prompt, gold = rows.read(row, origin["source_row"], place)
+        prompt, gold = rows.read(row, origin["source_row"], location)
         reading.prompts[prompt.form] += 1
         reading.answers[gold.form] += 1
-        user_id = _checked_id(value(row, columns.id), columns.id, place)
+        user_id = _checked_id(value(row, columns.id), columns.id, location)
         text = json.dumps(row, ensure_ascii=False, default=str)
         reason, detail = (
             prompt.reason or gold.reason,
@@ -135,12 +135,12 @@ class _Reader:
             reason, detail = "broken_text", "a lone surrogate (half a character, such as \\ud83d)"
         if reason:
             problem_id = user_id or f"{name}-{origin['source_row']}"
-            detail = f"{place}: {detail}" if detail else place
+            detail = f"{location}: {detail}" if detail else location
             self._exclude(reading, problem_id, origin, reason, detail)
             return
         answer = gold_text(gold.texts)
         problem: Problem = {
-            "problem_id": self._id(columns, user_id, prompt.messages, answer, place),
+            "problem_id": self._id(columns, user_id, prompt.messages, answer, location),
             "position": self.position,
             **origin,
             "source": str(value(row, columns.source) or name),
@@ -156,7 +156,7 @@ class _Reader:
             self.pool.problems.append(problem)
 
     def _id(
-        self, columns: Columns, user_id: str | None, messages: Any, answer: str, place: str
+        self, columns: Columns, user_id: str | None, messages: Any, answer: str, location: str
     ) -> str:
         if columns.id is None:
             text = json.dumps([messages, answer], ensure_ascii=False)
@@ -165,11 +165,11 @@ class _Reader:
             got = "no id" if user_id is None else f"the id '{user_id}' again"
             first = f" (first in {self.user_ids[user_id]})" if user_id is not None else ""
             raise LearnAlignError(
-                f"{place}: got {got}{first}",
+                f"{location}: got {got}{first}",
                 expected=f"unique values in the id column '{columns.id}'",
                 do="fix them, or name another column with --id-column",
             )
-        self.user_ids[user_id] = place
+        self.user_ids[user_id] = location
         return user_id
 
     def _reason(self, problem: Problem) -> tuple[str, str]:
@@ -215,14 +215,14 @@ def _encodes(text: str) -> bool:
     return True
 
 
-def _checked_id(content: Any, column: str | None, place: str) -> str | None:
+def _checked_id(content: Any, column: str | None, location: str) -> str | None:
     """Return an id as one line of text, for lists of ids."""
     if content is None:
         return None
     text = str(content)
     if len(text.splitlines()) != 1 or text != text.strip() or not _encodes(text):
         raise LearnAlignError(
-            f"{place}: got the id {text[:80]!a}",
+            f"{location}: got the id {text[:80]!a}",
             expected=f"one line without surrounding spaces in the id column '{column}'",
             do="fix it, or name another column with --id-column",
         )
@@ -241,9 +241,9 @@ def _benchmarks(config: DataConfig) -> Benchmarks | None:
     for path in config.decontaminate:
         source = read_source(str(path), split=config.split)
         plain = DataConfig()
-        columns = recognise(source.rows, plain, place=str(path), needs_answer=False)
+        columns = recognise(source.rows, plain, location=str(path), needs_answer=False)
         for number, row in enumerate(source.rows, 1):
-            prompt = read_prompt(value(row, columns.prompt), place=f"{path}, row {number}")
+            prompt = read_prompt(value(row, columns.prompt), location=f"{path}, row {number}")
             if prompt.messages:
                 texts.append((f"{path.name}:{number}", prompt.messages[-1]["content"]))
     return Benchmarks(texts, ngram=config.decontaminate_ngram)

@@ -11,7 +11,7 @@ from learnalign.problems.columns import Columns
 class Reading:
     """How the prompts and answers of one source were read."""
 
-    place: str
+    location: str
     """The DATA argument."""
     columns: Columns
     prompts: Counter[str] = field(default_factory=Counter)
@@ -52,7 +52,7 @@ def reading_lines(readings: Iterable[Reading]) -> list[str]:
     sources = list(readings)
     if len(sources) == 1:
         return [sources[0].line()]
-    return [f"{reading.place}: {reading.line()}" for reading in sources]
+    return [f"{reading.location}: {reading.line()}" for reading in sources]
 
 
 def _forms(counts: Counter[str]) -> str:

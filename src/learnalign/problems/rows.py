@@ -21,7 +21,7 @@ class Rows:
         rows: All rows.
         columns: The columns to read.
         config: Data options.
-        place: Name of the source, for errors.
+        location: Name of the source, for errors.
 
     Raises:
         LearnAlignError: if it is ambiguous which options the answers refer to.
@@ -32,24 +32,24 @@ class Rows:
         rows: Sequence[Mapping[str, Any]],
         columns: Columns,
         config: DataConfig,
-        place: str,
+        location: str,
     ) -> None:
-        self.columns, self.config, self.place = columns, config, place
+        self.columns, self.config, self.location = columns, config, location
         self.answers = [value(row, columns.answer) for row in rows]
         # A generator's answer is passed unchanged to its own scorer.
         form = "text" if rows and is_gym_row(rows[0]) else config.answer_form
         self.golds = GoldReader(self.answers, columns.answer, form)
         self.choices = None if form == "text" else self._choices(rows)
 
-    def read(self, row: Mapping[str, Any], number: int, place: str) -> tuple[Prompt, Gold]:
+    def read(self, row: Mapping[str, Any], number: int, location: str) -> tuple[Prompt, Gold]:
         """Read one row.
 
         Args:
             row: The row.
             number: Its 0-based number in the source.
-            place: Location of the row, for errors.
+            location: Location of the row, for errors.
         """
-        prompt = self._prompt(row, place)
+        prompt = self._prompt(row, location)
         options = options_in(row, self.choices.columns) if self.choices is not None else None
         if self.choices is None or options is None:
             return prompt, self.golds.read(self.answers[number])
@@ -77,16 +77,16 @@ class Rows:
         first = next(answer for answer in self.answers if not empty(answer))
         fields = [f"{self.columns.answer}.{name}" for name in names_in(first)[:8]]
         raise LearnAlignError(
-            f"the answers of {self.place} in '{self.columns.answer}' are objects "
+            f"the answers of {self.location} in '{self.columns.answer}' are objects "
             f"(the first has {', '.join(names_in(first)[:8])})",
             expected="text, a number, or a list of accepted texts",
             do=f"name a field with --answer-column {' or '.join(fields)}; or use --answer-form "
             "text to pass objects unchanged to your own verifier",
         )
 
-    def _prompt(self, row: Mapping[str, Any], place: str) -> Prompt:
+    def _prompt(self, row: Mapping[str, Any], location: str) -> Prompt:
         prompt = read_prompt(
-            value(row, self.columns.prompt), last=self.config.last_assistant, place=place
+            value(row, self.columns.prompt), last=self.config.last_assistant, location=location
         )
         media = media_column(row)
         if media is not None and not prompt.reason:
@@ -111,5 +111,5 @@ class Rows:
             self.answers,
             answer_column=str(self.columns.answer),
             form=self.config.answer_form,
-            place=self.place,
+            location=self.location,
         )

@@ -53,7 +53,7 @@ def file_split(name: str) -> str | None:
     return shard[1] if shard and _BEGINS.match(shard[1]) else split_of(name)
 
 
-def chosen_split(requested: str, available: Iterable[str], place: str) -> str:
+def chosen_split(requested: str, available: Iterable[str], location: str) -> str:
     """Find the requested split or an alias of it among the available splits.
 
     Raises:
@@ -70,7 +70,7 @@ def chosen_split(requested: str, available: Iterable[str], place: str) -> str:
     if len(aliases) == 1:
         return aliases[0]
     raise LearnAlignError(
-        f"'{place}' has no split '{requested}'",
+        f"'{location}' has no split '{requested}'",
         expected="one of " + ", ".join(names),
         do="name it with --split",
     )

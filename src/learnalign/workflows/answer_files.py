@@ -74,7 +74,7 @@ def read_answered(
     """
     source = read_source(path, split=config.split, limit=config.limit)
     columns = recognise_answered(
-        source.rows, config, place=path, completion=completion, against=against
+        source.rows, config, location=path, completion=completion, against=against
     )
     return _File(path, source, columns, config, kind, against).read()
 
