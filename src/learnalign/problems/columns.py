@@ -19,7 +19,7 @@ _OTHER_ANSWERS = (
 )
 #: Names that only a gold has: next to a model's answers they take precedence.
 _GOLDS = ("gold", "golds", "gold_answer", "golden_answers", "gt", "gts")
-#: Completions in recorded rollouts and in files to judge; the latter may use _OTHER_ names too.
+#: Names of completion columns; files to judge may also use _OTHER_COMPLETIONS.
 COMPLETIONS = (
     *("completion", "completions", "response", "responses", "output", "outputs"),
     *("generation", "generations", "pass_rate_generations"),

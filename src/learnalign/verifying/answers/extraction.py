@@ -60,7 +60,7 @@ class Extracted:
     """A text taken as the answer, and how it was marked."""
 
     text: str
-    where: str
+    source: str
     several: str | None = None
     """The contents of all boxes, if several boxes form a list."""
 

@@ -83,7 +83,7 @@ def judge(gold: Gold, completion: str) -> Judgement:
     completion = completion[-_TAIL:] if marked(completion) is None else completion
     candidates = [c for c in extract(completion) if len(c.text) <= MAX_CHARACTERS]
     for candidate in candidates:
-        if candidate.where in (TAG, BOX, HASHES):
+        if candidate.source in (TAG, BOX, HASHES):
             letter = _letter_of(candidate.text, gold)
             if letter is not None:
                 return judged(letter == gold.letter, letter, candidate.text)

@@ -109,7 +109,7 @@ def _answers(candidate: Extracted, gold: Gold) -> Sequence[Value]:
         values += readings(option.text or "")
         if option.letter in gold.options:
             values += readings(gold.options[option.letter])
-    if candidate.where == BOX or gold.is_wording:
+    if candidate.source == BOX or gold.is_wording:
         return values
     return [value for value in values if _is_mathematics(value)]
 

@@ -141,7 +141,7 @@ def _scalar_in(candidate: Extracted) -> Scalar | None:
     values = readings(candidate.text)
     if any(isinstance(value, Items | Region) for value in values):
         return None
-    if candidate.where != CUE and not any(isinstance(value, Words) for value in values):
+    if candidate.source != CUE and not any(isinstance(value, Words) for value in values):
         return None
     run = first_run(candidate.text)
     return None if run is None else _scalar(run)
@@ -152,7 +152,7 @@ def _not_a_number(candidate: Extracted) -> Judgement | None:
     values = readings(candidate.text)
     if values and isinstance(values[0], Items | Region):
         return judged(False, str(values[0]), candidate.text)
-    if not values or candidate.where == CUE:
+    if not values or candidate.source == CUE:
         return None
     if all(isinstance(value, Words) for value in values):
         return unparsed("no number", candidate.text)

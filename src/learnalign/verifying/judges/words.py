@@ -39,7 +39,7 @@ def judge(gold: str, completion: str) -> Judgement:
         words = _plain(candidate.text)
         if not words or len(candidate.text) > MAX_CHARACTERS:
             continue
-        if candidate.where == LINE:
+        if candidate.source == LINE:
             break
         if same_words(gold, words):
             return judged(True, words, candidate.text)
