@@ -11,6 +11,7 @@ from learnalign.config import Config
 from learnalign.errors import LearnAlignError
 from learnalign.formats.export import UNSENT, Exported, export
 from learnalign.formats.recipes import write_recipe
+from learnalign.formats.rows import AddInstructions
 from learnalign.problems.prompts import Prompter
 from learnalign.runs.folder import RunFolder, scored
 from learnalign.storage import files
