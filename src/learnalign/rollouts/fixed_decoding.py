@@ -7,7 +7,7 @@ positions, random numbers) is in tensors that keep their addresses.
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from learnalign.rollouts import fixed_attention
 from learnalign.rollouts.fixed_cache import FixedStore, is_plain
 from learnalign.rollouts.fixed_step import STEPS, Shape, StepTensors, step
-from learnalign.rollouts.graphs import GraphRunner
+from learnalign.rollouts.graphs import CaptureError, GraphRunner
 from learnalign.rollouts.growing import Growing
 from learnalign.rollouts.sampling import sample_tokens
 
@@ -87,9 +87,8 @@ class FixedDecoder:
             CaptureError: if the model cannot do this, or the memory does not suffice; ``growing``
                 is then of no use.
         """
-        on_device = torch.cuda.device(self.device) if self.runner.capture else nullcontext()
         try:
-            with on_device, fixed_attention.used_by(self.model):
+            with _selected(self.device), fixed_attention.used_by(self.model):
                 _Batch(self, prompts, growing, random, sampling).decode()
         except torch.OutOfMemoryError as error:
             raise CaptureError(str(error)) from error
@@ -257,6 +256,11 @@ def can_decode(model: Any, cache: Any) -> bool:
         and len({parameter.device for parameter in model.parameters()}) == 1
         and not torch.is_autocast_enabled(next(model.parameters()).device.type)
     )
+
+
+def _selected(device: torch.device) -> AbstractContextManager[Any]:
+    """Make a GPU the current one, whose streams are used."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def bucket(count: int, least: int, per_doubling: int) -> int:
