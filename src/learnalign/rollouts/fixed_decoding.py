@@ -242,6 +242,7 @@ def can_decode(model: Any, cache: Any) -> bool:
         cache: The cache that it made for some prompts.
     """
     config = model.config.get_text_config()
+    weights = list(model.parameters())
     rope = getattr(config, "rope_parameters", None) or {}
     kinds = [rope.get("rope_type")]
     kinds += [part.get("rope_type") for part in rope.values() if isinstance(part, dict)]
@@ -253,8 +254,10 @@ def can_decode(model: Any, cache: Any) -> bool:
         and config.model_type != "bloom"  # its attention reads a mask of two dimensions
         and not getattr(config, "alibi", False)
         and not any(kind in _READING_ROPES for kind in kinds)
-        and len({parameter.device for parameter in model.parameters()}) == 1
-        and not torch.is_autocast_enabled(next(model.parameters()).device.type)
+        and config is model.config  # no other part, such as one for images
+        and all(type(weight.data) is torch.Tensor for weight in weights)  # with an address
+        and len({weight.device for weight in weights}) == 1
+        and not torch.is_autocast_enabled(weights[0].device.type)
     )
 
 
