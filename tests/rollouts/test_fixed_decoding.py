@@ -392,7 +392,17 @@ def test_smollm2(smollm2, tokenizer):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_graphs_on_a_gpu(tokenizer, options):
+def test_graphs_on_a_gpu(tokenizer, monkeypatch, options):
+    """Also: no step makes the CPU wait, as torch itself sees it."""
+
+    def watched(*args):
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            fixed_step.step(*args)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(fixed_decoding, "step", watched)
     model = tiny_model("llama", torch.float32).cuda()
     config = RolloutConfig(**({"num_rollouts": 4, "max_tokens": 40} | options))
     growing = TransformersEngine(
