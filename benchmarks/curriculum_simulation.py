@@ -23,6 +23,9 @@ from learnalign.curriculum.registry import curriculum_named
 SEEDS, STEPS, SYNTHETIC_STEPS = range(8), 500, 300
 READ_FROM, READ_EVERY = 100, 25  # steps at which estimates are compared with the truth
 SHARES = {"a tenth": 0.1, "a third": 1 / 3}
+#: By share and whether steps are normalised: so that `order` ends between 0.40 and 0.46 on seed 99.
+GAINS = {("a tenth", False): 0.03, ("a tenth", True): 0.006,
+         ("a third", False): 0.008, ("a third", True): 0.003}  # fmt: skip
 PER_STEP = 64
 
 
@@ -100,14 +103,15 @@ def recorded_run(
     }
 
 
-def synthetic_run(method: Method, share: float, normalised: bool, seed: int) -> np.ndarray:
+def synthetic_run(method: Method, share: str, normalised: bool, seed: int) -> np.ndarray:
     """Run one curriculum in the synthetic training.
 
     Returns:
         (2, t) rollouts so far and accuracy on held-out problems, from before the training until
         `order`'s rollouts are spent.
     """
-    world = Synthetic(share, seed=seed, normalised=normalised)
+    gain = GAINS[share, normalised]
+    world = Synthetic(SHARES[share], gain, seed=seed, normalised=normalised)
     budget = GROUP * PER_STEP * SYNTHETIC_STEPS
     curve = [(0, world.accuracy())]
     moments = simulate(
@@ -142,11 +146,11 @@ def synthetic_rows() -> list[dict[str, Any]]:
     """Compare the curricula in the synthetic training, at equal rollouts, paired by seed."""
     rows = []
     budget = GROUP * PER_STEP * SYNTHETIC_STEPS
-    for label, share in SHARES.items():
+    for label in SHARES:
         for normalised in (False, True):
             finals: dict[str, list[float]] = {}
             for name, method in METHODS.items():
-                curves = [synthetic_run(method, share, normalised, seed) for seed in SEEDS]
+                curves = [synthetic_run(method, label, normalised, seed) for seed in SEEDS]
                 finals[name] = [float(np.interp(budget, *curve)) for curve in curves]
                 marks = zip(curves, finals["order"], strict=True)
                 reached = [first_reaching(curve, mark) / budget for curve, mark in marks]
@@ -154,7 +158,9 @@ def synthetic_rows() -> list[dict[str, Any]]:
                 row = {"table": "synthetic", "share": label, "normalised": normalised,
                        "method": name, "start": float(np.mean([c[1, 0] for c in curves])),
                        "reached_in": sum(spent <= 1 for spent in reached)}  # fmt: skip
-                values = {"accuracy": finals[name], "to_order": gaps, "rollouts_to_order": reached}
+                values = {"accuracy": finals[name], "to_order": gaps}
+                if np.isfinite(reached).all():
+                    values["rollouts_to_order"] = reached
                 for key, numbers in values.items():
                     row[key], row[f"{key}_half"] = interval(numbers)
                 rows.append(row)
@@ -180,7 +186,7 @@ def write_tables(rows: list[dict[str, Any]]) -> None:
     for window in (1, 5):
         write(f"\nrecorded, {window} reading(s) averaged\n\n| curriculum | groups with a signal | "
               "rollouts per trained group | trained per step | rounds | Pearson | error | met | "
-              "effective share |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")  # fmt: skip
+              "effective share |\n|" + " --- |" * 9 + "\n")  # fmt: skip
         for row in rows:
             if row["table"] == "recorded" and row["window"] == window:
                 cells = [shown(row, "with_signal"), shown(row, "rollouts_per_trained", 1),

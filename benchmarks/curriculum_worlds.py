@@ -79,24 +79,24 @@ class Synthetic:
     """Logistic growth by cluster: problems that are alike learn from each other.
 
     The log odds of a problem are its difficulty plus what its cluster and the policy as a whole
-    have learned. A trained group with a signal adds ``OWN`` to its cluster and ``SHARED`` to all.
+    have learned. A trained group with a signal adds ``gain`` to its cluster and a hundredth to all.
     With ``normalised``, a step's additions are scaled to those of a full batch, as an optimiser
     does that divides by the gradient's size; otherwise they are proportional to the groups.
 
     Args:
         share: Expected share of groups with a signal at first.
+        gain: What a trained group adds to the log odds of its cluster.
         seed: Seed of the difficulties.
         normalised: Whether each step moves the policy equally far.
     """
 
     CLUSTERS, HELD_OUT = 30, 600
-    OWN, SHARED = 0.03, 0.0003
 
     def __init__(
-        self, share: float, *, seed: int, normalised: bool, num_problems: int = 1200
+        self, share: float, gain: float, *, seed: int, normalised: bool, num_problems: int = 1200
     ) -> None:
         rng = np.random.default_rng(seed)
-        self.num_problems, self.normalised = num_problems, normalised
+        self.num_problems, self.gain, self.normalised = num_problems, gain, normalised
         self._cluster = np.arange(num_problems + self.HELD_OUT) % self.CLUSTERS
         spread = rng.normal(0, 2.5, self.CLUSTERS)[self._cluster]
         spread += rng.normal(0, 1.5, len(self._cluster))
@@ -121,8 +121,8 @@ class Synthetic:
         if len(indices):
             scale = BATCH / len(indices) if self.normalised else 1.0
             groups = np.bincount(self._cluster[indices], minlength=self.CLUSTERS)
-            self._learned += self.OWN * scale * groups
-            self._shared += self.SHARED * scale * len(indices)
+            self._learned += self.gain * scale * groups
+            self._shared += self.gain / 100 * scale * len(indices)
 
     def _rates(self) -> Floats:
         return sigmoid(self._difficulty + self._learned[self._cluster] + self._shared)

@@ -66,19 +66,18 @@ class GRESO(Order):
         easy, hard = self.exploration
         return super().metrics() | {"explore_easy": easy, "explore_hard": hard}
 
-    def skip_chance(self, index: int) -> float:
-        """Return the chance that a problem is skipped when it comes up."""
-        for kind in (_EASY, _HARD):
-            if run := int(self.runs[kind, index]):
-                return 1.0 - max(self.exploration[kind] ** run, _FLOOR)
-        return 0.0
+    def skip_chances(self) -> Floats:
+        """Return (n,) chances that a problem is skipped when it comes up."""
+        rates = np.array(self.exploration)[:, None]
+        chances: Floats = 1.0 - np.maximum(rates**self.runs, _FLOOR)
+        highest: Floats = chances.max(0)  # at most one of the two runs is above 0
+        return highest
 
     def _choose(self, count: int, excluded: Booleans) -> Indices:
-        def skip(index: int) -> bool:
-            chance = self.skip_chance(index)
-            return chance > 0 and self.rng.random() < chance
-
-        return np.array(self.passes.take(count, excluded, skip), dtype=np.int64)
+        chances = self.skip_chances()
+        return self.passes.take(
+            count, excluded, lambda places: self.rng.random(len(places)) < chances[places]
+        )
 
     def _update(
         self,

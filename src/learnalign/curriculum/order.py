@@ -6,8 +6,6 @@ order of the file.
 
 from typing import Any
 
-import numpy as np
-
 from learnalign.curriculum.base import Booleans, Curriculum, Indices
 from learnalign.curriculum.passes import Passes
 
@@ -37,7 +35,7 @@ class Order(Curriculum):
         return super().metrics() | {"passes": float(self.passes.begun)}
 
     def _choose(self, count: int, excluded: Booleans) -> Indices:
-        return np.array(self.passes.take(count, excluded), dtype=np.int64)
+        return self.passes.take(count, excluded)
 
     def _state(self) -> dict[str, Any]:
         return self.passes.state()

@@ -6,23 +6,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Indices = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
+#: From (k,) problems to (k,) booleans.
+Skip = Callable[[Indices], Booleans]
 
-def one_pass(num_problems: int, epoch: int, *, shuffled: bool, seed: int) -> list[int]:
-    """Return the order of one pass; deterministic in the arguments.
+
+def one_pass(num_problems: int, epoch: int, *, shuffled: bool, seed: int) -> Indices:
+    """Return the order of one pass, (n,); deterministic in the arguments.
 
     Example:
-        >>> one_pass(3, 0, shuffled=False, seed=0)
-        [0, 1, 2]
-        >>> sorted(one_pass(3, 0, shuffled=True, seed=0))
+        >>> one_pass(3, 0, shuffled=False, seed=0).tolist()
         [0, 1, 2]
     """
     if not shuffled:
-        return list(range(num_problems))
+        return np.arange(num_problems)
     key = np.array([seed, epoch], dtype=np.uint64)
-    order: list[int] = (
-        np.random.Generator(np.random.Philox(key=key)).permutation(num_problems).tolist()
-    )
-    return order
+    return np.random.Generator(np.random.Philox(key=key)).permutation(num_problems)
 
 
 class Passes:
@@ -31,58 +31,56 @@ class Passes:
     Example:
         >>> passes = Passes(3, shuffled=False, seed=0)
         >>> none = np.zeros(3, dtype=bool)
-        >>> passes.take(2, none), passes.take(2, none), passes.take(2, none)
-        ([0, 1], [2, 0], [1, 2])
+        >>> [passes.take(2, none).tolist() for _ in range(3)]
+        [[0, 1], [2, 0], [1, 2]]
     """
 
     def __init__(self, num_problems: int, *, shuffled: bool, seed: int) -> None:
         self.num_problems, self.shuffled, self.seed = num_problems, shuffled, seed
         self.begun = 0
         """Passes begun so far."""
-        self._queue: list[int] = []
+        self._queue = np.zeros(0, dtype=np.int64)
 
-    def take(
-        self, count: int, excluded: NDArray[np.bool_], skip: Callable[[int], bool] | None = None
-    ) -> list[int]:
+    def take(self, count: int, excluded: Booleans, skip: Skip | None = None) -> Indices:
         """Take the next ``count`` problems, without duplicates.
 
         Args:
             count: Number of problems; at most those outside ``excluded``.
             excluded: (n,) problems that stay in the queue, at their place.
-            skip: Called for each problem that comes up; True removes it from this pass.
+            skip: From (k,) problems of the queue to whether each is removed from this pass; applied
+                to those that come up.
 
         Returns:
-            Distinct problems. A problem that comes up again stays in the queue for the next call.
+            (count,) distinct problems. A problem that comes up again stays for the next call.
         """
-        taken: list[int] = []
+        taken = np.zeros(0, dtype=np.int64)
         blocked = excluded.copy()
         while len(taken) < count:
             if blocked[self._queue].all():
                 self._begin_pass()
-            kept: list[int] = []
-            for place, index in enumerate(self._queue):
-                if len(taken) == count:
-                    kept += self._queue[place:]
-                    break
-                if blocked[index]:
-                    kept.append(index)
-                elif skip is None or not skip(index):
-                    taken.append(index)
-                    blocked[index] = True
-            self._queue = kept
+            free = ~blocked[self._queue]
+            good = free if skip is None else free & ~skip(self._queue)
+            found = np.flatnonzero(good)[: count - len(taken)]
+            full = len(taken) + len(found) == count
+            end = found[-1] + 1 if full else len(self._queue)
+            taken = np.concatenate([taken, self._queue[found]])
+            waiting = self._queue[:end][~free[:end]]
+            self._queue = np.concatenate([waiting, self._queue[end:]])
+            blocked[taken] = True
         return taken
 
     def state(self) -> dict[str, Any]:
         """Return the state as JSON-serializable data."""
-        return {"begun": self.begun, "queue": list(self._queue)}
+        return {"begun": self.begun, "queue": self._queue.tolist()}
 
     def load(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""
-        self.begun, self._queue = state["begun"], list(state["queue"])
+        self.begun, self._queue = state["begun"], np.array(state["queue"], dtype=np.int64)
 
     def _begin_pass(self) -> None:
         """Append a pass, without the problems that still wait."""
         order = one_pass(self.num_problems, self.begun, shuffled=self.shuffled, seed=self.seed)
-        waiting = set(self._queue)
-        self._queue += [index for index in order if index not in waiting]
+        waiting = np.zeros(self.num_problems, dtype=bool)
+        waiting[self._queue] = True
+        self._queue = np.concatenate([self._queue, order[~waiting[order]]])
         self.begun += 1

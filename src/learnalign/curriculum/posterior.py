@@ -8,16 +8,13 @@ L is the discount: the share of the earlier evidence that is kept. With L = 1 th
 conjugate update; below 1 the posterior follows a success rate that changes as the policy learns.
 """
 
-import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from learnalign.curriculum.base import Floats, Indices
 from learnalign.errors import LearnAlignError
-
-_log_gamma = np.vectorize(math.lgamma, otypes=[np.float64])
 
 
 class BetaPosterior:
@@ -104,8 +101,8 @@ class BetaPosterior:
 
 
 def _all_correct(a: Floats, b: Floats, num_rollouts: int) -> Floats:
-    """Return B(a + G, b) / B(a, b), from (n,) a and b."""
-    both = a + b
-    grown = _log_gamma(a + num_rollouts) - _log_gamma(both + num_rollouts)
-    ratio: NDArray[np.float64] = np.exp(grown - _log_gamma(a) + _log_gamma(both))
-    return ratio
+    """Return (n,) B(a + G, b) / B(a, b), the product of (a + k) / (a + b + k) over k < G."""
+    product = np.ones_like(a)
+    for k in range(num_rollouts):
+        product *= (a + k) / (a + b + k)
+    return product

@@ -47,7 +47,7 @@ def step_problems(
     indices: list[int] = []
     epoch = 0
     while len(indices) < count * size:
-        order = one_pass(num_problems, epoch, shuffled=shuffled, seed=seed)
+        order = one_pass(num_problems, epoch, shuffled=shuffled, seed=seed).tolist()
         partial = set(indices[len(indices) - len(indices) % size :])
         missing = (size - len(partial)) % size
         fill = [index for index in order if index not in partial][:missing]
