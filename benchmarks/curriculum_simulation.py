@@ -1,12 +1,12 @@
 """Every curriculum in a simulated training: groups with a signal, rollouts, estimates, coverage.
 
-In a recorded training (1,209 problems, 500 steps) and in a synthetic one that reacts to what is
-trained (`curriculum_worlds`). The design and the hypotheses are in docs/results/curriculum.md.
+In a recorded training (1,209 problems, 500 steps), on a large pool with fixed rates (29,446
+problems, 460 steps) and in a synthetic training that reacts to what is trained
+(`curriculum_worlds`). The design and the hypotheses are in docs/results/curriculum.md.
 """
 
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
@@ -15,12 +15,23 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from curriculum_worlds import GROUP, Oracle, Recorded, Synthetic, World, load_readings, simulate
+from curriculum_worlds import (
+    GROUP,
+    Fixed,
+    Oracle,
+    Recorded,
+    Synthetic,
+    World,
+    load_large_pool,
+    load_readings,
+    simulate,
+)  # fmt: skip
 from harness import Figure, publish
 from learnalign.curriculum.base import Curriculum, Floats
 from learnalign.curriculum.registry import curriculum_named
 
-SEEDS, STEPS, SYNTHETIC_STEPS = range(8), 500, 300
+SEEDS, STEPS, LARGE_STEPS, SYNTHETIC_STEPS = range(8), 500, 460, 300
+EARLY = 95  # steps of five passes over 1,209 problems
 READ_FROM, READ_EVERY = 100, 25  # steps at which estimates are compared with the truth
 SHARES = {"a tenth": 0.1, "a third": 1 / 3}
 #: By share and whether steps are normalised: so that `order` ends between 0.40 and 0.46 on seed 99.
@@ -72,32 +83,29 @@ def compared(estimates: Floats | None, truth: Floats) -> dict[str, float]:
     }
 
 
-def recorded_run(
-    method: Method, readings: list[list[float]], window: int, seed: int
-) -> dict[str, float]:
-    """Run one curriculum through the recorded training."""
-    world = Recorded(readings, STEPS, window=window)
+def given_rates_run(method: Method, world: World, steps: int, seed: int) -> dict[str, float]:
+    """Run one curriculum where rates do not depend on what is trained."""
     curriculum = method.make(world, seed)
     rng = np.random.default_rng([seed, 2])
     once = rng.binomial(GROUP, world.rates()) / GROUP
     trained = np.zeros(world.num_problems)
-    totals: dict[str, int] = defaultdict(int)
+    sampled, signal, rounds = np.zeros((3, steps))
     errors: list[dict[str, float]] = []
     moments = simulate(world, curriculum, seed=seed, whole_batches=method.whole_batches)
-    for step, moment in enumerate(islice(moments, STEPS), 1):
-        totals["sampled"] += len(moment.sampled)
-        totals["signal"] += moment.with_signal
-        totals["rounds"] += moment.rounds
+    for step, moment in enumerate(islice(moments, steps)):
+        sampled[step], signal[step] = len(moment.sampled), moment.with_signal
+        rounds[step] = moment.rounds
         trained[moment.trained] += 1
-        if step >= READ_FROM and step % READ_EVERY == 0:
-            before = {f"{key}_once": value for key, value in compared(once, world.rates()).items()}
-            errors.append(compared(curriculum.estimates(), world.rates()) | before)
+        if step + 1 >= READ_FROM and (step + 1) % READ_EVERY == 0:
+            before = {f"{key}_once": value for key, value in compared(once, moment.rates).items()}
+            errors.append(compared(curriculum.estimates(), moment.rates) | before)
     means = {key: float(np.mean([row[key] for row in errors])) for key in errors[0]}
     return means | {
-        "with_signal": totals["signal"] / totals["sampled"],
-        "rollouts_per_trained": GROUP * totals["sampled"] / trained.sum(),
-        "trained_per_step": trained.sum() / STEPS,
-        "rounds": totals["rounds"] / STEPS,
+        "with_signal": signal.sum() / sampled.sum(),
+        "early_with_signal": signal[:EARLY].sum() / sampled[:EARLY].sum(),
+        "rollouts_per_trained": GROUP * sampled.sum() / trained.sum(),
+        "trained_per_step": trained.sum() / steps,
+        "rounds": rounds.mean(),
         "met": float((curriculum.times_observed > 0).mean()),
         "effective": effective_share(trained),
     }
@@ -129,13 +137,19 @@ def interval(values: list[float]) -> tuple[float, float]:
     return float(np.mean(values)), float(half)
 
 
-def recorded_rows(readings: list[list[float]]) -> list[dict[str, Any]]:
-    """Compare the curricula in the recorded training, as it is and smoothed."""
+def given_rates_rows() -> list[dict[str, Any]]:
+    """Compare the curricula in the recorded training, as it is and smoothed, and on a large pool."""
+    readings, large = load_readings(), load_large_pool()
+    worlds: dict[str, tuple[Callable[[], World], int]] = {
+        "recorded": (lambda: Recorded(readings, STEPS), STEPS),
+        "recorded, 5 readings averaged": (lambda: Recorded(readings, STEPS, window=5), STEPS),
+        "large pool": (lambda: Fixed(large), LARGE_STEPS),
+    }
     rows = []
-    for window in (1, 5):
+    for label, (make, steps) in worlds.items():
         for name, method in METHODS.items():
-            runs = [recorded_run(method, readings, window, seed) for seed in SEEDS]
-            row: dict[str, Any] = {"table": "recorded", "window": window, "method": name}
+            runs = [given_rates_run(method, make(), steps, seed) for seed in SEEDS]
+            row: dict[str, Any] = {"table": label, "method": name}
             for key in runs[0]:
                 row[key], row[f"{key}_half"] = interval([run[key] for run in runs])
             rows.append(row)
@@ -183,19 +197,20 @@ def shown(row: dict[str, Any], key: str, digits: int = 3) -> str:
 def write_tables(rows: list[dict[str, Any]]) -> None:
     """Print the rows as the tables of the docs."""
     write = sys.stdout.write
-    for window in (1, 5):
-        write(f"\nrecorded, {window} reading(s) averaged\n\n| curriculum | groups with a signal | "
+    given = [row for row in rows if row["table"] != "synthetic"]
+    for label in dict.fromkeys(row["table"] for row in given):
+        write(f"\n{label}\n\n| curriculum | groups with a signal | in the first {EARLY} steps | "
               "rollouts per trained group | trained per step | rounds | Pearson | error | met | "
-              "effective share |\n|" + " --- |" * 9 + "\n")  # fmt: skip
-        for row in rows:
-            if row["table"] == "recorded" and row["window"] == window:
-                cells = [shown(row, "with_signal"), shown(row, "rollouts_per_trained", 1),
-                         shown(row, "trained_per_step", 1), f"{row['rounds']:.1f}",
-                         shown(row, "pearson"), shown(row, "rmse"), f"{row['met']:.3f}",
-                         shown(row, "effective")]  # fmt: skip
-                write(f"| {row['method']} | {' | '.join(cells)} |\n")
-        first = next(row for row in rows if row.get("window") == window)
-        write(f"once before: {shown(first, 'pearson_once')}, {shown(first, 'rmse_once')}\n")
+              "effective share |\n|" + " --- |" * 10 + "\n")  # fmt: skip
+        here = [row for row in given if row["table"] == label]
+        for row in here:
+            cells = [shown(row, "with_signal"), shown(row, "early_with_signal"),
+                     shown(row, "rollouts_per_trained", 1), shown(row, "trained_per_step", 1),
+                     f"{row['rounds']:.1f}", shown(row, "pearson"), shown(row, "rmse"),
+                     shown(row, "met"), shown(row, "effective")]  # fmt: skip
+            write(f"| {row['method']} | {' | '.join(cells)} |\n")
+        write(f"| once before training | | | | | | {shown(here[0], 'pearson_once')} | "
+              f"{shown(here[0], 'rmse_once')} | | |\n")  # fmt: skip
     for label in SHARES:
         for normalised in (False, True):
             write(f"\nsynthetic, {label}, {'normalised' if normalised else 'proportional'}\n\n"
@@ -213,10 +228,10 @@ def write_tables(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     """Run every curriculum in every world."""
     begin = time.monotonic()
-    rows = recorded_rows(load_readings()) + synthetic_rows()
+    rows = given_rates_rows() + synthetic_rows()
     figures = {}
     for row in rows:
-        if row["table"] == "recorded" and row["window"] == 1:
+        if row["table"] == "recorded":
             figures[row["method"]] = Figure(
                 row["with_signal"], "share with a signal", "higher", row["with_signal_half"]
             )

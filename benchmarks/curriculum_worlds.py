@@ -1,7 +1,8 @@
-"""Worlds without a model, in which a curriculum can be run: a recorded training, a synthetic one.
+"""Worlds without a model, in which a curriculum can be run.
 
 A world knows every problem's success rate at every step; the rollouts of a group are a binomial
-draw of it. `Recorded` does not react to what is trained. `Synthetic` does, by a simple assumption.
+draw of it. `Recorded`, a recorded training, and `Fixed`, a large pool, do not react to what is
+trained. `Synthetic` does, by a simple assumption.
 """
 
 import gzip
@@ -9,7 +10,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from learnalign.curriculum.base import Booleans, Curriculum, Floats, Indices
 from learnalign.curriculum.mapp import proportional
 from learnalign.curriculum.step import collect_step
 
-DATA = ROOT.parent / "shared" / "data" / "history" / "dsr_sub_history.jsonl.gz"
+HISTORY = ROOT.parent / "shared" / "data" / "history"
 GROUP, BATCH, MAX_ROUNDS = 8, 64, 10
 
 
@@ -67,12 +68,41 @@ def smoothed(row: list[float], window: int) -> Floats:
     return sums
 
 
+class Fixed:
+    """A large pool before any training: the rates do not change.
+
+    Args:
+        rates: (n,) success rates.
+    """
+
+    def __init__(self, rates: Floats) -> None:
+        self.num_problems, self._rates = len(rates), rates
+
+    def rates(self) -> Floats:
+        """Return the (n,) rates."""
+        return self._rates
+
+    def train(self, indices: Indices) -> None:
+        """Change nothing."""
+
+
 def load_readings() -> list[list[float]]:
     """Read one-shot RLVR's record: 1,209 problems, Qwen2.5-Math-1.5B."""
-    if not DATA.exists():
-        sys.exit(f"got no {DATA}\n  expected: one-shot RLVR's record\n  to do: put it there")
-    with gzip.open(DATA, "rt", encoding="utf-8") as lines:
-        return [json.loads(line)["acc_history"] for line in lines]
+    return [row["acc_history"] for row in _rows("dsr_sub_history.jsonl.gz")]
+
+
+def load_large_pool() -> Floats:
+    """Read AdaRFT's 29,446 success rates of Qwen2.5-Math-7B, 128 rollouts each."""
+    rows = _rows("adarft_difficulty.jsonl.gz")
+    return 1 - np.array([row["difficulty"] for row in rows], dtype=float) / 100
+
+
+def _rows(name: str) -> list[dict[str, Any]]:
+    path = HISTORY / name
+    if not path.exists():
+        sys.exit(f"got no {path}\n  expected: recorded success rates\n  to do: put the file there")
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
 
 
 class Synthetic:
