@@ -138,7 +138,7 @@ def interval(values: list[float]) -> tuple[float, float]:
 
 
 def given_rates_rows() -> list[dict[str, Any]]:
-    """Compare the curricula in the recorded training, as it is and smoothed, and on a large pool."""
+    """Compare the curricula in the recorded training, smoothed too, and on a large pool."""
     readings, large = load_readings(), load_large_pool()
     worlds: dict[str, tuple[Callable[[], World], int]] = {
         "recorded": (lambda: Recorded(readings, STEPS), STEPS),

@@ -17,7 +17,7 @@ import numpy as np
 from harness import ROOT
 from learnalign.curriculum.base import Booleans, Curriculum, Floats, Indices
 from learnalign.curriculum.mapp import proportional
-from learnalign.curriculum.step import collect_step
+from learnalign.curriculum.step import Outcomes, collect_step
 
 HISTORY = ROOT.parent / "shared" / "data" / "history"
 GROUP, BATCH, MAX_ROUNDS = 8, 64, 10
@@ -208,10 +208,10 @@ def simulate(
     rng = np.random.default_rng([seed, 1])
     signal = np.zeros(world.num_problems, dtype=bool)
 
-    def roll_out(indices: Indices) -> tuple[Floats, int]:
+    def roll_out(indices: Indices) -> Outcomes:
         successes = rng.binomial(GROUP, world.rates()[indices])
         signal[indices] = (successes > 0) & (successes < GROUP)
-        return successes, GROUP
+        return Outcomes(successes, GROUP)
 
     while True:
         step = collect_step(

@@ -1,6 +1,5 @@
 """The simulated trainings: rates by hand, drawn groups against their chance, growth as assumed."""
 
-from collections.abc import Iterator
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -15,9 +14,9 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 @pytest.fixture
-def worlds(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+def worlds(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    yield import_module("curriculum_worlds")
+    return import_module("curriculum_worlds")
 
 
 def test_recorded_rates_are_lines_between_readings(worlds):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from learnalign.curriculum.base import Curriculum
 from learnalign.curriculum.registry import CURRICULA, curriculum_named
-from learnalign.curriculum.step import collect_step
+from learnalign.curriculum.step import Outcomes, collect_step
 from learnalign.errors import LearnAlignError
 
 NAMES = sorted(CURRICULA)
@@ -28,8 +28,8 @@ names, worlds = st.sampled_from(NAMES), st.sampled_from(sorted(WORLDS))
 
 
 def _step(curriculum: Curriculum, count: int, world: str, rng: np.random.Generator) -> list[int]:
-    def roll_out(places: np.ndarray) -> tuple[np.ndarray, int]:
-        return rng.binomial(8, WORLDS[world](places, rng)), 8
+    def roll_out(places: np.ndarray) -> Outcomes:
+        return Outcomes(rng.binomial(8, WORLDS[world](places, rng)), 8)
 
     return collect_step(curriculum, count, roll_out, max_rounds=3).sampled.tolist()
 
@@ -70,6 +70,21 @@ def test_a_restored_state_has_the_same_future(name, world, size, before, rounds,
         futures.append([_step(curriculum, size, world, world_rng) for _ in range(5)])
     assert futures[0] == futures[1]
     assert first.state_dict() == second.state_dict()
+
+
+@settings(deadline=None, max_examples=50)
+@given(names, worlds, st.integers(1, 12), st.integers(1, 3), st.integers(0, 99))
+def test_outcomes_may_come_late(name, world, count, ahead, seed):
+    curriculum, rng = curriculum_named(name, 15, seed=seed), np.random.default_rng(seed)
+    waiting = [curriculum.next_batch(count) for _ in range(ahead)]
+    for _ in range(20):
+        batch = curriculum.next_batch(count)
+        assert len(set(batch.tolist())) == min(count, 15)
+        waiting.append(batch)
+        places = waiting.pop(0)
+        curriculum.observe(places, rng.binomial(8, WORLDS[world](places, rng)), 8)
+        assert curriculum.metrics()["groups"] == len(places)
+    assert curriculum.times_observed.sum() == 20 * min(count, 15)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -190,7 +205,7 @@ def test_names_and_options():
 def test_a_step_stops_at_its_limit_and_charges_every_group(size, max_rounds, whole):
     curriculum = curriculum_named("dynamic", 1000, seed=0)
     step = collect_step(
-        curriculum, size, lambda i: (np.zeros(len(i)), 8),
+        curriculum, size, lambda i: Outcomes(np.zeros(len(i)), 8),
         max_rounds=max_rounds, whole_batches=whole,
     )  # fmt: skip
     assert step.rounds == max_rounds

@@ -23,6 +23,9 @@ class Curriculum(ABC):
     it trains on what it has. No problem appears twice in a step. `learnalign.curriculum.step` has
     this loop as a function.
 
+    An outcome may come after the next batch was chosen, as in trainers that fetch ahead; `metrics`
+    counts it in the step in which it arrives.
+
     A subclass implements `_choose`, and `_update`, `_end_step`, `_state` and `_load_state` where
     needed. It draws random numbers from ``self.rng`` only, so that a restored state has the same
     future.

@@ -2,14 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from learnalign.curriculum.base import Curriculum, Indices
 
-#: From (k,) problems to their (k,) sums of rewards and (k,) or scalar numbers of rollouts.
-RollOut = Callable[[Indices], tuple[ArrayLike, ArrayLike]]
+
+class Outcomes(NamedTuple):
+    """What came of k groups; the arguments of `Curriculum.observe`."""
+
+    successes: ArrayLike
+    num_rollouts: ArrayLike
+    sketches: NDArray[np.floating] | None = None
+    has_signal: ArrayLike | None = None
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class Step:
 def collect_step(
     curriculum: Curriculum,
     batch_size: int,
-    roll_out: RollOut,
+    roll_out: Callable[[Indices], Outcomes],
     *,
     max_rounds: int = 10,
     whole_batches: bool = False,
@@ -36,7 +43,7 @@ def collect_step(
     Args:
         curriculum: Chooses and observes.
         batch_size: Groups to train on.
-        roll_out: Samples and verifies rollouts of the given problems.
+        roll_out: Samples and verifies rollouts of the given (k,) problems.
         max_rounds: Limit of rounds; then the batch stays smaller.
         whole_batches: Whether each round samples a whole batch, and groups beyond the batch size
             are discarded, as in verl's recipe of DAPO; otherwise as many as are missing.
@@ -44,7 +51,7 @@ def collect_step(
     Example:
         >>> from learnalign.curriculum.dynamic import Dynamic
         >>> wins = np.array([0, 8, 3, 5, 0, 1])
-        >>> step = collect_step(Dynamic(6, shuffled=False), 2, lambda i: (wins[i], 8))
+        >>> step = collect_step(Dynamic(6, shuffled=False), 2, lambda i: Outcomes(wins[i], 8))
         >>> step.trained.tolist(), step.sampled.tolist(), step.rounds
         ([2, 3], [0, 1, 2, 3], 2)
     """
@@ -56,8 +63,14 @@ def collect_step(
         indices = curriculum.next_batch(wanted, refill=rounds > 0)
         if not len(indices):
             break
-        successes, num_rollouts = roll_out(indices)
-        keep = curriculum.observe(indices, successes, num_rollouts)
+        found = roll_out(indices)
+        keep = curriculum.observe(
+            indices,
+            found.successes,
+            found.num_rollouts,
+            found.sketches,
+            has_signal=found.has_signal,
+        )
         sampled += indices.tolist()
         trained += indices[keep].tolist()
         rounds += 1
