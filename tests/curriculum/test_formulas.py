@@ -194,3 +194,33 @@ def test_greso_keeps_its_rates_within_bounds():
     for _ in range(60):
         _greso_step(curriculum, [8, 8])
     assert curriculum.exploration == pytest.approx([0.05, 0.95])
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.lists(st.integers(0, 8), min_size=4, max_size=4), min_size=1, max_size=40))
+def test_greso_is_its_plain_loop(steps):
+    curriculum = GRESO(10, seed=4)
+    traces: dict[int, list[float]] = {index: [] for index in range(10)}
+    easy_rate = hard_rate = 0.5
+    for outcomes in steps:
+        places = curriculum.next_batch(4).tolist()
+        after_first_pass = curriculum.passes.begun > 1
+        curriculum.observe(places, outcomes, 8)
+        for place, outcome in zip(places, outcomes, strict=True):
+            traces[place].append(outcome / 8)
+        curriculum.next_batch(0)
+        if after_first_pass:
+            easy, hard = outcomes.count(8) / 4, outcomes.count(0) / 4
+            easy_rate += -0.01 if easy >= 0.25 / 3 else 0.01
+            hard_rate += -0.01 if hard >= 0.25 * 2 / 3 else 0.01
+            easy_rate, hard_rate = (min(max(e, 0.05), 0.95) for e in (easy_rate, hard_rate))
+        assert curriculum.exploration == pytest.approx([easy_rate, hard_rate])
+        for place, trace in traces.items():
+            easy_run = len(list(itertools.takewhile(lambda rate: rate >= 0.98, trace[::-1])))
+            hard_run = len(list(itertools.takewhile(lambda rate: rate <= 0.11, trace[::-1])))
+            chance = 0.0
+            if easy_run:
+                chance = 1 - max(easy_rate**easy_run, 0.01)
+            elif hard_run:
+                chance = 1 - max(hard_rate**hard_run, 0.01)
+            assert curriculum.skip_chances()[place] == pytest.approx(chance)
