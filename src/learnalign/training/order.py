@@ -5,6 +5,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from learnalign.curriculum.passes import one_pass
+
 Indices = NDArray[np.int64]
 
 
@@ -45,7 +47,7 @@ def step_problems(
     indices: list[int] = []
     epoch = 0
     while len(indices) < count * size:
-        order = _pass(num_problems, epoch, shuffled, seed)
+        order = one_pass(num_problems, epoch, shuffled=shuffled, seed=seed).tolist()
         partial = set(indices[len(indices) - len(indices) % size :])
         missing = (size - len(partial)) % size
         fill = [index for index in order if index not in partial][:missing]
@@ -53,13 +55,3 @@ def step_problems(
         indices += fill + [index for index in order if index not in used]
         epoch += 1
     return np.array(indices[: count * size], dtype=np.int64).reshape(count, size)
-
-
-def _pass(num_problems: int, epoch: int, shuffled: bool, seed: int) -> list[int]:
-    if not shuffled:
-        return list(range(num_problems))
-    key = np.array([seed, epoch], dtype=np.uint64)
-    order: list[int] = (
-        np.random.Generator(np.random.Philox(key=key)).permutation(num_problems).tolist()
-    )
-    return order

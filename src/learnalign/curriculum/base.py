@@ -1,0 +1,230 @@
+"""The interface of a curriculum: it chooses the problems of a step and learns from the outcome."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from learnalign.errors import LearnAlignError
+
+Indices = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
+
+
+class Curriculum(ABC):
+    """Chooses the problems of every training step.
+
+    A step is one or more rounds. A round is `next_batch`, rollouts by the trainer, and `observe`,
+    which returns the groups to train on. A method that drops groups without a signal
+    (``drops = True``) returns fewer groups than were sampled. The trainer then asks for as many as
+    are missing, with ``refill=True``, until the batch is full or a limit of rounds is reached; then
+    it trains on what it has. No problem appears twice in a step. `learnalign.curriculum.step` has
+    this loop as a function.
+
+    An outcome may come after the next batch was chosen, as in trainers that fetch ahead; `metrics`
+    counts it in the step in which it arrives.
+
+    A subclass implements `_choose`, and `_update`, `_end_step`, `_state` and `_load_state` where
+    needed. It draws random numbers from ``self.rng`` only, so that a restored state has the same
+    future.
+
+    Args:
+        num_problems: n, at least 1. Problems are the indices 0 to n - 1.
+        seed: Seed of every random choice, at least 0.
+
+    Example:
+        >>> from learnalign.curriculum.dynamic import Dynamic
+        >>> curriculum = Dynamic(6, shuffled=False)
+        >>> curriculum.next_batch(3).tolist()
+        [0, 1, 2]
+        >>> curriculum.observe([0, 1, 2], successes=[0, 3, 8], num_rollouts=8).tolist()
+        [False, True, False]
+
+        One group of three has a signal: two are missing.
+
+        >>> curriculum.next_batch(2, refill=True).tolist()
+        [3, 4]
+        >>> curriculum.observe([3, 4], successes=[7, 1], num_rollouts=8).tolist()
+        [True, True]
+        >>> curriculum.metrics()["groups_with_signal"]
+        0.6
+
+        The batch is full, and the next step begins.
+
+        >>> curriculum.next_batch(3).tolist()
+        [5, 0, 1]
+    """
+
+    #: The registry's name.
+    name: ClassVar[str]
+    #: Whether groups without a signal are dropped, so that the trainer has to refill its batch.
+    drops: ClassVar[bool] = False
+
+    def __init__(self, num_problems: int, *, seed: int = 0) -> None:
+        if num_problems < 1 or seed < 0:
+            raise LearnAlignError(
+                f"got num_problems = {num_problems} and seed = {seed}",
+                expected="at least one problem and a seed of at least 0",
+                do="check that the pool is not empty",
+            )
+        self.num_problems = num_problems
+        self.seed = seed
+        self.rng = np.random.default_rng(seed)
+        #: (n,) how often each problem was observed.
+        self.times_observed = np.zeros(num_problems, dtype=np.int64)
+        self._in_step = np.zeros(num_problems, dtype=bool)
+        self._groups = self._with_signal = 0
+
+    def next_batch(self, count: int, *, refill: bool = False) -> Indices:
+        """Choose the problems to sample next.
+
+        Args:
+            count: Number of problems; fewer are returned if the step has no more of them.
+            refill: Whether this continues the step; problems that it already chose are excluded.
+
+        Returns:
+            (min(count, problems left),) distinct indices.
+        """
+        if count < 0:
+            raise LearnAlignError(f"got a batch of {count} problems", expected="at least 0")
+        if not refill:
+            if self._groups:
+                self._end_step()
+            self._in_step[:] = False
+            self._groups = self._with_signal = 0
+        size = min(count, self.num_problems - int(self._in_step.sum()))
+        chosen = self._choose(size, self._in_step) if size else np.zeros(0, dtype=np.int64)
+        assert len(chosen) == size
+        assert not self._in_step[chosen].any()
+        self._in_step[chosen] = True
+        return chosen
+
+    def observe(
+        self,
+        indices: ArrayLike,
+        successes: ArrayLike,
+        num_rollouts: ArrayLike,
+        sketches: NDArray[np.floating] | None = None,
+        *,
+        has_signal: ArrayLike | None = None,
+    ) -> Booleans:
+        """Learn from the outcome of a round.
+
+        Args:
+            indices: (k,) distinct problems.
+            successes: (k,) sums of rewards in [0, 1]: the number of correct rollouts where rewards
+                are 0 or 1.
+            num_rollouts: (k,) or scalar, rollouts with a reward; 0 where the verifier failed.
+            sketches: (k, d) sketched gradients; most methods ignore them.
+            has_signal: (k,) whether the rewards of a group differ. By default
+                0 < successes < num_rollouts, which is exact for rewards of 0 and 1.
+
+        Returns:
+            (k,) whether to train on the group.
+        """
+        places = np.asarray(indices, dtype=np.int64).reshape(-1)
+        sums = np.asarray(successes, dtype=np.float64)
+        counts = np.broadcast_to(np.asarray(num_rollouts, dtype=np.float64), sums.shape)
+        self._check(places, sums, counts)
+        differ = (sums > 0) & (sums < counts)
+        signal = differ if has_signal is None else np.asarray(has_signal, dtype=bool)
+        assert signal.shape == places.shape
+        assert sketches is None or len(sketches) == len(places)
+        self.times_observed[places] += 1
+        self._groups += len(places)
+        self._with_signal += int(signal.sum())
+        self._update(places, sums, counts, sketches)
+        return signal if self.drops else np.ones(len(places), dtype=bool)
+
+    def estimates(self) -> Floats | None:
+        """Return (n,) estimates of the success rates, or None if the method has none."""
+        return None
+
+    def metrics(self) -> dict[str, float]:
+        """Describe the current step and the pool so far.
+
+        Returns:
+            ``groups`` sampled in this step, the share ``groups_with_signal``, and ``coverage``, the
+            share of the pool that was observed at least once. Subclasses add their own.
+        """
+        return {
+            "groups": float(self._groups),
+            "groups_with_signal": self._with_signal / max(1, self._groups),
+            "coverage": float((self.times_observed > 0).mean()),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the whole state as JSON-serializable data."""
+        return {
+            "name": self.name,
+            "num_problems": self.num_problems,
+            "seed": self.seed,
+            "random": self.rng.bit_generator.state,
+            "times_observed": self.times_observed.tolist(),
+            "in_step": np.flatnonzero(self._in_step).tolist(),
+            "groups": self._groups,
+            "with_signal": self._with_signal,
+            "method": self._state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore a state, exactly; options are those of the constructor.
+
+        Raises:
+            LearnAlignError: if the state belongs to another method, pool or seed.
+        """
+        for key in ("name", "num_problems", "seed"):
+            if state[key] != getattr(self, key):
+                raise LearnAlignError(
+                    f"got a curriculum's state with {key} = {state[key]!r}",
+                    expected=repr(getattr(self, key)),
+                    do="resume with the settings and the pool that the training began with",
+                )
+        self.rng.bit_generator.state = state["random"]
+        self.times_observed = np.array(state["times_observed"], dtype=np.int64)
+        self._in_step[:] = False
+        self._in_step[state["in_step"]] = True
+        self._groups, self._with_signal = state["groups"], state["with_signal"]
+        self._load_state(state["method"])
+
+    @abstractmethod
+    def _choose(self, count: int, excluded: Booleans) -> Indices:
+        """Return ``count`` >= 1 distinct problems outside ``excluded`` (n,); enough are left."""
+
+    def _update(  # noqa: B027
+        self,
+        indices: Indices,
+        successes: Floats,
+        num_rollouts: Floats,
+        sketches: NDArray[np.floating] | None,
+    ) -> None:
+        """Learn from checked (k,) outcomes."""
+
+    def _end_step(self) -> None:  # noqa: B027
+        """React to the end of a step; called when the next one begins."""
+
+    def _state(self) -> dict[str, Any]:
+        """Return the subclass's JSON-serializable state."""
+        return {}
+
+    def _load_state(self, state: dict[str, Any]) -> None:  # noqa: B027
+        """Restore what `_state` returned."""
+
+    def _check(self, indices: Indices, successes: Floats, num_rollouts: Floats) -> None:
+        fits = successes.shape == indices.shape
+        inside = ((indices >= 0) & (indices < self.num_problems)).all()
+        if not fits or not inside or len(np.unique(indices)) < len(indices):
+            raise LearnAlignError(
+                f"got outcomes of shape {successes.shape} for the problems {indices[:8].tolist()}",
+                expected=f"one for each of some distinct indices from 0 to {self.num_problems - 1}",
+                do="pass the indices of `next_batch` and one outcome for each",
+            )
+        bad = ~((successes >= 0) & (successes <= num_rollouts + 1e-9))
+        if bad.any():
+            raise LearnAlignError(
+                f"got {successes[bad][0]} successes in {num_rollouts[bad][0]} rollouts",
+                expected="a sum of rewards in [0, 1], so from 0 to the number of rollouts",
+                do="scale the rewards to [0, 1]",
+            )

@@ -1,0 +1,108 @@
+"""A Beta posterior of each problem's success rate, with discounted evidence.
+
+After s successes in n rollouts of a problem:
+
+    a <- L a + (1 - L) a0 + s        b <- L b + (1 - L) b0 + (n - s)
+
+L is the discount: the share of the earlier evidence that is kept. With L = 1 this is the ordinary
+conjugate update; below 1 the posterior follows a success rate that changes as the policy learns.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from learnalign.curriculum.base import Floats, Indices
+from learnalign.errors import LearnAlignError
+
+
+class BetaPosterior:
+    """Beta(a, b) for each problem.
+
+    Args:
+        num_problems: n.
+        discount: L, in (0, 1].
+        prior: (a0, b0), both above 0; (1, 1) is uniform.
+        counts: (n, 2) successes and failures known before training, added to the prior. With a
+            discount they are forgotten like other evidence.
+
+    Example:
+        >>> posterior = BetaPosterior(2, discount=0.5)
+        >>> for _ in range(2):
+        ...     posterior.update(np.array([0]), np.array([6.0]), np.array([8.0]))
+        >>> posterior.successes.tolist(), posterior.failures.tolist()
+        ([10.0, 1.0], [4.0, 1.0])
+    """
+
+    def __init__(
+        self,
+        num_problems: int,
+        *,
+        discount: float = 1.0,
+        prior: tuple[float, float] = (1.0, 1.0),
+        counts: ArrayLike | None = None,
+    ) -> None:
+        known = np.zeros((num_problems, 2)) if counts is None else np.asarray(counts, dtype=float)
+        if known.shape != (num_problems, 2) or not (known >= 0).all():
+            raise LearnAlignError(
+                f"got known counts of shape {known.shape}",
+                expected=f"non-negative successes and failures, of shape ({num_problems}, 2)",
+                do="pass zeros for problems that nothing is known of",
+            )
+        if not 0 < discount <= 1 or min(prior) <= 0:
+            raise LearnAlignError(
+                f"got discount = {discount} and prior = {prior}",
+                expected="a discount above 0 and at most 1, and a prior above 0",
+                do="use 1 to keep all evidence",
+            )
+        self.discount, self.prior = discount, prior
+        self.successes: Floats = prior[0] + known[:, 0]
+        """(n,) a."""
+        self.failures: Floats = prior[1] + known[:, 1]
+        """(n,) b."""
+
+    def update(self, indices: Indices, successes: Floats, num_rollouts: Floats) -> None:
+        """Add (k,) outcomes; a group without rollouts changes nothing."""
+        seen = num_rollouts > 0
+        places, right, wrong = indices[seen], successes[seen], (num_rollouts - successes)[seen]
+        for values, prior, new in (
+            (self.successes, self.prior[0], right),
+            (self.failures, self.prior[1], wrong.clip(0.0)),
+        ):
+            values[places] = self.discount * values[places] + (1 - self.discount) * prior + new
+
+    def mean(self) -> Floats:
+        """Return (n,) expected success rates."""
+        return self.successes / (self.successes + self.failures)
+
+    def signal_chance(self, num_rollouts: int) -> Floats:
+        """Return (n,) chances that G new rollouts are neither all correct nor all wrong.
+
+        By the beta-binomial distribution, with B the Beta function:
+        1 - B(a + G, b) / B(a, b) - B(a, b + G) / B(a, b).
+
+        Example:
+            >>> BetaPosterior(1).signal_chance(8).round(4).tolist()  # 1 - 2/9
+            [0.7778]
+        """
+        a, b = self.successes, self.failures
+        chance = 1.0 - _all_correct(a, b, num_rollouts) - _all_correct(b, a, num_rollouts)
+        return chance.clip(0.0, 1.0)
+
+    def state(self) -> dict[str, Any]:
+        """Return the state as JSON-serializable data."""
+        return {"successes": self.successes.tolist(), "failures": self.failures.tolist()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Restore what `state` returned."""
+        self.successes = np.array(state["successes"], dtype=np.float64)
+        self.failures = np.array(state["failures"], dtype=np.float64)
+
+
+def _all_correct(a: Floats, b: Floats, num_rollouts: int) -> Floats:
+    """Return (n,) B(a + G, b) / B(a, b), the product of (a + k) / (a + b + k) over k < G."""
+    product = np.ones_like(a)
+    for k in range(num_rollouts):
+        product *= (a + k) / (a + b + k)
+    return product
