@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from learnalign.storage.sketch_column import sketch_field
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
@@ -151,6 +151,8 @@ HISTORY = pa.schema(
         *(field for field in ROLLOUTS if field.name != "recorded_reward"),
         ("verdict", pa.string()),  # as in VERDICTS
         ("reward", pa.float64()),  # null without a reward
+        ("trained", pa.bool_()),  # false in a group that the curriculum dropped
+        ("expected_success", pa.float64()),  # by the curriculum, before the step; null without one
     ]
 )
 
@@ -158,8 +160,10 @@ HISTORY = pa.schema(
 STEPS = pa.schema(
     [
         ("step", pa.int64()),
-        ("num_problems", pa.int64()),
-        ("num_signal", pa.int64()),  # groups whose rewards differ
+        ("num_problems", pa.int64()),  # trained on
+        ("num_sampled", pa.int64()),  # sampled, groups that the curriculum dropped included
+        ("num_signal", pa.int64()),  # sampled groups whose rewards differ
+        ("coverage", pa.float64()),  # share of the problems sampled at least once so far
         ("mean_reward", pa.float64()),
         ("mean_tokens", pa.float64()),  # response tokens per rollout
         ("share_truncated", pa.float64()),

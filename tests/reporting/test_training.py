@@ -2,7 +2,13 @@
 
 import pyarrow as pa
 
-from learnalign.reporting.training import group_counts, training_figure, write_picture
+from learnalign.reporting.training import (
+    calibration,
+    cost_without_signal,
+    group_counts,
+    training_figure,
+    write_picture,
+)
 from learnalign.tables import HISTORY, STEPS
 
 ROWS = [
@@ -39,3 +45,35 @@ def test_figure_and_page(tmp_path):
     assert list(figure.data[0].y) == [0.0, 0.25]
     write_picture(tmp_path / "t.html", STEPS_TABLE, HISTORY_TABLE)
     assert (tmp_path / "t.html").stat().st_size > 1_000_000
+
+
+def test_cost_of_groups_without_signal():
+    """Step 0: a (equal) has 2 of 4 rollouts and 6 of 10 tokens; step 1: all three are equal."""
+    rows = [
+        {"step": step, "problem_id": name, "sample": g, "reward": reward, "token_ids": [0] * size}
+        for (name, step, rewards), size in zip(ROWS, (3, 2, 1, 1, 1), strict=True)
+        for g, reward in enumerate(rewards)
+    ]
+    history = pa.Table.from_pylist(rows, schema=HISTORY)
+    times = [{"step": s, "sampling_s": 8.0, "verifying_s": 2.0} for s in range(2)]
+    cost = cost_without_signal(pa.Table.from_pylist(times, schema=STEPS), history)
+    assert cost == {"rollouts": [2.0, 6.0], "share": [0.5, 1.0], "seconds": [6.0, 10.0]}
+
+
+def test_calibration_by_hand():
+    rows = [
+        {"step": s, "problem_id": name, "sample": g, "reward": reward, "expected_success": rate}
+        for s, name, rate, rewards in [
+            (0, "a", 0.12, [0.0, 1.0]),
+            (0, "b", 0.18, [0.0, 0.0]),
+            (1, "a", 1.0, [1.0, 1.0]),
+            (1, "c", None, [1.0, 1.0]),
+        ]
+        for g, reward in enumerate(rewards)
+    ]
+    found = calibration(pa.Table.from_pylist(rows, schema=HISTORY))
+    assert found == {"expected": [0.15, 1.0], "observed": [0.25, 1.0], "groups": [2.0, 1.0]}
+    assert calibration(HISTORY_TABLE) is None
+    figure = training_figure(STEPS_TABLE, pa.Table.from_pylist(rows, schema=HISTORY))
+    (points,) = (t for t in figure.data if t.type == "scatter" and t.mode == "markers")
+    assert list(points.y) == [0.25, 1.0]

@@ -7,6 +7,7 @@ import torch
 
 from helpers.tiny_models import tiny_model
 from learnalign.config import GradientConfig, RolloutConfig, TrainingConfig
+from learnalign.curriculum.order import Order
 from learnalign.errors import LearnAlignError
 from learnalign.gradients.engine import Group
 from learnalign.gradients.objective import advantages
@@ -194,8 +195,11 @@ def test_a_checkpoint_goes_on_to_the_last_bit(tmp_path, schedule):
     assert rates[0] > rates[-1] > 0
     for seed in range(2):
         broken.step(*batch(seed))
-    save_checkpoint(tmp_path / "step-2", broken)
-    load_checkpoint(tmp_path / "step-2", 2, resumed)
+    before, after = Order(5), Order(5)
+    before.next_batch(3)
+    save_checkpoint(tmp_path / "step-2", broken, before)
+    load_checkpoint(tmp_path / "step-2", 2, resumed, after)
+    assert after.next_batch(3).tolist() == before.next_batch(3).tolist()
     assert [resumed.step(*batch(seed)).learning_rate for seed in (2, 3)] == rates[2:]
     for a, b in zip(resumed.model.parameters(), straight.model.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -203,4 +207,4 @@ def test_a_checkpoint_goes_on_to_the_last_bit(tmp_path, schedule):
     (tmp_path / "step-2" / "moments.safetensors").write_bytes(bytes(99))
     for name in ("step-2", "step-4"):
         with pytest.raises(LearnAlignError, match="cannot resume from"):
-            load_checkpoint(tmp_path / name, 2, resumed)
+            load_checkpoint(tmp_path / name, 2, resumed, after)

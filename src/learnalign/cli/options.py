@@ -66,6 +66,7 @@ TRAINING = (
     "training.problems_per_step",
     "training.epochs",
     "training.steps",
+    "training.curriculum",
     "training.parameters",
     "training.learning_rate",
     "training.kl_beta",

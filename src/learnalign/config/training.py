@@ -23,6 +23,12 @@ class TrainingConfig(Section):
     """Passes over the problems."""
     steps: PositiveInt | None = None
     """Number of training steps; overrides epochs."""
+    curriculum: Literal["order", "dynamic", "mopps", "greso", "mapp"] = "order"
+    """Which problems each step samples: order (passes over all), dynamic (drops groups without a
+    signal and refills), or by what the training has observed: mopps, greso, mapp
+    (docs/concepts/curriculum.md). Native trainer only."""
+    curriculum_options: dict[str, Any] = Field(default_factory=dict)
+    """Other options of the curriculum's class: --set training.curriculum_options.discount=0.5."""
     shuffled: bool = True
     """Shuffle the problems in each epoch; otherwise they keep the order of the scores or the
     file."""

@@ -1,19 +1,22 @@
-"""Training checkpoints in safetensors: master weights and AdamW's moments."""
+"""Training checkpoints: master weights, AdamW's moments, and the state of the curriculum."""
 
+import json
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from learnalign.curriculum.base import Curriculum
 from learnalign.errors import LearnAlignError
 from learnalign.storage.folders import atomic_folder
 from learnalign.training.learner import Learner
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+_CURRICULUM = "curriculum.json"
 
 
-def save_checkpoint(path: Path, learner: Learner) -> None:
+def save_checkpoint(path: Path, learner: Learner, curriculum: Curriculum) -> None:
     """Write a checkpoint folder atomically, synced to disk."""
     with atomic_folder(path) as temporary:
         named = learner.masters.named
@@ -26,10 +29,12 @@ def save_checkpoint(path: Path, learner: Learner) -> None:
             for key in _MOMENTS
         }
         save_file(moments, temporary / "moments.safetensors")
+        text = json.dumps(curriculum.state_dict())
+        (temporary / _CURRICULUM).write_text(text, encoding="utf-8")
 
 
-def load_checkpoint(path: Path, step: int, learner: Learner) -> None:
-    """Restore a learner's state after ``step`` steps from a checkpoint folder.
+def load_checkpoint(path: Path, step: int, learner: Learner, curriculum: Curriculum) -> None:
+    """Restore the state after ``step`` steps from a checkpoint folder.
 
     Raises:
         LearnAlignError: if the checkpoint is missing, damaged or from another model.
@@ -38,7 +43,8 @@ def load_checkpoint(path: Path, step: int, learner: Learner) -> None:
     try:
         weights = load_file(path / "weights.safetensors")
         moments = load_file(path / "moments.safetensors")
-    except (FileNotFoundError, SafetensorError) as error:
+        state = json.loads((path / _CURRICULUM).read_text(encoding="utf-8"))
+    except (FileNotFoundError, SafetensorError, json.JSONDecodeError) as error:
         raise _unusable(path, str(error)) from error
     if set(weights) != set(named):
         raise _unusable(path, "it has the weights of another model")
@@ -51,6 +57,7 @@ def load_checkpoint(path: Path, step: int, learner: Learner) -> None:
             }
     learner.masters.write_back()
     learner.done = step
+    curriculum.load_state_dict(state)
 
 
 def _unusable(path: Path, why: str) -> LearnAlignError:

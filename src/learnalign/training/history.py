@@ -1,5 +1,6 @@
 """The training history: each rollout with its step and reward, and each step's metrics."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,14 +16,34 @@ class History:
     rollouts: list[pa.Table] = field(default_factory=list)
     steps: list[dict[str, Any]] = field(default_factory=list)
 
-    def add_rollouts(self, step: int, rollouts: pa.Table, verdicts: pa.Table) -> None:
-        """Add a step's rollouts with their verdicts, row by row."""
+    def add_rollouts(
+        self,
+        step: int,
+        rollouts: pa.Table,
+        verdicts: pa.Table,
+        *,
+        trained: frozenset[str] | None = None,
+        expected: Mapping[str, float] | None = None,
+    ) -> None:
+        """Add a step's rollouts with their verdicts, row by row.
+
+        Args:
+            step: Number of the step.
+            rollouts: ROLLOUTS.
+            verdicts: VERDICTS of the same rows.
+            trained: The problems that were trained on; all if None.
+            expected: Success rates that a curriculum expected, by problem.
+        """
+        ids = rollouts["problem_id"].to_pylist()
+        used = [trained is None or name in trained for name in ids]
         table = pa.table(
             {
                 "step": pa.array([step] * rollouts.num_rows, pa.int64()),
                 **{name: rollouts[name] for name in rollouts.column_names if name in HISTORY.names},
                 "verdict": verdicts["verdict"],
                 "reward": verdicts["reward"],
+                "trained": pa.array(used, pa.bool_()),
+                "expected_success": pa.array([(expected or {}).get(n) for n in ids], pa.float64()),
             }
         )
         self.rollouts.append(table.select(HISTORY.names).cast(HISTORY))

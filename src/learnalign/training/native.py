@@ -1,17 +1,20 @@
-"""The native trainer: one loop that samples, verifies and learns in each step."""
+"""The native trainer: in each step it samples what the curriculum chooses, verifies and learns."""
 
 import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from learnalign.curriculum.base import Curriculum, Indices
+from learnalign.curriculum.step import Outcomes, collect_step
 from learnalign.errors import LearnAlignError
 from learnalign.gradients.engine import group_rollouts
 from learnalign.training.history import History
 from learnalign.training.learner import Learner
-from learnalign.training.order import Indices
 
 #: Gives each step its own random stream for a problem's rollouts.
 SEED_STEP = 1_000_003
@@ -22,9 +25,11 @@ def train(
     engine: Any,
     verifier: Any,
     problems: pa.Table,
-    order: Indices,
+    curriculum: Curriculum,
     history: History,
     *,
+    num_steps: int,
+    per_step: int,
     seed: int,
     save: Callable[[], None],
     save_every: int,
@@ -37,54 +42,120 @@ def train(
         engine: `TransformersEngine` of that model; its seed is set at each step.
         verifier: `Verifier`.
         problems: PROBLEMS table.
-        order: (steps, per_step) indices into ``problems``; see `step_problems`.
+        curriculum: Chooses each step's problems, as indices into ``problems``.
         history: Receives each step's rollouts and metrics.
+        num_steps: Number of steps of the whole training.
+        per_step: Problems per step; a curriculum that drops groups samples more.
         seed: Seed of the rollouts.
         save: Called after every ``save_every`` steps and after the last.
         save_every: Steps between two saves.
         progress: Called with 1 after each step.
 
     Raises:
-        LearnAlignError: if training diverges (all logits of a step contain NaN or Inf), or if a
-            reward function fails on every rollout.
+        LearnAlignError: if training diverges (all logits of a step contain NaN or Inf), if a
+            reward function fails on every rollout, or if the curriculum needs rewards from 0 to 1
+            and gets others.
     """
-    for step in range(learner.done, len(order)):
-        batch = problems.take(order[step])
-        begin = time.monotonic()
+    for step in range(learner.done, num_steps):
         engine.seed = seed + SEED_STEP * (step + 1)
-        engine.failures.clear()
-        rollouts = engine.sample(batch)
-        if len(engine.failures) == batch.num_rows:
-            raise LearnAlignError(
-                f"training diverged before step {step}: logits contain NaN or Inf",
-                expected="finite logits",
-                do="lower --learning-rate or raise --kl-beta; the last checkpoint is kept",
-            )
-        sampled = time.monotonic()
-        state = {"global_step": step, "max_steps": len(order)}
-        verdicts = verifier.verify(batch, rollouts, None, state)
-        verifier.require_works(always=True)
-        verified = time.monotonic()
+        state = {"global_step": step, "max_steps": num_steps}
+        sampling = _Sampling(engine, verifier, problems, curriculum, state)
+        chosen = collect_step(curriculum, per_step, sampling)
+        # Without a single signal the step has no gradient; it is made, as by any trainer.
+        trained = chosen.trained if len(chosen.trained) else chosen.sampled[-per_step:]
+        rollouts, verdicts = sampling.tables()
         groups = group_rollouts(rollouts, verdicts)
+        batch = problems.take(trained)
+        begin = time.monotonic()
         result = learner.step(
             batch["prompt_ids"].to_pylist(), [groups[i] for i in batch["problem_id"].to_pylist()]
         )
         learned = time.monotonic()
-        history.add_rollouts(step, rollouts, verdicts)
+        history.add_rollouts(
+            step,
+            rollouts,
+            verdicts,
+            trained=frozenset(batch["problem_id"].to_pylist()),
+            expected=sampling.expected,
+        )
         history.add_step(
             step,
             num_problems=batch.num_rows,
+            num_sampled=len(chosen.sampled),
+            coverage=curriculum.metrics()["coverage"],
             kl=result.kl,
             gradient_norm=result.gradient_norm,
             learning_rate=result.learning_rate,
-            sampling_s=sampled - begin,
-            verifying_s=verified - sampled,
-            learning_s=learned - verified,
+            sampling_s=sampling.sampling_s,
+            verifying_s=sampling.verifying_s,
+            learning_s=learned - begin,
             **rollout_metrics(rollouts, verdicts),
         )
         progress(1)
-        if learner.done % save_every == 0 or learner.done == len(order):
+        if learner.done % save_every == 0 or learner.done == num_steps:
             save()
+
+
+class _Sampling:
+    """Samples and verifies the rounds of one step; called with the problems of a round."""
+
+    def __init__(
+        self,
+        engine: Any,
+        verifier: Any,
+        problems: pa.Table,
+        curriculum: Curriculum,
+        state: dict[str, int],
+    ) -> None:
+        self.engine, self.verifier, self.problems = engine, verifier, problems
+        self.curriculum, self.state = curriculum, state
+        self.estimates = curriculum.estimates()
+        self.expected: dict[str, float] = {}
+        """Success rates that the curriculum expected before the step, by problem id."""
+        self.sampling_s = self.verifying_s = 0.0
+        self._rounds: list[tuple[pa.Table, pa.Table]] = []
+
+    def __call__(self, indices: Indices) -> Outcomes:
+        """Sample and verify one round."""
+        batch = self.problems.take(indices)
+        ids = batch["problem_id"].to_pylist()
+        if self.estimates is not None:
+            self.expected |= dict(zip(ids, self.estimates[indices].tolist(), strict=True))
+        begin = time.monotonic()
+        self.engine.failures.clear()
+        rollouts = self.engine.sample(batch)
+        if len(self.engine.failures) == batch.num_rows:
+            raise LearnAlignError(
+                f"training diverged before step {self.state['global_step']}: logits contain NaN "
+                "or Inf",
+                expected="finite logits",
+                do="lower --learning-rate or raise --kl-beta; the last checkpoint is kept",
+            )
+        sampled = time.monotonic()
+        verdicts = self.verifier.verify(batch, rollouts, None, self.state)
+        self.verifier.require_works(always=True)
+        self.sampling_s += sampled - begin
+        self.verifying_s += time.monotonic() - sampled
+        self._rounds.append((rollouts, verdicts))
+        rewards = [group_rollouts(rollouts, verdicts)[name].rewards for name in ids]
+        counts = np.array([len(group) for group in rewards])
+        differs = np.array([len(set(group)) > 1 for group in rewards])
+        return Outcomes(self._sums(rewards), counts, has_signal=differs)
+
+    def tables(self) -> tuple[pa.Table, pa.Table]:
+        """Return the ROLLOUTS and VERDICTS of all rounds."""
+        rollouts, verdicts = zip(*self._rounds, strict=True)
+        return pa.concat_tables(rollouts), pa.concat_tables(verdicts)
+
+    def _sums(self, rewards: list[list[float]]) -> NDArray[np.float64]:
+        found = [reward for group in rewards for reward in group if not 0.0 <= reward <= 1.0]
+        if found and self.estimates is not None:
+            raise LearnAlignError(
+                f"the curriculum {self.curriculum.name} got a reward of {found[0]}",
+                expected="rewards from 0 to 1, from which it estimates success rates",
+                do="scale the rewards, or use --curriculum order or dynamic",
+            )
+        return np.array([float(np.clip(group, 0.0, 1.0).sum()) for group in rewards])
 
 
 def rollout_metrics(rollouts: pa.Table, verdicts: pa.Table) -> dict[str, float | None]:

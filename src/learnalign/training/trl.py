@@ -189,6 +189,7 @@ def _recorder(
             history.add_step(
                 state.global_step - 1,
                 num_problems=args.gradient_accumulation_steps,
+                num_sampled=args.gradient_accumulation_steps,
                 kl=logs.get("kl"),
                 gradient_norm=logs["grad_norm"],
                 learning_rate=logs["learning_rate"],

@@ -8,6 +8,8 @@ import pyarrow as pa
 
 from learnalign.config import Config
 from learnalign.config.load import write_config
+from learnalign.curriculum.base import Curriculum
+from learnalign.curriculum.registry import curriculum_named
 from learnalign.errors import LearnAlignError
 from learnalign.pipeline.fingerprints import training_options
 from learnalign.pipeline.resources import Resources
@@ -87,6 +89,13 @@ def train(
             "training.problems": ids,
             "training.num_steps": len(order),
         }
+        if config.training.trainer == "trl" and config.training.curriculum != "order":
+            raise LearnAlignError(
+                f"got --curriculum {config.training.curriculum} with --trainer trl",
+                expected="the native trainer, which asks a curriculum for each step's problems",
+                do="leave out --trainer, or use --curriculum order",
+            )
+        open_curriculum(config, problems.num_rows)  # an unknown option ends the run here
         folder.begin("history", options)
         done = folder.begin("steps", options).complete
         write_config(folder.path / "config.yaml", config)
@@ -196,21 +205,23 @@ def _train_native(job: _Job, first: int, dtype: "torch.dtype") -> None:
     reference = None
     if training.kl_beta and training.parameters == "full":
         reference = load_model(config.model, dtype=dtype)
+    num_steps, per_step = job.order.shape
+    curriculum = open_curriculum(config, job.problems.num_rows)
     learner = Learner(
         job.model,
         training,
         config.gradients,
         temperature=config.rollouts.temperature,
         max_tokens=config.rollouts.max_tokens,
-        num_steps=len(job.order),
+        num_steps=num_steps,
         reference=reference,
         dtype=dtype if training.parameters == "full" else None,
     )
     if first:
-        load_checkpoint(job.checkpoint(first), first, learner)
+        load_checkpoint(job.checkpoint(first), first, learner, curriculum)
 
     def save() -> None:
-        save_checkpoint(job.checkpoint(learner.done), learner)
+        save_checkpoint(job.checkpoint(learner.done), learner, curriculum)
         job.save(learner.done)
 
     train(
@@ -218,14 +229,32 @@ def _train_native(job: _Job, first: int, dtype: "torch.dtype") -> None:
         job.engine,
         job.verifier,
         job.problems,
-        job.order,
+        curriculum,
         job.history,
+        num_steps=num_steps,
+        per_step=per_step,
         seed=config.run.seed,
         save=save,
         save_every=training.save_every,
         progress=job.advance,
     )
     learner.masters.widen()
+
+
+def open_curriculum(config: Config, num_problems: int) -> Curriculum:
+    """Create the curriculum of ``training.curriculum`` with its options.
+
+    Raises:
+        LearnAlignError: for an option that its class does not have.
+    """
+    training = config.training
+    options: dict[str, Any] = {}
+    if training.curriculum in ("order", "dynamic"):
+        options["shuffled"] = training.shuffled
+    if training.curriculum == "mapp":
+        options["num_rollouts"] = config.rollouts.num_rollouts
+    options |= training.curriculum_options
+    return curriculum_named(training.curriculum, num_problems, seed=config.run.seed, **options)
 
 
 def _train_trl(job: _Job, first: int) -> None:

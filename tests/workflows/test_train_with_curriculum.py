@@ -1,0 +1,148 @@
+"""Trainings with a curriculum: what they sample, train on, record, and how they resume."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from helpers.sums_run import QUIET
+from helpers.sums_run import configure_training as configure
+from learnalign.curriculum.registry import CURRICULA, curriculum_named
+from learnalign.errors import LearnAlignError
+from learnalign.training import native
+from learnalign.workflows.train import train
+
+#: More steps than one pass, checkpoints in between.
+OPTIONS = {"training.steps": 6, "training.save_every": 2}
+
+
+def configured(sums: Path, out: Path, name: str, **more: Any) -> Any:
+    return configure(sums, out, **{"training.curriculum": name} | OPTIONS | more)
+
+
+def groups(history: pa.Table) -> list[dict[str, Any]]:
+    """One row per sampled group, in the order of the training, computed rollout by rollout."""
+    found: dict[tuple[int, str], dict[str, Any]] = {}
+    for row in history.to_pylist():
+        key = (row["step"], row["problem_id"])
+        group = found.setdefault(key, {**row, "rewards": []})
+        group["rewards"].append(row["reward"])
+    return list(found.values())
+
+
+@pytest.mark.parametrize("name", CURRICULA)
+def test_what_is_recorded_is_what_the_curriculum_chose(
+    name: str, sums: Path, tmp_path: Path
+) -> None:
+    """Its own class, given the recorded rewards, chooses the recorded problems."""
+    config = configured(sums, tmp_path / "t", name)
+    done = train(config, progress=QUIET)
+    ids = done.history()["problem_id"].to_pylist()
+    pool = [row["problem_id"] for row in _problems(tmp_path / "t")]
+    assert set(ids) <= set(pool)
+    steps = {row["step"]: row for row in done.steps.to_pylist()}
+    assert list(steps) == list(range(6))
+    for step, row in steps.items():
+        of_step = [g for g in groups(done.history()) if g["step"] == step]
+        signal = [g for g in of_step if len(set(g["rewards"])) > 1]
+        trained = [g for g in of_step if g["trained"]]
+        assert row["num_sampled"] == len(of_step)
+        assert row["num_signal"] == len(signal)
+        assert row["num_problems"] == len(trained)
+        if not CURRICULA[name].drops:
+            assert len(trained) == len(of_step) == 3
+        elif signal:
+            assert {g["problem_id"] for g in trained} <= {g["problem_id"] for g in signal}
+    seen: set[str] = set()
+    for step, row in steps.items():
+        seen |= {g["problem_id"] for g in groups(done.history()) if g["step"] == step}
+        assert row["coverage"] == pytest.approx(len(seen) / len(pool))
+
+
+def _problems(folder: Path) -> list[dict[str, Any]]:
+    tables = [pa.parquet.read_table(p) for p in sorted((folder / "problems").glob("*.parquet"))]
+    return pa.concat_tables(tables).to_pylist()
+
+
+@pytest.mark.parametrize("name", ["mopps", "greso"])
+def test_a_resumed_training_equals_an_undisturbed_one(
+    name: str, sums: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(configured(sums, tmp_path / "whole", name), progress=QUIET)
+    collect, calls = native.collect_step, [0]
+
+    def failing(*arguments: Any, **named: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 4:  # in the second half of the second checkpoint's steps
+            raise KeyboardInterrupt
+        return collect(*arguments, **named)
+
+    monkeypatch.setattr(native, "collect_step", failing)
+    config = configured(sums, tmp_path / "parts", name)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, progress=QUIET)
+    assert (tmp_path / "parts" / "checkpoints" / "step-2" / "curriculum.json").is_file()
+    parts = train(config, progress=QUIET)
+    assert calls[0] > 4
+    assert parts.history().equals(whole.history())
+    for column in ("num_sampled", "num_signal", "coverage", "gradient_norm", "mean_reward"):
+        assert parts.steps[column].equals(whole.steps[column])
+
+
+def test_estimates_are_recorded_before_the_step(sums: Path, tmp_path: Path) -> None:
+    done = train(configured(sums, tmp_path / "t", "mopps"), progress=QUIET)
+    counts: dict[str, tuple[float, float]] = {}
+    for group in groups(done.history()):
+        right, wrong = counts.get(group["problem_id"], (1.0, 1.0))  # Beta(1, 1)
+        assert group["expected_success"] == pytest.approx(right / (right + wrong))
+        reward, size = sum(group["rewards"]), len(group["rewards"])
+        counts[group["problem_id"]] = (right + reward, wrong + size - reward)
+
+
+def test_order_trains_as_before_there_were_curricula(sums: Path, tmp_path: Path) -> None:
+    done = train(configured(sums, tmp_path / "t", "order"), progress=QUIET)
+    history = done.history()
+    assert pc.all(history["trained"]).as_py()
+    assert history["expected_success"].null_count == history.num_rows
+    plain = curriculum_named("order", len(_problems(tmp_path / "t")), seed=0)
+    pool = [row["problem_id"] for row in _problems(tmp_path / "t")]
+    expected = [[pool[i] for i in plain.next_batch(3)] for _ in range(6)]
+    chosen = [[g["problem_id"] for g in groups(history) if g["step"] == s] for s in range(6)]
+    assert chosen == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"training.trainer": "trl", "training.curriculum": "mopps"}, "with --trainer trl"),
+        (
+            {"training.curriculum": "mopps", "training.curriculum_options": {"discout": 0.5}},
+            "the nearest is 'discount'",
+        ),
+    ],
+)
+def test_what_cannot_be(changes: dict[str, Any], message: str, sums: Path, tmp_path: Path) -> None:
+    with pytest.raises(LearnAlignError, match=message):
+        train(configure(sums, tmp_path / "t", **changes), progress=QUIET)
+
+
+def test_rewards_that_are_no_rates(
+    sums: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampled = native._Sampling._sums
+
+    def doubled(self: Any, rewards: list[list[float]]) -> Any:
+        return sampled(self, [[2.0 * reward + 1.0 for reward in group] for group in rewards])
+
+    monkeypatch.setattr(native._Sampling, "_sums", doubled)
+    with pytest.raises(LearnAlignError, match=r"the curriculum mapp got a reward of [13]\.0"):
+        train(configured(sums, tmp_path / "a", "mapp"), progress=QUIET)
+    done = train(
+        configured(sums, tmp_path / "b", "dynamic", **{"training.steps": 1}), progress=QUIET
+    )
+    assert np.isfinite(done.steps["gradient_norm"].to_pylist()).all()
+    assert json.loads((tmp_path / "b" / "manifest.json").read_text())["stages"]["steps"]["complete"]
