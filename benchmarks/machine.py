@@ -11,6 +11,8 @@ from typing import Any
 
 #: What arithmetic is compiled for, on x86 and on ARM; the rest of a processor's flags is left out.
 _ARITHMETIC = re.compile(r"(sse4|avx|amx|fma|f16c|asimd|sve|sme(?![a-z])|bf16|i8mm|fphp)")
+#: Versions that are told whether or not learnalign itself is installed.
+_ALWAYS = {"huggingface-hub", "numpy", "pyarrow", "tokenizers", "torch", "transformers"}
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -96,7 +98,7 @@ def _packages() -> dict[str, str]:
     except PackageNotFoundError:
         wanted = []
     names = {re.split(r"[^\w.-]", text)[0] for text in wanted if "extra == 'dev'" not in text}
-    known = {name: _version(name) for name in sorted(names | {"tokenizers", "huggingface-hub"})}
+    known = {name: _version(name) for name in sorted(names | _ALWAYS)}
     return {name: found for name, found in known.items() if found is not None}
 
 

@@ -1,0 +1,116 @@
+"""SmolLM2 on a device against the CPU: rows, scores and selection, a GRPO step, rollouts."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+
+from cuda_clock import Options, Record
+from cuda_policies import policy, whole
+from cuda_sums import Sums
+from learnalign.config import GradientConfig, TrainingConfig
+
+
+def rows(record: Record, options: Options, model: Any, some: Sums) -> None:
+    """Hold SmolLM2's rows, scores and selection against float32 on the CPU."""
+    from learnalign.scoring.scores import scores
+
+    if len(some.groups) < 3:
+        record.skip("SmolLM2's rows", f"{len(some.groups)} sums have a signal")
+        return
+    found = {}
+    for name, device, dtype in (
+        ("float32 on the CPU", "cpu", torch.float32),
+        ("float32", options.device, torch.float32),
+        ("bfloat16", options.device, torch.bfloat16),
+    ):
+        if name == "float32" and options.tiny and device == "cpu":
+            continue  # the same computation again
+        subject = policy(model, device, dtype, sketch_size=8192)
+        found[name] = whole(subject(some.jobs))
+    truth = found.pop("float32 on the CPU")
+    best = scores(some.rates, truth).score
+    number = max(1, len(best) // 4)
+    for name, ours in found.items():
+        score = scores(some.rates, ours).score
+        cosine = np.vecdot(ours, truth) / np.linalg.norm(ours, axis=1)
+        cosine = cosine / np.linalg.norm(truth, axis=1)
+        chosen = set(np.argsort(-score)[:number]) & set(np.argsort(-best)[:number])
+        rank = spearman(score, best)
+        record.add(
+            f"SmolLM2 in {name}: Spearman of the scores with the CPU's",
+            f"SmolLM2 in {name}, {len(best)} sums with signal: cosine at least {cosine.min():.4f}, "
+            f"Spearman {rank:.3f}, top {number} {len(chosen) / number:.0%}",
+            value=rank,
+            unit="",
+            better="higher",
+            least_cosine=float(cosine.min()),
+            overlap=len(chosen) / number,
+            finite=bool(np.isfinite(ours).all()),
+        )
+
+
+def spearman(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the correlation of the ranks; ties get the mean of their ranks.
+
+    Example:
+        >>> round(spearman(np.array([1.0, 2.0, 2.0, 9.0]), np.array([0.0, 5.0, 6.0, 7.0])), 3)
+        0.949
+    """
+    ranks = []
+    for values in (one, other):
+        _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+        ranks.append((np.cumsum(counts) - (counts - 1) / 2)[place])
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def step(record: Record, options: Options, model: Any, some: Sums) -> None:
+    """Make one GRPO step here and there; compare where the weights went."""
+    from learnalign.training.learner import Learner
+
+    moved, norms = [], []
+    for device in ("cpu", options.device):
+        own = copy.deepcopy(model).to(device).requires_grad_(True)
+        training = TrainingConfig(learning_rate=1e-5, kl_beta=0.0)
+        learner = Learner(
+            own, training, GradientConfig(), temperature=1.0, max_tokens=8, num_steps=10
+        )
+        before = _flat(own)
+        norms.append(learner.step(some.prompts, some.groups).gradient_norm)
+        moved.append((_flat(own) - before).double())
+        del own, learner
+    gap = float((moved[1] - moved[0]).norm() / moved[0].norm())
+    norm = abs(norms[1] - norms[0]) / norms[0]
+    record.add(
+        "GRPO step: relative difference of the weights' change",
+        f"GRPO step, float32: weights' change {gap:.1e} from the CPU's, gradient norm {norm:.1e}",
+        value=gap,
+        unit="",
+        better="lower",
+        gradient_norm_difference=norm,
+        finite=bool(moved[1].isfinite().all()),
+    )
+
+
+def _flat(model: Any) -> torch.Tensor:
+    return torch.cat([p.detach().float().cpu().flatten() for p in model.parameters()])
+
+
+def rollouts(record: Record, options: Options, model: Any, tokenizer: Any, some: Sums) -> None:
+    """Sample with the same seeds here and there; count the sequences that are equal."""
+    for kind, temperature in (("greedy", 0.0), ("sampled", 1.0)):
+        found = [
+            some.sampled(
+                copy.deepcopy(model).to(device), tokenizer, temperature, 8 if options.tiny else 32
+            )
+            for device in ("cpu", options.device)
+        ]
+        equal = float(np.mean([one == other for one, other in zip(*found, strict=True)]))
+        record.add(
+            f"rollouts, {kind}: share equal to the CPU's",
+            f"rollouts in float32, {kind}: {equal:.0%} of {len(found[0])} equal the CPU's",
+            value=equal,
+            unit="",
+            better="higher",
+        )
