@@ -206,8 +206,7 @@ def main() -> None:
     for part in (part for part in LIMITS if part in wanted):
         used = time.monotonic() - begin
         allowed += LIMITS[part]
-        limit = min(given.seconds - MARGIN, allowed) - used
-        limit = min(limit, fixed.get(part, limit))
+        limit = min(given.seconds - MARGIN - used, fixed.get(part, allowed - used))
         if limit <= 0.0:
             table.append(f"{part}: no time left")
             continue

@@ -113,25 +113,25 @@ class Memory:
         return self.fixed + self.checkpointed
 
 
-def layer_bytes(shape: Shape, prompt: int, response: int) -> float:
+def layer_bytes(shape: Shape, prompt: int, response: int, *, gathered: bool = False) -> float:
     """Count the bytes that one layer's graph keeps of one token.
 
     Weights do not require gradients, so a linear layer keeps nothing but its projected inputs.
 
-    - Two norms keep their input in float32: 8 bytes a hidden value.
-    - Attention keeps queries, keys, values and outputs of the gathered sequences (prompt repeated
-      for each response) and one float32 a query head.
+    - Two norms keep their input in float32, and one float32 a token: 8 bytes a hidden value, and 8.
+    - Attention keeps queries, keys, values and outputs, and one float32 a query head. Gathered
+      sequences (`gathered`) hold the prompt once for each response.
     - The feed-forward block keeps the gate, what its activation makes of it, and what it is
       multiplied with: 6 bytes an inner value.
     - The collector keeps seven projected inputs.
     """
-    gathered = GROUP * (prompt + response - 1) / packed_tokens(prompt, response)
+    times = GROUP * (prompt + response - 1) / packed_tokens(prompt, response) if gathered else 1.0
     attention = 4 * shape.hidden + 4 * shape.keys + 4 * shape.heads
-    return 8 * shape.hidden + gathered * attention + 6 * shape.inner + 7 * WIDTH * 2
+    return 8 * shape.hidden + 8 + times * attention + 6 * shape.inner + 7 * WIDTH * 2
 
 
 def memory(shape: Shape, prompt: int, response: int) -> Memory:
-    """Count the memory of a group's row in bfloat16."""
+    """Count the memory of a group's row in bfloat16, with attention over the packed tokens."""
     tokens = packed_tokens(prompt, response)
     places = 1 + GROUP * (response - 1)
     layer = layer_bytes(shape, prompt, response)

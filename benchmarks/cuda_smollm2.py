@@ -11,6 +11,9 @@ from cuda_policies import policy, whole
 from cuda_sums import Sums
 from learnalign.config import GradientConfig, TrainingConfig
 
+#: Groups of the GRPO step.
+STEP_GROUPS = 12
+
 
 def rows(record: Record, options: Options, model: Any, some: Sums) -> None:
     """Hold SmolLM2's rows, scores and selection against float32 on the CPU."""
@@ -66,8 +69,10 @@ def spearman(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def step(record: Record, options: Options, model: Any, some: Sums) -> None:
-    """Make one GRPO step here and there; compare where the weights went."""
+    """Make one GRPO step on a few groups here and there; compare where the weights went."""
     from learnalign.training.learner import Learner
+
+    prompts, groups = some.prompts[:STEP_GROUPS], some.groups[:STEP_GROUPS]
 
     moved, norms = [], []
     for device in ("cpu", options.device):
@@ -77,7 +82,7 @@ def step(record: Record, options: Options, model: Any, some: Sums) -> None:
             own, training, GradientConfig(), temperature=1.0, max_tokens=8, num_steps=10
         )
         before = _flat(own)
-        norms.append(learner.step(some.prompts, some.groups).gradient_norm)
+        norms.append(learner.step(prompts, groups).gradient_norm)
         moved.append((_flat(own) - before).double())
         del own, learner
     gap = float((moved[1] - moved[0]).norm() / moved[0].norm())
