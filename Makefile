@@ -9,7 +9,7 @@ INSTALLED = .venv/.installed
 
 .PHONY: help install model llama vllm demo train-demo bench test test-slow lint format docs docs-serve clean
 
-help: ## Say what there is.
+help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
 
 install: $(INSTALLED) ## Make .venv from requirements.lock.
@@ -82,5 +82,5 @@ docs: $(INSTALLED) ## Build the docs' site in site/; a warning is an error.
 docs-serve: $(INSTALLED) ## Show the docs' site at http://127.0.0.1:8000 while pages are written.
 	$(MKDOCS) serve --watch src
 
-clean: ## Throw away .venv, models and caches.
+clean: ## Delete .venv, models and caches.
 	rm -rf .venv .venv-llama .venv-vllm models runs site .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,19 +1,19 @@
-"""How many rollouts the same selection needs, if the first ones decide which problems get the rest.
+"""Simulate adaptive rollouts: how many are needed for the same selection as with all of them.
 
-A pool is a set of success rates, taken as true; its rollouts are drawn from them. Three readings of
-one recorded training (one-shot RLVR's record; a rate is the mean of 32 rollouts), the first of
-them smoothed (rates drawn from their posterior: no rate is 0 or 1), and two made-up pools.
+A pool is a set of true success rates, from which rollouts are sampled. There are three stages of
+one recorded training (one-shot RLVR's record; a rate is the mean of 32 rollouts), the first stage
+smoothed (rates sampled from their posterior, so that none is 0 or 1), and two synthetic pools.
 
-In each repetition every problem has G rollouts. `plan_next_round` sees them in rounds; what it
-stops keeps those it has. Both are ranked, and compared with selections of G fresh rollouts, each
-with its own tie-break: how much of the full budget's selection is repeatable at all. Controls:
-the same number of rollouts for every problem (rounded up), and the simple rule that stops
-problems without a signal after the first round.
+In each repetition every problem has G rollouts. `plan_next_round` sees them in rounds and stops
+some problems early. Both versions are ranked and compared with selections from G fresh rollouts,
+each with its own tie-breaks, to see how repeatable the full budget's selection is. Controls: the
+same number of rollouts for every problem (rounded up), and the simple rule that stops problems
+without a signal after the first round.
 
-For scores with an alignment, each problem has a true one (normal, mean 1) and each rollout
-adds its error, so that alignments of few rollouts are noisy. ``blind`` decides without them, as a
-run does, which computes gradients after all rollouts; ``told`` knows them after each round.
-Spread and error are those assumed, or half or twice as large.
+For scores with an alignment, each problem has a true alignment (normal, mean 1) and each rollout
+adds an error, so that alignments from few rollouts are noisy. ``blind`` decides without alignments,
+like a run, which computes gradients after all rollouts; ``told`` knows them after each round.
+Spread and error are the assumed ones, or half or twice as large.
 """
 
 import gzip
@@ -41,12 +41,12 @@ MADE_UP = {"U-shaped": (0.3, 0.3), "hard": (0.15, 1.5)}
 GROUPS, BUDGETS = (8, 16, 32), (0.1, 0.2, 0.3)
 ERROR, OTHER_ERRORS = 0.1, (0.05, 0.2)
 REPEATS, FRESH, DRAWS = 50, 6, 2000
-SCALES = (0.5, 1.0, 2.0)  # of the alignments' spread and of their errors, over those assumed
+SCALES = (0.5, 1.0, 2.0)  # factors for the assumed spread and error of alignments
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One setting; ``budget`` None where only a signal counts."""
+    """One setting; with ``budget`` None, the goal is to find problems with a signal."""
 
     pool: str
     rollouts: int
@@ -72,52 +72,52 @@ def rates_of(name: str) -> np.ndarray:
     rates = np.array([np.mean(row[window]) for row in rows])
     if "smoothed" not in name:
         return rates
-    right = np.round(32 * rates)
-    a, b = adaptive.beta_prior(right, np.full(len(rates), 32))
-    return rng.beta(right + a, 32 - right + b)
+    correct = np.round(32 * rates)
+    a, b = adaptive.beta_prior(correct, np.full(len(rates), 32))
+    return rng.beta(correct + a, 32 - correct + b)
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A pool's rollouts: how many are right after each, and what alignment all so far give."""
+class Sample:
+    """A pool's rollouts: cumulative number correct, and alignment, after each rollout."""
 
-    right: np.ndarray  # (n, G)
+    correct: np.ndarray  # (n, G)
     alignment: np.ndarray  # (n, G)
 
     def after(self, tried: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return (n,) right ones and alignments after (n,) rollouts."""
-        here = np.arange(len(tried)), tried - 1
-        return self.right[here], self.alignment[here]
+        """Return (n,) counts of correct rollouts and (n,) alignments after (n,) rollouts."""
+        index = np.arange(len(tried)), tried - 1
+        return self.correct[index], self.alignment[index]
 
-    def best(self, tried: np.ndarray, lots: np.ndarray, count: int) -> np.ndarray:
-        """Choose."""
-        right, alignment = self.after(tried)
-        return ranking(learnability(right / tried) * alignment, lots)[:count]
+    def best(self, tried: np.ndarray, ties: np.ndarray, count: int) -> np.ndarray:
+        """Select ``count`` problems from the first (n,) rollouts of each."""
+        correct, alignment = self.after(tried)
+        return ranking(learnability(correct / tried) * alignment, ties)[:count]
 
 
-def draw(rates: np.ndarray, cell: Cell, truths: np.ndarray, rng: np.random.Generator) -> Drawn:
+def draw(rates: np.ndarray, cell: Cell, truths: np.ndarray, rng: np.random.Generator) -> Sample:
     """Sample G rollouts of each problem."""
     size = len(rates), cell.rollouts
-    right = (rng.random(size) < rates[:, None]).cumsum(1)
+    correct = (rng.random(size) < rates[:, None]).cumsum(1)
     spread = cell.spread * adaptive.ALIGNMENT_SPREAD
     errors = math.sqrt(cell.noise * adaptive.ALIGNMENT_NOISE) * rng.standard_normal(size)
     means = errors.cumsum(1) / np.arange(1, cell.rollouts + 1)
     alignment = 1 + spread * (truths[:, None] + means)
-    return Drawn(right, np.ones(size) if cell.alignment == "none" else alignment)
+    return Sample(correct, np.ones(size) if cell.alignment == "none" else alignment)
 
 
-def spent(drawn: Drawn, cell: Cell, lots: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
-    """Spend the rollouts in rounds; return (n,) rollouts of each problem, and the stated loss."""
-    num, group = drawn.right.shape
+def spend(sample: Sample, cell: Cell, ties: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
+    """Simulate the rounds; return (n,) numbers of rollouts, and the predicted loss."""
+    num, group = sample.correct.shape
     count = None if cell.budget is None else budget_count(cell.budget, num)
     tried, goes, loss = np.zeros(num, int), np.ones(num, bool), 0.0
     for done in adaptive.rounds(group)[:-1]:
         tried[goes] = done
-        right, alignment = drawn.after(tried)
+        right, alignment = sample.after(tried)
         told = np.where((right > 0) & (right < tried), alignment, np.nan)
         found = adaptive.plan_next_round(
             right, tried, goes, done=done, num_rollouts=group, count=count, error=cell.error,
-            ties=lots, aligned=cell.alignment != "none",
+            ties=ties, aligned=cell.alignment != "none",
             alignment=told if cell.alignment == "told" else None, seed=seed,
         )  # fmt: skip
         goes, loss = found.active, found.loss
@@ -126,44 +126,45 @@ def spent(drawn: Drawn, cell: Cell, lots: np.ndarray, seed: int) -> tuple[np.nda
 
 
 def repetition(cell: Cell, rates: np.ndarray, repeat: int) -> dict[str, float]:
-    """Sample, spend, choose, compare."""
+    """Run one repetition: sample, simulate the rounds, select and compare."""
     seed = zlib.crc32(f"{cell.pool} {cell.rollouts} {repeat}".encode())
     rng, num, group = np.random.default_rng(seed), len(rates), cell.rollouts
-    truths, lots = rng.standard_normal(num), rng.random(num)
-    drawn = draw(rates, cell, truths, rng)
-    tried, stated = spent(drawn, cell, lots, seed)
+    truths, ties = rng.standard_normal(num), rng.random(num)
+    sample = draw(rates, cell, truths, rng)
+    tried, stated = spend(sample, cell, ties, seed)
     everything = np.full(num, group)
     row = {"share": float(tried.mean() / group), "stated": stated}
     if cell.budget is None:
-        signal = (drawn.right[:, -1] > 0) & (drawn.right[:, -1] < group)
-        seen = drawn.after(tried)[0]
+        signal = (sample.correct[:, -1] > 0) & (sample.correct[:, -1] < group)
+        seen = sample.after(tried)[0]
         return row | {"same": float((signal & (seen > 0) & (seen < tried)).sum() / signal.sum())}
     count, first = budget_count(cell.budget, num), adaptive.rounds(group)[0]
     fresh = [
         draw(rates, cell, truths, rng).best(everything, rng.random(num), count)
         for _ in range(FRESH)
     ]
-    full, begun = drawn.best(everything, lots, count), drawn.right[:, first - 1]
-    ways = {
+    full, begun = sample.best(everything, ties, count), sample.correct[:, first - 1]
+    strategies = {
         "": tried,
         "uniform ": np.full(num, math.ceil(tried.mean())),
         "plain ": np.where((begun > 0) & (begun < first), group, first),
     }
-    for name, counts in ways.items():
-        found = drawn.best(counts, lots, count)
+    for name, counts in strategies.items():
+        selected = sample.best(counts, ties, count)
         row[f"{name}share"] = float(counts.mean() / group)
-        row[f"{name}same"] = common(found, [full])
-        row[f"{name}fresh"] = common(found, fresh)
+        row[f"{name}same"] = common(selected, [full])
+        row[f"{name}fresh"] = common(selected, fresh)
     return row | {"full fresh": common(full, fresh)}
 
 
-def common(found: np.ndarray, others: list[np.ndarray]) -> float:
-    """Return the mean share of a selection that others have too."""
-    return float(np.mean([len(np.intersect1d(found, other)) for other in others]) / len(found))
+def common(selected: np.ndarray, others: list[np.ndarray]) -> float:
+    """Return the mean share of a selection that is also in other selections."""
+    overlaps = [len(np.intersect1d(selected, other)) for other in others]
+    return float(np.mean(overlaps) / len(selected))
 
 
 def measured(cell: Cell) -> dict[str, Any]:
-    """Repeat a cell and summarise it; ratios have 95 % bootstrap intervals over the repetitions."""
+    """Repeat a cell and summarise it, with 95 % bootstrap intervals over repetitions for ratios."""
     adaptive._ROUNDS = cell.rounds
     rates = rates_of(cell.pool)
     runs = [repetition(cell, rates, repeat) for repeat in range(REPEATS)]
@@ -176,13 +177,13 @@ def measured(cell: Cell) -> dict[str, Any]:
     for name in ("", "uniform ", "plain ") if "full fresh" in all_of else ():
         over, under = all_of[f"{name}fresh"], all_of["full fresh"]
         row[f"{name}ratio"] = over.mean() / under.mean()
-        drawn = over[draws].mean(1) / under[draws].mean(1)
-        row[f"{name}ratio_interval"] = np.quantile(drawn, (0.025, 0.975)).tolist()
+        ratios = over[draws].mean(1) / under[draws].mean(1)
+        row[f"{name}ratio_interval"] = np.quantile(ratios, (0.025, 0.975)).tolist()
     return row
 
 
 def cells() -> list[Cell]:
-    """List every setting."""
+    """List all settings."""
     sides, whole = ("blind", "told"), list(product(GROUPS, BUDGETS))
     off = [(s, n) for s, n in product(SCALES, SCALES) if (s == 1) != (n == 1)]
     return [
@@ -198,7 +199,7 @@ def cells() -> list[Cell]:
 
 
 def main() -> None:
-    """Measure every cell; the defaults' have goals."""
+    """Measure all cells; those with default settings have goals."""
     begin = time.monotonic()
     with ProcessPoolExecutor(os.cpu_count()) as workers:
         rows = list(workers.map(measured, cells()))

@@ -1,12 +1,12 @@
-"""Rollouts in rounds on the demo's real pool: how many, and whether the selection is the same.
+"""Adaptive rollouts on the demo's real pool: how many are used, and whether the selection changes.
 
-The demo's problems and model, 16 rollouts a problem. For each of three seeds: all rollouts, and
-``--rollouts auto`` with the same seed. Its samples are a part of them
-(tests/pipeline/test_adaptive.py), so they are reused and only its gradients are computed again.
-Then the selections are compared: auto's with another seed's full one, over what two full ones
-have in common.
+The demo's problems and model, with 16 rollouts per problem. For each of three seeds: all rollouts,
+and ``--rollouts auto`` with the same seed. The samples of ``auto`` are a subset
+(tests/pipeline/test_adaptive.py), so they are reused and only the gradients are computed again.
+The overlap of auto's selection with another seed's full selection is then compared with the
+overlap of two full selections.
 
-It resumes: the runs are in ``runs/adaptive-demo``.
+Interrupted benchmarks resume: the runs are in ``runs/adaptive-demo``.
 """
 
 import argparse
@@ -27,7 +27,7 @@ METHODS = ("learnability", "learnalign")
 
 
 def select(method: str, spend: str, seed: int) -> Selection:
-    """Select among the demo's problems; a finished selection is read."""
+    """Select among the demo's problems; a finished selection is loaded."""
     # Rollouts and gradients of all problems are the same for both methods.
     name = f"full-{seed}" if spend == "full" else f"auto-{method}-{seed}"
     options = {
@@ -48,7 +48,7 @@ def select(method: str, spend: str, seed: int) -> Selection:
 
 
 def overlap(one: Selection, other: Selection) -> float:
-    """Return the share of one choice that is in another."""
+    """Return the share of one selection that is also in another."""
     return len(set(one.problem_ids) & set(other.problem_ids)) / len(one.problem_ids)
 
 

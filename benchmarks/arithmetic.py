@@ -1,9 +1,8 @@
-"""Generated problems from too easy to impossible, some mislabelled, some with a coin for a reward.
+"""Generate arithmetic problems from too easy to impossible, some with noise.
 
-A pool to select from with what real ones contain: problems a small model always or never solves,
-wrong gold answers, and problems whose reward is random. Every row has its kind (``source``) and
-its noise: ``none``, ``mislabelled`` or ``coin``. Problems for training, development and testing
-share no question.
+Like a real pool, it contains problems that a small model always or never solves, wrong gold
+answers, and problems with random rewards. Every row has its kind (``source``) and its noise:
+``none``, ``mislabelled`` or ``coin``. Pool, development and test sets share no question.
 """
 
 import hashlib
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
-#: A solved example, then the problem: what a model of 135 million parameters needs to begin.
+#: A solved example, then the problem: a model with 135 million parameters needs the example.
 TEMPLATE = "2 + 3 = 5\n{{ row.question }} "
 STOP = ("\n", ".", " ", ",")
 NUMBER = re.compile(r"[0-9]+")
@@ -60,7 +59,7 @@ def _story(rng: random.Random) -> tuple[str, int]:
     return f"{name} has {have} {thing} and gets {more} more: {have} + {more} =", have + more
 
 
-#: Each kind: its share of a pool in per cent, and how one problem is made.
+#: For each kind, its share of a pool in per cent, and a function that generates a problem.
 KINDS: dict[str, tuple[int, Callable[[random.Random], tuple[str, int]]]] = {
     "small sums": (3, lambda rng: _sum(rng, (1, 9), (1, 19))),
     "sums of 2 and 1 digits": (10, lambda rng: _sum(rng, (10, 99), (1, 9))),
@@ -78,12 +77,12 @@ KINDS: dict[str, tuple[int, Callable[[random.Random], tuple[str, int]]]] = {
 
 
 def key(kind: str, question: str) -> str:
-    """Name a question; terms in any order are one."""
+    """Return a key that questions share if they only differ in the order of terms."""
     return f"{kind}: {sorted(NUMBER.findall(question))}"
 
 
 def _questions(kind: str, rng: random.Random, seen: set[str]) -> Iterator[tuple[str, int]]:
-    """Return questions of a kind that have not been used; terms in any order are one question."""
+    """Yield unused questions of a kind; the order of terms does not matter."""
     failures = 0
     while failures < 200:
         question, answer = KINDS[kind][1](rng)
@@ -131,14 +130,14 @@ def write(
     """Write ``pool.jsonl``, ``test.jsonl`` and ``dev.jsonl``.
 
     Args:
-        folder: Where to.
-        size: Problems of the pool, as far as the kinds go.
-        num_test: Clean problems for testing.
-        num_dev: Clean problems to choose settings by.
-        kinds: Of KINDS, in their proportions.
-        mislabelled: Share of the pool whose gold answer is wrong.
-        coins: Share of the pool whose reward is a coin's.
-        seed: Of everything.
+        folder: Output folder.
+        size: Number of problems in the pool, if the kinds have enough questions.
+        num_test: Number of clean test problems.
+        num_dev: Number of clean development problems.
+        kinds: Names from KINDS, used in their proportions.
+        mislabelled: Share of the pool with a wrong gold answer.
+        coins: Share of the pool with random rewards.
+        seed: Random seed.
     """
     rng, seen = random.Random(seed), set[str]()
     sizes = {"test": num_test, "dev": num_dev, "pool": size}
@@ -146,12 +145,12 @@ def write(
     order = list(range(len(parts["pool"])))
     rng.shuffle(order)
     first, second = round(mislabelled * len(order)), round((mislabelled + coins) * len(order))
-    for place in order[:first]:
-        row = parts["pool"][place]
+    for index in order[:first]:
+        row = parts["pool"][index]
         row["noise"] = "mislabelled"
         row["answer"] = str(int(row["answer"]) + rng.choice((-10, -2, -1, 1, 2, 10)))
-    for place in order[first:second]:
-        parts["pool"][place]["noise"] = "coin"
+    for index in order[first:second]:
+        parts["pool"][index]["noise"] = "coin"
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in parts.items():
         rng.shuffle(rows)
@@ -162,19 +161,19 @@ def write(
 def reward(
     completions: list[str], id: list[str], answer: list[str], noise: list[str], **_: Any
 ) -> list[float]:
-    """Compare numbers; toss a coin where that is what the problem does.
+    """Compare numbers; return a random reward for problems with the noise ``coin``.
 
-    The coin depends on the problem, the text and how often the group has said it before, so runs
-    repeat, and nothing that a policy can learn changes its mean.
+    The random reward depends on the problem, the text and how often the text occurred before in the
+    group. Runs are reproducible, and a policy cannot learn anything that changes the mean reward.
     """
-    told: dict[str, int] = {}
+    occurrences: dict[str, int] = {}
     rewards = []
     for text, name, gold, kind in zip(completions, id, answer, noise, strict=True):
-        count = told[text] = told.get(text, 0) + 1
+        count = occurrences[text] = occurrences.get(text, 0) + 1
         if kind == "coin":
             digest = hashlib.sha256(f"{name}:{text}:{count}".encode()).digest()
             rewards.append(float(digest[0] & 1))
         else:
-            found = re.match(r"\s*(-?\d+)", text)
-            rewards.append(float(found is not None and found.group(1) == gold))
+            match = re.match(r"\s*(-?\d+)", text)
+            rewards.append(float(match is not None and match.group(1) == gold))
     return rewards

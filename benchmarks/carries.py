@@ -1,8 +1,8 @@
-"""What a rule leaves out: sums with and without carries, chosen and then solved.
+"""Which problems a selection method misses: sums with and without carries.
 
-Reads the cells of ``learnalign_vs.py --preset one-kind``: one kind of problem, sums of two numbers
-of two digits, which a careless policy solves where nothing is carried. Four patterns: nothing
-carried, from the ones, from the tens, from both.
+Reads the cells of ``learnalign_vs.py --preset one-kind``, which has a single kind of problem: sums
+of two 2-digit numbers. A careless policy solves those without a carry. There are four patterns: no
+carry, a carry from the ones, from the tens, or from both.
 """
 
 import json
@@ -21,21 +21,21 @@ PATTERNS = ("nothing", "ones", "tens", "both")
 
 
 def pattern(question: str) -> str:
-    """Return what is carried in a sum."""
+    """Return the pattern of carries in a sum."""
     one, other = map(int, re.findall(r"\d+", question))
     ones, tens = one % 10 + other % 10 > 9, one + other > 99
     return {(0, 0): "nothing", (1, 0): "ones", (0, 1): "tens", (1, 1): "both"}[ones, tens]
 
 
 def main() -> None:
-    """Tabulate every cell there is."""
+    """Tabulate all finished cells."""
     begin = time.monotonic()
     questions = {}
     for name in ("pool", "test"):
         for line in (WORK / "data" / f"{name}.jsonl").read_text().splitlines():
             row = json.loads(line)
             questions[row["id"]] = pattern(row["question"])
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    by_method: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for file in sorted(WORK.glob("cells/*/row.json")):
         cell = json.loads(file.read_text())
         scores: dict[str, list[float]] = defaultdict(list)
@@ -47,9 +47,9 @@ def main() -> None:
         shares = {f"chosen: {name}": chosen[name] / total for name in PATTERNS}
         scores["something"] = [x for name in PATTERNS[1:] for x in scores[name]]
         solved = {f"solved: {name}": statistics.mean(values) for name, values in scores.items()}
-        found[cell["method"]].append(shares | solved)
+        by_method[cell["method"]].append(shares | solved)
     rows, figures = [], {}
-    for method, cells in found.items():
+    for method, cells in by_method.items():
         row = {name: statistics.mean(cell[name] for cell in cells) for name in sorted(cells[0])}
         rows.append({"method": method, "num_seeds": len(cells), **row})
         for name in ("chosen: nothing", "solved: nothing"):

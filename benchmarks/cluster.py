@@ -1,13 +1,13 @@
-"""What a Ray cluster costs over plain processes, and how the stages would scale on many GPUs.
+"""The overhead of a Ray cluster over plain processes, and a simulation of scaling to many GPUs.
 
-Measured: a selection of about a minute's work, by two Ray actors of one processor each, and by two
-plain processes of one thread each, half of the problems for each, started by hand. Both read
-and write the same tables. The two run alternately; the ratio is taken within a turn. A third figure
-is the time to record one shard in the manifest, which limits how many a second there can be.
+Measured: a selection of about a minute's work, with two Ray actors with one CPU each, and with two
+plain processes with one thread each, started by hand with half of the problems. Both read and write
+the same tables. They run alternately, and ratios are taken within a turn. A third figure is the
+time to record a shard in the manifest, which limits the number of shards per second.
 
-Simulated: shards of unequal length on N actors. Once with the rates that the actors above had (a
-small model, a processor each), once with rates assumed for a 1.5B model on a GPU. Both are in the
-JSON. It is arithmetic, not a measurement: no cluster of GPUs was available.
+Simulated: shards of unequal length on N actors, with the measured rates (a small model, one CPU
+per actor) and with assumed rates of a 1.5B model on a GPU. Both are in the JSON file. The
+simulation is not a measurement: no cluster of GPUs was available.
 """
 
 import argparse
@@ -45,11 +45,11 @@ LOAD = {
     "share of problems with a signal": 0.5,
     "ranking a million problems, s": 33.0,  # benchmarks/results/scoring.json
 }
-#: What a 1.5B model might do on a GPU of 80 GB; replace it with your own.
+#: Assumed rates of a 1.5B model on an 80 GB GPU; replace them with yours.
 ASSUMED = {
     "sampling, tokens a second and worker": 10_000.0,
     "gradients, tokens a second and worker": 20_000.0,
-    "verdicts a second and worker": 1600.0,  # eight processors beside each GPU
+    "verdicts a second and worker": 1600.0,  # eight CPUs per GPU
     "spread of a shard's time": 0.2,  # standard deviation of its logarithm
     "an actor's start with its model, s": 60.0,
 }
@@ -57,7 +57,7 @@ POOLS, WORKERS = (10_000, 100_000, 1_000_000), (1, 4, 16, 64, 256)
 
 
 def config(out: Path, *, size: int, seed: int, on: str = "here") -> Path:
-    """Write the options of a selection; return the file."""
+    """Write the options of a selection and return the file."""
     options = {
         "model.path": str(ROOT / "models" / "SmolLM2-135M-Instruct"),
         "data.paths": (DATA.format(size, seed),),
@@ -81,7 +81,7 @@ def config(out: Path, *, size: int, seed: int, on: str = "here") -> Path:
 
 @contextmanager
 def cluster() -> Iterator[dict[str, str]]:
-    """Start a Ray node of two processors; return the environment that finds it."""
+    """Start a Ray node with two CPUs; yield the environment variables to connect to it."""
     folder = tempfile.mkdtemp(prefix="ray")
     ray = [str(Path(sys.executable).parent / "ray")]
     os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -95,7 +95,7 @@ def cluster() -> Iterator[dict[str, str]]:
 
 
 def timed(files: list[Path], environment: dict[str, str]) -> float:
-    """Return the seconds that selections take, side by side, from their start to the last's end."""
+    """Run selections in parallel and return the seconds until the last one ends."""
     env = os.environ | environment | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
     def run(file: Path) -> None:
@@ -108,7 +108,7 @@ def timed(files: list[Path], environment: dict[str, str]) -> float:
 
 
 def overhead() -> tuple[dict[str, Figure], list[dict[str, Any]], dict[str, float]]:
-    """Measure Ray against two processes, in turns; return the actors' rates, too."""
+    """Compare Ray with two processes, alternately; also return the actors' rates."""
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name, cluster() as environment:
         for turn in range(TURNS):
@@ -121,15 +121,15 @@ def overhead() -> tuple[dict[str, Figure], list[dict[str, Any]], dict[str, float
                 "processes": timed(halves, {}),
             }
             stages = RunFolder(folder / "ray").manifest.stages
-            made = {
+            durations = {
                 stage: [round(shard.seconds, 2) for shard in record.shards.values()]
                 for stage, record in stages.items()
             }
             ratio = seconds["ray"] / seconds["processes"]
-            rows.append({"turn": turn, **seconds, "ratio": ratio, "seconds in shards": made})
+            rows.append({"turn": turn, **seconds, "ratio": ratio, "seconds in shards": durations})
             sys.stdout.write(f"turn {turn}: {rows[-1]}\n")
             sys.stdout.flush()
-            found = rates(RunFolder(folder / "ray"))
+            measured = rates(RunFolder(folder / "ray"))
     ratios = [row["ratio"] for row in rows]
     figures = {
         "two Ray actors / two processes": Figure(
@@ -137,11 +137,11 @@ def overhead() -> tuple[dict[str, Figure], list[dict[str, Any]], dict[str, float
         ),
         "two processes": Figure(statistics.median(r["processes"] for r in rows), "s", "lower"),
     }
-    return figures, rows, found
+    return figures, rows, measured
 
 
 def counting(shards: int) -> float:
-    """Return the seconds that naming one shard in the manifest takes, over a stage of so many."""
+    """Return the mean seconds to add a shard to the manifest, for a stage of ``shards``."""
     table = pa.table({"problem_id": ["a"]})
     with tempfile.TemporaryDirectory() as name:
         folder = RunFolder(Path(name) / "run")
@@ -155,12 +155,12 @@ def counting(shards: int) -> float:
 
 
 def rates(folder: RunFolder) -> dict[str, float]:
-    """Read off a finished run what an actor does in a second."""
+    """Return the rates per actor of a finished run."""
     stages = folder.manifest.stages
     shards = {name: list(stages[name].shards.values()) for name in stages}
     seconds = {name: sum(shard.seconds for shard in found) for name, found in shards.items()}
     tokens = {name: sum(shard.tokens for shard in found) for name, found in shards.items()}
-    # The first shard of an actor loads the model, and takes so much longer.
+    # An actor's first shard includes loading the model.
     lengths = np.sort([shard.seconds for shard in shards["rollouts"]])
     start = float(lengths[-2:].mean() - np.median(lengths))
     work = seconds["rollouts"] - 2 * start
@@ -213,18 +213,18 @@ def simulate(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--simulate", action="store_true", help="only the arithmetic")
+    parser.add_argument("--simulate", action="store_true", help="only run the simulation")
     only = parser.parse_args().simulate
     begin = time.monotonic()
     figures: dict[str, Figure] = {}
     rows: list[dict[str, Any]] = []
-    given = {"assumed": ASSUMED}
+    rate_sets = {"assumed": ASSUMED}
     if not only:
-        figures, rows, given["measured"] = overhead()
+        figures, rows, rate_sets["measured"] = overhead()
     count_s = counting(1_000_000 // int(LOAD["problems a shard"]))
     figures["naming a shard of 3,906"] = Figure(count_s * 1e3, "ms", "lower")
-    rows.append({"load": LOAD, **given})
-    for name, rate in given.items():
+    rows.append({"load": LOAD, **rate_sets})
+    for name, rate in rate_sets.items():
         for problems in POOLS:
             for workers in WORKERS:
                 rows.append({"rates": name, **simulate(problems, workers, count_s, rate)})

@@ -1,6 +1,6 @@
-"""Whether torch.compile pays for the gradient stage: the layers compiled, against the layers as is.
+"""Whether torch.compile speeds up the gradient stage: compiled layers against plain layers.
 
-Batches differ in length, as they do in a run; shapes are dynamic, and the compile time is measured
+Batches differ in length, as in a run, so shapes are dynamic. The compile time is measured
 separately. Both run alternately on the same groups.
 """
 
@@ -21,7 +21,7 @@ LENGTHS = ((60, 16), (80, 40), (100, 150), (90, 110))
 
 
 def policy(*, compiled: bool) -> PolicyGradients:
-    """Make the stage's engine, on compiled layers or plain ones."""
+    """Create the stage's engine with compiled or plain layers."""
     model = load_model(ModelConfig(path=str(MODEL), device="cpu"), dtype=torch.float32)
     if compiled:
         for layer in model.model.layers:
@@ -32,7 +32,7 @@ def policy(*, compiled: bool) -> PolicyGradients:
 
 
 def main() -> None:
-    """Measure both in turn."""
+    """Measure both alternately."""
     begin = time.monotonic()
     jobs = [
         (g["prompt_ids"], g["responses"], g["weights"])

@@ -1,9 +1,9 @@
-"""How well a stored row keeps the ranking: exact full gradients against every kind of sketch.
+"""How well sketches preserve the ranking: exact full gradients against several kinds of sketch.
 
-Two passes over the problems with signal: the first forms each exact gradient (float32, all linear
-weights), sketches it in every way and adds it to the exact mean; the second forms it again and
-takes its exact alignment with that mean. Then the engine's own rows are compared with these.
-Resumes after each block of problems; its state is in runs/bench-fidelity.
+Two passes over the problems with signal: the first computes each exact gradient (float32, all
+linear weights), all its sketches, and the exact mean; the second computes each gradient again and
+its exact alignment with the mean. Then the engine's own rows are compared with these. It can resume
+after each block of problems; its state is in runs/bench-fidelity.
 """
 
 import time
@@ -24,19 +24,19 @@ from pool import MODEL, Problem, large_pool
 
 STATE = ROOT / "runs" / "bench-fidelity"
 BLOCK, SIZE, DEPTH, PAIRS = 16, 8192, 30, 24
-MOST = 288
+MAX_PROBLEMS = 288
 SEEDS = (0, 1, 2)
 Tensors = dict[str, torch.Tensor]
 Kind = Callable[[Tensors], torch.Tensor]
 
 
 def depth_of(name: str) -> int:
-    """Read a weight's layer from its name."""
+    """Return the layer number in a weight's name."""
     return int(name.split(".layers.")[1].split(".")[0])
 
 
 class Sided:
-    """Random signs on a layer's inputs, outputs or both, then a sketch (or none)."""
+    """Projects a layer's inputs, outputs or both with random signs, then optionally sketches."""
 
     def __init__(
         self,
@@ -76,28 +76,32 @@ class Sided:
 
 
 def kinds(like: Tensors) -> dict[str, Kind]:
-    """Name every kind of row that is compared, with its values a problem."""
-    found: dict[str, Kind] = {}
+    """Return all kinds of rows to compare, by name."""
+    kinds_by_name: dict[str, Kind] = {}
     for size in (2048, SIZE):
-        found[f"whole gradient, {size}"] = Sided(like, size=size)
+        kinds_by_name[f"whole gradient, {size}"] = Sided(like, size=size)
     for width in (4, 8, 16, 32, 64):
-        found[f"{width} inputs, {SIZE}"] = Sided(like, inputs=width)
+        kinds_by_name[f"{width} inputs, {SIZE}"] = Sided(like, inputs=width)
     for size in (2048, 4096):
-        found[f"32 inputs, {size}"] = Sided(like, inputs=32, size=size)
+        kinds_by_name[f"32 inputs, {size}"] = Sided(like, inputs=32, size=size)
     for seed in (1, 2):
-        found[f"32 inputs, {SIZE}, seed {seed}"] = Sided(like, inputs=32, seed=seed)
-    found[f"32 outputs, {SIZE}"] = Sided(like, outputs=32)
-    found["two-sided 16 x 16, unsketched"] = Sided(like, inputs=16, outputs=16, sketched=False)
-    found[f"two-sided 16 x 16, {SIZE}"] = Sided(like, inputs=16, outputs=16)
-    found["every second layer, 32 inputs"] = Sided(like, inputs=32, layers=lambda d: d % 2 == 0)
-    found["last half of the layers, 32 inputs"] = Sided(
+        kinds_by_name[f"32 inputs, {SIZE}, seed {seed}"] = Sided(like, inputs=32, seed=seed)
+    kinds_by_name[f"32 outputs, {SIZE}"] = Sided(like, outputs=32)
+    kinds_by_name["two-sided 16 x 16, unsketched"] = Sided(
+        like, inputs=16, outputs=16, sketched=False
+    )
+    kinds_by_name[f"two-sided 16 x 16, {SIZE}"] = Sided(like, inputs=16, outputs=16)
+    kinds_by_name["every second layer, 32 inputs"] = Sided(
+        like, inputs=32, layers=lambda d: d % 2 == 0
+    )
+    kinds_by_name["last half of the layers, 32 inputs"] = Sided(
         like, inputs=32, layers=lambda d: d >= DEPTH // 2
     )
-    return found
+    return kinds_by_name
 
 
 def exact_passes(problems: list[Problem]) -> dict[str, np.ndarray]:
-    """Return norms, exact alignments, exact cosines of some pairs, and every kind's rows."""
+    """Return norms, exact alignments, exact cosines of some pairs, and the rows of each kind."""
     STATE.mkdir(parents=True, exist_ok=True)
     engine = make_engine("float32", input_width=0)
     like = {w.name: torch.empty(w.parameter.shape) for w in engine.gradients.collector.weights}
@@ -156,7 +160,7 @@ def exact_passes(problems: list[Problem]) -> dict[str, np.ndarray]:
 
 
 def scaled(gradient: Tensors) -> Tensors:
-    """Bring a gradient to a norm that half precision holds well."""
+    """Scale a gradient to a norm that half precision represents well."""
     norm = float(sum(g.double().square().sum() for g in gradient.values())) ** 0.5
     return {name: tensor * (4096.0 / norm) for name, tensor in gradient.items()}
 
@@ -181,7 +185,7 @@ def make_engine(dtype: str, *, seed: int = 0, **options: Any) -> GradientEngine:
 def engine_rows(
     problems: list[Problem], dtype: str, *, first: int, seed: int, **options: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return LearnAlign's own rows, float16 as stored, on the first rollouts of each group."""
+    """Return LearnAlign's own rows (float16) for the first rollouts of each group."""
     engine = make_engine(dtype, seed=seed, **options)
     jobs = []
     for problem in problems:
@@ -195,7 +199,7 @@ def engine_rows(
 def judge(
     rows: np.ndarray, truth: dict[str, np.ndarray], learnability: np.ndarray
 ) -> dict[str, float]:
-    """Compare a kind of row with the truth."""
+    """Compare rows of one kind with the exact values."""
     score = learnability * truth["alignment"]
     units = np.nan_to_num(unit_rows(rows))
     ours = learnability * (units @ (units * learnability[:, None]).mean(0))
@@ -211,15 +215,15 @@ def judge(
 
 
 def spread(values: Iterable[float]) -> float:
-    """Half the range of repeated figures."""
-    listed = list(values)
-    return (max(listed) - min(listed)) / 2
+    """Return half the range of repeated measurements."""
+    measured = list(values)
+    return (max(measured) - min(measured)) / 2
 
 
 def main() -> None:
-    """Measure, or resume."""
+    """Run or resume the benchmark."""
     begin = time.monotonic()
-    problems = [problem for problem in large_pool() if problem.learnability > 0][:MOST]
+    problems = [problem for problem in large_pool() if problem.learnability > 0][:MAX_PROBLEMS]
     learnability = np.array([problem.learnability for problem in problems])
     truth = exact_passes(problems)
     rows = []

@@ -1,8 +1,8 @@
-"""How fast a gradient row is: against its arithmetic, a training step, and the peers.
+"""The speed of gradient rows, compared with their arithmetic, a training step, and the peers.
 
-Each contender runs in a separate process, one after the other, on the same token ids; ratios are
-taken within one run and their median over repetitions is the figure. Peers live in their own
-environment (benchmarks/peers/install.sh); a missing one is left out, with a message.
+Each contender runs in a separate process, one after the other, on the same token ids. Ratios are
+taken within one repetition, and the figure is their median. Peers are installed in a separate
+environment (benchmarks/peers/install.sh); missing ones are skipped.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from pool import MODEL, demo_pool
 HERE = Path(__file__).resolve().parent
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
 WORK = ROOT / "runs" / "bench-gradients"
-#: Prompt tokens, response tokens, groups of eight.
+#: Prompt tokens, response tokens, number of groups of eight.
 SHAPES = {"short": (60, 16, 6), "gsm8k-like": (100, 150, 1), "long": (100, 600, 1)}
 
 REPETITIONS = 2
@@ -35,7 +35,7 @@ Group = dict[str, Any]
 
 
 def make_groups(prompt: int, response: int, count: int) -> list[Group]:
-    """Make groups of random tokens, half of the rollouts right."""
+    """Create groups of random tokens, with half of the rollouts correct."""
     rng = np.random.default_rng(prompt * response)
     groups = []
     for _ in range(count):
@@ -52,23 +52,23 @@ def make_groups(prompt: int, response: int, count: int) -> list[Group]:
 
 
 def demo_groups() -> list[Group]:
-    """Take a tenth of the demo's real pool, groups without signal among them."""
-    found = []
+    """Return a tenth of the demo's real pool, including groups without signal."""
+    groups = []
     for problem in demo_pool()[::10]:
         lengths = [len(ids) for ids in problem.group.responses]
         weights = rollout_weights(problem.group.rewards, lengths, max_tokens=8)
-        found.append(
+        groups.append(
             {
                 "prompt_ids": problem.prompt,
                 "responses": problem.group.responses,
                 "weights": weights.tolist(),
             }
         )
-    return found
+    return groups
 
 
 def ours(options: argparse.Namespace) -> None:
-    """Run LearnAlign's own engine on a file of groups, and print a line as the peers do."""
+    """Run LearnAlign's own engine on a file of groups, and print a line like the peers."""
     from learnalign.config import GradientConfig, ModelConfig
     from learnalign.gradients.policy import PolicyGradients
     from learnalign.models.loading import load_model
@@ -107,12 +107,13 @@ def _resident() -> int:
 
 
 def arithmetic(groups: list[Group], *, shared: bool, width: int) -> float:
-    """Count the operations of matrix products and attention that a pass needs.
+    """Count the operations of matrix products and attention in a pass.
 
-    Two a weight and token forward; two more for activation gradients; for a training step
-    (``shared`` False) two more for weight gradients, and every rollout with its own prompt. The
-    embedding's gradient is no product. ``width`` adds the products of the sketch: inputs with the
-    projection, output gradients with what that gives; 0 the whole weight gradient.
+    Per weight and token: two in the forward pass, two more for activation gradients, and for a
+    training step (``shared`` False) two more for weight gradients, with a separate prompt for each
+    rollout. The embedding's gradient is not a matrix product. ``width`` adds the products of the
+    sketch: inputs with the projection, and output gradients with the result; 0 adds the whole
+    weight gradient.
     """
     layers, hidden, inner, keys, heads, vocabulary = 30, 576, 1536, 192, 576, 49152
     shapes = [(hidden, hidden)] * 2 + [(keys, hidden)] * 2 + [(inner, hidden)] * 2
@@ -133,7 +134,7 @@ def arithmetic(groups: list[Group], *, shared: bool, width: int) -> float:
                 (len(r) - 1) * prompt + (len(r) - 1) ** 2 / 2 for r in responses
             )
             total += 4 * linear * tokens + 4 * head * places
-            # Forward: scores and mixture; backward: scores again and four products.
+            # Forward: scores and weighted sum; backward: scores again and four products.
             total += layers * 14 * heads * attention
             if width:
                 total += 2 * layers * tokens * width * sum(o + i for o, i in shapes)
@@ -148,20 +149,20 @@ def arithmetic(groups: list[Group], *, shared: bool, width: int) -> float:
 
 
 def contenders(dtypes: list[str]) -> dict[str, list[str]]:
-    """Return each contender's command, except for the groups."""
+    """Return each contender's command, without the groups."""
     mine = [sys.executable, str(HERE / "gradients.py"), "--one"]
-    found = {}
+    commands = {}
     for dtype in dtypes:
-        found[f"ours, {dtype}"] = [*mine, "--dtype", dtype]
-    found["ours, float32, whole gradients"] = [*mine, "--dtype", "float32", "--input-width", "0"]
+        commands[f"ours, {dtype}"] = [*mine, "--dtype", dtype]
+    commands["ours, float32, whole gradients"] = [*mine, "--dtype", "float32", "--input-width", "0"]
     plain = str(HERE / "peers" / "plain_step.py")
-    found["plain step, float32"] = [sys.executable, plain, "--dtype", "float32"]
-    found["plain step, bfloat16"] = [sys.executable, plain, "--dtype", "bfloat16"]
+    commands["plain step, float32"] = [sys.executable, plain, "--dtype", "float32"]
+    commands["plain step, bfloat16"] = [sys.executable, plain, "--dtype", "bfloat16"]
     if PEERS.exists():
         for peer in PEER_NAMES:
             script = str(HERE / "peers" / f"{peer.replace('-', '_')}_rows.py")
-            found[f"{peer}, float32"] = [str(PEERS), script, "--dtype", "float32"]
-    return found
+            commands[f"{peer}, float32"] = [str(PEERS), script, "--dtype", "float32"]
+    return commands
 
 
 def measure(command: list[str], path: Path, *, count: bool = False) -> dict[str, Any]:
@@ -180,7 +181,7 @@ def measure(command: list[str], path: Path, *, count: bool = False) -> dict[str,
 
 
 def run_shape(name: str, groups: list[Group], repetitions: int) -> list[dict[str, Any]]:
-    """Measure all contenders on one shape, in turn; resumes from the lines that are there."""
+    """Measure all contenders alternately on one shape; resumes from existing lines."""
     WORK.mkdir(parents=True, exist_ok=True)
     path = WORK / f"{name}.json"
     path.write_text(json.dumps(groups))
@@ -189,7 +190,7 @@ def run_shape(name: str, groups: list[Group], repetitions: int) -> list[dict[str
     known = {(line["contender"], line["repetition"]) for line in lines}
     for repetition in range(repetitions):
         for contender, command in contenders(["float32", "bfloat16"]).items():
-            # LESS costs the same for every rollout, whatever the pool: once a shape is enough.
+            # LESS costs the same for every rollout in any pool: measuring it once is enough.
             slow = contender.startswith("less") and (repetition > 0 or name == "demo pool")
             if (contender, repetition) in known or slow:
                 continue
@@ -204,7 +205,7 @@ def run_shape(name: str, groups: list[Group], repetitions: int) -> list[dict[str
 
 
 def summary(name: str, groups: list[Group], lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Turn one shape's lines into a row a contender, with ratios to the plain step of its run."""
+    """Convert a shape's lines to one row per contender, with ratios to the plain step."""
     plain = {
         line["repetition"]: line for line in lines if line["contender"] == "plain step, float32"
     }
@@ -236,38 +237,38 @@ def summary(name: str, groups: list[Group], lines: list[dict[str, Any]]) -> list
 
 
 def figures_of(rows: list[dict[str, Any]]) -> dict[str, Figure]:
-    """Choose what has a goal."""
-    found = {}
+    """Select the main figures."""
+    figures = {}
     by = {(row["shape"], row["contender"]): row for row in rows}
     for shape in [*SHAPES, "demo pool"]:
         row = by[shape, "ours, float32"]
-        found[f"{shape}: ours / plain step"] = Figure(row["ratio"], "x", "lower", row["spread"])
+        figures[f"{shape}: ours / plain step"] = Figure(row["ratio"], "x", "lower", row["spread"])
         if shape in SHAPES:
-            found[f"{shape}: ours / arithmetic limit"] = Figure(
+            figures[f"{shape}: ours / arithmetic limit"] = Figure(
                 row["over_limit"], "x", "lower", row["spread"] / row["limit"], 1.2
             )
-            found[f"{shape}: peak memory / plain step"] = Figure(
+            figures[f"{shape}: peak memory / plain step"] = Figure(
                 row["peak_ratio"], "x", "lower", goal=0.5
             )
         for peer in PEER_NAMES:
             other = by.get((shape, f"{peer}, float32"))
             if other and other["ratio"]:
                 goal = {("bergson", "gsm8k-like"): 1.5, ("bergson", "demo pool"): 3.0}
-                found[f"{shape}: {peer} / ours"] = Figure(
+                figures[f"{shape}: {peer} / ours"] = Figure(
                     other["ratio"] / row["ratio"], "x", "higher", goal=goal.get((peer, shape), 1.0)
                 )
         half = by[shape, "ours, bfloat16"]
-        found[f"{shape}: ours in bfloat16 / plain step"] = Figure(
+        figures[f"{shape}: ours in bfloat16 / plain step"] = Figure(
             half["ratio"], "x", "lower", half["spread"]
         )
-        found[f"{shape}: peak memory in bfloat16 / plain step"] = Figure(
+        figures[f"{shape}: peak memory in bfloat16 / plain step"] = Figure(
             half["peak_ratio"], "x", "lower", goal=0.5
         )
-    return found
+    return figures
 
 
 def main() -> None:
-    """Measure all shapes, or one contender on one file (``--one``)."""
+    """Measure all shapes, or our engine on one file (``--one``)."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--one", action="store_true", help="run our engine once on --groups")
     parser.add_argument("--model", default=str(MODEL))
@@ -275,7 +276,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--input-width", type=int, default=16)
-    parser.add_argument("--count", action="store_true", help="count operations too")
+    parser.add_argument("--count", action="store_true", help="also count operations")
     parser.add_argument("--repetitions", type=int, default=REPETITIONS)
     options = parser.parse_args()
     if options.one:

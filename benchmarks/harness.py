@@ -1,4 +1,4 @@
-"""The common form of a benchmark: figures with goals, rows, a printed table, a JSON file."""
+"""Shared by all benchmarks: figures with goals, a printed table, and a JSON file."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured number; ``goal`` None where there is none."""
+    """One measured number; ``goal`` is optional."""
 
     value: float
     unit: str
@@ -24,7 +24,7 @@ class Figure:
 
     @property
     def missed(self) -> bool:
-        """Whether the goal was not reached."""
+        """Whether the goal was missed."""
         if self.goal is None:
             return False
         return self.value > self.goal if self.better == "lower" else self.value < self.goal
@@ -45,11 +45,11 @@ def publish(
     The file also describes the machine and software (`machine.machine`).
 
     Args:
-        name: The benchmark's.
-        begin: ``time.monotonic()`` when it began.
-        figures: By name.
-        rows: What the figures are computed from.
-        command: The command, if not ``make bench NAME=name``.
+        name: Name of the benchmark.
+        begin: ``time.monotonic()`` at its start.
+        figures: Figures by name.
+        rows: The data behind the figures.
+        command: The command, if it is not ``make bench NAME=name``.
         folder: Folder of the JSON file.
         show: Whether to print the figures.
     """
@@ -65,8 +65,8 @@ def publish(
     for key, figure in figures.items() if show else ():
         spread = "" if figure.spread is None else f" +- {figure.spread:.4g}"
         goal = "" if figure.goal is None else f"  goal {figure.goal:.4g}"
-        said = "  MISSED" if figure.missed else ""
-        sys.stdout.write(f"{key:40} {figure.value:.4g}{spread} {figure.unit}{goal}{said}\n")
+        status = "  MISSED" if figure.missed else ""
+        sys.stdout.write(f"{key:40} {figure.value:.4g}{spread} {figure.unit}{goal}{status}\n")
     path = folder / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,16 +1,16 @@
-"""Which selection rules find the problems that a training will improve, on a recorded run.
+"""Which selection rules find the problems that a training improves, on a recorded run.
 
 1,209 problems through 500 steps of a real training on all of them (one-shot RLVR's record,
-Qwen2.5-Math-1.5B; a reading is the mean of 8 rollouts). Rules see readings 0 and 1 and what is
-known before; they are judged by the gain from readings 2 to 5 to readings 38 to 43. They do not see
-the baseline, so noise in the first readings is no gain.
+Qwen2.5-Math-1.5B; a reading is the mean of 8 rollouts). Rules see readings 0 and 1 and prior
+information; they are judged by the gain from readings 2 to 5 to readings 38 to 43. They do not see
+the baseline, so noise in the first readings does not count as a gain.
 
-Kinds: known, in use; unsupervised, needs no problem's gain; supervised, learns from other problems'
-gains, so from a finished training, each problem scored by fits that left it out; future, sees the
-outcome itself: a reference, not a rule.
+Kinds of rules: known (in use); unsupervised (needs no gains); supervised (learns from the gains of
+other problems in a finished training; each problem is scored by fits without it); future (sees the
+outcome: a reference, not a rule).
 
-Intervals: problems are resampled with replacement and ranked again; their scores are kept.
-Ties are broken at random; every figure is the mean over several tie-breaks.
+For intervals, problems are resampled with replacement and ranked again with the same scores. Ties
+are broken at random; every figure is the mean over several tie-breaks.
 """
 
 import gzip
@@ -36,32 +36,32 @@ DATA = ROOT.parent / "shared" / "data" / "history" / "dsr_sub_history.jsonl.gz"
 EARLY, BASELINE, OUTCOME = slice(0, 2), slice(2, 6), slice(38, 44)
 SEEN = 16  # rollouts behind readings 0 and 1
 BUDGETS, ENDS = (0.1, 0.2, 0.3), (0.025, 0.975)
-LUCKS, DRAWS = 10, 2000
+TIE_BREAKS, DRAWS = 10, 2000
 FOLDS, REPEATS = 10, 5
 PILOTS, DIVISIONS = (60, 120, 300, 600), 100
-ALSO_TRIED = 1  # boosted trees: about as good as ridge, dropped, and counted among the tests
+ALSO_TRIED = 1  # boosted trees: about as good as ridge, dropped, but counted as a test
 REFERENCE, EVERYTHING = "p(1-p)", "ridge: p, slope, 7B, text"
-#: Mean gain of the top 20 %, as an earlier count has it.
+#: Mean gain of the top 20 %, from an earlier analysis.
 MARKS = {"p(1-p)": 0.200, "random": 0.103, "easiest": 0.058, "hardest": 0.017,
          "variance, whole history": 0.287}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Pool:
-    """The problems; arrays with an entry a problem."""
+    """The problems; arrays have one entry per problem."""
 
     ids: list[str]
     history: np.ndarray  # (n, e), NaN after a problem's last reading
     early: np.ndarray  # the success rate in readings 0 and 1
-    gain: np.ndarray  # what the training brought
-    strong: np.ndarray  # a 7B model's pass rate, guessed from the early rate where unknown
+    gain: np.ndarray  # improvement by the training
+    strong: np.ndarray  # a 7B model's pass rate, estimated from the early rate if unknown
     strong_known: np.ndarray
     texts: np.ndarray  # (n, f)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A score a problem, the higher the better; None for a random choice."""
+    """A score per problem, higher is better; None for a random choice."""
 
     name: str
     kind: str
@@ -93,7 +93,7 @@ def load() -> Pool:
 
 
 def text_features(problem: str, answer: str) -> list[float]:
-    """Return what the text says without a model; the last says whether the answer is a number."""
+    """Return features of the text; the last one is whether the answer is a number."""
     digits, commands = re.findall(r"\d", problem), re.findall(r"\\[a-zA-Z]+", problem)
     lengths = [len(problem), 1 + len(digits), 1 + len(commands), 1 + len(answer)]
     marks = ["$" in problem, "[asy]" in problem, "(1)" in problem or "(I)" in problem]
@@ -128,7 +128,7 @@ def shifted(early: np.ndarray, shift: float) -> np.ndarray:
 
 
 def fitted_beta(early: np.ndarray) -> tuple[float, float]:
-    """Fit the pool's success rates with a Beta by their moments, without sampling noise."""
+    """Fit a Beta distribution to the success rates by moments, corrected for sampling noise."""
     mean = early.mean()
     noise = (early * (1 - early)).mean() / (SEEN - 1)
     size = mean * (1 - mean) / (early.var() - noise) - 1
@@ -137,12 +137,12 @@ def fitted_beta(early: np.ndarray) -> tuple[float, float]:
 
 def expected_learnability(early: np.ndarray, prior: tuple[float, float]) -> np.ndarray:
     """Return E[p(1-p)] under the Beta posterior."""
-    right, wrong = SEEN * early + prior[0], SEEN * (1 - early) + prior[1]
-    return right * wrong / ((right + wrong) * (right + wrong + 1))
+    correct, wrong = SEEN * early + prior[0], SEEN * (1 - early) + prior[1]
+    return correct * wrong / ((correct + wrong) * (correct + wrong + 1))
 
 
 def unsupervised_rules(pool: Pool) -> list[Rule]:
-    """Return the challengers that need no training."""
+    """Return the new rules that need no training."""
     p, strong = pool.early, pool.strong
     value = learnability(p)
     low, high = jeffreys_interval(SEEN * p, SEEN)
@@ -169,7 +169,7 @@ def unsupervised_rules(pool: Pool) -> list[Rule]:
 
 
 def ridge(x: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """Fit by ridge regression, penalty 10 on standardised features, and predict ``new``."""
+    """Fit a ridge regression (penalty 10, standardised features) and predict ``new``."""
     mean, scale = x.mean(0), x.std(0) + 1e-12
     unit = (x - mean) / scale
     weights = np.linalg.solve(unit.T @ unit + 10 * np.eye(x.shape[1]), unit.T @ (y - y.mean()))
@@ -177,17 +177,17 @@ def ridge(x: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.ndarray:
 
 
 def out_of_fold(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Predict each problem by fits on the other folds; the mean over REPEATS divisions."""
-    rng, found = np.random.default_rng(0), np.zeros(len(y))
+    """Predict each problem by fits on the other folds; the mean over REPEATS random divisions."""
+    rng, predictions = np.random.default_rng(0), np.zeros(len(y))
     for _ in range(REPEATS):
         fold = rng.permutation(len(y)) % FOLDS
         for k in range(FOLDS):
-            found[fold == k] += ridge(x[fold != k], y[fold != k], x[fold == k]) / REPEATS
-    return found
+            predictions[fold == k] += ridge(x[fold != k], y[fold != k], x[fold == k]) / REPEATS
+    return predictions
 
 
 def features(pool: Pool) -> dict[str, np.ndarray]:
-    """Return the supervised rules' features, all there after readings 0 and 1; (n, f) each."""
+    """Return the supervised rules' features, available after readings 0 and 1; (n, f) each."""
     p, strong = pool.early[:, None], pool.strong[:, None]
     powers, slope = p ** np.arange(1, 5), np.diff(pool.history[:, EARLY], axis=1)
     seven = np.hstack([strong, strong**2, pool.strong_known[:, None]])
@@ -201,21 +201,23 @@ def features(pool: Pool) -> dict[str, np.ndarray]:
     }
 
 
-def drawn_gains(rule: Rule, pool: Pool, lots: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return the mean gain of what a rule chooses, for each row of ``counts`` of problems."""
+def resampled_gains(
+    rule: Rule, pool: Pool, tie_breaks: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    """Return the mean gain of a rule's selection, for each row of problem ``counts``."""
     sizes = [budget_count(budget, len(pool.ids)) for budget in BUDGETS]
     if rule.scores is None:
         return np.tile(counts @ pool.gain / len(pool.ids), (len(sizes), 1))
-    found = np.zeros((len(sizes), len(counts)))
-    for ties in lots:
+    gains = np.zeros((len(sizes), len(counts)))
+    for ties in tie_breaks:
         order = ranking(rule.scores, ties)[: 2 * max(sizes)]
         here = counts[:, order]
         until = here.cumsum(1)
         assert (until[:, -1] >= max(sizes)).all()
         for j, size in enumerate(sizes):
             taken = np.clip(size - (until - here), 0, here)
-            found[j] += taken @ pool.gain[order] / size
-    return found / len(lots)
+            gains[j] += taken @ pool.gain[order] / size
+    return gains / len(tie_breaks)
 
 
 def compared(rules: list[Rule], pool: Pool) -> list[dict[str, Any]]:
@@ -223,8 +225,8 @@ def compared(rules: list[Rule], pool: Pool) -> list[dict[str, Any]]:
     num = len(pool.ids)
     draws = np.random.default_rng(0).multinomial(num, np.full(num, 1 / num), DRAWS)
     counts = np.vstack([np.ones(num, int), draws]).astype(np.int32)
-    lots = np.array([random_keys(pool.ids, seed) for seed in range(LUCKS)])
-    gains = {rule.name: drawn_gains(rule, pool, lots, counts) for rule in rules}
+    tie_breaks = np.array([random_keys(pool.ids, seed) for seed in range(TIE_BREAKS)])
+    gains = {rule.name: resampled_gains(rule, pool, tie_breaks, counts) for rule in rules}
     rows: list[dict[str, Any]] = []
     for rule in rules:
         gaps = gains[rule.name] - gains[REFERENCE]
@@ -239,25 +241,25 @@ def compared(rules: list[Rule], pool: Pool) -> list[dict[str, Any]]:
             })  # fmt: skip
     tries = [row for row in rows if row["kind"] in ("unsupervised", "supervised")]
     least = 0.0
-    for place, row in enumerate(sorted(tries, key=lambda row: row["p"])):  # Holm's step-down
-        least = max(least, row["p"] * (len(tries) + ALSO_TRIED * len(BUDGETS) - place))
+    for rank, row in enumerate(sorted(tries, key=lambda row: row["p"])):  # Holm's step-down
+        least = max(least, row["p"] * (len(tries) + ALSO_TRIED * len(BUDGETS) - rank))
         row["p_holm"] = min(1.0, least)
     return rows
 
 
 def pilots(pool: Pool) -> list[dict[str, Any]]:
-    """Fit on the gains of some problems alone and choose 20 % of the others, against p(1-p)."""
+    """Fit on the gains of some problems and select 20 % of the others; compare with p(1-p)."""
     rng, x, gain, rows = np.random.default_rng(1), features(pool)[EVERYTHING], pool.gain, []
     for pilot in PILOTS:
-        found = []
+        gains = []
         for division in range(DIVISIONS):
             order = rng.permutation(len(gain))
             fit, rest = order[:pilot], order[pilot:]
             ties = random_keys([pool.ids[i] for i in rest], division)
             both = ridge(x[fit], gain[fit], x[rest]), learnability(pool.early[rest])
             best = [rest[ranking(scores, ties)[: budget_count(0.2, len(rest))]] for scores in both]
-            found.append([gain[chosen].mean() for chosen in best])
-        ours, theirs = np.array(found).T
+            gains.append([gain[chosen].mean() for chosen in best])
+        ours, theirs = np.array(gains).T
         rows.append({
             "table": "pilot", "fitted_on": pilot, "divisions": DIVISIONS, "gain": ours.mean(),
             "gain_learnability": theirs.mean(), "difference": (ours - theirs).mean(),
@@ -276,7 +278,7 @@ def by_rate(pool: Pool) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Score, choose, compare."""
+    """Score, select and compare."""
     begin = time.monotonic()
     pool = load()
     fits = {name: out_of_fold(x, pool.gain) for name, x in features(pool).items()}

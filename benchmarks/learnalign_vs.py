@@ -1,9 +1,9 @@
-"""LearnAlign against everything, random problems and p(1-p) alone, trained for real over seeds.
+"""LearnAlign compared with other selection methods, by real trainings over several seeds.
 
 The design, its hypotheses and its tests are in docs/results/claim.md, written before the first
-run. Cells run in processes of one thread, several side by side; each writes a line of
+run. Cells run in parallel in single-threaded processes; each writes a line of
 ``results/learnalign_vs.PRESET.jsonl``, and existing lines are not measured again. Seeds are the
-outer loop: whenever it is stopped, the complete seeds are paired.
+outer loop, so that complete seeds can be paired whenever the benchmark is stopped.
 
     python benchmarks/learnalign_vs.py                      # SmolLM2 on two cores, for hours
     python benchmarks/learnalign_vs.py --preset tiny --parts main,budgets --seeds 0:12
@@ -30,7 +30,7 @@ from harness import ROOT, publish
 from vs_cell import Cell, Preset, make_pool, run_cell
 
 WORK = ROOT / "runs" / "vs"
-#: Methods of the main table, in the order in which a seed's cells are run.
+#: Methods of the main table, in the order in which the cells of a seed run.
 METHODS = (
     "random",
     "learnalign",
@@ -42,7 +42,7 @@ METHODS = (
     "features",
     "band",
 )
-#: Others: our variants, the warm-up's control, and what looks at text alone.
+#: Other methods: our variants, the warm-up's control, and methods that only use text.
 MORE = (
     "diverse",
     "facility_location",
@@ -57,9 +57,9 @@ MORE = (
     "perplexity_middle",
     "token_length",
 )
-#: Of the generated pools: problems, held-out problems, problems to choose settings by.
+#: Sizes of the generated pools, test sets and development sets.
 SIZES: dict[str, Any] = {"size": 2400, "num_test": 1500, "num_dev": 400}
-#: The same of one kind alone: what is left to a rule when no kind can crowd out another.
+#: The same with a single kind, so that no kind can crowd out another.
 ONE_KIND: dict[str, Any] = {
     "size": 1200,
     "num_test": 800,
@@ -100,7 +100,7 @@ def preset(name: str) -> Preset:
 
 
 def cells(which: Preset, parts: list[str], seeds: range) -> Iterator[Cell]:
-    """Name the cells of some parts of the design, seed by seed."""
+    """Yield the cells of some parts of the design, seed by seed."""
     for seed in seeds:
         if "main" in parts:
             for method in METHODS:
@@ -122,7 +122,7 @@ def cells(which: Preset, parts: list[str], seeds: range) -> Iterator[Cell]:
 
 
 class Lines:
-    """The rows there are: one JSON line a pool or cell, appended as each is done."""
+    """The finished rows: one JSON line per pool or cell, appended when it is done."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -134,7 +134,7 @@ class Lines:
         return any(row["key"] == key for row in self.rows)
 
     def add(self, row: dict[str, Any]) -> None:
-        """Keep a task's row."""
+        """Append a task's row."""
         self.rows.append(row)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as out:
@@ -142,7 +142,7 @@ class Lines:
 
 
 def task(name: str, key: str) -> dict[str, Any]:
-    """Do one task in this process: a pool, or a cell."""
+    """Run one task in this process: a pool or a cell."""
     which = preset(name)
     kind, _, rest = key.partition(":")
     if kind == "pool":
@@ -154,7 +154,7 @@ def task(name: str, key: str) -> dict[str, Any]:
 
 
 def relative(row: dict[str, Any]) -> dict[str, Any]:
-    """Write folders as seen from the project."""
+    """Make paths relative to the project."""
     return {
         key: value.replace(f"{ROOT}/", "") if isinstance(value, str) else value
         for key, value in row.items()
@@ -162,7 +162,7 @@ def relative(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def alone(name: str) -> None:
-    """Set up this process and its children: one thread each on a CPU, this folder importable."""
+    """Set up this process and its children: one thread each on CPUs, this folder importable."""
     here = str(ROOT / "benchmarks")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
     if name != "gsm8k":
@@ -174,7 +174,7 @@ def pool_key(which: Preset, cell: Cell) -> str:
 
 
 def measure(name: str, parts: list[str], seeds: range, workers: int) -> None:
-    """Do what is left, ``workers`` tasks at a time: the pools, then the cells."""
+    """Run the remaining tasks, ``workers`` at a time: first the pools, then the cells."""
     which, lines = preset(name), Lines(results(name))
     data = WORK / name / "data"
     if name != "gsm8k":
@@ -193,19 +193,19 @@ def measure(name: str, parts: list[str], seeds: range, workers: int) -> None:
     keys = ["cell:" + json.dumps(asdict(cell)) for cell in wanted]
     alone(name)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
-        # First all pools, so that no cell waits for its own.
+        # First all pools, so that no cell waits for its pool.
         for some in (missing, [key for key in keys if not lines.has(key)]):
             for done in as_completed([executor.submit(task, name, key) for key in some]):
                 if done.exception() is not None:
                     executor.shutdown(wait=False, cancel_futures=True)
                 row = done.result()
                 lines.add(row)
-                told = {k: row[k]["mean"] for k in ("greedy", "sampled") if k in row}
-                print(time.strftime("%H:%M:%S"), row["key"], told, flush=True)
+                means = {k: row[k]["mean"] for k in ("greedy", "sampled") if k in row}
+                print(time.strftime("%H:%M:%S"), row["key"], means, flush=True)
 
 
 def plan(name: str, parts: list[str], seeds: range) -> None:
-    """Name the pools and cells that are left, with the rollouts that each needs."""
+    """Print the pools and cells, whether they are done, and the rollouts that each needs."""
     which, lines = preset(name), Lines(results(name))
     wanted = list(cells(which, parts, seeds))
     for key in dict.fromkeys(pool_key(which, cell) for cell in wanted):
@@ -231,22 +231,22 @@ def main() -> None:
     parser.add_argument("--parts", default="main", help="main, more, budgets, long, stages")
     parser.add_argument("--seeds", default="0:6", help="FIRST:END")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--dry-run", action="store_true", help="Only name what is to be done.")
+    parser.add_argument("--dry-run", action="store_true", help="Only print the tasks.")
     parser.add_argument("--tables", action="store_true", help="Only print the tables.")
-    given = parser.parse_args()
-    first, end = map(int, given.seeds.split(":"))
+    options = parser.parse_args()
+    first, end = map(int, options.seeds.split(":"))
     begin = time.monotonic()
-    parts = given.parts.split(",")
-    if given.dry_run:
-        plan(given.preset, parts, range(first, end))
+    parts = options.parts.split(",")
+    if options.dry_run:
+        plan(options.preset, parts, range(first, end))
         return
-    if not given.tables:
-        measure(given.preset, parts, range(first, end), given.workers)
-    tell(given.preset, begin)
+    if not options.tables:
+        measure(options.preset, parts, range(first, end), options.workers)
+    report(options.preset, begin)
 
 
-def tell(name: str, begin: float) -> None:
-    """Print the tables and write them."""
+def report(name: str, begin: float) -> None:
+    """Print and write the tables."""
     which = preset(name)
     table = vs_tables.Table(Lines(results(name)).rows, which.steps, which.budget)
     budgets = sorted({cell["budget"] for cell in table.cells} - {1.0})

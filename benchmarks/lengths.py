@@ -1,9 +1,9 @@
-"""Length bias: response lengths of what inner product, cosine and LearnAlign select.
+"""Length bias: response lengths of the selections by inner product, cosine and LearnAlign.
 
-GSM8K problems with four recorded solutions each (GPT-3's, 20 to 300 tokens), some right and some
-wrong; SmolLM2-135M's policy gradients on them. The solutions are not the model's own, so the scores
-say nothing about what to train on: we measure how a gradient's norm depends on the length of its
-responses, and how that affects a selection.
+GSM8K problems with four recorded solutions each (GPT-3's, 20 to 300 tokens), some correct and some
+wrong, with SmolLM2-135M's policy gradients. The solutions are not the model's own, so the scores
+are not useful for training: the benchmark measures how a gradient's norm depends on the length of
+its responses, and how that affects a selection.
 """
 
 import json
@@ -31,18 +31,19 @@ SHARES = (0.1, 0.2, 0.3)
 
 
 def write_data() -> tuple[Path, Path]:
-    """Write the first problems of which some solutions are right and some wrong."""
+    """Write the first problems that have both correct and wrong solutions."""
     problems, rollouts = [], []
     for number, line in enumerate(SOURCE.read_text(encoding="utf-8").splitlines()):
         row = json.loads(line)
-        said = [v for v in row.values() if isinstance(v, dict) and "is_correct" in v]
-        if len(problems) == COUNT or not 0 < sum(v["is_correct"] for v in said) < len(said):
+        solutions = [v for v in row.values() if isinstance(v, dict) and "is_correct" in v]
+        num_correct = sum(v["is_correct"] for v in solutions)
+        if len(problems) == COUNT or not 0 < num_correct < len(solutions):
             continue
         answer = row["ground_truth"].rsplit("A:", 1)[-1].strip()
         problems.append({"id": str(number), "question": row["question"], "answer": answer})
         rollouts += [
             {"id": str(number), "completion": v["solution"], "reward": float(v["is_correct"])}
-            for v in said
+            for v in solutions
         ]
     WORK.mkdir(parents=True, exist_ok=True)
     paths = WORK / "problems.jsonl", WORK / "solutions.jsonl"
@@ -52,9 +53,9 @@ def write_data() -> tuple[Path, Path]:
 
 
 def main() -> None:
-    """Take the gradients (they resume), let each method choose, measure what it chose."""
+    """Compute or resume the gradients, select with each method, and measure response lengths."""
     if not SOURCE.is_file():
-        raise SystemExit(f"{SOURCE} is not there; GSM8K's recorded solutions are needed")
+        raise SystemExit(f"{SOURCE} does not exist; GSM8K's recorded solutions are needed")
     begin = time.monotonic()
     problems, solutions = write_data()
     options: dict[str, Any] = {
@@ -100,13 +101,13 @@ def main() -> None:
 
 
 def draw(whole: pa.Table, rows: list[dict[str, Any]]) -> None:
-    """Draw norms against lengths, and the lengths that each method chooses."""
+    """Plot norms against lengths, and the lengths that each method selects."""
     figure = make_subplots(
         rows=1,
         cols=2,
         subplot_titles=(
             "a gradient's norm falls with its responses' length",
-            "what each method chooses (95 % of resamples)",
+            "lengths that each method selects (95 % of resamples)",
         ),
     )
     figure.add_scatter(
@@ -133,7 +134,7 @@ def draw(whole: pa.Table, rows: list[dict[str, Any]]) -> None:
         )
     figure.update_xaxes(title="mean response tokens", type="log", row=1, col=1)
     figure.update_yaxes(title="gradient norm", type="log", row=1, col=1)
-    figure.update_yaxes(title="mean response tokens of the chosen", row=1, col=2)
+    figure.update_yaxes(title="mean response tokens of the selected problems", row=1, col=2)
     figure.update_layout(width=1100, height=460, template="simple_white")
     figure.write_html(WORK / "lengths.html", include_plotlyjs=True)
 

@@ -1,4 +1,4 @@
-"""What a benchmark ran on, without which its figures cannot be compared: hardware and software."""
+"""Hardware and software of a benchmark, needed to compare its figures."""
 
 import os
 import platform
@@ -9,9 +9,9 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
-#: What arithmetic is compiled for, on x86 and on ARM; the rest of a processor's flags is left out.
+#: CPU flags for instruction sets that arithmetic uses, on x86 and ARM; other flags are dropped.
 _ARITHMETIC = re.compile(r"(sse4|avx|amx|fma|f16c|asimd|sve|sme(?![a-z])|bf16|i8mm|fphp)")
-#: Versions that are told whether or not learnalign itself is installed.
+#: Packages whose versions are recorded even where learnalign itself is not installed.
 _ALWAYS = {"huggingface-hub", "numpy", "pyarrow", "tokenizers", "torch", "transformers"}
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -20,10 +20,10 @@ def machine(root: Path) -> dict[str, Any]:
     """Describe this machine and the software on it.
 
     Args:
-        root: A folder of the git checkout that is measured.
+        root: Folder of the measured git checkout.
 
     Returns:
-        A tree for JSON. What cannot be found out is None, and what is not there is empty.
+        A JSON-serializable dict. Unknown values are None, missing things are empty.
     """
     return {
         "processor": _processor(),
@@ -49,7 +49,7 @@ def _processor() -> dict[str, Any]:
         "instructions": sorted(flag for flag in flags if _ARITHMETIC.match(flag)),
         "torch_capability": torch and torch.backends.cpu.get_cpu_capability(),
         "cores": len(cores) or None,
-        # A container or taskset may leave a process fewer than there are.
+        # A container or taskset may restrict a process to fewer CPUs.
         "usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "quota": _quota(_read("/sys/fs/cgroup/cpu.max")),
         "torch_threads": torch and torch.get_num_threads(),
@@ -59,13 +59,13 @@ def _processor() -> dict[str, Any]:
 
 
 def _quota(text: str) -> float | None:
-    """Read how many processors' time a control group grants; None where it sets no limit."""
+    """Return a control group's CPU limit; None without a limit."""
     parts = text.split()
     return int(parts[0]) / int(parts[1]) if len(parts) == 2 and parts[0] != "max" else None
 
 
 def _memory_bytes() -> int | None:
-    """Return the memory, or what a control group grants of it."""
+    """Return the memory, or a control group's limit if it is lower."""
     total = _first(_read("/proc/meminfo"), "MemTotal")
     limit = _read("/sys/fs/cgroup/memory.max").strip()
     known = [int(total.split()[0]) * 1024] if total else []
@@ -74,32 +74,32 @@ def _memory_bytes() -> int | None:
 
 
 def _gpus() -> list[dict[str, Any]]:
-    """Describe the GPUs: by NVIDIA's tool, with what torch was built for; or by torch alone."""
+    """Describe the GPUs, with nvidia-smi if available, otherwise with torch."""
     torch = _torch()
     built = {"cuda": torch and torch.version.cuda, "hip": torch and torch.version.hip}
     fields = "name,driver_version,memory.total,compute_cap"
-    told = _run("nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits")
-    if told:
+    output = _run("nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits")
+    if output:
         names = ("name", "driver", "memory_mib", "compute_capability")
-        rows = [[part.strip() for part in line.split(",")] for line in told.splitlines()]
+        rows = [[part.strip() for part in line.split(",")] for line in output.splitlines()]
         return [dict(zip(names, row, strict=True)) | built for row in rows]
     if torch and torch.cuda.is_available():
-        found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
-        return [{"name": p.name, "memory_mib": p.total_memory >> 20} | built for p in found]
+        devices = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+        return [{"name": p.name, "memory_mib": p.total_memory >> 20} | built for p in devices]
     if torch and torch.backends.mps.is_available():
         return [{"name": "Apple MPS"}]
     return []
 
 
 def _packages() -> dict[str, str]:
-    """Return the installed versions of all that learnalign can use."""
+    """Return the installed versions of learnalign's dependencies, including optional ones."""
     try:
-        wanted = requires("learnalign") or []
+        dependencies = requires("learnalign") or []
     except PackageNotFoundError:
-        wanted = []
-    names = {re.split(r"[^\w.-]", text)[0] for text in wanted if "extra == 'dev'" not in text}
-    known = {name: _version(name) for name in sorted(names | _ALWAYS)}
-    return {name: found for name, found in known.items() if found is not None}
+        dependencies = []
+    names = {re.split(r"[^\w.-]", text)[0] for text in dependencies if "extra == 'dev'" not in text}
+    versions = {name: _version(name) for name in sorted(names | _ALWAYS)}
+    return {name: version for name, version in versions.items() if version is not None}
 
 
 def _version(name: str) -> str | None:
@@ -110,14 +110,14 @@ def _version(name: str) -> str | None:
 
 
 def _checkout(root: Path) -> dict[str, Any]:
-    """Return the commit, and whether the code that was measured differs from it."""
+    """Return the commit, and whether the measured code has uncommitted changes."""
     commit = _run("git", "-C", str(root), "rev-parse", "HEAD")
     changes = _run("git", "-C", str(root), "status", "--porcelain", "--", "src", "benchmarks/*.py")
     return {"commit": commit or None, "changed": None if changes is None else bool(changes)}
 
 
 def _run(*command: str) -> str | None:
-    """Return what a program prints; None where there is none or it fails."""
+    """Return a program's output; None if it is not installed or fails."""
     if shutil.which(command[0]) is None:
         return None
     done = subprocess.run(command, capture_output=True, text=True)
@@ -133,13 +133,13 @@ def _torch() -> Any:
 
 
 def _first(text: str, key: str) -> str | None:
-    """Return the first value of a ``key: value`` file of Linux."""
-    found = re.search(rf"^{re.escape(key)}\s*:\s*(.+)$", text, re.MULTILINE)
-    return found[1].strip() if found else None
+    """Return the first value of a key in a Linux ``key: value`` file."""
+    match = re.search(rf"^{re.escape(key)}\s*:\s*(.+)$", text, re.MULTILINE)
+    return match[1].strip() if match else None
 
 
 def _read(path: str) -> str:
-    """Read a file of the system's; nothing where there is none."""
+    """Read a system file; empty if it does not exist."""
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""The real pool that benchmarks share: generated problems, SmolLM2's rollouts of them, verdicts."""
+"""The real pool shared by benchmarks: generated problems with SmolLM2's rollouts and verdicts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from learnalign.runs.folder import RunFolder
 from learnalign.terminal.progress import Progress
 
 MODEL = ROOT / "models" / "SmolLM2-135M-Instruct"
-#: Generator, source, difficulty, size, seed, options: the kinds of the demo, more of each.
+#: Generator, source, difficulty, size, seed, options: the demo's kinds with more problems of each.
 _POOL = """
 - [chain_sum, sums, 1 digit, 60, 11, {min_terms: 2, max_terms: 2, min_digits: 1, max_digits: 1}]
 - [chain_sum, sums, 2 digits, 260, 12, {min_terms: 2, max_terms: 2, min_digits: 2, max_digits: 2}]
@@ -42,7 +42,7 @@ class Problem:
 
 
 def verified_run(folder: Path, config: Config) -> RunFolder:
-    """Sample and verify into a run folder; one that is whole already is taken as it is."""
+    """Sample and verify in a run folder, unless it is already complete."""
     run = RunFolder(folder)
     record = run.manifest.stages.get("verdicts")
     if record is None or not record.complete:
@@ -52,7 +52,7 @@ def verified_run(folder: Path, config: Config) -> RunFolder:
 
 
 def problems_of(run: RunFolder) -> list[Problem]:
-    """Read a run's problems and groups, those without signal too."""
+    """Read a run's problems and groups, including those without signal."""
     groups = group_rollouts(run.table("rollouts"), run.table("verdicts"))
     table = run.table("problems")
     return [
@@ -64,7 +64,7 @@ def problems_of(run: RunFolder) -> list[Problem]:
 
 
 def large_pool() -> list[Problem]:
-    """Return about 850 problems, some 300 of them with signal; sampled once, kept in ``runs/``."""
+    """Return about 850 problems, about 300 with signal; sampled once and cached in ``runs/``."""
     folder = ROOT / "runs" / "bench-pool"
     folder.mkdir(parents=True, exist_ok=True)
     entries = [dict(zip(_FIELDS, row, strict=True)) for row in yaml.safe_load(_POOL)]
@@ -77,7 +77,7 @@ def large_pool() -> list[Problem]:
 
 
 def demo_pool() -> list[Problem]:
-    """Return the demo's own pool, as `make demo` samples it."""
+    """Return the demo's pool, sampled as in `make demo`."""
     overrides = {"model.path": str(MODEL), "data.paths": [str(ROOT / "examples" / "pool.yaml")]}
     folder = ROOT / "runs" / "bench-demo"
     config = load_config(

@@ -1,7 +1,7 @@
-"""Whether training in bfloat16 (float32 master weights) loses anything against float32.
+"""Whether training in bfloat16 (with float32 master weights) is worse than in float32.
 
-The training demo's settings on a random subset of its pool, two seeds, both dtypes: the rewards of
-the last steps, and greedy accuracy on the held-out problems, compared problem by problem.
+The training demo's settings on a random subset of its pool, with two seeds and both dtypes: the
+rewards of the last steps, and greedy accuracy on held-out problems, compared problem by problem.
 """
 
 import statistics
@@ -23,7 +23,7 @@ LAST = 6
 
 
 def configure(out: Path, dtype: str, seed: int, **more: Any) -> Any:
-    """Take the training demo's settings."""
+    """Return the training demo's settings."""
     options = {"training.dtype": dtype, "rollouts.dtype": dtype, "run.seed": seed, **more}
     return load_config(
         ROOT / "examples" / "train-demo.yaml",
@@ -32,7 +32,7 @@ def configure(out: Path, dtype: str, seed: int, **more: Any) -> Any:
 
 
 def main() -> None:
-    """Train and evaluate all four; each resumes."""
+    """Train and evaluate, or resume, all four runs."""
     begin = time.monotonic()
     rows: list[dict[str, Any]] = []
     scores: dict[tuple[str, int], list[float]] = {}
@@ -44,7 +44,7 @@ def main() -> None:
         for dtype in DTYPES:
             out = WORK / f"{dtype}-{seed}"
             done = train(configure(out / "training", dtype, seed), progress=Progress())
-            # Both are judged in one dtype: what differs is the training.
+            # Both are evaluated in the same dtype, so that only the training differs.
             config = configure(
                 out / "evaluation", "bfloat16", seed, **{"model.path": str(done.model)}
             )
@@ -62,9 +62,9 @@ def main() -> None:
                     r["sampling_s"] + r["learning_s"] for r in steps[1:]
                 ),
             })  # fmt: skip
-    one = [x for seed in SEEDS for x in scores["bfloat16", seed]]
-    other = [x for seed in SEEDS for x in scores["float32", seed]]
-    gap = difference(one, other)
+    bfloat16 = [x for seed in SEEDS for x in scores["bfloat16", seed]]
+    float32 = [x for seed in SEEDS for x in scores["float32", seed]]
+    gap = difference(bfloat16, float32)
     rows.append({"difference": gap.mean, "low": gap.low, "high": gap.high, "p": gap.p_value})
     figures = {
         "held-out accuracy, before": Figure(base.accuracy.mean, "", "higher"),

@@ -1,8 +1,8 @@
-"""How much of a selection is rollout noise, and whether alignment predicts a rise.
+"""How much of a selection is rollout noise, and whether alignment predicts improvement.
 
-Problems with a signal in a first sampling, which is discarded, are sampled 64 times more. Halves A
-and B of these are differentiated with one sketch and compared with each other. Then a policy is
-trained on other problems, and the rise over half B's success rate is compared with half A.
+Problems with a signal in a first sampling, which is discarded, are sampled another 64 times. The
+gradients of halves A and B are computed with the same sketch and compared. Then a policy is trained
+on other problems, and the rise over half B's success rate is compared with half A's scores.
 """
 
 import json
@@ -35,7 +35,7 @@ from learnalign.workflows.train import train
 WORK = ROOT / "runs" / "bench-repeatability"
 POOL, LOOKED_AT, PER_KIND, STEPS, TRAININGS = 2400, 1100, 45, 40, (0, 1)
 LOOK, FRESH, AFTER, SIZES = 8, 64, 16, (4, 8, 16, 32)
-DRAWS, LUCKS = 500, 100  # resamples of the problems for an interval; random tie-breaks
+DRAWS, TIE_BREAKS = 500, 100  # resamples of the problems for an interval; random tie-breaks
 SHARES, FACTORS = (0.10, 0.25), ("score", "V", "alignment")
 PREDICTORS = (*FACTORS, "alignment without itself", "inner product", "norm", "p")
 Floats = NDArray[np.float64]
@@ -44,14 +44,14 @@ mean = partial(np.mean, axis=-1)
 
 
 def configure(data: Path, **changes: Any) -> Any:
-    """Take the preset's options."""
-    given = {key.replace("__", "."): value for key, value in changes.items()}
-    given = {"data.paths": (str(data),), "run.out": str(WORK / "pool")} | given
-    return load_config(ROOT / "benchmarks" / "presets" / "smollm2.yaml", overrides=given)
+    """Return the preset's options."""
+    overrides = {key.replace("__", "."): value for key, value in changes.items()}
+    overrides = {"data.paths": (str(data),), "run.out": str(WORK / "pool")} | overrides
+    return load_config(ROOT / "benchmarks" / "presets" / "smollm2.yaml", overrides=overrides)
 
 
 def generated_problems() -> pa.Table:
-    """Make the pool and its prompts; its order is random already."""
+    """Create the pool and its prompts, in random order."""
     arithmetic.write(WORK / "data", size=POOL, num_test=0, num_dev=0, seed=77)
     config = configure(WORK / "data" / "pool.jsonl")
     folder = RunFolder(config.run.out, ("problems",))
@@ -63,38 +63,39 @@ def generated_problems() -> pa.Table:
 def sampled(
     name: str, problems: pa.Table, count: int, seed: int, model: Path | None = None
 ) -> tuple[pa.Table, Floats]:
-    """Sample and verify; kept. Give the rollouts and their (n, count) rewards."""
+    """Sample and verify, or load; return the rollouts and their (n, count) rewards."""
     path = WORK / f"{name}.parquet"
     if not path.exists():
         changes = {} if model is None else {"model__path": str(model)}
         resources = Resources(configure(WORK, rollouts__num_rollouts=count, **changes))
         policy, options = resources.model("rollouts"), resources.config.rollouts
-        made = TransformersEngine(policy, resources.tokenizer, options, seed=seed).sample(problems)
+        engine = TransformersEngine(policy, resources.tokenizer, options, seed=seed)
+        rollouts = engine.sample(problems)
         rows = [json.loads(text) for text in problems["row"].to_pylist()]
-        # Coins depend on id and text: without a new id they would be the same in every sampling.
+        # Random rewards depend on id and text: new ids make them differ between samplings.
         salted = pa.array([json.dumps(row | {"id": f"{name}:{row['id']}"}) for row in rows])
         renamed = problems.drop(["row"]).append_column("row", salted)
         with open_verifier(resources.config.verifier) as verifier:
-            said = verifier.verify(renamed, made)
-        pq.write_table(made.append_column("reward", said["reward"]), path)
+            verdicts = verifier.verify(renamed, rollouts)
+        pq.write_table(rollouts.append_column("reward", verdicts["reward"]), path)
     table = pq.read_table(path)
     return table, np.array(table["reward"].to_pylist()).reshape(problems.num_rows, count)
 
 
 def draw(problems: pa.Table) -> pa.Table:
-    """Take the problems with a signal in the first sampling, at most PER_KIND of a kind."""
+    """Select the problems with a signal in the first sampling, at most PER_KIND per kind."""
     problems = problems.slice(0, LOOKED_AT)
     _, rewards = sampled("look", problems, LOOK, seed=1)
     source, signal = np.array(problems["source"].to_pylist()), rewards.std(1) > 0
-    places = [np.flatnonzero(signal & (source == kind))[:PER_KIND] for kind in arithmetic.KINDS]
-    return problems.take(np.sort(np.concatenate(places)))
+    indices = [np.flatnonzero(signal & (source == kind))[:PER_KIND] for kind in arithmetic.KINDS]
+    return problems.take(np.sort(np.concatenate(indices)))
 
 
-def looked_at(problems: pa.Table, made: pa.Table, size: int, half: str) -> Seen:
-    """Return what a selection from the first ``size`` rollouts of a half sees, by name; kept."""
+def statistics_of(problems: pa.Table, rollouts: pa.Table, size: int, half: str) -> Seen:
+    """Compute or load the statistics of a selection from the first ``size`` rollouts of a half."""
     path, first = WORK / f"gradients-{size}-{half}.parquet", 0 if half == "A" else FRESH // 2
-    sample = np.array(made["sample"].to_pylist())
-    part = made.filter(pa.array((sample >= first) & (sample < first + size)))
+    sample = np.array(rollouts["sample"].to_pylist())
+    part = rollouts.filter(pa.array((sample >= first) & (sample < first + size)))
     if not path.exists():
         resources = Resources(configure(WORK))
         model, options = resources.model("gradients"), resources.config.gradients
@@ -115,12 +116,12 @@ def looked_at(problems: pa.Table, made: pa.Table, size: int, half: str) -> Seen:
 
 
 def after(problems: pa.Table, others: list[Row], seed: int) -> Floats:
-    """Train on problems drawn at random from the others; return the (n, AFTER) rewards then."""
+    """Train on a random sample of the other problems; return the (n, AFTER) rewards afterwards."""
     name, out, model = f"after-{seed}", WORK / f"training-{seed}", None
     if not (WORK / f"{name}.parquet").exists():
-        drawn = np.random.default_rng(seed).permutation(len(others))[: STEPS * 8]
+        sample = np.random.default_rng(seed).permutation(len(others))[: STEPS * 8]
         data = WORK / "data" / f"training-{seed}.jsonl"
-        data.write_text("".join(json.dumps(others[i]) + "\n" for i in drawn), encoding="utf-8")
+        data.write_text("".join(json.dumps(others[i]) + "\n" for i in sample), encoding="utf-8")
         config = configure(data, run__out=str(out), run__seed=seed, training__steps=STEPS)
         model = train(config, progress=Progress("none")).model
     rewards = sampled(name, problems, AFTER, seed=200 + seed, model=model)[1]
@@ -129,14 +130,14 @@ def after(problems: pa.Table, others: list[Row], seed: int) -> Floats:
 
 
 def spearman(x: Any, y: Any, *given: Any) -> Floats:
-    """Correlate ranks along the last axis; with ``given``, what its ranks leave of them."""
+    """Return the Spearman correlation along the last axis; partial if ``given`` has columns."""
     columns = [rankdata(column, axis=-1) for column in (x, y, *given)]
-    x, y, *known = [column - column.mean(-1, keepdims=True) for column in columns]
-    if known:
-        design = np.stack(known, -1)
-        turned = np.swapaxes(design, -1, -2)
-        square = np.linalg.pinv(turned @ design, hermitian=True, rcond=1e-9)
-        x, y = (v - (design @ (square @ (turned @ v[..., None])))[..., 0] for v in (x, y))
+    x, y, *controls = [column - column.mean(-1, keepdims=True) for column in columns]
+    if controls:
+        design = np.stack(controls, -1)
+        transposed = np.swapaxes(design, -1, -2)
+        inverse = np.linalg.pinv(transposed @ design, hermitian=True, rcond=1e-9)
+        x, y = (v - (design @ (inverse @ (transposed @ v[..., None])))[..., 0] for v in (x, y))
     return np.asarray((x * y).sum(-1) / np.sqrt((x**2).sum(-1) * (y**2).sum(-1)))
 
 
@@ -149,88 +150,95 @@ def best(values: Floats, share: float, seed: int) -> NDArray[np.bool_]:
 
 
 def overlap(x: Floats, y: Floats, share: float) -> Floats:
-    """Return the share that two choices have in common, each with its own tie-break."""
+    """Return the overlap of two selections, each with its own tie-breaks."""
     one = best(x, share, 1)
     return (one & best(y, share, 2)).sum(-1) / one.sum(-1)
 
 
 def among(x: Floats, y: Floats, marked: Floats, share: float) -> Floats:
-    """Return the share of the marked among the best by x and among the best by y, on average."""
+    """Return the mean share of marked problems among the best by x and among the best by y."""
     one, two = best(x, share, 1), best(y, share, 2)
     return ((one * marked).sum(-1) + (two * marked).sum(-1)) / (2 * one.sum(-1))
 
 
-def pairs(places: Floats, cosines: Floats) -> Floats:
-    """Return the mean over pairs of different problems, whose diagonal is 0."""
-    times = np.stack([np.bincount(p.astype(int), minlength=len(cosines)) for p in places])
+def pairs(indices: Floats, cosines: Floats) -> Floats:
+    """Return the mean cosine of pairs of different problems; the diagonal of cosines is 0."""
+    times = np.stack([np.bincount(i.astype(int), minlength=len(cosines)) for i in indices])
     return ((times @ cosines) * times).sum(-1) / (times.sum(-1) ** 2 - (times**2).sum(-1))
 
 
-def told(statistic: Any, *columns: Any) -> list[float]:
-    """Return a statistic of the problems with its 95 % bootstrap interval over them."""
+def with_interval(statistic: Any, *columns: Any) -> list[float]:
+    """Return a statistic of the problems with its 95 % bootstrap interval."""
     arrays = [np.asarray(column, dtype=float) for column in columns]
     if not len(arrays[0]):
         return []
     index = np.random.default_rng(0).integers(len(arrays[0]), size=(DRAWS, len(arrays[0])))
-    drawn = statistic(*(array[index] for array in arrays))
-    value = np.mean(statistic(*(np.tile(array, (LUCKS, 1)) for array in arrays)))
-    return [round(float(v), 5) for v in (value, *np.nanpercentile(drawn, [2.5, 97.5]))]
+    resampled = statistic(*(array[index] for array in arrays))
+    value = np.mean(statistic(*(np.tile(array, (TIE_BREAKS, 1)) for array in arrays)))
+    return [round(float(v), 5) for v in (value, *np.nanpercentile(resampled, [2.5, 97.5]))]
 
 
 def split_halves(a: Seen, b: Seen, some: Any, size: int) -> Row:
-    """Compare halves of ``size`` rollouts with each other, over some problems."""
+    """Compare halves of ``size`` rollouts over some problems."""
     row: Row = {"rollouts": size, "count": int(some.sum())}
     if (a["V"] * b["V"])[some].all():  # a problem without signal has no direction
         cosines = a["units"][some] @ b["units"][some].T
-        row["cosine, same problem"] = told(mean, np.diag(cosines))
+        row["cosine, same problem"] = with_interval(mean, np.diag(cosines))
         np.fill_diagonal(cosines, 0.0)
-        row["cosine, others"] = told(partial(pairs, cosines=cosines), np.arange(len(cosines)))
+        row["cosine, others"] = with_interval(
+            partial(pairs, cosines=cosines), np.arange(len(cosines))
+        )
     for key in (*FACTORS, "norm", "p"):
-        r = row[f"spearman, {key}"] = told(spearman, a[key][some], b[key][some])
-        # Spearman-Brown: a reliability of G / (G + noise); four times the noise makes 0.8.
+        r = row[f"spearman, {key}"] = with_interval(spearman, a[key][some], b[key][some])
+        # Spearman-Brown: the reliability is G / (G + noise), which is 0.8 for G = 4 * noise.
         row[f"rollouts for 0.8, {key}"] = [4 * size * (1 - r[n]) / r[n] for n in (0, 2, 1)]
     for share, key in product(SHARES, FACTORS):
         same = partial(overlap, share=share)
-        row[f"overlap {share:.0%}, {key}"] = told(same, a[key][some], b[key][some])
+        row[f"overlap {share:.0%}, {key}"] = with_interval(same, a[key][some], b[key][some])
     return row
 
 
 def of_kind(a: Seen, b: Seen, some: Any, rise: Floats) -> Row:
-    """Describe some problems, and how many of the chosen they are."""
+    """Describe some problems, and their share of the selections."""
     both = some & (a["V"] > 0) & (b["V"] > 0)
     row: Row = {"count": int(some.sum()), "signal in both": int(both.sum())}
-    row["cosine, same problem"] = told(mean, (a["units"] * b["units"]).sum(1)[both])
+    row["cosine, same problem"] = with_interval(mean, (a["units"] * b["units"]).sum(1)[both])
     for key in ("alignment", "alignment without itself", "V"):
-        row[key] = told(mean, ((a[key] + b[key]) / 2)[both])
-    row |= {"p": told(mean, (a["p"] + b["p"])[some] / 2), "rise": told(mean, rise[some])}
+        row[key] = with_interval(mean, ((a[key] + b[key]) / 2)[both])
+    row |= {
+        "p": with_interval(mean, (a["p"] + b["p"])[some] / 2),
+        "rise": with_interval(mean, rise[some]),
+    }
     for share, key in product(SHARES, FACTORS):
-        row[f"among {share:.0%}, {key}"] = told(partial(among, share=share), a[key], b[key], some)
+        row[f"among {share:.0%}, {key}"] = with_interval(
+            partial(among, share=share), a[key], b[key], some
+        )
     return row
 
 
 def transfer(seen: Seen, key: str, some: Any, rise: Floats, kinds: list[Any]) -> Row:
-    """Correlate the rise of some problems with what half A said of them before."""
+    """Correlate the rise of some problems with a statistic of half A."""
     x, y, p, v = seen[key][some], rise[some], seen["p"][some], seen["V"][some]
-    row = {"count": len(x), "predictor": key, "alone": told(spearman, x, y)}
+    row = {"count": len(x), "predictor": key, "alone": with_interval(spearman, x, y)}
     if not kinds:
         return row
     given = {"given kind": (kinds := [kind[some] for kind in kinds if kind[some].any()])}
     if key not in ("p", "V"):
         given |= {"given p": [p], "given p and V": [p, v], "given kind, p and V": [*kinds, p, v]}
-    row |= {which: told(spearman, x, y, *columns) for which, columns in given.items()}
+    row |= {which: with_interval(spearman, x, y, *columns) for which, columns in given.items()}
     quarters = np.array_split(np.argsort(x, kind="stable"), 4)
-    return row | {"rise by quarter": [told(mean, y[places]) for places in quarters]}
+    return row | {"rise by quarter": [with_interval(mean, y[places]) for places in quarters]}
 
 
 def main() -> None:
-    """Sample, differentiate, train, compare."""
+    """Sample, compute gradients, train and compare."""
     begin = time.monotonic()
     problems = draw(pool := generated_problems())
-    made, rewards = sampled("fresh", problems, FRESH, seed=2)
+    rollouts, rewards = sampled("fresh", problems, FRESH, seed=2)
     others = [json.loads(text) for text in pool["row"].to_pylist()[LOOKED_AT:]]
     others = [row for row in others if row["noise"] == "none"]
     later = np.stack([after(problems, others, seed) for seed in TRAININGS])
-    seen = {at: looked_at(problems, made, *at) for at in product(SIZES, "AB")}
+    seen = {key: statistics_of(problems, rollouts, *key) for key in product(SIZES, "AB")}
     noise = np.array([json.loads(text)["noise"] for text in problems["row"].to_pylist()])
     rows = noise_rows(seen, noise == "none")
     rows += rise_rows(seen, problems, noise, rewards[:, FRESH // 2 :], later.mean(2))
@@ -238,7 +246,7 @@ def main() -> None:
 
 
 def noise_rows(seen: dict[Any, Seen], clean: Any) -> list[Row]:
-    """Compare halves of all sizes with each other; then V and alignment of unlike sizes."""
+    """Compare halves of all sizes; then combine V and alignment from different sizes."""
     rows: list[Row] = []
     for size in SIZES:
         a, b = seen[size, "A"], seen[size, "B"]
@@ -250,25 +258,25 @@ def noise_rows(seen: dict[Any, Seen], clean: Any) -> list[Row]:
         if v == g or 32 in (v, g):
             mixed, truth = seen[v, "A"]["V"] * seen[g, "A"]["alignment"], seen[32, "B"]["score"]
             row = {"table": "mixed", "V from": v, "alignment from": g}
-            rows.append(row | {"spearman": told(spearman, mixed[clean], truth[clean])})
+            rows.append(row | {"spearman": with_interval(spearman, mixed[clean], truth[clean])})
     return rows
 
 
 def rise_rows(seen: Any, problems: pa.Table, noise: Any, base: Floats, later: Floats) -> list[Row]:
-    """Describe kinds and noise, and compare half A with the rise over half B."""
+    """Describe kinds and noise, and correlate half A's statistics with the rise over half B."""
     source = np.array(problems["source"].to_pylist())
     clean, rows = noise == "none", []
     kinds = [source == kind for kind in arithmetic.KINDS]
     rise = np.mean(rises := later - base.mean(1), axis=0)
-    apart = {name: noise == name for name in ("mislabelled", "coin")}
+    noisy = {name: noise == name for name in ("mislabelled", "coin")}
     groups = {kind: clean & (source == kind) for kind in arithmetic.KINDS} | {"clean": clean}
-    for size, (kind, some) in product((8, 32), (groups | apart).items()):
+    for size, (kind, some) in product((8, 32), (groups | noisy).items()):
         row = {"table": "kinds", "rollouts": size, "kind": kind}
         rows.append(row | of_kind(seen[size, "A"], seen[size, "B"], some, rise))
     for size, key in product((8, 32), PREDICTORS):
         signal = clean & (seen[size, "A"]["V"] > 0)
         cases = [("clean", clean, rise, kinds), ("clean, signal in A", signal, rise, kinds)]
-        cases += [(name, some, rise, []) for name, some in apart.items()]
+        cases += [(name, some, rise, []) for name, some in noisy.items()]
         cases += [(f"clean, training {n}", clean, rises[n], []) for n in TRAININGS]
         for name, *case in cases:
             row = {"table": "transfer", "rollouts": size, "problems": name}
@@ -276,13 +284,13 @@ def rise_rows(seen: Any, problems: pa.Table, noise: Any, base: Floats, later: Fl
     described = [row for row in rows if row.get("kind") in arithmetic.KINDS][-len(kinds) :]
     x, y = ([row[key][0] for row in described] for key in ("alignment", "rise"))
     rows.append({"table": "across kinds", "spearman": float(spearman(x, y))})
-    # Two rises that share no rollout: how well any predictor could do.
+    # Two rises without common rollouts: an upper bound for any predictor.
     two = [(later[n] - base[:, n::2].mean(1))[clean] for n in TRAININGS]
-    return [*rows, {"table": "ceiling", "spearman": told(spearman, *two)}]
+    return [*rows, {"table": "ceiling", "spearman": with_interval(spearman, *two)}]
 
 
 def figures_of(rows: list[Row]) -> dict[str, Figure]:
-    """Name the main ones; a spread is half an interval."""
+    """Return the main figures; a spread is half an interval."""
     figures = {}
     for row in rows:
         which = row.get("predictor", ""), row.get("rollouts"), row.get("problems")

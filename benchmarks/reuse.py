@@ -1,8 +1,8 @@
-"""What rollouts of a training's last steps are worth to the next selection.
+"""How useful rollouts from a training's last steps are for the next selection.
 
-A policy is trained for some steps, every problem in one of them. Then all problems are sampled
-twice more with the trained policy, A and B. Success rates, policies and rankings from rollouts of
-some age are compared with A; B shows how far fresh rollouts themselves are from A.
+A policy is trained for some steps, with each problem in one step. Then all problems are sampled
+twice with the trained policy, A and B. Success rates, policies and rankings from old rollouts are
+compared with A; B shows how much fresh rollouts differ from A.
 """
 
 import time
@@ -34,7 +34,7 @@ HORIZONS = (2, 4, 8, 12)
 
 
 def configure() -> Any:
-    """Take the training demo's settings, on a random subset of its pool."""
+    """Return the training demo's settings, on a random subset of its pool."""
     return load_config(
         ROOT / "examples" / "train-demo.yaml",
         overrides={
@@ -47,7 +47,7 @@ def configure() -> Any:
 
 
 def sampled(config: Any, model: Any, tokenizer: Any, problems: pa.Table, seed: int) -> pa.Table:
-    """Sample all problems; kept, so that a second call is fast."""
+    """Sample all problems, or load the samples of an earlier call."""
     path = WORK / f"fresh-{seed}.parquet"
     if not path.exists():
         engine = TransformersEngine(model, tokenizer, config.rollouts, seed=seed)
@@ -56,7 +56,7 @@ def sampled(config: Any, model: Any, tokenizer: Any, problems: pa.Table, seed: i
 
 
 def main() -> None:
-    """Train, sample, score, compare."""
+    """Train, sample, score and compare."""
     begin = time.monotonic()
     config = configure()
     done = train(config, progress=Progress())
@@ -100,7 +100,7 @@ def main() -> None:
 
 
 def drifts(engine: GradientEngine, problems: pa.Table, old: pa.Table) -> np.ndarray:
-    """Give, for each problem, the mean of log pi_then / pi_now over its old tokens."""
+    """Return for each problem the mean of log pi_then / pi_now over its old tokens."""
     model = engine.gradients.backward.model
     now = LogProbs(model, temperature=1.0).table(problems, old)["logprobs"].to_pylist()
     then = old["logprobs"].to_pylist()
@@ -111,7 +111,7 @@ def drifts(engine: GradientEngine, problems: pa.Table, old: pa.Table) -> np.ndar
 def compare(
     rates: dict[str, np.ndarray], units: dict[str, np.ndarray], ages: np.ndarray, drift: np.ndarray
 ) -> list[dict[str, Any]]:
-    """Compare success rates by age, and rankings by horizon, with fresh rollouts."""
+    """Compare success rates (by age) and rankings (by horizon) with fresh rollouts."""
     rows: list[dict[str, Any]] = []
     for low, high in AGES:
         some = (ages >= low) & (ages <= high)
@@ -139,14 +139,14 @@ def compare(
 
 
 def overlap(truth: np.ndarray, other: np.ndarray) -> float:
-    """Return the share of the best third that both have."""
+    """Return the overlap of the best thirds."""
     count = len(truth) // 3
     best = [set(np.argsort(-values)[:count].tolist()) for values in (truth, other)]
     return len(best[0] & best[1]) / count
 
 
 def figures_of(rows: list[dict[str, Any]]) -> dict[str, Figure]:
-    """Name what the page on training quotes."""
+    """Return the figures quoted in the docs on training."""
     figures = {}
     for row in rows:
         if "age" in row:

@@ -1,8 +1,8 @@
-"""The embedded engine's speed: against a bare decode loop, and against transformers' generate.
+"""The embedded engine's speed, compared with a bare decode loop and transformers' generate.
 
-SmolLM2-135M-Instruct in bfloat16 on two threads, 8 problems of 8 samples, 64 tokens each. The end
-token is ignored everywhere, so that all sample the same number of tokens. They run alternately;
-ratios are taken within one round, so that other work on the machine affects all of them equally.
+SmolLM2-135M-Instruct in bfloat16 on two threads, 8 problems with 8 samples of 64 tokens each. The
+end token is ignored, so that all sample the same number of tokens. They run alternately, and ratios
+are taken within one round, so that other load on the machine affects all of them equally.
 """
 
 import statistics
@@ -21,7 +21,7 @@ from learnalign.models.loading import load_model, load_tokenizer
 from learnalign.rollouts.transformers import TransformersEngine
 
 NUM_PROBLEMS, GROUP, TOKENS, TURNS, THREADS = 8, 8, 64, 5, 2
-BLOCK = 512  # tokens of the vocabulary that are summed up together when one is drawn
+BLOCK = 512  # tokens of the vocabulary that are summed together for sampling
 QUESTIONS = (
     "What is {} + {}? Think step by step, then give the number.",
     "Name {} rivers and {} mountains.",
@@ -31,10 +31,10 @@ QUESTIONS = (
 
 
 class BareLlama:
-    """The least a Llama must do to sample.
+    """A minimal Llama for sampling.
 
-    Keys and values are preallocated, weights fused; no cache object, no mask object, grouped heads
-    never repeated, logits of one position only.
+    Keys and values are preallocated and weights fused. There are no cache or mask objects, grouped
+    heads are not repeated, and logits are computed for one position only.
     """
 
     def __init__(self, model: Any) -> None:
@@ -59,65 +59,65 @@ class BareLlama:
 
     @torch.inference_mode()
     def sample(self, prompts: list[list[int]], group: int, tokens: int) -> torch.Tensor:
-        """Draw ``tokens`` tokens for ``group`` rows a prompt; returns (rows, tokens)."""
+        """Sample ``tokens`` tokens for ``group`` rows per prompt; returns (rows, tokens)."""
         width, count = max(map(len, prompts)), len(prompts)
         ids = torch.tensor([[0] * (width - len(p)) + p for p in prompts])
         seen = torch.tensor([[False] * (width - len(p)) + [True] * len(p) for p in prompts])
         hidden = self.embedding[ids]
-        places = (seen.cumsum(-1) - 1).clamp(min=0)
+        positions = (seen.cumsum(-1) - 1).clamp(min=0)
         causal = torch.ones(width, width, dtype=torch.bool).tril()
-        # Padding sees itself, so that no row of the mask is empty.
+        # Padding attends to itself, so that no row of the mask is empty.
         mask = (causal & seen[:, None, :] | torch.eye(width, dtype=torch.bool))[:, None]
         room = (len(self.layers), 2, count * group, self.groups, width + tokens, self.width)
         store = torch.empty(room, dtype=hidden.dtype)
-        hidden = self._run(hidden, self._turn(places), store, 0, mask, group)
+        hidden = self._run(hidden, self._rotation(positions), store, 0, mask, group)
         logits = self._logits(hidden).repeat_interleave(group, 0)
         bias = torch.zeros(count, 1, 1, width + tokens)
         bias[:, 0, 0, :width].masked_fill_(~seen, float("-inf"))
         bias = bias.repeat_interleave(group, 0)
-        places = seen.sum(-1, keepdim=True).repeat_interleave(group, 0)
-        drawn = torch.empty(count * group, tokens, dtype=torch.long)
+        positions = seen.sum(-1, keepdim=True).repeat_interleave(group, 0)
+        output = torch.empty(count * group, tokens, dtype=torch.long)
         for step in range(tokens):
-            drawn[:, step] = token = pick(logits)
+            output[:, step] = token = pick(logits)
             if step + 1 == tokens:
                 break
             end = width + step + 1
             hidden = self.embedding[token][:, None]
-            turn = self._turn(places + step)
-            hidden = self._run(hidden, turn, store, end - 1, bias[..., :end], 1)
+            rotation = self._rotation(positions + step)
+            hidden = self._run(hidden, rotation, store, end - 1, bias[..., :end], 1)
             logits = self._logits(hidden)
-        return drawn
+        return output
 
     def _run(
         self,
         hidden: torch.Tensor,
-        turn: tuple[torch.Tensor, torch.Tensor],
+        rotation: tuple[torch.Tensor, torch.Tensor],
         store: torch.Tensor,
         begin: int,
         mask: torch.Tensor,
         group: int,
     ) -> torch.Tensor:
-        """Send (B, T) positions through the layers, keeping keys and values from ``begin`` on."""
+        """Run (B, T) positions through the layers, storing keys and values from ``begin`` on."""
         batch, length, size = hidden.shape
         heads, groups, width = self.heads, self.groups, self.width
         for layer, kept in zip(self.layers, store, strict=True):
             mixed = F.linear(F.rms_norm(hidden, (size,), layer["in"], self.eps), layer["qkv"])
             mixed = mixed.view(batch, length, heads + 2 * groups, width).transpose(1, 2)
             query, key, value = mixed.split([heads, groups, groups], 1)
-            query, key = rotated(query, turn), rotated(key, turn)
+            query, key = rotated(query, rotation), rotated(key, rotation)
             end = begin + length
             kept[0, :, :, begin:end] = key.repeat_interleave(group, 0)
             kept[1, :, :, begin:end] = value.repeat_interleave(group, 0)
             if length == 1:
                 query = query.reshape(batch, groups, heads // groups, width) * width**-0.5
                 weights = (query @ kept[0, :, :, :end].mT).float().add_(mask).softmax(-1)
-                found = (weights.to(hidden.dtype) @ kept[1, :, :, :end]).reshape(batch, 1, size)
+                mixture = (weights.to(hidden.dtype) @ kept[1, :, :, :end]).reshape(batch, 1, size)
             else:
-                found = F.scaled_dot_product_attention(
+                mixture = F.scaled_dot_product_attention(
                     query, key, value, attn_mask=mask, enable_gqa=True
                 )
-                found = found.transpose(1, 2).reshape(batch, length, size)
-            hidden = hidden + F.linear(found, layer["out"])
+                mixture = mixture.transpose(1, 2).reshape(batch, length, size)
+            hidden = hidden + F.linear(mixture, layer["out"])
             inner = F.linear(F.rms_norm(hidden, (size,), layer["post"], self.eps), layer["up"])
             gate, up = inner.chunk(2, -1)
             hidden = hidden + F.linear(F.silu(gate) * up, layer["down"])
@@ -127,20 +127,20 @@ class BareLlama:
         last = F.rms_norm(hidden[:, -1], hidden.shape[-1:], self.final, self.eps)
         return F.linear(last, self.head).float()
 
-    def _turn(self, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _rotation(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the cosines and sines of (B, T) positions."""
-        angles = (places[..., None] * self.frequencies).repeat(1, 1, 2)[:, None]
+        angles = (positions[..., None] * self.frequencies).repeat(1, 1, 2)[:, None]
         return angles.cos().to(self.head.dtype), angles.sin().to(self.head.dtype)
 
 
-def rotated(x: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    """Turn (B, heads, T, width) by its positions."""
+def rotated(x: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """Apply rotary embeddings to (B, heads, T, width)."""
     first, second = x.chunk(2, -1)
-    return x * turn[0] + torch.cat([-second, first], -1) * turn[1]
+    return x * rotation[0] + torch.cat([-second, first], -1) * rotation[1]
 
 
 def pick(logits: torch.Tensor) -> torch.Tensor:
-    """Draw a token for each row: first a block of the vocabulary, then a token of it."""
+    """Sample a token for each row: first a block of the vocabulary, then a token in it."""
     count, size = logits.shape
     weights = F.pad(logits.softmax(-1), (0, -size % BLOCK)).view(count, -1, BLOCK)
     sums = weights.sum(-1).cumsum(-1)
@@ -148,30 +148,30 @@ def pick(logits: torch.Tensor) -> torch.Tensor:
     block = torch.searchsorted(sums, goal, right=True).clamp(max=sums.shape[1] - 1)
     inside = weights[torch.arange(count), block[:, 0]].cumsum(-1)
     before = sums.gather(1, block) - inside[:, -1:]
-    place = torch.searchsorted(inside, (goal - before).clamp(min=0.0)).clamp(max=BLOCK - 1)
-    return (block * BLOCK + place)[:, 0].clamp(max=size - 1)
+    index = torch.searchsorted(inside, (goal - before).clamp(min=0.0)).clamp(max=BLOCK - 1)
+    return (block * BLOCK + index)[:, 0].clamp(max=size - 1)
 
 
 def check(model: Any, prompts: list[list[int]]) -> float:
-    """Compare the bare loop with the model: how far its own samples' tokens are from likely.
+    """Check that the bare loop samples from the model.
 
-    Returns the difference of the mean log-probability, by the model, of the bare loop's samples and
-    of the model's own expectation at the same places; near 0 if the loop samples the model.
+    Returns the difference between the model's mean log-probability of the loop's samples and its
+    expected log-probability at the same positions; near 0 if the loop is correct.
     """
-    drawn = BareLlama(model).sample(prompts, GROUP, 16)
+    samples = BareLlama(model).sample(prompts, GROUP, 16)
     gaps = []
     with torch.inference_mode():
-        for row, tokens in enumerate(drawn):
+        for row, tokens in enumerate(samples):
             prompt = prompts[row // GROUP]
             logits = model(torch.cat([torch.tensor(prompt), tokens])[None]).logits
             logprobs = logits[0, len(prompt) - 1 : -1].float().log_softmax(-1)
-            said = logprobs.gather(1, tokens[:, None])[:, 0]
-            gaps.append(float((said - (logprobs.exp() * logprobs).sum(-1)).mean()))
+            sampled = logprobs.gather(1, tokens[:, None])[:, 0]
+            gaps.append(float((sampled - (logprobs.exp() * logprobs).sum(-1)).mean()))
     return statistics.fmean(gaps)
 
 
 def main() -> None:
-    """Take turns, and compare."""
+    """Measure alternately and compare."""
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
     begin = time.monotonic()
@@ -195,7 +195,7 @@ def main() -> None:
 
     def generate() -> int:
         with torch.inference_mode():
-            found = model.generate(
+            output = model.generate(
                 **padded,
                 do_sample=True,
                 num_return_sequences=GROUP,
@@ -203,7 +203,7 @@ def main() -> None:
                 min_new_tokens=TOKENS,
                 top_k=0,
             )
-        return int(found[:, padded["input_ids"].shape[1] :].numel())
+        return int(output[:, padded["input_ids"].shape[1] :].numel())
 
     runs: dict[str, Callable[[], int]] = {
         "ours": lambda: sum(map(len, engine.sample(problems)["token_ids"].to_pylist())),
@@ -241,9 +241,9 @@ def main() -> None:
 def ratio(
     rows: list[dict[str, Any]], above: str, below: str, *, better: Any = "lower", goal: float
 ) -> Figure:
-    """Return the median over the turns of one time over another, with the standard deviation."""
-    found = [row[f"{above}_s"] / row[f"{below}_s"] for row in rows]
-    return Figure(statistics.median(found), "x", better, statistics.stdev(found), goal)
+    """Return the median ratio of two times over the turns, with the standard deviation."""
+    ratios = [row[f"{above}_s"] / row[f"{below}_s"] for row in rows]
+    return Figure(statistics.median(ratios), "x", better, statistics.stdev(ratios), goal)
 
 
 if __name__ == "__main__":

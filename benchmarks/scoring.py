@@ -1,4 +1,4 @@
-"""Scoring a million problems: two reads of their sketches against a plain read of the files."""
+"""Scoring a million problems: two reads of their sketches, compared with a plain file read."""
 
 import argparse
 import json
@@ -30,7 +30,7 @@ SHARE = 0.1
 
 
 def write(folder: Path, count: int, shard: int) -> None:
-    """Write gradients tables: one shard's random rows repeatedly, with different signs."""
+    """Write gradients tables with the same random rows in each shard, but different signs."""
     rng = np.random.default_rng(0)
     rows = (rng.standard_normal((shard, SIZE), np.float32) / np.sqrt(SIZE)).astype("<f2")
     schema = gradients_schema(SIZE)
@@ -49,13 +49,13 @@ def write(folder: Path, count: int, shard: int) -> None:
 
 
 def pool(count: int) -> tuple[list[str], np.ndarray]:
-    """Return ids and learnabilities: success rates of 1/8 to 7/8."""
+    """Return ids and learnabilities for success rates from 1/8 to 7/8."""
     rates = np.random.default_rng(1).integers(1, 8, count) / 8
     return [f"problem-{i:07d}" for i in range(count)], rates * (1 - rates)
 
 
 def drop_page_cache(paths: list[Path]) -> None:
-    """Have the system drop the files from its cache."""
+    """Drop the files from the operating system's cache."""
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -63,7 +63,7 @@ def drop_page_cache(paths: list[Path]) -> None:
 
 
 def plain(paths: list[Path]) -> float:
-    """Read all bytes one after the other; return the seconds."""
+    """Read all files sequentially; return the seconds."""
     buffer = bytearray(16 * 2**20)
     begin = time.perf_counter()
     for path in paths:
@@ -74,13 +74,13 @@ def plain(paths: list[Path]) -> float:
 
 
 def peak_bytes() -> int:
-    """Return this process's peak resident memory; getrusage would return its parent's if larger."""
+    """Return this process's peak resident memory; getrusage may return that of its parent."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 class Clock:
-    """Reads the table as a run folder does, and notes when each read begins."""
+    """Reads the table like a run folder, and records when each read starts."""
 
     def __init__(self, paths: list[Path], before: Callable[[list[Path]], None]) -> None:
         self.paths, self.before = paths, before
@@ -96,15 +96,15 @@ class Clock:
             yield from files.read_batches(path, columns)
 
     def seconds(self) -> list[float]:
-        """Seconds of each read, its arithmetic included."""
+        """Return the seconds of each read, including computations."""
         ends = [*self.ends[1:], time.perf_counter()]
         return [end - begin for begin, end in zip(self.begins, ends, strict=True)]
 
 
 def measure(folder: Path, count: int, cached: bool) -> dict[str, Any]:
-    """Time plain reads and alignments in turn, in this process; then check a small pool.
+    """Time plain reads and alignments alternately in this process, and check a small pool.
 
-    The fastest of each counts: other work on the machine can only add time.
+    The fastest time counts: other load on the machine can only add time.
     """
     paths = sorted(folder.iterdir())[: -(-count // SHARD) if folder.name == "large" else None]
     before: Callable[[list[Path]], None] = (lambda _: None) if cached else drop_page_cache
@@ -153,7 +153,7 @@ def measure(folder: Path, count: int, cached: bool) -> dict[str, Any]:
 def check(
     paths: list[Path], values: np.ndarray, alignment: np.ndarray, best: np.ndarray
 ) -> dict[str, Any]:
-    """Compare alignments and the chosen with float64 throughout, with numpy's own conversion."""
+    """Compare alignments and the selection with a float64 computation in NumPy."""
     batches = [b for p in paths for b in files.read_batches(p, ["sketch"])]
     parts = [from_column(batch.column("sketch"))[0] for batch in batches]
     units = np.empty((len(values), SIZE))
@@ -180,14 +180,14 @@ def fresh(folder: Path, count: int, cached: bool) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write the tables, measure each size, delete the tables."""
+    """Write the tables, measure each size and delete the tables."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--measure", type=Path)
     parser.add_argument("--count", type=int, default=0)
     parser.add_argument("--cached", action="store_true")
-    given = parser.parse_args()
-    if given.measure:
-        sys.stdout.write(json.dumps(measure(given.measure, given.count, given.cached)))
+    options = parser.parse_args()
+    if options.measure:
+        sys.stdout.write(json.dumps(measure(options.measure, options.count, options.cached)))
         return
     begin = time.monotonic()
     figures: dict[str, Figure] = {}

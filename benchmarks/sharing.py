@@ -1,10 +1,10 @@
-"""Three ways to run a prompt once for all its responses, forward and activation gradients.
+"""Three ways to share a prompt between its responses in the forward and backward pass.
 
-- packed, by sequence: one packed row, attention sorted into sequences (what LearnAlign does);
-- packed, dense mask: the same row, with a tree mask over all pairs of its tokens;
-- keys and values: the prompt first, its keys and values repeated for a batch of responses.
+- packed, by sequence: one packed row, attention computed per sequence (LearnAlign's way);
+- packed, dense mask: the same row, with a tree mask over all pairs of tokens;
+- keys and values: the prompt first, with its keys and values repeated for a batch of responses.
 
-All compute the same gradient; ratios are to the first, within one run.
+All compute the same gradient; ratios are relative to the first, within one run.
 """
 
 import statistics
@@ -34,15 +34,15 @@ def by_sequence(backward: Backward, item: GradientTask) -> None:
 
 
 def dense_mask(backward: Backward, item: GradientTask) -> None:
-    """Attend over the whole packed row, with what may not be seen masked out."""
+    """Attend over the whole packed row, with a mask for other responses and later tokens."""
     pack = lay_out([item], shared=True)
     own = torch.zeros(pack.num_tokens, dtype=torch.long)
     start = len(item.prompt)
     for number, response in enumerate(item.responses, 1):
         own[start : start + len(response) - 1] = number
         start += len(response) - 1
-    place = torch.arange(pack.num_tokens)
-    mask = (place[:, None] >= place) & ((own == 0) | (own[:, None] == own))
+    index = torch.arange(pack.num_tokens)
+    mask = (index[:, None] >= index) & ((own == 0) | (own[:, None] == own))
     output = backward.head.base(
         input_ids=pack.input_ids,
         position_ids=pack.position_ids,
@@ -53,7 +53,7 @@ def dense_mask(backward: Backward, item: GradientTask) -> None:
 
 
 def keys_and_values(backward: Backward, item: GradientTask) -> None:
-    """Run the prompt into a cache, the padded responses upon it, and both back in one graph."""
+    """Run the prompt into a cache, then the padded responses; one backward pass for both."""
     base = backward.head.base
     count, width = len(item.responses), max(map(len, item.responses))
     cache = DynamicCache(config=backward.model.config)
@@ -92,7 +92,7 @@ WAYS: dict[str, Way] = {
 
 
 def main() -> None:
-    """Measure all ways on all shapes, in turn."""
+    """Measure all ways alternately on all shapes."""
     begin = time.monotonic()
     model = load_model(ModelConfig(path=str(MODEL), device="cpu"), dtype=torch.float32)
     model.requires_grad_(False)

@@ -1,12 +1,12 @@
-"""A policy of 650,000 weights that can calculate and mostly does it carelessly.
+"""A policy with 650,000 weights that can calculate, but is mostly careless.
 
-Trained from scratch in 90 seconds of one thread on the kinds of ``arithmetic.py``, for comparisons
-that need many runs. Two in three training answers of most kinds of sums are careless: carries are
-forgotten, third terms left out, the smaller digit is subtracted from the larger. The model learns
-both ways, sampled success rates spread from 0 to 1, and a reward can move it from one to the
-other: what is trained here is a habit, by design. Products of two digits and sums of three
-are beyond it; it can solve stories; it guesses remainders and divisors. No question of the pool,
-the test or the development problems is in its training text (terms in any order are one question).
+Trained from scratch in 90 seconds on one thread on the kinds of ``arithmetic.py``, for comparisons
+that need many runs. Two thirds of the training answers of most kinds of sums are careless: carries
+are forgotten, third terms ignored, the smaller digit is subtracted from the larger. The model
+learns both ways, so that sampled success rates spread from 0 to 1 and rewards can move it from one
+to the other: by design, training changes a habit. Products of two digits and sums of three digits
+are too hard for it; it can solve stories; it guesses remainders and divisors. No question of the
+pool, test or development set is in its training text (in any order of terms).
 
     python benchmarks/tiny_model.py OUT
 """
@@ -25,24 +25,24 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 import arithmetic
 
 NUM_STEPS, BATCH, LEARNING_RATE = 600, 128, 6e-3
-#: Digits are tokens, and so are words and signs with the space before them.
+#: Tokens are digits, and words and signs with the space before them.
 PATTERN = r" ?[A-Za-z]+| ?[+*=\-]|[0-9]|[,:]| "
 PAD, END = "<pad>", "<end>"
 Parts = list[tuple[torch.Tensor, torch.Tensor]]
 
 
 def _no_carry(terms: list[int]) -> int:
-    """Add digit by digit and forget what is carried."""
+    """Add digit by digit without carries."""
     places = range(len(str(max(terms))))
     return sum(sum(term // 10**k % 10 for term in terms) % 10 * 10**k for k in places)
 
 
 def _no_borrow(terms: list[int]) -> int:
-    """Take the smaller digit from the larger, at every place."""
+    """Subtract the smaller digit from the larger, at every place."""
     return sum(abs(terms[0] // 10**k % 10 - terms[1] // 10**k % 10) * 10**k for k in range(2))
 
 
-#: Each kind: its share of the training text in per cent, how often it is done carelessly, and how.
+#: For each kind: its share of the training text in per cent, the rate of careless answers, and how.
 READING: dict[str, tuple[int, float, Callable[[list[int]], int] | None]] = {
     "small sums": (2, 0.0, None),
     "sums of 2 and 1 digits": (10, 0.65, _no_carry),
@@ -60,7 +60,7 @@ READING: dict[str, tuple[int, float, Callable[[list[int]], int] | None]] = {
 
 
 def read(kind: str, rng: random.Random, held_out: set[str]) -> tuple[str, int]:
-    """Return a question of a kind that is not held out, and an answer, careful or careless."""
+    """Return a question of a kind that is not held out, with a careful or careless answer."""
     _, rate, careless = READING[kind]
     while True:
         question, answer = arithmetic.KINDS[kind][1](rng)
@@ -72,7 +72,7 @@ def read(kind: str, rng: random.Random, held_out: set[str]) -> tuple[str, int]:
 
 
 def make_tokenizer(questions: list[str]) -> PreTrainedTokenizerFast:
-    """Make a tokenizer of the words, signs and digits there are."""
+    """Create a tokenizer for the words, signs and digits in some questions."""
     split = pre_tokenizers.Split(Regex(PATTERN), "isolated")
     words = {word for text in questions for word, _ in split.pre_tokenize_str(text + " ")}
     vocabulary = [PAD, END, *sorted(words | set("0123456789"))]
@@ -82,7 +82,7 @@ def make_tokenizer(questions: list[str]) -> PreTrainedTokenizerFast:
 
 
 def make_model(vocabulary: int) -> LlamaForCausalLM:
-    """Make the model with random weights."""
+    """Create the model with random weights."""
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=vocabulary,
@@ -102,13 +102,14 @@ def make_model(vocabulary: int) -> LlamaForCausalLM:
 def batches(
     tokenizer: Any, rng: random.Random, held_out: set[str], num_steps: int
 ) -> Iterator[Parts]:
-    """Return each step's ids and labels (-100 on questions) in two parts: short rows, long rows."""
+    """Yield each step's ids and labels (-100 on questions) in two parts: short and long rows."""
     kinds, shares = list(READING), [share for share, *_ in READING.values()]
     for _ in range(num_steps):
         pairs = [read(kind, rng, held_out) for kind in rng.choices(kinds, shares, k=BATCH)]
-        asked = tokenizer([f"{question} " for question, _ in pairs])["input_ids"]
-        said = tokenizer([f"{answer}{END}" for _, answer in pairs])["input_ids"]
-        rows = sorted(zip(asked, said, strict=True), key=lambda row: len(row[0]) + len(row[1]))
+        questions = tokenizer([f"{question} " for question, _ in pairs])["input_ids"]
+        answers = tokenizer([f"{answer}{END}" for _, answer in pairs])["input_ids"]
+        encoded = zip(questions, answers, strict=True)
+        rows = sorted(encoded, key=lambda row: len(row[0]) + len(row[1]))
         parts = []
         for part in (rows[: BATCH * 3 // 4], rows[BATCH * 3 // 4 :]):
             length = max(len(question) + len(answer) for question, answer in part)
@@ -123,7 +124,7 @@ def batches(
 
 
 def fit(model: Any, reading: Iterator[Parts], num_steps: int) -> None:
-    """Learn the answers' tokens: Muon on the layers' matrices, AdamW on the rest."""
+    """Train on the answers' tokens, with Muon for the layers' matrices and AdamW for the rest."""
     named = list(model.named_parameters())
     matrices = [p for name, p in named if p.ndim == 2 and "layers" in name]
     rest = [p for name, p in named if not (p.ndim == 2 and "layers" in name)]
@@ -135,9 +136,9 @@ def fit(model: Any, reading: Iterator[Parts], num_steps: int) -> None:
         count = sum(int((labels != -100).sum()) for _, labels in parts)
         for ids, labels in parts:
             hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
-            told = labels[:, 1:] != -100
-            logits, wanted = model.lm_head(hidden[told]), labels[:, 1:][told]
-            loss = torch.nn.functional.cross_entropy(logits, wanted, reduction="sum")
+            labelled = labels[:, 1:] != -100
+            logits, targets = model.lm_head(hidden[labelled]), labels[:, 1:][labelled]
+            loss = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
             (loss / count).backward()
         rate = LEARNING_RATE * min(1.0, (step + 1) / 30, (num_steps - step) / (0.3 * num_steps))
         for optimizer in optimizers:
@@ -147,13 +148,13 @@ def fit(model: Any, reading: Iterator[Parts], num_steps: int) -> None:
 
 
 def make(out: Path, data: Path, *, seed: int = 0, num_steps: int = NUM_STEPS) -> None:
-    """Write the model and its tokenizer.
+    """Train and write the model and its tokenizer.
 
     Args:
-        out: Where to.
-        data: Folder of the pool, test and development problems to leave out of the training text.
-        seed: Of everything.
-        num_steps: Training steps.
+        out: Output folder.
+        data: Folder of the pool, test and development problems to exclude from the training text.
+        seed: Random seed.
+        num_steps: Number of training steps.
     """
     rows = [json.loads(line) for path in data.glob("*.jsonl") for line in path.open()]
     held_out = {arithmetic.key(row["source"], row["question"]) for row in rows}
@@ -170,16 +171,16 @@ def make(out: Path, data: Path, *, seed: int = 0, num_steps: int = NUM_STEPS) ->
 
 
 def main() -> None:
-    """Make the model for the problems of ``learnalign_vs.py``'s preset ``tiny``."""
+    """Train the model for the problems of ``learnalign_vs.py``'s preset ``tiny``."""
     from learnalign_vs import SIZES, WORK
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    options = parser.parse_args()
     data = WORK / "tiny" / "data"
     arithmetic.write(data, **SIZES, seed=2026)
-    make(given.out, data, seed=given.seed)
+    make(options.out, data, seed=options.seed)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What a GRPO step costs: native, TRL with its own sampling, TRL with ours, a bare loop.
+"""The cost of a GRPO step: native, TRL with its own sampling, TRL with ours, and a bare loop.
 
-Each runs in a separate process, in turn: 12 sums a step, 8 rollouts of at most 8 tokens,
-SmolLM2-135M-Instruct with full weights, two threads. The first step of each run is left out. The
-bare loop is a rough one outside this project (a fast decode loop, groups packed on their
-prompt); without it (--sketch), its row is left out.
+They run alternately in separate processes: 12 sums per step, 8 rollouts of at most 8 tokens,
+SmolLM2-135M-Instruct with full weights, two threads. The first step of each run is ignored. The
+bare loop is a rough prototype outside this project (a fast decode loop, groups packed with their
+prompt); if it is missing (--sketch), it is skipped.
 """
 
 import argparse
@@ -40,7 +40,7 @@ WAYS = {
 
 
 def write_problems(path: Path) -> None:
-    """Write sums of two and three terms, of one digit and two."""
+    """Write sums of two or three terms, with one or two digits."""
     rng = random.Random(0)
     lines = []
     for number in range(96):
@@ -57,7 +57,7 @@ def write_problems(path: Path) -> None:
 
 
 def one(way: str, data: Path, out: Path) -> dict[str, Any]:
-    """Train some steps one way; return the seconds of its steps and the peak memory."""
+    """Train some steps one way; return the seconds per step and the peak memory."""
     from learnalign import load_config
     from learnalign.terminal.progress import Progress
     from learnalign.workflows.train import train
@@ -98,7 +98,7 @@ def one(way: str, data: Path, out: Path) -> dict[str, Any]:
 
 
 def sketch(folder: Path) -> dict[str, Any]:
-    """Run the bare loop in a separate folder; read what it prints of its steps."""
+    """Run the bare loop in a separate folder and parse its output."""
     with tempfile.TemporaryDirectory() as name:
         for file in ("grpo_loop.py", "decode_loop.py", "arith.py"):
             shutil.copy(folder / file, name)
@@ -112,12 +112,12 @@ def sketch(folder: Path) -> dict[str, Any]:
             cwd=name, capture_output=True, text=True, check=True, env=_environment(),
         ).stdout  # fmt: skip
     pattern = r"step \d+ .* mixed (\d+)/.* gen ([\d.]+)s train ([\d.]+)s load ([\d.]+)s"
-    found = [[float(value) for value in values] for values in re.findall(pattern, text)][1:]
+    steps = [[float(value) for value in values] for values in re.findall(pattern, text)][1:]
     return {
-        "num_signal": [mixed for mixed, *_ in found],
-        "sampling_s": [sampled + loaded for _, sampled, _, loaded in found],
-        "learning_s": [learned for _, _, learned, _ in found],
-        "verifying_s": [0.0] * len(found),
+        "num_signal": [mixed for mixed, *_ in steps],
+        "sampling_s": [sampled + loaded for _, sampled, _, loaded in steps],
+        "learning_s": [learned for _, _, learned, _ in steps],
+        "verifying_s": [0.0] * len(steps),
     }
 
 
@@ -146,14 +146,14 @@ def measure(way: str, data: Path) -> dict[str, Any]:
 
 
 def seconds(row: dict[str, Any], *parts: str) -> float:
-    """Return the median over a run's steps of the sum of some parts."""
+    """Return the median over a run's steps of the total time of some parts."""
     return statistics.median(
         sum(values) for values in zip(*(row[f"{part}_s"] for part in parts), strict=True)
     )
 
 
 def figures_of(rows: list[dict[str, Any]]) -> dict[str, Figure]:
-    """Take ratios within each turn; their median is the figure."""
+    """Return medians over the turns; ratios are taken within each turn."""
     figures = {}
     by = {(row["way"], row["turn"]): row for row in rows}
     ways = list(dict.fromkeys(row["way"] for row in rows))
@@ -187,15 +187,15 @@ def _spread(values: list[float]) -> float:
 
 
 def main() -> None:
-    """Measure all ways in turn, or one (--one); resumes from the lines that are there."""
+    """Measure all ways alternately, or only one (--one); resumes from existing lines."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--one")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--sketch", type=Path, default=SKETCH)
-    given = parser.parse_args()
-    if given.one:
-        print(json.dumps(one(given.one, given.data, given.out)))
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(one(options.one, options.data, options.out)))
         return
     begin = time.monotonic()
     WORK.mkdir(parents=True, exist_ok=True)
@@ -203,12 +203,12 @@ def main() -> None:
     write_problems(data)
     rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     known = {(row["way"], row["turn"]) for row in rows}
-    ways = [*WAYS, *(["bare loop"] if (given.sketch / "grpo_loop.py").exists() else [])]
+    ways = [*WAYS, *(["bare loop"] if (options.sketch / "grpo_loop.py").exists() else [])]
     for turn in range(TURNS):
         for way in ways:
             if (way, turn) in known:
                 continue
-            row = sketch(given.sketch) if way == "bare loop" else measure(way, data)
+            row = sketch(options.sketch) if way == "bare loop" else measure(way, data)
             row |= {"way": way, "turn": turn}
             with log.open("a") as out:
                 out.write(json.dumps(row) + "\n")

@@ -1,19 +1,19 @@
-r"""Verdicts in which we and others differ, examined one by one: which side is right, and why.
+r"""Manual review of the verdicts in which LearnAlign and others differ: who is right, and why.
 
-A reason begins with ``ours is right``, ``theirs is right`` or ``the gold is damaged``.
+A reason starts with ``ours is right``, ``theirs is right`` or ``the gold is damaged``.
 """
 
 import re
 
-_BOXES = "ours is right: several boxes are several tries, of which the last one is the answer"
-_UNIT = "the gold is damaged: its unit was cut away, its exponent was left"
-_GAP = "the gold is damaged: the words between two answers were cut away"
-_SPACES = "the gold is damaged: its spaces, or its words, were cut away"
-_BREAKS = "the gold is damaged: rows of a matrix end in two backslashes, it has one"
-_LINES = "ours is right: a formula may begin on a line of its own"
-_COMMA = "ours is right: a comma may stand between two answers, a point is not the same"
+_BOXES = "ours is right: several boxes are several attempts, and the last one is the answer"
+_UNIT = "the gold is damaged: its unit was removed, but not the exponent"
+_GAP = "the gold is damaged: the words between two answers were removed"
+_SPACES = "the gold is damaged: its spaces or words were removed"
+_BREAKS = "the gold is damaged: matrix rows end with one backslash instead of two"
+_LINES = "ours is right: a formula may start on a new line"
+_COMMA = "ours is right: a comma may separate two answers, which a point does not"
 
-#: By case; a case that several verifiers judge has one reason.
+#: Reasons by case, shared by all verifiers that judge it.
 EXPLAINED = {
     "MATH-72/7": "ours is right: the gold 10{,}000 and the answer 10000 are the same number",
     "MATH, worked-526/0": _UNIT,
@@ -26,31 +26,31 @@ EXPLAINED = {
     "MATH, worked-655/0": _SPACES,
     "MATH, worked-1991/0": _SPACES,
     "MATH, worked-4134/0": _SPACES,
-    "MATH, worked-1714/0": r"the gold is damaged: a backslash stands before a bracket, not \pi",
+    "MATH, worked-1714/0": r"the gold is damaged: a backslash and a bracket instead of \pi",
     "MATH, worked-3526/0": "the gold is damaged: it is empty",
-    "MATH, worked-4060/0": "the gold is damaged: it is a sentence that says there is no box",
-    "MATH, worked-429/0": "theirs is right: 9 and 9 a.m. are the same where only one says a.m.",
+    "MATH, worked-4060/0": "the gold is damaged: it is the message that no box was found",
+    "MATH, worked-429/0": "theirs is right: 9 and 9 a.m. are the same if only one has a.m.",
     "test_all:test_number_extraction/6/0": _COMMA,
     "test_all:test_number_extraction/7/0": _COMMA,
     "test_all:test_number_extraction/17/0": "theirs is right: 0,111 can only be a decimal comma",
     "test_all:test_latex_notation/5/0": _LINES,
     "test_all:test_latex_notation/6/0": _LINES,
-    "test_all:test_latex_notation_math/2/0": "ours is right: that gold is a chain that was cut off",
-    "test_all:test_complex_math_expressions/4/0": "the gold is damaged: a form feed for a fraction",
+    "test_all:test_latex_notation_math/2/0": "ours is right: the gold is a truncated equation",
+    "test_all:test_complex_math_expressions/4/0": "the gold is damaged: a form feed, not \\frac",
     "test_all:test_math_extraction_additional_cases/17/0": (
-        "theirs is right: what is said to be the final answer behind the last box counts"
+        "theirs is right: the announced final answer after the last box counts"
     ),
-    "test_all:test_set_rel_assymetry/3/0": "ours is right: both say the same set of numbers",
-    "test_all:test_relations_math/16/0": "ours is right: 1/3 is not about 1.3",
-    "test_all:test_relations_math/21/0": "the gold is damaged: it says that 1 is 0",
+    "test_all:test_set_rel_assymetry/3/0": "ours is right: both are the same set of numbers",
+    "test_all:test_relations_math/16/0": "ours is right: 1/3 is not approximately 1.3",
+    "test_all:test_relations_math/21/0": "the gold is damaged: it states that 1 is 0",
     "test_boxed:test_boxed/0/0": _BOXES,
     "test_open_thoughts:test_open_thoughts/14/0": _BOXES,
     "test_open_thoughts:test_open_thoughts/27/0": _BOXES,
     "test_numina_cases:test_numina_cases/9/0": (
-        "theirs is right: values of p and q, in pairs, are the same as tuples"
+        "theirs is right: pairs of values for p and q are the same as tuples"
     ),
     "test_numina_cases:test_numina_cases/24/0": (
-        "ours is right: a box without an end, and a function of another variable"
+        "ours is right: an unclosed box, and a function of another variable"
     ),
     "test_yujianll:test_string_extraction/9/0": "ours is right: 1 - 1/e is not 1 + 1/e",
 }
@@ -58,11 +58,11 @@ _BROKEN_ROWS = re.compile(r"\\begin\{pmatrix\}.*[^\\]\\(?![\\a-z])")
 
 
 def reason(case: str, gold: str) -> str | None:
-    r"""Return which side is right where the verdicts differ; None where no reason is recorded yet.
+    r"""Return who is right if the verdicts of a case differ, and why; None if it is not recorded.
 
     Example:
         >>> reason("MATH, worked-9999/0", r"\begin{pmatrix}1\2\end{pmatrix}")
-        'the gold is damaged: rows of a matrix end in two backslashes, it has one'
+        'the gold is damaged: matrix rows end with one backslash instead of two'
         >>> reason("MATH, worked-9999/0", r"\begin{pmatrix}1\\2\end{pmatrix}") is None
         True
     """

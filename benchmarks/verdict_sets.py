@@ -1,4 +1,4 @@
-"""Completions whose verdict is known: recorded by others, written by people, published as tests."""
+"""Completions with known verdicts: recorded by others, written by people, or published as tests."""
 
 import ast
 import gzip
@@ -15,13 +15,13 @@ from learnalign.problems.golds import answer_of
 SHARED = ROOT.parent / "shared"
 DATA = SHARED / "data"
 CASES = SHARED / "cases" / "verdicts.jsonl"
-#: Parameters of math-verify's tests that ask for another verdict than the usual one.
+#: Parameters of math-verify's tests that request a different verdict from the default.
 OTHER_OPTIONS = {"precision": 6, "strict": True, "allow_set_relation_comp": False}
 
 
 @dataclass(frozen=True)
 class Known:
-    """One problem's gold, completions, and what others say of each."""
+    """A problem's gold, its completions, and their known verdicts."""
 
     key: str
     gold: str
@@ -33,15 +33,15 @@ class Known:
 
 
 def recorded(name: str) -> list[Known]:
-    """Read a set by its name; nothing where its file is not there."""
-    found = {
+    """Read a set by its name; empty if its file does not exist."""
+    sets = {
         "MATH": (DATA / "rollouts" / "qwen_math_cot_100.jsonl", _qwen),
         "GSM8K": (DATA / "gsm8k" / "example_model_solutions.jsonl", _gsm8k),
         "MATH, worked": (DATA / "math" / "math_test.jsonl.gz", _worked),
         "GSM8K, worked": (DATA / "gsm8k" / "test.jsonl", _worked),
         "cases": (CASES, _cases),
     }
-    path, read = found[name]
+    path, read = sets[name]
     return list(read(name, rows(path))) if path.is_file() else []
 
 
@@ -52,7 +52,7 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def is_number(gold: str) -> bool:
-    r"""Whether a gold is one plain number, which the number verifier may be asked about.
+    r"""Return whether a gold is a plain number, which the number verifier can judge.
 
     Example:
         >>> is_number("-1,250.5"), is_number(r"\frac{1}{2}")
@@ -66,24 +66,24 @@ def _verdict(right: bool) -> str:
 
 
 def _qwen(name: str, rows: Iterator[dict[str, Any]]) -> Iterator[Known]:
-    """Eight completions of Qwen2.5-Math a problem."""
+    """Read eight completions of Qwen2.5-Math per problem."""
     for number, row in enumerate(rows):
         right = [_verdict(score) for score in row["score"]]
         yield Known(f"{name}-{number}", str(row["gt"]), list(row["code"]), right, row["question"])
 
 
 def _gsm8k(name: str, rows: Iterator[dict[str, Any]]) -> Iterator[Known]:
-    """One completion of each of four GPT-3 models."""
+    """Read one completion from each of four GPT-3 models per problem."""
     for number, row in enumerate(rows):
-        said = [v for v in row.values() if isinstance(v, dict) and "is_correct" in v]
+        solutions = [v for v in row.values() if isinstance(v, dict) and "is_correct" in v]
         gold = answer_of(row["ground_truth"].rsplit("A:", 1)[-1].strip()) or ""
-        texts = [v["solution"].rsplit("A:", 1)[-1].strip() for v in said]
-        right = [_verdict(v["is_correct"]) for v in said]
+        texts = [v["solution"].rsplit("A:", 1)[-1].strip() for v in solutions]
+        right = [_verdict(v["is_correct"]) for v in solutions]
         yield Known(f"{name}-{number}", gold, texts, right, row["question"])
 
 
 def _worked(name: str, rows: Iterator[dict[str, Any]]) -> Iterator[Known]:
-    """What people wrote as solutions: right, whoever judges."""
+    """Read solutions written by people, which are all correct."""
     for number, row in enumerate(rows):
         text = row.get("solution") or row["answer"]
         gold = row["answer"] if "solution" in row else answer_of(row["answer"])
@@ -92,7 +92,7 @@ def _worked(name: str, rows: Iterator[dict[str, Any]]) -> Iterator[Known]:
 
 
 def _cases(name: str, rows: Iterator[dict[str, Any]]) -> Iterator[Known]:
-    """Made-up cases after public reports: each says its verifier and the right verdict."""
+    """Read our own cases, based on public reports, with their verifier and correct verdict."""
     for number, row in enumerate(rows):
         key = f"{name}-{number}"
         yield Known(key, row["gold"], [row["completion"]], [row["right"]], kind=row["kind"])
@@ -102,33 +102,33 @@ def math_verify_tests(folder: Path) -> tuple[list[Known], int]:
     """Collect the cases of math-verify's own tests, without running them.
 
     Returns:
-        Cases under the key ``file:function/number``; how many were left out, because they ask for
-        other options or are not written as plain values.
+        Cases with the key ``file:function/number``; and the number of skipped cases, which use
+        other options or are not plain values.
     """
-    found, left_out = [], 0
+    cases, skipped = [], 0
     for path in sorted(folder.glob("test_*.py")):
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(function, ast.FunctionDef):
                 continue
             for names, number, row in _parametrized(function):
-                told = dict(zip(names, row, strict=False))
-                others = OTHER_OPTIONS.keys() & told.keys()
-                right = told.get("expected", told.get("result"))
+                parameters = dict(zip(names, row, strict=False))
+                others = OTHER_OPTIONS.keys() & parameters.keys()
+                right = parameters.get("expected", parameters.get("result"))
                 if (
-                    not {"gold", "pred"} <= told.keys()
+                    not {"gold", "pred"} <= parameters.keys()
                     or right not in (0, 1)
-                    or any(told[option] != OTHER_OPTIONS[option] for option in others)
+                    or any(parameters[option] != OTHER_OPTIONS[option] for option in others)
                 ):
-                    left_out += 1
+                    skipped += 1
                     continue
                 key = f"{path.stem}:{function.name}/{number}"
                 verdict = _verdict(bool(right))
-                found.append(Known(key, told["gold"], [told["pred"]], [verdict]))
-    return found, left_out
+                cases.append(Known(key, parameters["gold"], [parameters["pred"]], [verdict]))
+    return cases, skipped
 
 
 def _parametrized(function: ast.FunctionDef) -> Iterator[tuple[list[str], int, tuple[Any, ...]]]:
-    """Return names and values of what a test is parametrized with; no values if not plain."""
+    """Yield the parameter names, number and values of a test's cases; empty if not plain values."""
     for decorator in function.decorator_list:
         if not isinstance(decorator, ast.Call) or "parametrize" not in ast.dump(decorator.func):
             continue
@@ -144,7 +144,7 @@ def _parametrized(function: ast.FunctionDef) -> Iterator[tuple[list[str], int, t
 
 
 def answers() -> Iterator[tuple[str, str]]:
-    """Return the golds of every available pool, each with the name of its file."""
+    """Yield the golds of all available pools, each with its file name."""
     files = [
         *sorted((DATA / "math").glob("*.jsonl.gz")),
         *sorted((DATA / "gsm8k").glob("t*.jsonl")),
@@ -155,8 +155,8 @@ def answers() -> Iterator[tuple[str, str]]:
     for path in files:
         for row in rows(path):
             names = ("final_answer", "answer", "Answer", "target")
-            said = next((row[name] for name in names if row.get(name) is not None), None)
-            for one in said if isinstance(said, list) else [said]:
-                gold = answer_of(one)
+            answer = next((row[name] for name in names if row.get(name) is not None), None)
+            for item in answer if isinstance(answer, list) else [answer]:
+                gold = answer_of(item)
                 if gold:
                     yield path.name, gold

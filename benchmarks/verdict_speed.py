@@ -1,8 +1,7 @@
-"""How fast answers are judged: in a worker's loop, and in a whole batch from a trainer.
+"""The speed of judging: in a worker's loop, and for a whole batch from a trainer.
 
-Nothing is timed twice in one process: what a verifier or sympy remembers of an answer would make it
-look faster than it is on answers that it sees for the first time. Each pass is a separate fork,
-warmed up with other problems.
+Each pass runs in a separate fork, warmed up with other problems: in the same process, caches of the
+verifier or sympy would make a second pass faster than on new answers.
 """
 
 import multiprocessing
@@ -19,45 +18,45 @@ from learnalign.verifying.routing import route
 from learnalign.verifying.worker import judgements
 from verdict_sets import Known, is_number
 
-#: What a trainer passes at once, and what it is warmed up with first.
+#: Problems and completions of a trainer's batch, and problems to warm up with.
 PROBLEMS, COMPLETIONS, BEFORE = 64, 8, 12
-#: One problem of so many is for warming up.
+#: Every n-th problem is used for warming up.
 WARM = 10
 
 
 def _requests(kind: str, known: list[Known]) -> list[dict[str, Any]]:
-    """Write what a worker is asked, a problem a request."""
-    made = []
+    """Create the requests to a worker, one per problem."""
+    requests = []
     for one in known:
         question = Question((one.gold,), one.prompt, {})
-        asked = {"task": "judge", "kind": route(kind, question), "golds": [one.gold], "row": {}}
-        made.append(asked | {"prompt": one.prompt, "completions": one.completions})
-    return made
+        request = {"task": "judge", "kind": route(kind, question), "golds": [one.gold], "row": {}}
+        requests.append(request | {"prompt": one.prompt, "completions": one.completions})
+    return requests
 
 
 def _one_pass(kind: str, known: list[Known]) -> tuple[float, list[float]]:
-    """Judge all; return the seconds for all, golds included, and those of each verdict."""
+    """Judge all; return the total seconds, including golds, and the seconds of each verdict."""
     requests = _requests(kind, known)
     algebra = Known("", r"\frac{\sqrt{x}}{2}", [r"\boxed{0.5 x^{1/2}}"], [])
     for request in [*_requests("math", [algebra]), *requests[::WARM]]:
-        list(judgements(request))  # whatever is imported only when it is needed is now there
+        list(judgements(request))  # triggers lazy imports
     single = []
     begin = last = time.perf_counter()
     for number, request in enumerate(requests):
         if number % WARM:
-            for place, _ in enumerate(judgements(request)):
+            for index, _ in enumerate(judgements(request)):
                 now = time.perf_counter()
-                if place:
+                if index:
                     single.append(now - last)
                 last = now
     return time.perf_counter() - begin, single
 
 
 def _one_step(kind: str, known: list[Known]) -> float:
-    """Reward the completions of a step at once; return the seconds."""
+    """Compute the rewards of a step's completions in one call; return the seconds."""
     function = {"math": rewards.math, "number": rewards.number}[kind]
     seconds = 0.0
-    for groups in (known[:BEFORE], known[BEFORE:]):  # the second time is kept
+    for groups in (known[:BEFORE], known[BEFORE:]):  # the first call warms up
         texts = [text for one in groups for text in one.completions]
         golds = [one.gold for one in groups for _ in one.completions]
         begin = time.perf_counter()
@@ -67,13 +66,13 @@ def _one_step(kind: str, known: list[Known]) -> float:
 
 
 def _forked(function: Any, repeat: int, *arguments: Any) -> list[Any]:
-    """Call a function some times, each time in a process that has not seen the answers."""
+    """Call a function ``repeat`` times, each time in a new process without cached answers."""
     with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
         return [pool.apply(function, arguments) for _ in range(repeat)]
 
 
 def in_a_worker(name: str, kind: str, known: list[Known], repeat: int) -> dict[str, Figure]:
-    """Measure verdicts a second in one worker, and how long the slowest of them take."""
+    """Measure verdicts per second in one worker, and the slowest verdicts."""
     passes = _forked(_one_pass, repeat, kind, known)
     rates = [len(single) / total for total, single in passes]
     each = np.median([single for _, single in passes], axis=0) * 1000.0
@@ -86,7 +85,7 @@ def in_a_worker(name: str, kind: str, known: list[Known], repeat: int) -> dict[s
 
 
 def in_a_trainer(kind: str, known: list[Known], repeat: int) -> dict[str, Figure]:
-    """Measure a reward function that gets the completions of a whole step at once."""
+    """Measure a reward function called with all completions of a step."""
     groups = [one for one in known if kind != "number" or is_number(one.gold)]
     groups = groups[: BEFORE + PROBLEMS]
     count = sum(len(one.completions) for one in groups[BEFORE:])

@@ -1,4 +1,4 @@
-"""One cell of the comparison: choose by a method, train, evaluate; and the pools behind it."""
+"""One cell of the comparison (select, train, evaluate), and the pools behind it."""
 
 import json
 import resource
@@ -25,41 +25,41 @@ from learnalign.workflows.train import train
 
 @dataclass(frozen=True)
 class Preset:
-    """A model, a pool and how it is trained: everything but method, budget and seed."""
+    """A model, a pool and training options: everything except method, budget and seed."""
 
     name: str
     config: Path
-    """Options of select and train; its paths are relative to the folder the command is run in."""
+    """Options of select and train; its paths are relative to the current folder."""
     overrides: dict[str, Any]
     test: str
-    """Held-out problems, judged greedily."""
+    """Held-out problems."""
     steps: int
     whole: int
     """Steps of one pass over the pool."""
     warmup: int
-    """Problems of the warm-up."""
+    """Number of warm-up problems."""
     num_samplings: int
-    """Independent samplings of the pool; seed s chooses from number s modulo this."""
+    """Number of independent samplings of the pool; seed s uses number s modulo this."""
     budget: float = 0.1
-    """Of the main table, as a share of the pool."""
+    """Budget of the main table, as a share of the pool."""
     samples: int = 4
     """k of mean@k."""
     num_sampled: int | None = None
-    """Held-out problems that mean@k is taken of; all if None."""
+    """Number of held-out problems for mean@k; all if None."""
 
     def configure(self, out: Path, **changes: Any) -> Config:
         """Return the options of one run."""
-        given = {key.replace("__", "."): value for key, value in changes.items()}
-        return load_config(self.config, overrides=self.overrides | given | {"run.out": str(out)})
+        options = {key.replace("__", "."): value for key, value in changes.items()}
+        return load_config(self.config, overrides=self.overrides | options | {"run.out": str(out)})
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What is trained on, and for how long."""
+    """A selection and a number of training steps."""
 
     method: str
-    """A selection method, with ``+warmup``, ``+per-source`` or ``+half`` (the other half at random)
-    appended; ``full``; ``stages2``."""
+    """A selection method, optionally with ``+warmup``, ``+per-source`` or ``+half`` (the other half
+    at random); ``full``; or ``stages2``."""
     budget: float
     """Share of the pool; 1 for ``full``."""
     seed: int
@@ -67,23 +67,23 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Its folder."""
+        """Name of its folder."""
         return f"{self.method}-{self.budget:g}-steps{self.steps}-seed{self.seed}"
 
     @property
     def pool(self) -> str:
-        """The kind of pool it chooses from: sampled with the first model, or the warm one."""
+        """The pool it selects from: sampled with the initial model, or the warmed-up one."""
         return "warm" if "+warmup" in self.method else "base"
 
 
 def make_pool(preset: Preset, work: Path, pool: str, number: int) -> dict[str, Any]:
-    """Sample, verify and differentiate the whole pool; return what each part cost."""
+    """Sample and verify the whole pool and compute its gradients; return the cost of each part."""
     out = work / f"pool-{pool}-{number}"
     row: dict[str, Any] = {"pool": pool, "number": number, "folder": str(out)}
     warm = pool == "warm"
     changes: dict[str, Any] = {"run__seed": 100 + number, "selection__method": "learnalign"}
     if not warm:
-        changes["gradients__kl_beta"] = 0.0  # the KL term of the first model with itself is zero
+        changes["gradients__kl_beta"] = 0.0  # the KL of the initial model to itself is zero
     config = preset.configure(out, **changes)
     warmup = {"warmup": preset.warmup if warm else None}
     config = config.model_copy(update={"selection": config.selection.model_copy(update=warmup)})
@@ -91,7 +91,7 @@ def make_pool(preset: Preset, work: Path, pool: str, number: int) -> dict[str, A
     done = select.run(config, progress=Progress())
     row["whole"] = _since(begin)
     begin = _clock()
-    # The same tables, and the features besides.
+    # The same tables, plus the features.
     config = config.model_copy(
         update={"selection": config.selection.model_copy(update={"method": "features"})}
     )
@@ -110,13 +110,14 @@ def make_pool(preset: Preset, work: Path, pool: str, number: int) -> dict[str, A
 
 
 def run_cell(preset: Preset, work: Path, cell: Cell) -> dict[str, Any]:
-    """Choose, train and evaluate; return the cell's row, which is kept in its folder too."""
+    """Select, train and evaluate; return the cell's row, which is also saved in its folder."""
     out = work / "cells" / cell.name
     kept = out / "row.json"
     if kept.is_file():
         row: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
         return row
-    shutil.rmtree(out, ignore_errors=True)  # stopped half-way: minutes, and a model may be gone
+    # Start again after an interruption: a model may be missing.
+    shutil.rmtree(out, ignore_errors=True)
     run = _stages_cell if cell.method.startswith("stages") else _plain_cell
     row = run(preset, work, cell)
     kept.write_text(json.dumps(row), encoding="utf-8")
@@ -157,10 +158,10 @@ def _plain_cell(preset: Preset, work: Path, cell: Cell) -> dict[str, Any]:
 
 
 def _stages_cell(preset: Preset, work: Path, cell: Cell) -> dict[str, Any]:
-    """Train in stages at the same number of steps and chosen problems.
+    """Train in stages, with the same total number of steps and selected problems.
 
-    The first stage selects from the pool that the seed's other cells select from; later ones sample
-    the whole pool again with the trained policy. No solved problems are mixed in.
+    The first stage selects from the same pool as the seed's other cells; later stages sample the
+    whole pool again with the trained policy. No solved problems are mixed in.
     """
     count = int(cell.method.removeprefix("stages"))
     number = cell.seed % preset.num_samplings
@@ -237,8 +238,8 @@ def _choose(pool: Path, cell: Cell) -> list[str]:
         return ranked[:count]
     kept = ranked[: count // 2]
     rest = sorted(set(ranked) - set(kept))
-    lots = random_keys(rest, cell.seed)
-    return kept + [rest[i] for i in ranking(lots, lots)[: count - len(kept)]]
+    keys = random_keys(rest, cell.seed)
+    return kept + [rest[i] for i in ranking(keys, keys)[: count - len(kept)]]
 
 
 def _described(pool: Path, ids: list[str]) -> dict[str, Any]:
@@ -247,9 +248,9 @@ def _described(pool: Path, ids: list[str]) -> dict[str, Any]:
     wanted = pa.array(ids)
     problems = folder.table("problems")
     rows = problems.filter(pc.is_in(problems["problem_id"], wanted))
-    made, said = folder.table("rollouts"), folder.table("verdicts")
-    mine = pc.is_in(said["problem_id"], wanted)
-    rewards = said.filter(mine).group_by("problem_id").aggregate([("reward", "mean")])
+    rollouts, verdicts = folder.table("rollouts"), folder.table("verdicts")
+    selected = pc.is_in(verdicts["problem_id"], wanted)
+    rewards = verdicts.filter(selected).group_by("problem_id").aggregate([("reward", "mean")])
     rates = rewards["reward_mean"]
     kinds, noise = rows["source"].value_counts(), dict[str, int]()
     for text in rows["row"].to_pylist():
@@ -263,14 +264,16 @@ def _described(pool: Path, ids: list[str]) -> dict[str, Any]:
         "with_signal": pc.mean(
             pc.and_(pc.greater(rates, 0.0), pc.less(rates, 1.0)).cast("int8")
         ).as_py(),
-        "response_tokens": pc.mean(pc.list_value_length(made.filter(mine)["token_ids"])).as_py(),
+        "response_tokens": pc.mean(
+            pc.list_value_length(rollouts.filter(selected)["token_ids"])
+        ).as_py(),
         "prompt_tokens": pc.mean(pc.list_value_length(rows["prompt_ids"])).as_py(),
     }
 
 
 def _by_kind(scores: pa.Table, out: Path) -> dict[str, float]:
-    (place,) = out.glob("*/*/manifest.json")
-    problems = RunFolder(place.parent).table("problems").select(["problem_id", "source"])
+    (manifest,) = out.glob("*/*/manifest.json")
+    problems = RunFolder(manifest.parent).table("problems").select(["problem_id", "source"])
     joined = scores.join(problems, "problem_id").group_by("source").aggregate([("score", "mean")])
     return {row["source"]: row["score_mean"] for row in joined.to_pylist()}
 

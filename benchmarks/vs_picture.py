@@ -1,4 +1,4 @@
-"""The comparison as a plot: accuracy by method, and against the seconds it took."""
+"""The comparison as plots: accuracy by method, and accuracy against compute time."""
 
 import statistics
 from pathlib import Path
@@ -9,7 +9,7 @@ from vs_tables import Row, Table, greedy, training_s
 
 
 def draw(path: Path, table: Table, accuracies: list[Row], costs: list[Row]) -> None:
-    """Write a page that needs no network.
+    """Write a self-contained HTML page.
 
     Args:
         path: Output file.
@@ -24,7 +24,7 @@ def draw(path: Path, table: Table, accuracies: list[Row], costs: list[Row]) -> N
         horizontal_spacing=0.12,
         subplot_titles=(
             "held-out accuracy at equal steps, 95 % over seeds",
-            "and against the processor seconds of choosing and training",
+            "held-out accuracy against processor seconds of selecting and training",
         ),
     )
     figure.add_scatter(
@@ -57,7 +57,7 @@ def draw(path: Path, table: Table, accuracies: list[Row], costs: list[Row]) -> N
         y=[row["greedy"] for row in others],
         hovertext=[row["method"] for row in others],
         mode="markers",
-        name="chosen, 40 steps",
+        name="selected, 40 steps",
         row=1,
         col=2,
     )

@@ -1,4 +1,4 @@
-"""From the comparison's lines to its tables: means over seeds, paired differences, costs."""
+"""The comparison's tables: means over seeds, paired differences, costs."""
 
 import statistics
 from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ PAPER = {
     "random": 75.6,
     "full": 77.0,
 }
-#: docs/results/claim.md: hypothesis, better method, the one it beats; corrected together by Holm.
+#: docs/results/claim.md: hypothesis, better method, worse method; jointly corrected by Holm.
 HYPOTHESES = (
     ("1", "learnalign+warmup", "random"),
     ("3", "learnalign", "learnability"),
@@ -48,7 +48,7 @@ class Table:
         budget: float | None = None,
         steps: int | None = None,
     ) -> dict[int, Any]:
-        """Return a figure of each seed's cell."""
+        """Return a value of each seed's cell."""
         budget = 1.0 if method == "full" else budget or self.budget
         return {
             cell["seed"]: value(cell)
@@ -59,19 +59,19 @@ class Table:
 
     @property
     def methods(self) -> list[str]:
-        """The methods there are, in the order of their first cell."""
+        """The methods, in the order of their first cell."""
         return list(dict.fromkeys(cell["method"] for cell in self.cells))
 
     @property
     def rules(self) -> list[str]:
-        """The methods that choose once."""
+        """The methods that select once."""
         return [method for method in self.methods if not method.startswith("stages")]
 
     def cost(self, method: str) -> dict[str, float]:
-        """Return the processor seconds that choosing takes, by what a method looks at.
+        """Return the processor seconds of a selection, by the stages that the method needs.
 
-        Means over pools. Parts were measured by the clock on a busy machine; they are scaled to the
-        processor time of the whole.
+        Means over pools. The wall-clock time of each part was measured on a busy machine and is
+        scaled by the ratio of processor time to wall-clock time of the whole.
         """
         rule, *how = method.split("+")
         kind = "warm" if "warmup" in how else "base"
@@ -106,7 +106,7 @@ def sampled(cell: Row) -> float:
 
 
 def interval(values: list[float]) -> tuple[float, float, float]:
-    """Return the mean over seeds with Student's 95 % interval.
+    """Return the mean over seeds with its 95 % interval (Student's t).
 
     Example:
         >>> [round(x, 3) for x in interval([1.0, 2.0, 3.0])]
@@ -129,7 +129,7 @@ def paired(one: dict[int, float], other: dict[int, float]) -> Row:
 
 
 def holm(values: list[float]) -> list[float]:
-    """Correct p-values for their number.
+    """Correct p-values for multiple comparisons (Holm).
 
     Example:
         >>> holm([0.01, 0.04, 0.03])
@@ -137,8 +137,8 @@ def holm(values: list[float]) -> list[float]:
     """
     order = sorted(range(len(values)), key=values.__getitem__)
     corrected, least = [0.0] * len(values), 0.0
-    for place, index in enumerate(order):
-        least = max(least, min(1.0, (len(values) - place) * values[index]))
+    for rank, index in enumerate(order):
+        least = max(least, min(1.0, (len(values) - rank) * values[index]))
         corrected[index] = least
     return corrected
 
@@ -165,7 +165,7 @@ def accuracy_rows(table: Table, budget: float) -> list[Row]:
 
 
 def hypothesis_rows(table: Table) -> list[Row]:
-    """Return the differences that were asked for before the first run, corrected together."""
+    """Return the differences of the preregistered hypotheses, jointly corrected."""
     rows = []
     for name, better, other in HYPOTHESES:
         one, two = table.by_seed(better, greedy), table.by_seed(other, greedy)
@@ -177,7 +177,7 @@ def hypothesis_rows(table: Table) -> list[Row]:
 
 
 def kind_rows(table: Table, budget: float) -> list[Row]:
-    """Return greedy accuracy by kind of problem, means over seeds."""
+    """Return greedy accuracy by kind of problem; means over seeds."""
     rows = []
     for method in table.methods:
         found = table.by_seed(method, lambda cell: cell["greedy"]["by_kind"], budget=budget)
@@ -189,7 +189,7 @@ def kind_rows(table: Table, budget: float) -> list[Row]:
 
 
 def chosen_rows(table: Table, budget: float) -> list[Row]:
-    """Describe what each method trained on: noise, success rates, lengths; means over seeds."""
+    """Describe each method's selection: noise, success rates, lengths; means over seeds."""
     rows = []
     for method in table.rules:
 
@@ -214,13 +214,13 @@ def chosen_rows(table: Table, budget: float) -> list[Row]:
 
 
 def effective_kinds(cell: Row) -> float:
-    """Return how many kinds a choice amounts to: 1 / sum of squared shares (inverse Simpson)."""
+    """Return the effective number of kinds: 1 / sum of squared shares (inverse Simpson)."""
     total = sum(cell["kinds"].values())
     return 1.0 / sum((count / total) ** 2 for count in cell["kinds"].values())
 
 
 def cost_rows(table: Table, whole_steps: int) -> list[Row]:
-    """Return the seconds of choosing and training, as shares of training on everything once."""
+    """Return the seconds of selecting and training, also relative to training on the full pool."""
     whole = table.by_seed("full", training_s, steps=whole_steps)
     unit = statistics.mean(whole.values()) if whole else None
     rows = []
@@ -237,7 +237,7 @@ def cost_rows(table: Table, whole_steps: int) -> list[Row]:
 
 
 def clock_rows(table: Table, costs: list[Row], lengths: list[int]) -> list[Row]:
-    """Compare at equal seconds: everything trained for as long as choosing and training took."""
+    """Compare with training on the full pool for as long as selecting and training took."""
     means = []
     for steps in lengths:
         seconds = table.by_seed("full", training_s, steps=steps)
@@ -259,12 +259,12 @@ def clock_rows(table: Table, costs: list[Row], lengths: list[int]) -> list[Row]:
 
 
 def training_s(cell: Row) -> float:
-    """Return the processor seconds of a cell's training, model loaded and written."""
+    """Return the processor seconds of a cell's training, including loading and saving the model."""
     return float(cell["training"]["processor_s"])
 
 
 def _between(points: list[tuple[float, float, int]], seconds: float) -> float | None:
-    """Read the accuracy between two measured lengths; None outside of them."""
+    """Interpolate the accuracy between measured lengths; None outside them."""
     for (s, a, _), (t, b, _) in pairwise(points):
         if s <= seconds <= t:
             return a + (b - a) * (seconds - s) / (t - s)
@@ -272,7 +272,7 @@ def _between(points: list[tuple[float, float, int]], seconds: float) -> float | 
 
 
 def markdown(rows: list[Row]) -> str:
-    """Write rows as a Markdown table; differences with their intervals."""
+    """Format rows as a Markdown table; differences with their intervals."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
     lines += ["| " + " | ".join(_text(row.get(name)) for name in names) + " |" for row in rows]

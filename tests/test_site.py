@@ -126,7 +126,7 @@ def test_columns_have_meanings() -> None:
     page = tables_page()
     for place, column, meaning in (
         ("problems/", "prompt_ids", "exactly the token ids the model sees"),
-        ("steps/", "kl", "mean over tokens, to the reference; null without one"),
+        ("steps/", "kl", "mean over tokens, to the reference; null without a reference"),
         ("round-N/", "finish_reason", '"stop" (end token or stop string) or "length"'),
         ("references/", "logprobs", "as in ROLLOUTS, under the reference"),
         ("excluded/", "detail", "more on the reason, such as what was read"),

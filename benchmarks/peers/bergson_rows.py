@@ -1,4 +1,4 @@
-"""Rows of bergson: hooks on every linear layer, a two-sided projection, one index in memory."""
+"""Rows by bergson: hooks on every linear layer, a two-sided projection, an in-memory index."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ SIDE = 16
 
 
 def settings(options: Any, folder: str, side: int) -> IndexConfig:
-    """The library's own settings, its defaults but for the projection and the budget of tokens."""
+    """Return the library's settings: its defaults except for projection and token budget."""
     return IndexConfig(
         run_path=str(Path(folder) / "run"),
         model=options.model,
@@ -36,9 +36,9 @@ def settings(options: Any, folder: str, side: int) -> IndexConfig:
 
 
 def make(model: Any, chosen: list[Rollout], config: IndexConfig) -> torch.Tensor:
-    """The rows as ``build_worker`` makes them, kept in memory.
+    """Compute the rows like ``build_worker``, in memory.
 
-    The loss is a cross-entropy, so the advantage is minus our weight.
+    The loss is a cross-entropy, so the advantage is the negative of our weight.
     """
     data = Dataset.from_dict(
         {
@@ -67,25 +67,28 @@ def make(model: Any, chosen: list[Rollout], config: IndexConfig) -> torch.Tensor
 
 
 def prepared(config: IndexConfig, frozen: bool) -> Any:
-    """The model as bergson loads it; ``frozen``: without its gradient of the embeddings.
+    """Load the model with bergson; ``frozen``: without the gradient of the embeddings.
 
-    bergson leaves the input embeddings trainable to make gradients flow. Where they are tied to
-    the output layer, autograd then also forms the gradient of that layer, which no row holds.
+    bergson leaves the input embeddings trainable to make gradients flow. If they are tied to the
+    output layer, autograd also computes that layer's gradient, which is not part of the rows.
     """
     model, _ = setup_model_and_peft(config)
     if frozen:
         model.requires_grad_(False)
-        # bergson wants one trainable weight; the first norm's is early enough and costs nothing.
+        # bergson needs one trainable weight; the first norm's is early enough and free.
         names = dict(model.named_parameters())
         names[next(name for name in names if "norm" in name)].requires_grad_(True)
     return model.eval()
 
 
 def main() -> None:
-    """Time it, or compare rows without and with projection with plain autograd."""
+    """Measure the time, or check rows without and with projection against plain autograd."""
     options = arguments(
         token_batch_size={"type": int, "default": 2048},
-        frozen_embeddings={"action": "store_true", "help": "spare it the tied embeddings"},
+        frozen_embeddings={
+            "action": "store_true",
+            "help": "without the gradient of tied embeddings",
+        },
     )
     logging.disable(logging.INFO)
     with TemporaryDirectory() as folder:
@@ -110,9 +113,9 @@ def main() -> None:
         rows, spent = timed(lambda: make(model, rollouts(options.groups), config))
     lean = "no gradient of the embeddings" if options.frozen_embeddings else "its own loader"
     note = (
-        f"a row a rollout of {rows.shape[1]:,}; two-sided Rademacher {SIDE} x {SIDE} a layer, all "
-        f"linear layers but the output; batches of {options.token_batch_size:,} tokens; {lean}; "
-        f"groups without signal are paid for; {options.dtype}"
+        f"one row of {rows.shape[1]:,} per rollout; two-sided Rademacher {SIDE} x {SIDE} per "
+        f"layer, all linear layers except the output; batches of {options.token_batch_size:,} "
+        f"tokens; {lean}; groups without signal are included; {options.dtype}"
     )
     made_by = f"bergson {version('bergson')}, torch {torch.__version__}"
     say("bergson", made_by, spent, len(rows), note, rollouts=len(chosen), model_bytes=held)

@@ -1,4 +1,4 @@
-"""Rows of dattri-llm: its hooks, both factors projected as they are caught, one block a batch."""
+"""Rows by dattri-llm: its hooks, both factors projected when captured, one block per batch."""
 
 from importlib.metadata import version
 from typing import Any
@@ -12,7 +12,7 @@ SIDE = 16
 
 
 def make(model: Any, chosen: list[Rollout], size: int, side: int | None) -> torch.Tensor:
-    """The rows; ``side`` None: not projected."""
+    """Compute the rows; without projection if ``side`` is None."""
     projected = {
         "style": "logra",
         "proj_dim": side,
@@ -35,25 +35,25 @@ def make(model: Any, chosen: list[Rollout], size: int, side: int | None) -> torc
     ]
     rows = [torch.empty(0)] * len(chosen)
     with manager.collect(deregister_on_exit=True):
-        for places, batch in batches(chosen, size):
+        for indices, batch in batches(chosen, size):
             caught.record = None
             (-losses(model, batch)).backward()
             data = caught.record.gradient.data
             block = torch.cat([data[name].flatten(1) for name in names], dim=1)
-            for place, row in zip(places, block, strict=True):
-                rows[place] = row
+            for index, row in zip(indices, block, strict=True):
+                rows[index] = row
     return torch.stack(rows)
 
 
 def main() -> None:
-    """Time it, or compare rows without and with projection with plain autograd."""
+    """Measure the time, or check rows without and with projection against plain autograd."""
     options = arguments(batch={"type": int, "default": 8, "help": "rollouts in a batch"})
     model = load(options.model, options.dtype)
     chosen = rollouts(options.groups)
     if options.check:
         layers = [part for part in model.model.modules() if isinstance(part, torch.nn.Linear)]
         truth = exact(model, chosen, [layer.weight for layer in layers])
-    # Frozen, as its documentation has it for gradients that are only caught.
+    # Frozen, as its documentation recommends for gradients that are only captured.
     model.requires_grad_(False)
     model.enable_input_require_grads()
     held = resident()
@@ -64,9 +64,9 @@ def main() -> None:
     make(model, rollouts(small(options.groups[:1])), options.batch, SIDE)
     rows, spent = timed(lambda: make(model, rollouts(options.groups), options.batch, SIDE))
     note = (
-        f"a row a rollout of {rows.shape[1]:,}; two-sided Rademacher {SIDE} x {SIDE} a layer, all "
-        f"linear layers but the output; batches of {options.batch}; weights frozen; logits of "
-        f"responses only; groups without signal are paid for; {options.dtype}"
+        f"one row of {rows.shape[1]:,} per rollout; two-sided Rademacher {SIDE} x {SIDE} per "
+        f"layer, all linear layers except the output; batches of {options.batch}; weights frozen; "
+        f"logits of responses only; groups without signal are included; {options.dtype}"
     )
     made_by = f"dattri-llm {version('dattri-llm')}, torch {torch.__version__}"
     say("dattri-llm", made_by, spent, len(rows), note, rollouts=len(chosen), model_bytes=held)

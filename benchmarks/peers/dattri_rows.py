@@ -1,4 +1,4 @@
-"""Rows of dattri: gradients of each rollout by ``vmap`` over ``grad``, then its projection."""
+"""Rows by dattri: gradients of each rollout by ``vmap`` over ``grad``, then its projection."""
 
 import resource
 from importlib.metadata import version
@@ -14,34 +14,34 @@ LIMIT = 20 << 30
 
 
 def batch_of(chosen: list[Rollout]) -> tuple[torch.Tensor, ...]:
-    """Padded ids, where the response is, weights: what one call of ``vmap`` runs over."""
+    """Return padded ids, response masks and weights for one call of ``vmap``."""
     width = max(len(rollout.ids) for rollout in chosen)
     ids = torch.zeros(len(chosen), width, dtype=torch.long)
-    wanted = torch.zeros(len(chosen), width)
-    for place, rollout in enumerate(chosen):
-        ids[place, : len(rollout.ids)] = torch.tensor(rollout.ids)
-        wanted[place, rollout.start : len(rollout.ids)] = 1
-    return ids, wanted, torch.tensor([rollout.weight for rollout in chosen])
+    mask = torch.zeros(len(chosen), width)
+    for index, rollout in enumerate(chosen):
+        ids[index, : len(rollout.ids)] = torch.tensor(rollout.ids)
+        mask[index, rollout.start : len(rollout.ids)] = 1
+    return ids, mask, torch.tensor([rollout.weight for rollout in chosen])
 
 
 def task_of(model: Any, first: int) -> AttributionTask:
-    """A task of dattri's whose target is the weighted log-probability of one response.
+    """Create a dattri task whose target is the weighted log-probability of one response.
 
-    ``first``: no response begins before it, so no logits are made there.
+    ``first``: no response starts before it, so logits before it are not computed.
     """
 
     def target(parameters: dict[str, torch.Tensor], data: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        ids, wanted, weight = data
+        ids, mask, weight = data
         settings = {"use_cache": False, "logits_to_keep": len(ids) - first + 1}
         logits = torch.func.functional_call(model, parameters, (ids[None],), settings).logits
-        said = torch.log_softmax(logits[0, :-1], -1).gather(1, ids[first:, None])[:, 0]
-        return weight * (said * wanted[first:]).sum()
+        logprobs = torch.log_softmax(logits[0, :-1], -1).gather(1, ids[first:, None])[:, 0]
+        return weight * (logprobs * mask[first:]).sum()
 
     return AttributionTask(target, model, model.state_dict())
 
 
 def gradients(model: Any, chosen: list[Rollout]) -> torch.Tensor:
-    """Rows before projection, for the weights of the model that ask for a gradient."""
+    """Compute rows before projection, for the weights that require a gradient."""
     task = task_of(model, min(rollout.start for rollout in chosen))
     each = task.get_grad_target_func(in_dims=(None, (0, 0, 0)))
     parameters, _ = task.get_param(0)
@@ -51,7 +51,7 @@ def gradients(model: Any, chosen: list[Rollout]) -> torch.Tensor:
 def make(
     model: Any, chosen: list[Rollout], size: int, every: int, dimensions: int
 ) -> tuple[torch.Tensor, float]:
-    """All projected rows, and the seconds of them that went into projecting."""
+    """Compute all projected rows, and the seconds spent on projection."""
     done, spent = [], 0.0
     for first in range(0, len(chosen), every):
         batch = chosen[first : first + every]
@@ -70,7 +70,7 @@ def make(
 
 
 def main() -> None:
-    """Time it, or compare rows before and after projection with plain autograd."""
+    """Measure the time, or check rows before and after projection against plain autograd."""
     options = arguments(
         weights={"choices": ["lora", "all"], "default": "lora"},
         batch={"type": int, "default": 4, "help": "rollouts in a call of vmap"},
@@ -83,7 +83,7 @@ def main() -> None:
         model, weights = adapted(model)
     else:
         options.every = options.batch
-        # So that too big a matrix is an error and not the end of other processes.
+        # A matrix that is too large must raise an error, not kill other processes.
         resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
     held = resident()
     chosen = rollouts(options.groups)
@@ -102,16 +102,16 @@ def main() -> None:
             )
         )
     except (RuntimeError, MemoryError) as error:
-        said = " ".join(str(error).split())[:200]
-        note = f"{options.weights} weights: {type(error).__name__}: {said}"
+        message = " ".join(str(error).split())[:200]
+        note = f"{options.weights} weights: {type(error).__name__}: {message}"
         say("dattri", made_by, None, 0, note, rollouts=len(chosen), model_bytes=held)
         return
     count = sum(weight.numel() for weight in weights)
     note = (
-        f"a row a rollout; vmap over {options.batch} rollouts; LoRA r 16 on all linear layers "
+        f"one row per rollout; vmap over {options.batch} rollouts; LoRA r 16 on all linear layers "
         f"({count:,} weights); normal projection to {options.dimensions:,} every {options.every} "
-        "rows (its Rademacher is slower, its others need CUDA); groups without signal are paid "
-        f"for; {options.dtype}"
+        "rows (its Rademacher is slower, its others need CUDA); groups without signal are "
+        f"included; {options.dtype}"
     )
     say(
         "dattri", made_by, spent, len(rows), note, rollouts=len(chosen), model_bytes=held,

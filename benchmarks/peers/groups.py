@@ -1,4 +1,4 @@
-"""Shared by the peers: their command line, the rollouts in a file, the exact gradient, the line."""
+"""Shared by the peers: command line, rollouts, exact gradients, and the printed line."""
 
 import argparse
 import json
@@ -25,7 +25,7 @@ class Rollout:
 
 
 def rollouts(groups: list[dict[str, Any]]) -> list[Rollout]:
-    """Every response of every group, those of weight zero too."""
+    """Return every response of every group, including those with weight zero."""
     return [
         Rollout(group["prompt_ids"] + response, len(group["prompt_ids"]), weight)
         for group in groups
@@ -34,19 +34,19 @@ def rollouts(groups: list[dict[str, Any]]) -> list[Rollout]:
 
 
 def small(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Two groups of two short responses with weights of both signs, for ``--check``."""
+    """Return two groups of two short responses with weights of both signs, for ``--check``."""
     return [
         {
-            "prompt_ids": group["prompt_ids"][: 20 + 7 * place],
-            "responses": [response[: 12 + 5 * place] for response in group["responses"][:2]],
-            "weights": [0.05 + 0.02 * place, -0.03][: len(group["responses"])],
+            "prompt_ids": group["prompt_ids"][: 20 + 7 * index],
+            "responses": [response[: 12 + 5 * index] for response in group["responses"][:2]],
+            "weights": [0.05 + 0.02 * index, -0.03][: len(group["responses"])],
         }
-        for place, group in enumerate(groups[:2])
+        for index, group in enumerate(groups[:2])
     ]
 
 
 def arguments(**extra: dict[str, Any]) -> argparse.Namespace:
-    """The command line all peers share, and a peer's own options."""
+    """Parse the options that all peers share, and a peer's own options."""
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument("--model", required=True)
     parser.add_argument("--groups", required=True, type=Path)
@@ -64,12 +64,12 @@ def arguments(**extra: dict[str, Any]) -> argparse.Namespace:
 
 
 def load(folder: str, dtype: str) -> Any:
-    """The model, without dropout, every weight asking for a gradient."""
+    """Load the model without dropout; all weights require gradients."""
     return AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
 
 
 def logp(model: Any, rollout: Rollout) -> torch.Tensor:
-    """Sum of the log-probabilities of the response, logits only where they are needed."""
+    """Return the sum of the response's log-probabilities, with logits only where needed."""
     ids = torch.tensor([rollout.ids])
     length = len(rollout.ids) - rollout.start
     logits = model(ids, use_cache=False, logits_to_keep=length + 1).logits[0, :-1]
@@ -77,60 +77,61 @@ def logp(model: Any, rollout: Rollout) -> torch.Tensor:
 
 
 def exact(model: Any, chosen: list[Rollout], weights: list[torch.Tensor]) -> torch.Tensor:
-    """The true rows: one forward and backward a rollout over full logits, nothing clever."""
+    """Compute the exact rows: one forward and backward pass per rollout over full logits."""
     rows = []
     for rollout in chosen:
         ids = torch.tensor([rollout.ids])
-        said = torch.log_softmax(model(ids).logits.float(), -1)[0, :-1].gather(1, ids[0, 1:, None])
-        total = rollout.weight * said[rollout.start - 1 :].sum()
+        logprobs = torch.log_softmax(model(ids).logits.float(), -1)[0, :-1]
+        chosen_logprobs = logprobs.gather(1, ids[0, 1:, None])
+        total = rollout.weight * chosen_logprobs[rollout.start - 1 :].sum()
         rows.append(torch.cat([part.flatten() for part in torch.autograd.grad(total, weights)]))
     return torch.stack(rows)
 
 
 def products(rows: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-    """Inner products in double precision, a stretch at a time: the rows may be long."""
-    stretches = zip(rows.split(1 << 22, dim=1), others.split(1 << 22, dim=1), strict=True)
-    return sum(one.double() @ other.double().T for one, other in stretches)
+    """Return inner products in double precision, computed in chunks: the rows may be long."""
+    chunks = zip(rows.split(1 << 22, dim=1), others.split(1 << 22, dim=1), strict=True)
+    return sum(one.double() @ other.double().T for one, other in chunks)
 
 
 def compare(name: str, rows: torch.Tensor, truth: torch.Tensor) -> None:
-    """Print how rows differ from the true ones: entry by entry if they can, else by products."""
+    """Print how rows differ from the exact ones: directly if possible, else by inner products."""
     true = products(truth, truth)
     if rows.shape == truth.shape:
-        apart = rows - truth
-        error = (products(apart, apart).diag() / true.diag()).sqrt()
+        difference = rows - truth
+        error = (products(difference, difference).diag() / true.diag()).sqrt()
         print(f"{name}: relative error of the rows, worst {error.max():.2e}")
         return
-    found = products(rows, rows)
-    norm, length = found.diag().sqrt(), true.diag().sqrt()
+    gram = products(rows, rows)
+    norm, length = gram.diag().sqrt(), true.diag().sqrt()
     print(f"{name}: norm over true norm {(norm / length).tolist()}")
-    print(f"{name}: cosines\n{found / norm / norm[:, None]}")
+    print(f"{name}: cosines\n{gram / norm / norm[:, None]}")
     print(f"true cosines\n{true / length / length[:, None]}")
 
 
 def resident() -> int:
-    """Bytes of this process in memory now."""
+    """Return this process's resident memory in bytes."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True)
 class Spent:
-    """Seconds by the clock, and of all processors: steadier beside other work, in one thread."""
+    """Wall-clock seconds, and CPU seconds, which vary less on a busy machine in one thread."""
 
     wall: float
     processor: float
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, Spent]:
-    """What ``work`` returned, and what it took."""
+    """Call ``work``; return its result and the time it took."""
     wall, processor = time.perf_counter(), time.process_time()
     result = work()
     return result, Spent(time.perf_counter() - wall, time.process_time() - processor)
 
 
 def say(peer: str, version: str, spent: Spent | None, rows: int, note: str, **more: Any) -> None:
-    """The one line on stdout; ``spent`` None where it can not be done."""
+    """Print the result as one line; ``spent`` is None if the peer fails."""
     line = {
         "peer": peer,
         "version": version,

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Make .venv-peers: the peers of the speed benchmark, apart from the project's own environment.
+# Create .venv-peers, a separate environment for the peers of the speed benchmark.
 set -eu
 cd "$(dirname "$0")/../.."
 "${PYTHON:-python3}" -m venv .venv-peers
 pip=.venv-peers/bin/pip
-# First, so that nothing below chooses a wheel with CUDA in it.
+# First, so that no later command installs a wheel with CUDA.
 $pip install -q torch==2.13.0
 $pip install -q "transformers>=5.0" accelerate datasets jinja2 "jaxtyping>=0.3.3" ml_dtypes natsort \
   "numpy>=2" scipy "peft>=0.17" petname pyarrow pyyaml simple-parsing tqdm "safetensors>=0.5"
@@ -18,6 +18,6 @@ for name in ("torch", "transformers", "peft", "bergson", "dattri", "dattri_llm",
     try:
         importlib.import_module(name)
         print("imports", name)
-    except Exception as error:  # said, not hidden: the scripts need all of these
+    except Exception as error:  # report it: the scripts need all of these
         print("FAILS  ", name, type(error).__name__, error)
 PYTHON

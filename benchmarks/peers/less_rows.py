@@ -1,4 +1,4 @@
-"""LESS's way: a backward a rollout over LoRA weights, then a dense Rademacher projection."""
+"""Rows as in LESS: a backward pass per rollout over LoRA weights, then a Rademacher projection."""
 
 from importlib.metadata import version
 from typing import Any
@@ -25,7 +25,7 @@ EVERY = {"trak": 16, "blocks": 64}
 
 
 def adapted(model: Any) -> tuple[Any, list[torch.Tensor]]:
-    """The model with a LoRA of rank 16 on all linear layers, its B not zero (as after warm-up)."""
+    """Add a LoRA of rank 16 to all linear layers, with B not zero (as after a warm-up)."""
     settings = LoraConfig(r=16, lora_alpha=32, lora_dropout=0.0, target_modules="all-linear")
     torch.manual_seed(0)
     model = get_peft_model(model, settings, autocast_adapter_dtype=False).eval()
@@ -36,13 +36,13 @@ def adapted(model: Any) -> tuple[Any, list[torch.Tensor]]:
 
 
 def gradient(model: Any, rollout: Rollout, weights: list[torch.Tensor]) -> torch.Tensor:
-    """One rollout's row before projection."""
+    """Compute one rollout's row before projection."""
     parts = torch.autograd.grad(rollout.weight * logp(model, rollout), weights)
     return torch.cat([part.flatten() for part in parts]).float()
 
 
 class Blocks:
-    """The same random signs as a dense projection has, made from bits and used a slab at a time."""
+    """A dense projection with random signs, generated from bits and applied in slabs."""
 
     def __init__(self, size: int, dimensions: int) -> None:
         self.size = size
@@ -51,21 +51,21 @@ class Blocks:
         self.table = torch.from_numpy(bits.astype(np.float32) * 2 - 1)
 
     def project(self, rows: torch.Tensor, model_id: int) -> torch.Tensor:
-        """Rows times a matrix of signs, the same at every call."""
+        """Multiply rows by a matrix of random signs, the same at every call."""
         generator = np.random.Generator(np.random.SFC64(model_id))
         result = torch.zeros(len(rows), self.dimensions)
         slab = 2048
         signs = torch.empty(slab * self.dimensions // 16, 16)
         for first in range(0, self.size, slab):
             part = rows[:, first : first + slab]
-            drawn = generator.integers(0, 1 << 16, len(signs), dtype=np.uint16)
-            torch.index_select(self.table, 0, torch.from_numpy(drawn.astype(np.int32)), out=signs)
+            words = generator.integers(0, 1 << 16, len(signs), dtype=np.uint16)
+            torch.index_select(self.table, 0, torch.from_numpy(words.astype(np.int32)), out=signs)
             result.addmm_(part, signs.view(slab, self.dimensions)[: part.shape[1]])
         return result
 
 
 def projector(kind: str, size: int) -> Any:
-    """TRAK's own projector with LESS's settings, or the same in blocks."""
+    """Return TRAK's projector with LESS's settings, or the same projection in blocks."""
     if kind == "blocks":
         return Blocks(size, DIMENSIONS)
     from trak.projectors import BasicProjector, ProjectionType
@@ -78,15 +78,15 @@ def projector(kind: str, size: int) -> Any:
 def make(
     model: Any, chosen: list[Rollout], weights: list[torch.Tensor], kind: str
 ) -> tuple[torch.Tensor, float]:
-    """All projected rows, and the seconds of them that went into projecting."""
+    """Compute all projected rows, and the seconds spent on projection."""
     size = sum(weight.numel() for weight in weights)
     used, took = timed(lambda: projector(kind, size))
     done, spent = [], took.wall
     for first in range(0, len(chosen), EVERY[kind]):
         batch = chosen[first : first + EVERY[kind]]
         rows = torch.empty(len(batch), size)
-        for place, rollout in enumerate(batch):
-            rows[place] = gradient(model, rollout, weights)
+        for index, rollout in enumerate(batch):
+            rows[index] = gradient(model, rollout, weights)
         projected, took = timed(lambda rows=rows: used.project(rows, model_id=0))
         done.append(projected)
         spent += took.wall
@@ -94,7 +94,7 @@ def make(
 
 
 def main() -> None:
-    """Time it, or compare rows before and after projection with plain autograd."""
+    """Measure the time, or check rows before and after projection against plain autograd."""
     options = arguments(
         projector={
             "choices": ["blocks", "trak"],
@@ -119,13 +119,13 @@ def main() -> None:
     )
     means = {
         "trak": "TRAK's BasicProjector in blocks of 128, every 16 rows, as LESS sets it",
-        "blocks": "our torch matrix of signs in slabs, every 64 rows: TRAK's BasicProjector draws "
-        "the same matrix in minutes, its fast one needs CUDA",
+        "blocks": "our torch matrix of signs in slabs, every 64 rows: TRAK's BasicProjector takes "
+        "minutes for the same matrix, its fast one needs CUDA",
     }[options.projector]
     note = (
-        f"a row a rollout; LoRA r 16 on all linear layers ({sum(w.numel() for w in weights):,} "
-        f"weights), B drawn with std 0.02; batch 1; Rademacher to {DIMENSIONS:,}: {means}; groups "
-        f"without signal are paid for; {options.dtype}"
+        f"one row per rollout; LoRA r 16 on all linear layers ({sum(w.numel() for w in weights):,} "
+        f"weights), B random with std 0.02; batch 1; Rademacher to {DIMENSIONS:,}: {means}; groups "
+        f"without signal are included; {options.dtype}"
     )
     made_by = f"peft {version('peft')}, traker {version('traker')}, torch {torch.__version__}"
     say(

@@ -1,4 +1,4 @@
-"""The plain training step on the same rollouts: the speed that gradient rows are held against."""
+"""A plain training step on the same rollouts: the baseline for the speed of gradient rows."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,33 +11,33 @@ SIZE = 8
 
 
 def batches(chosen: list[Rollout], size: int) -> Iterator[tuple[list[int], list[Rollout]]]:
-    """Places and rollouts of similar length."""
-    order = sorted(range(len(chosen)), key=lambda place: len(chosen[place].ids))
+    """Yield batches of rollouts of similar length, with their indices."""
+    order = sorted(range(len(chosen)), key=lambda index: len(chosen[index].ids))
     for first in range(0, len(order), size):
-        places = order[first : first + size]
-        yield places, [chosen[place] for place in places]
+        indices = order[first : first + size]
+        yield indices, [chosen[index] for index in indices]
 
 
 def losses(model: Any, batch: list[Rollout]) -> torch.Tensor:
-    """The weighted sum of minus the log-probabilities of a batch.
+    """Return the weighted sum of the negative log-probabilities of a batch.
 
-    The padding is on the right, where causal attention needs no mask; logits are made only for the
-    tokens of the responses.
+    The padding is on the right, where causal attention needs no mask; logits are computed only for
+    the tokens of the responses.
     """
     ids = torch.zeros(len(batch), max(len(rollout.ids) for rollout in batch), dtype=torch.long)
-    wanted = torch.zeros_like(ids, dtype=torch.bool)
-    for place, rollout in enumerate(batch):
-        ids[place, : len(rollout.ids)] = torch.tensor(rollout.ids)
-        wanted[place, rollout.start : len(rollout.ids)] = True
+    mask = torch.zeros_like(ids, dtype=torch.bool)
+    for index, rollout in enumerate(batch):
+        ids[index, : len(rollout.ids)] = torch.tensor(rollout.ids)
+        mask[index, rollout.start : len(rollout.ids)] = True
     weights = torch.tensor([rollout.weight for rollout in batch])
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
-    logits = model.lm_head(hidden[:, :-1][wanted[:, 1:]])
-    each = torch.nn.functional.cross_entropy(logits.float(), ids[wanted], reduction="none")
-    return (each * weights.repeat_interleave(wanted.sum(1))).sum()
+    logits = model.lm_head(hidden[:, :-1][mask[:, 1:]])
+    each = torch.nn.functional.cross_entropy(logits.float(), ids[mask], reduction="none")
+    return (each * weights.repeat_interleave(mask.sum(1))).sum()
 
 
 def step(model: Any, chosen: list[Rollout], dtype: torch.dtype) -> None:
-    """Forward and backward of all weights, gradients added up over all micro-batches."""
+    """Run forward and backward passes for all weights, accumulating over micro-batches."""
     model.zero_grad(set_to_none=True)
     for _, batch in batches(chosen, SIZE):
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
@@ -46,9 +46,9 @@ def step(model: Any, chosen: list[Rollout], dtype: torch.dtype) -> None:
 
 
 def main() -> None:
-    """Time it, or check the gradient it adds up."""
+    """Measure the time, or check the accumulated gradient."""
     options = arguments()
-    # As in training: weights in float32, under autocast where bfloat16 is asked for.
+    # As in training: weights in float32, with autocast for bfloat16.
     model = load(options.model, "float32")
     held = resident()
     chosen = rollouts(options.groups)
@@ -56,15 +56,15 @@ def main() -> None:
     if options.check:
         step(model, chosen, dtype)
         weights = list(model.parameters())
-        found = -torch.cat([part.grad.flatten() for part in weights])
+        gradient = -torch.cat([part.grad.flatten() for part in weights])
         truth = exact(model, chosen, weights).sum(0)
-        print(f"relative error of the gradient {(found - truth).norm() / truth.norm():.2e}")
+        print(f"relative error of the gradient {(gradient - truth).norm() / truth.norm():.2e}")
         return
     step(model, rollouts(small(options.groups[:1])), dtype)
     _, spent = timed(lambda: step(model, rollouts(options.groups), dtype))
     note = (
         f"one gradient of all weights, no rows; micro-batches of {SIZE} by length; groups without "
-        f"signal are paid for; {options.dtype}"
+        f"signal are included; {options.dtype}"
     )
     version = f"torch {torch.__version__}, transformers {transformers.__version__}"
     say("plain step", version, spent, 0, note, rollouts=len(chosen), model_bytes=held)

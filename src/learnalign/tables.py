@@ -1,8 +1,8 @@
-"""The tables between the stages: their columns, types and meaning (the interface of the house).
+"""Schemas of the tables between the stages: columns, types and meaning.
 
 Every table is Arrow in memory and Parquet shards on disk, keyed by ``problem_id``. A stage reads
-the tables before it and writes its own. Changing a column here is changing the contract: raise
-``SCHEMA_VERSION``, which the manifest carries.
+the tables before it and writes its own. If you change a column here, raise ``SCHEMA_VERSION``,
+which is stored in the manifest.
 """
 
 import json
@@ -17,63 +17,63 @@ SCHEMA_VERSION = 3
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
-#: One row a problem of the pool, after duplicates and unusable rows have gone.
+#: One row per problem of the pool, without duplicates and unusable rows.
 PROBLEMS = pa.schema(
     [
         ("problem_id", pa.string()),  # the user's id column, else a hash of prompt and answer
-        ("position", pa.int64()),  # place in the pool as it was read, over all sources
-        ("source_index", pa.int32()),  # which DATA argument
+        ("position", pa.int64()),  # position in the pool as read, across all sources
+        ("source_index", pa.int32()),  # index of the DATA argument
         ("source_row", pa.int64()),  # 0-based row within that source
-        ("source", pa.string()),  # what a person calls it: data set name, data_source, file stem
-        ("difficulty", pa.string()),  # level or difficulty column, as text; null if there is none
+        ("source", pa.string()),  # display name: data set name, data_source or file stem
+        ("difficulty", pa.string()),  # level or difficulty column, as text; null without one
         ("messages", MESSAGES),  # the chat messages before the template
-        ("answer", pa.string()),  # gold answer as text; of several right ones: see `golds`
-        ("row", pa.string()),  # the user's own row as JSON text
+        ("answer", pa.string()),  # gold answer as text; several correct ones: see `golds`
+        ("row", pa.string()),  # the user's row as JSON text
         ("prompt", pa.string()),  # exactly the text the model sees, template applied
         ("prompt_ids", pa.list_(pa.int32())),  # exactly the token ids the model sees
     ]
 )
 
-#: One row a rollout: sample 0..G-1 of a problem.
+#: One row per rollout: sample 0..G-1 of a problem.
 ROLLOUTS = pa.schema(
     [
         ("problem_id", pa.string()),
         ("sample", pa.int32()),
         ("completion", pa.string()),  # decoded, without special tokens and stop string
-        ("token_ids", pa.list_(pa.int32())),  # sampled ids, with the end token if it was sampled
+        ("token_ids", pa.list_(pa.int32())),  # sampled ids, including the end token if sampled
         ("logprobs", pa.list_(pa.float32())),  # log pi(token) at the sampling temperature
         ("finish_reason", pa.string()),  # "stop" (end token or stop string) or "length"
-        ("recorded_reward", pa.float64()),  # came with a recorded rollout; null if sampled here
+        ("recorded_reward", pa.float64()),  # reward of a recorded rollout; null if sampled here
     ]
 )
 
-#: The column of an export in which a trainer's reward function finds the prompt that was scored:
-#: the chat template may have begun the thinking in it, and options of multiple choice stand there.
+#: The export column with the scored prompt, for a trainer's reward function: the chat template may
+#: open the thinking block in it, and it contains the options of multiple-choice questions.
 SCORED_PROMPT = "learnalign_prompt"
 
-#: One row a rollout: what the verifier said of it.
+#: One row per rollout: the verifier's result.
 VERDICTS = pa.schema(
     [
         ("problem_id", pa.string()),
         ("sample", pa.int32()),
         ("verdict", pa.string()),  # one of VERDICT_KINDS
-        ("reward", pa.float64()),  # null where there is none (unparsed gold, error)
-        ("extracted_answer", pa.string()),  # the text taken for the answer; null if there is none
-        ("parsed_answer", pa.string()),  # what was read in it; null if it could not be read
-        ("detail", pa.string()),  # the verifier's own words, where it had any
+        ("reward", pa.float64()),  # null without a reward (unparsed gold, error)
+        ("extracted_answer", pa.string()),  # the text taken as the answer; null if none was found
+        ("parsed_answer", pa.string()),  # its parsed value; null if it could not be parsed
+        ("detail", pa.string()),  # the verifier's message, if any
     ]
 )
 
-#: correct: reward above 0.5, or the verifier said so. unparsed_answer and timed_out have reward 0
-#: (none where a function of the user's was too slow for a group: nobody knows for which of it);
-#: unparsed_gold takes the whole problem out; error (the verifier itself failed) has no reward and
-#: its rollout does not count.
+#: correct: reward above 0.5, or the verifier's own verdict. unparsed_answer and timed_out have
+#: reward 0 (null if a user's function timed out on a group: it is unknown on which rollout);
+#: unparsed_gold excludes the whole problem; error (the verifier itself failed) has no reward and
+#: its rollout is ignored.
 VERDICT_KINDS = ("correct", "wrong", "unparsed_answer", "unparsed_gold", "timed_out", "error")
 
-#: One row a rollout of one round, where the rollouts are spent in rounds.
+#: One row per rollout of a round, if rollouts are sampled in rounds.
 ROUNDS = pa.schema([*ROLLOUTS, *(field for field in VERDICTS if field.name not in ROLLOUTS.names)])
 
-#: One row a rollout: what the KL term's reference thinks of it.
+#: One row per rollout: log-probabilities under the KL term's reference.
 REFERENCES = pa.schema(
     [
         ("problem_id", pa.string()),
@@ -82,33 +82,32 @@ REFERENCES = pa.schema(
     ]
 )
 
-#: One row a problem: its policy gradient, sketched.
+#: One row per problem: its sketched policy gradient.
 GRADIENT_STATUSES = ("ok", "no_signal", "nonfinite")
 
 
 def gradients_schema(sketch_size: int) -> pa.Schema:
-    """Schema of the gradients table, for sketches of ``sketch_size`` float16 values.
+    """Return the schema of the gradients table, for sketches of ``sketch_size`` float16 values.
 
     ``sketch`` is the sketch of the gradient divided by ``gradient_norm``, its Euclidean norm (exact
-    with ``gradients.input_width`` 0, else estimated without bias from projected inputs), so that
-    float16 neither under- nor overflows; null unless status is
-    "ok". ``resampled_sketch`` is the same for one bootstrap resample of the problem's rollouts
-    (``resampled_counts[g]`` = how often rollout g was drawn), made for a seeded subset of problems:
-    it is what the stability figure learns the noise of a direction from. It is null elsewhere, and
-    where the resample had no signal.
+    with ``gradients.input_width`` 0, otherwise an unbiased estimate from projected inputs), so that
+    float16 neither under- nor overflows; null unless status is "ok". ``resampled_sketch`` is the
+    same for one bootstrap resample of the problem's rollouts (``resampled_counts[g]`` = how often
+    rollout g was sampled), computed for a seeded subset of problems: stability estimates the noise
+    of a direction from it. It is null for other problems and if the resample has no signal.
 
-    Both are fixed-size binary, ``2 * sketch_size`` bytes of little-endian float16; the fields'
-    metadata says so (``{"dtype": "<f2", "size": "8192"}``). `learnalign.storage.sketch_column`
-    turns rows into such a column and back; ``numpy.frombuffer(value, "<f2")`` reads one value
-    without it. On disk they are plain and uncompressed (`files.write_table`): float16 noise does
-    not compress, and is read at the speed of the disk.
+    Both are fixed-size binary, ``2 * sketch_size`` bytes of little-endian float16, as described in
+    the fields' metadata (``{"dtype": "<f2", "size": "8192"}``). `learnalign.storage.sketch_column`
+    converts rows to such a column and back; ``numpy.frombuffer(value, "<f2")`` decodes one value.
+    On disk they are plain and uncompressed (`files.write_table`): float16 noise does not compress,
+    and uncompressed it is read at disk speed.
     """
     return pa.schema(
         [
             ("problem_id", pa.string()),
             ("status", pa.string()),  # one of GRADIENT_STATUSES
             ("gradient_norm", pa.float64()),  # 0 without signal, null if not finite
-            ("num_rollouts", pa.int32()),  # rollouts with a reward
+            ("num_rollouts", pa.int32()),  # number of rollouts with a reward
             ("num_tokens", pa.int64()),  # response tokens of the group
             sketch_field("sketch", sketch_size),
             ("resampled_counts", pa.list_(pa.int32())),
@@ -118,14 +117,14 @@ def gradients_schema(sketch_size: int) -> pa.Schema:
 
 
 def features_schema(width: int) -> pa.Schema:
-    """Give the schema of the features table, for hidden states of ``width`` values.
+    """Return the schema of the features table, for hidden states of ``width`` values.
 
-    A mean negative log-likelihood (nll) is in nats a token; its exponential is the perplexity. It
-    is null where there is no token to predict, where the text is longer than the model's context,
-    and where it is not finite.
+    A mean negative log-likelihood (nll) is in nats per token; its exponential is the perplexity. It
+    is null without a token to predict, for a text longer than the model's context, and if it is
+    not finite.
 
     ``hidden`` is divided by its Euclidean norm, so that float16 cannot overflow; the inner product
-    of two rows is their cosine. It is fixed-size binary, as `gradients_schema` describes.
+    of two rows is their cosine. It is fixed-size binary, as described in `gradients_schema`.
 
     Example:
         >>> schema = features_schema(16)
@@ -136,35 +135,35 @@ def features_schema(width: int) -> pa.Schema:
         [
             ("problem_id", pa.string()),
             ("num_prompt_tokens", pa.int64()),
-            ("prompt_nll", pa.float64()),  # of the prompt's tokens but the first
+            ("prompt_nll", pa.float64()),  # of the prompt's tokens except the first
             ("answer_nll", pa.float64()),  # of the gold answer's tokens after the prompt
             ("answer_alone_nll", pa.float64()),  # of the gold answer's tokens without the prompt
-            ("rating", pa.float64()),  # SelectIT's, 0 to 5; null where the model was not asked
-            sketch_field("hidden", width),  # what the head sees at the prompt's last token
+            ("rating", pa.float64()),  # SelectIT's, 0 to 5; null if it was not computed
+            sketch_field("hidden", width),  # the head's input at the prompt's last token
         ]
     )
 
 
-#: One row a rollout of a training, in the order of the steps.
+#: One row per rollout of a training, in the order of the steps.
 HISTORY = pa.schema(
     [
-        ("step", pa.int64()),  # 0-based; the rollout was sampled before this step was made
+        ("step", pa.int64()),  # 0-based; the rollout was sampled just before this step
         *(field for field in ROLLOUTS if field.name != "recorded_reward"),
         ("verdict", pa.string()),  # as in VERDICTS
-        ("reward", pa.float64()),  # null where there is none
+        ("reward", pa.float64()),  # null without a reward
     ]
 )
 
-#: One row a step of a training.
+#: One row per step of a training.
 STEPS = pa.schema(
     [
         ("step", pa.int64()),
         ("num_problems", pa.int64()),
         ("num_signal", pa.int64()),  # groups whose rewards differ
         ("mean_reward", pa.float64()),
-        ("mean_tokens", pa.float64()),  # response tokens a rollout
+        ("mean_tokens", pa.float64()),  # response tokens per rollout
         ("share_truncated", pa.float64()),
-        ("kl", pa.float64()),  # mean over tokens, to the reference; null without one
+        ("kl", pa.float64()),  # mean over tokens, to the reference; null without a reference
         ("gradient_norm", pa.float64()),  # before clipping
         ("learning_rate", pa.float64()),
         ("sampling_s", pa.float64()),
@@ -173,7 +172,7 @@ STEPS = pa.schema(
     ]
 )
 
-#: One row a problem, in the order of the ranking (rank 1 first).
+#: One row per problem, in the order of the ranking (rank 1 first).
 SCORES = pa.schema(
     [
         ("problem_id", pa.string()),
@@ -181,23 +180,23 @@ SCORES = pa.schema(
         ("selected", pa.bool_()),
         ("score", pa.float64()),  # the chosen method's score; learnalign: learnability * alignment
         ("learnability", pa.float64()),  # p(1-p), or the variance of real-valued rewards
-        ("alignment", pa.float64()),  # unit gradient . mean z of the pool (or the target)
+        ("alignment", pa.float64()),  # unit gradient · mean z of the pool (or the target)
         ("success_rate", pa.float64()),  # mean reward
         ("success_rate_low", pa.float64()),  # 95 % Jeffreys interval; null for real-valued rewards
         ("success_rate_high", pa.float64()),
-        ("num_rollouts", pa.int64()),  # rollouts with a reward
+        ("num_rollouts", pa.int64()),  # number of rollouts with a reward
         ("num_correct", pa.int64()),
         ("num_truncated", pa.int64()),
         ("gradient_norm", pa.float64()),
         ("mean_response_tokens", pa.float64()),
-        ("stability", pa.float64()),  # how often it is selected when the rollouts are resampled
+        ("stability", pa.float64()),  # share of bootstrap resamples in which it is selected
         ("source", pa.string()),
         ("difficulty", pa.string()),
         ("position", pa.int64()),
     ]
 )
 
-#: One row a problem of a benchmark and way of sampling.
+#: One row per benchmark problem and sampling mode.
 EVALUATION = pa.schema(
     [
         ("benchmark", pa.string()),
@@ -209,7 +208,7 @@ EVALUATION = pa.schema(
     ]
 )
 
-#: One row a problem that was read but left the pool, and why.
+#: One row per problem that was read but excluded from the pool, and why.
 EXCLUDED = pa.schema(
     [
         ("problem_id", pa.string()),
@@ -226,7 +225,7 @@ _ANY_OF = "any of "
 
 
 def gold_text(texts: Sequence[str]) -> str:
-    """Write the gold answers of a problem, any of which is right, as one ``answer``.
+    """Encode the gold answers of a problem, any of which is correct, as one ``answer``.
 
     Example:
         >>> gold_text(["7"]), gold_text(["7", "7.0"])
@@ -237,9 +236,9 @@ def gold_text(texts: Sequence[str]) -> str:
 
 
 def golds(answer: str) -> list[str]:
-    """Give the gold answers that a problem's ``answer`` stands for: any of them is right.
+    """Decode a problem's ``answer`` to its gold answers, any of which is correct.
 
-    The inverse of `gold_text`. Text that is not exactly of its form is one gold.
+    The inverse of `gold_text`. Text that is not exactly in its format is a single gold answer.
 
     Example:
         >>> golds("7"), golds('any of ["7", "7.0"]'), golds("any of these")
@@ -247,24 +246,24 @@ def golds(answer: str) -> list[str]:
     """
     if answer.startswith(_ANY_OF + "["):
         try:
-            found = json.loads(answer[len(_ANY_OF) :])
+            texts = json.loads(answer[len(_ANY_OF) :])
         except ValueError:
             return [answer]
-        if found and all(isinstance(text, str) for text in found):
-            return list(found)
+        if texts and all(isinstance(text, str) for text in texts):
+            return list(texts)
     return [answer]
 
 
 def in_order(table: pa.Table, problem_ids: list[str]) -> pa.Table:
-    """Sort a table of rollouts: problems as listed, the samples of each by number.
+    """Sort a table of rollouts by the given order of problems, then by sample.
 
     Example:
         >>> table = pa.table({"problem_id": ["b", "a", "b"], "sample": [1, 0, 0]})
         >>> in_order(table, ["b", "a"]).to_pydict()
         {'problem_id': ['b', 'b', 'a'], 'sample': [0, 1, 0]}
     """
-    place = {name: i for i, name in enumerate(problem_ids)}
-    rank = pa.array([place[name] for name in table["problem_id"].to_pylist()], pa.int64())
+    index = {name: i for i, name in enumerate(problem_ids)}
+    rank = pa.array([index[name] for name in table["problem_id"].to_pylist()], pa.int64())
     keys = pa.table({"rank": rank, "sample": table["sample"]})
     order = [("rank", "ascending"), ("sample", "ascending")]
     return table.take(pc.sort_indices(keys, sort_keys=order))

@@ -111,7 +111,7 @@ def test_the_second_of_two_processes_is_told(sums: Path, tmp_path: Path) -> None
     with RunFolder(out).locked():
         done = _call(_command(sums, out))
     assert done.returncode == 2, done.stderr
-    assert f"being worked on by process {os.getpid()}" in done.stderr
+    assert f"in use by process {os.getpid()}" in done.stderr
     assert not (out / "problems").exists()
 
 

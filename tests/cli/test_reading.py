@@ -49,7 +49,7 @@ def test_prompt_says_how_it_read(model: Path, data: Path) -> None:
     assert (found["answer"], found["read"]) == ("1", [LINE])
     two = _call("prompt", model, data, data, *flags).stderr.splitlines()
     assert f"{data}: {LINE}" in two
-    assert f"{data}: {LINE}; set aside: 6 duplicate" in two
+    assert f"{data}: {LINE}; excluded: 6 duplicate" in two
 
 
 def test_the_beginning_of_an_answer_stands_at_the_end(model: Path, tmp_path: Path) -> None:
@@ -58,7 +58,10 @@ def test_the_beginning_of_an_answer_stands_at_the_end(model: Path, tmp_path: Pat
     data.write_text(json.dumps({"messages": chat, "answer": "2"}))
     flags = ("--template", "{{ question }}", "--instruction", "0", "--assistant-prefix", "+")
     dropped = _call("prompt", model, data, *flags)
-    assert (dropped.stdout, "end left out" in dropped.stderr) == ("1+1\n0+\n", True)
+    assert (dropped.stdout, "last assistant message dropped" in dropped.stderr) == (
+        "1+1\n0+\n",
+        True,
+    )
     kept = _call("prompt", model, data, *flags, "--last-assistant", "prefill")
     assert kept.stdout == "1+1\n0+=2\n"
 

@@ -148,7 +148,7 @@ def test_a_file_without_completions_says_what_it_has(tmp_path: Path) -> None:
     assert "its columns are gold, text" in said
     assert "--completion-column" in said
     two = lines(tmp_path / "y.jsonl", [{"gold": "1", "response": "1", "output": "2"}])
-    assert "2 that can be it (response, output)" in refused(two)
+    assert "2 candidates (response, output)" in refused(two)
 
 
 def test_lists_and_chats_are_samples_of_a_problem(tmp_path: Path) -> None:
@@ -382,9 +382,9 @@ def test_formats_of_the_file_of_verdicts(sums: Path, tmp_path: Path, suffix: str
 
 def test_no_file_of_the_users_is_written_over(sums: Path, tmp_path: Path) -> None:
     before = sums.read_text()
-    assert "which is what is read" in refused(sums, "--out", sums)
+    assert "which is an input" in refused(sums, "--out", sums)
     other = lines(tmp_path / "other.jsonl", [{"question": "1+1?"}])
-    assert "holds no verdicts of ours" in refused(sums, "--out", other)
+    assert "has no verdicts from LearnAlign" in refused(sums, "--out", other)
     assert sums.read_text() == before
     assert other.read_text() == '{"question": "1+1?"}\n'
     assert "(.jsonl, .json, .parquet)" in refused(sums, "--out", tmp_path / "verdicts.txt")
@@ -399,7 +399,7 @@ def test_bad_files_end_with_two_and_leave_nothing(tmp_path: Path) -> None:
     broken.write_text('{"gold": "1", "completion": "1"}\n{"gold"\n')
     assert "has no rows" in refused(empty, "--out", out)
     assert "line 2" in refused(broken, "--out", out)
-    assert "got no file or folder" in refused(tmp_path / "c.jsonl", "--out", out)
+    assert "found no file or folder" in refused(tmp_path / "c.jsonl", "--out", out)
     assert not out.exists()
     assert sorted(tmp_path.iterdir()) == [empty, broken]
     number = lines(tmp_path / "d.jsonl", [{"gold": "1", "completion": True}])

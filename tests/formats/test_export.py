@@ -256,7 +256,7 @@ def test_verl_rows_are_built(run, tmp_path):
     assert json.loads(row["extra_info"]["row"])["answer"] == "7"
     assert row["extra_info"]["prompt"] == questions()[7]["prompt"]
     assert {name for name in row["extra_info"] if name.startswith("learnalign_")} == PREFIXED
-    assert any("built in verl's form" in hint for hint in done.hints)
+    assert any("converted to verl's format" in hint for hint in done.hints)
 
 
 def test_verl_rows_and_others_mixed_in_one_source(run):
@@ -411,11 +411,11 @@ def test_batch_size_that_does_not_divide(run):
     done, _ = run("trl", batch_size=3)
     (text,) = done.warnings
     assert "1 of 4 rows" in text
-    assert "--budget of 3 or 6 loses none" in text
+    assert "--budget of 3 or 6 avoids this" in text
     assert run("trl", batch_size=2)[0].warnings == []
     (text,) = run("trl", batch_size=8)[0].warnings  # all would be lost
     assert "4 of 4 rows" in text
-    assert "--budget of 8 loses none" in text
+    assert "--budget of 8 avoids this" in text
     (text,) = run("trl", batch_size=16)[0].warnings  # more than the pool
     assert "a smaller batch" in text
 
@@ -447,7 +447,7 @@ def test_the_whole_pool_selected(run):
         ({"order": "scores"}, "the nearest is 'score'"),
         ({"batch_size": 0}, "batch size of 0"),
         ({"scores": ranked(questions(12), (11,))}, "not in the table of problems"),
-        ({"originals": {0: pa.table({"question": ["a"]})}}, "has 1 rows, but row"),
+        ({"originals": {0: pa.table({"question": ["a"]})}}, "has 1 rows, but its row"),
     ],
 )
 def test_errors_say_what_to_do(run, options, words):
@@ -480,7 +480,7 @@ def scored(messages, row):
 def test_trl_prompts_as_they_were_scored(run, tmp_path, own):
     values = {"level": 1} if own is None else {"prompt": own, "level": 1}
     pool = [problem(i, values, messages=[{"role": "user", "content": f"q{i}"}]) for i in (0, 1)]
-    done, out = run("trl", pool, selected=(1,), asked=scored, scored_with=("--system",))
+    done, out = run("trl", pool, selected=(1,), add_instructions=scored, scored_with=("--system",))
     for stem, number in (("selected", 1), ("control", None)):
         (row,) = load(out / f"{stem}.jsonl", tmp_path)
         number = row["learnalign_problem_id"][1:] if number is None else number
@@ -506,7 +506,7 @@ def test_verl_prompts_as_they_were_scored(run, form):
     ]
     originals = {0: pa.Table.from_pylist(rows)} if form == "verl's, typed" else {}
     done, out = run(
-        "verl", pool, selected=(1, 0), control=False, originals=originals, asked=scored,
+        "verl", pool, selected=(1, 0), control=False, originals=originals, add_instructions=scored,
         scored_with=("--instruction",),
     )  # fmt: skip
     written = pq.read_table(out / "selected.parquet").to_pylist()
@@ -520,4 +520,4 @@ def test_verl_prompts_as_they_were_scored(run, form):
 @pytest.mark.parametrize("kind", ["jsonl", "parquet", "ids"])
 def test_formats_without_prompts_have_none_that_were_scored(run, kind):
     with pytest.raises(LearnAlignError, match=f"--prompts scored with --as {kind}"):
-        run(kind, asked=scored)
+        run(kind, add_instructions=scored)

@@ -30,7 +30,7 @@ CHOICE_AND_WORDS = [
 ]
 
 
-def exported(tmp_path, kind, rows, *, golden=True, parquet=False, **data):
+def exported(tmp_path, kind, rows, *, overwrite_gold=True, parquet=False, **data):
     """Read rows as a selection does, select them all, and export them."""
     path = tmp_path / ("data.parquet" if parquet else "data.jsonl")
     if parquet:
@@ -53,7 +53,7 @@ def exported(tmp_path, kind, rows, *, golden=True, parquet=False, **data):
         about={},
         order="pool",
         control=False,
-        golden=golden,
+        overwrite_gold=overwrite_gold,
     )
     return done, done.paths[0]
 
@@ -105,7 +105,7 @@ def test_the_answer_counts_where_a_solution_says_something_else(tmp_path):
     assert trl_rewards(path, ["4", "9"])[0] == [0.0, 0.0]
     assert loaded["solution"] == ["13", "27"]
     assert loaded["learnalign_own_solution"] == [rows[0]["solution"], None]
-    assert any("is not the gold they were selected with" in text for text in done.warnings)
+    assert any("was not the gold used for the selection" in text for text in done.warnings)
 
 
 def auto_rewards(tmp_path, kind, cases):
@@ -168,12 +168,12 @@ def test_a_worked_solution_gives_way_to_its_own_answer_without_a_warning(tmp_pat
     assert trl_rewards(path, ["14"])[0] == [1.0]
     assert json.loads(path.read_text())["learnalign_own_solution"] == rows[0]["solution"]
     assert done.warnings == []
-    assert any("the gold answer alone" in hint for hint in done.hints)
+    assert any("the bare gold answer" in hint for hint in done.hints)
 
 
 def test_a_function_of_the_users_reads_the_rows_as_the_selection_did(tmp_path):
     rows = [{"question": "6 + 8?", "answer": "14", "solution": {"a": 6, "b": 8}}]
-    done, path = exported(tmp_path, "trl", rows, golden=False)
+    done, path = exported(tmp_path, "trl", rows, overwrite_gold=False)
     assert json.loads(path.read_text())["solution"] == {"a": 6, "b": 8}
     assert done.warnings == []
 

@@ -17,6 +17,7 @@ HARMLESS = {
     "rollouts.token_budget",
     "verifier.workers",
     "gradients.token_budget",
+    "gradients.attention",
     "server.url",
     "server.concurrency",
     "server.timeout_s",

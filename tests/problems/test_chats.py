@@ -18,29 +18,29 @@ SHARED = [{"from": "system", "value": "Be brief."}, {"from": "human", "value": "
         (ASKED, "chat"),
         (json.dumps(ASKED), "chat, JSON text"),
         (json.dumps(ASKED, indent=2), "chat, JSON text"),
-        (str(ASKED), "chat, Python's text"),
+        (str(ASKED), "chat, Python literal"),
         (SHARED, "ShareGPT chat"),
         (json.dumps(SHARED), "ShareGPT chat, JSON text"),
         (
             {"role": ["system", "user"], "content": ["Be brief.", "What's 2+5?"]},
-            "chat, an object of lists",
+            "chat, object of lists",
         ),
         (
             {"from": ["system", "human"], "value": ["Be brief.", "What's 2+5?"]},
-            "ShareGPT chat, an object of lists",
+            "ShareGPT chat, object of lists",
         ),
         (
             [ASKED[0], {"role": "user", "content": [{"type": "text", "text": "What's 2+5?"}]}],
             "chat",
         ),
-        ([*ASKED, {"role": "assistant", "content": "7"}], "chat, the assistant's end left out"),
-        ([*ASKED, {"role": "assistant", "content": None}], "chat, the assistant's end left out"),
+        ([*ASKED, {"role": "assistant", "content": "7"}], "chat, last assistant message dropped"),
+        ([*ASKED, {"role": "assistant", "content": None}], "chat, last assistant message dropped"),
     ],
 )
 def test_chats(content: Any, form: str) -> None:
     prompt = read_prompt(content)
     assert (prompt.messages, prompt.reason) == (ASKED, "")
-    assert prompt.form.replace("an object of lists, JSON", "JSON") == form
+    assert prompt.form.replace("object of lists, JSON", "JSON") == form
 
 
 def test_the_beginning_of_an_answer_is_kept_where_it_is_asked_for() -> None:
@@ -61,7 +61,7 @@ def test_the_beginning_of_an_answer_is_kept_where_it_is_asked_for() -> None:
 )
 def test_what_begins_like_a_chat_and_is_none_is_an_error(text: str) -> None:
     with pytest.raises(LearnAlignError, match=r"pool, row 8: the prompt looks like chat"):
-        read_prompt(text, place="pool, row 8")
+        read_prompt(text, location="pool, row 8")
 
 
 @pytest.mark.parametrize("text", ["[1, 2] is sorted?", '{"a": 1} is JSON?', "[{x}] = ?"])

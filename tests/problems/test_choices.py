@@ -19,7 +19,7 @@ def _read(answers: list[Any], options: list[Any], **config: Any) -> list[tuple[s
         for a, o in zip(answers, options, strict=True)
     ]
     data = DataConfig(**config)
-    reader = Rows(rows, recognise(rows, data, place="x"), data, "x")
+    reader = Rows(rows, recognise(rows, data, location="x"), data, "x")
     found = [reader.read(row, number, "x") for number, row in enumerate(rows)]
     return [(prompt.messages[0]["content"], *gold.texts) for prompt, gold in found]
 
@@ -48,7 +48,7 @@ def test_answers_that_point_nowhere_are_an_error(answers: list[Any]) -> None:
 
 def test_numbers_that_may_be_options_or_their_places_ask() -> None:
     numbers = [[2, 1, 0], [0, 2, 1]]
-    with pytest.raises(LearnAlignError, match="text of an option and index from 0"):
+    with pytest.raises(LearnAlignError, match="text of an option or index from 0"):
         _read([2, 1], numbers)
     assert [row[1] for row in _read([2, 1], numbers, answer_form="index")] == ["C", "B"]
     assert _read([2, 1], numbers, answer_form="text") == [("Which?", "2"), ("Which?", "1")]
@@ -107,7 +107,7 @@ def test_options_in_columns_of_their_own(
         for a in answers
     ]
     data = DataConfig()
-    reader = Rows(rows, recognise(rows, data, place="x"), data, "x")
+    reader = Rows(rows, recognise(rows, data, location="x"), data, "x")
     found = [reader.read(row, number, "x") for number, row in enumerate(rows)]
     assert [gold.texts for _, gold in found] == [(label,) for label in labels]
     question = found[0][0].messages[0]["content"]
@@ -117,6 +117,6 @@ def test_options_in_columns_of_their_own(
 def test_columns_named_by_letters_need_not_be_options() -> None:
     rows = [{"question": f"{a} + 1?", "A": a, "B": 1, "C": 2, "answer": a + 1} for a in range(4)]
     data = DataConfig()
-    reader = Rows(rows, recognise(rows, data, place="x"), data, "x")
+    reader = Rows(rows, recognise(rows, data, location="x"), data, "x")
     prompt, gold = reader.read(rows[3], 3, "x")
     assert (prompt.messages[0]["content"], gold.texts) == ("3 + 1?", ("4",))

@@ -118,7 +118,7 @@ def test_the_viewers_rows(tmp_path: Path) -> None:
         rows = [{"row_idx": i, "row": row, "truncated_cells": cut} for i, row in enumerate(ROWS)]
         return json.dumps({"features": [{"name": "question"}], "rows": rows, "num_rows_total": 3})
 
-    with pytest.raises(LearnAlignError, match="holds several lists of objects"):
+    with pytest.raises(LearnAlignError, match="contains several lists of objects"):
         _read(tmp_path / "x.json", json.dumps({"a": ROWS, "b": ROWS}))
     assert _read(tmp_path / "x.json", page([])).rows == ROWS
     with pytest.raises(LearnAlignError, match=r"row 0: the viewer truncated \['question'\]"):
@@ -189,7 +189,7 @@ def test_a_line_that_does_not_fit_is_named_whatever_separates(
     tmp_path: Path, separator: str
 ) -> None:
     lines = [separator.join(fields) for fields in (("question", "answer"), ("a", "1"), "abc")]
-    with pytest.raises(LearnAlignError, match="line 3: not the 2 fields"):
+    with pytest.raises(LearnAlignError, match="line 3: expected 2 fields"):
         _read(tmp_path / "x.csv", "\n".join(lines))
 
 

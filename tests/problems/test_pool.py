@@ -54,7 +54,7 @@ def test_the_users_ids(tmp_path: Path) -> None:
     rows = [{"id": i, "question": f"{i}?", "answer": "1"} for i in (7, 8)]
     assert [p["problem_id"] for p in _pool(tmp_path, rows).problems] == ["7", "8"]
     rows[1]["id"] = 7
-    with pytest.raises(LearnAlignError, match=r"row 2: got the id '7' a second time .*row 1"):
+    with pytest.raises(LearnAlignError, match=r"row 2: got the id '7' again .*row 1"):
         _pool(tmp_path, rows, id_column="id")
     # A column that is only called id, and is none, is passed over.
     assert len({p["problem_id"] for p in _pool(tmp_path, rows).problems} - {"7"}) == 2
@@ -70,7 +70,7 @@ def test_ids_of_two_sources_that_are_the_same_are_no_ids(tmp_path: Path) -> None
     names = [p["problem_id"] for p in read_pool(DataConfig(paths=tuple(paths))).problems]
     assert names[:2] == ["0", "1"]
     assert len(set(names)) == 4
-    with pytest.raises(LearnAlignError, match="got the id '0' a second time"):
+    with pytest.raises(LearnAlignError, match="got the id '0' again"):
         read_pool(DataConfig(paths=tuple(paths), id_column="id"))
 
 
@@ -201,7 +201,7 @@ def test_an_id_is_one_line(tmp_path: Path, bad: str) -> None:
 
 def test_a_column_of_objects_is_an_error_and_a_single_one_is_listed(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [{"question": f"{i}?", "answer": {"best": str(i)}} for i in (1, 2)]
-    with pytest.raises(LearnAlignError, match=r"(?s)best first.*--answer-column answer\.best"):
+    with pytest.raises(LearnAlignError, match=r"(?s)has best.*--answer-column answer\.best"):
         _pool(tmp_path, rows)
     assert [p["answer"] for p in _pool(tmp_path, rows, answer_column="answer.best").problems] == [
         "1",
@@ -220,6 +220,6 @@ def test_how_it_was_read_is_said(tmp_path: Path) -> None:
     rows.append({"prompt": "plain?", "reward_model": {"ground_truth": None}, "id": 3})
     assert [reading.line() for reading in _pool(tmp_path, rows).readings] == [
         "prompt: prompt (chat, JSON text in 3 rows; text in 1), answer: reward_model.ground_truth "
-        "(list of one in 3 rows; nothing in 1); set aside: 1 missing_answer; "
-        "the column id is no id: not one for each row"
+        "(list of one in 3 rows; nothing in 1); excluded: 1 missing_answer; "
+        "the column id is not used as id: not unique"
     ]

@@ -39,7 +39,7 @@ def test_chat_template_with_system_instruction_and_prefix(tokenizer: Any) -> Non
 def test_what_was_asked_makes_the_prompt_under_the_chat_template(tokenizer: Any) -> None:
     config = PromptConfig(system="Be short.", instruction="Of {{ row.metadata.expression }}.")
     prompter = Prompter(tokenizer, config)
-    asked = prompter.asked([{"role": "system", "content": "Be long."}, *MESSAGES], ROW)
+    asked = prompter.with_instructions([{"role": "system", "content": "Be long."}, *MESSAGES], ROW)
     assert asked == [
         {"role": "system", "content": "Be short."},
         {"role": "user", "content": "What is 6 + 4?\nOf 6 + 4."},

@@ -69,7 +69,7 @@ def open_engine(
         seed=5,
         context=context,
         journal=journal,
-        build_messages=Prompter(tokenizer, PromptConfig()).asked,
+        build_messages=Prompter(tokenizer, PromptConfig()).with_instructions,
     )
 
 
@@ -295,7 +295,7 @@ def test_the_chat_apis_template_gets_its_variables(smollm2: Path) -> None:
         def sample(**more: Any) -> pa.Table:
             config, chat = RolloutConfig(num_rollouts=2), ServerConfig(url=server.url, api="chat")
             engine = ServerEngine(
-                config, chat, tokenizer, seed=5, build_messages=prompter.asked, **more
+                config, chat, tokenizer, seed=5, build_messages=prompter.with_instructions, **more
             )
             return engine.sample(problems)
 

@@ -83,7 +83,7 @@ def sample(
         ServerConfig(url=url, api=api, concurrency=4),
         tokenizer,
         seed=5,
-        build_messages=Prompter(tokenizer, PromptConfig()).asked,
+        build_messages=Prompter(tokenizer, PromptConfig()).with_instructions,
     )
     table = engine.sample(pool)
     assert engine.counts == {"sampled": table.num_rows}

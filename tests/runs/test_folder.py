@@ -94,7 +94,7 @@ def test_second_process_is_told_and_a_dead_one_holds_nothing(tmp_path: Path) -> 
     holder = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE)
     assert holder.stdout is not None
     holder.stdout.readline()
-    message = f"being worked on by process {holder.pid} "
+    message = f"in use by process {holder.pid} "
     with pytest.raises(LearnAlignError, match=message), RunFolder(tmp_path).locked():
         pass
     os.kill(holder.pid, signal.SIGKILL)
@@ -105,7 +105,9 @@ def test_second_process_is_told_and_a_dead_one_holds_nothing(tmp_path: Path) -> 
 
 def test_changed_option_and_redo(tmp_path: Path) -> None:
     folder = _fill(tmp_path)
-    with pytest.raises(LearnAlignError, match=r"(?s)problems was made .*a was 1, is now 2.*--redo"):
+    with pytest.raises(
+        LearnAlignError, match=r"(?s)problems was computed .*was 1, is now 2.*--redo"
+    ):
         folder.begin("problems", {"a": 2})
     folder.discard_tables(["problems"])
     assert folder.num_shards("problems") == 0

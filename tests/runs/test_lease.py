@@ -35,8 +35,8 @@ def test_a_lease_is_told_of_until_it_has_grown_old(url: str, store: Store) -> No
     for age in (0.0, 100.0):
         as_path(f"{url}/.owner").write_text(ANOTHER)
         store.age(_key(url), age)
-        told = r"(?s)worked on by process 1 on elsewhere, last heard of \d+ s ago.*is free in \d+ s"
-        with pytest.raises(LearnAlignError, match=told), RunFolder(url).locked():
+        message = r"(?s)in use by process 1 on elsewhere, last renewed \d+ s ago.*expires in \d+ s"
+        with pytest.raises(LearnAlignError, match=message), RunFolder(url).locked():
             pass
     store.age(_key(url), 30.0)
     with RunFolder(url).locked():
@@ -51,7 +51,7 @@ def test_a_lease_is_renewed(url: str, store: Store, monkeypatch: pytest.MonkeyPa
         old = store.modified(_key(url))
         while store.modified(_key(url)) == old:
             time.sleep(0.05)
-        with pytest.raises(LearnAlignError, match="being worked on"), RunFolder(url).locked():
+        with pytest.raises(LearnAlignError, match="is in use by"), RunFolder(url).locked():
             pass
 
 

@@ -131,7 +131,7 @@ def test_killed_in_a_store_and_resumed_equals_a_local_run(
     _, said = process.communicate()
     assert process.returncode == -signal.SIGKILL, said
     assert f"{prefix}/scores.parquet" not in store.keys(prefix)
-    with pytest.raises(LearnAlignError, match=f"worked on by process {process.pid} on"):
+    with pytest.raises(LearnAlignError, match=f"in use by process {process.pid} on"):
         _select(policy, url)
     monkeypatch.setattr(lease, "STALE_S", 0.0)
     done = _select(policy, url)

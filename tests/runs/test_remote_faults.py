@@ -108,7 +108,7 @@ def test_a_writer_that_fails_puts_nothing(url: str) -> None:
 
 def test_no_such_bucket(store: Store) -> None:
     with (
-        pytest.raises(LearnAlignError, match=r"(?s)cannot reach s3://absent-bucket/run.*make the"),
+        pytest.raises(LearnAlignError, match=r"(?s)cannot reach s3://absent-bucket/run.*create"),
         RunFolder("s3://absent-bucket/run").locked(),
     ):
         pass
@@ -130,7 +130,7 @@ def test_credentials_that_may_not(url: str, store: Store) -> None:
     requests.post(f"{store.endpoint}/moto-api/reset-auth", data=b"0", timeout=10)
     try:
         with (
-            pytest.raises(LearnAlignError, match="credentials that may read, write, list"),
+            pytest.raises(LearnAlignError, match="credentials with permission to read"),
             RunFolder(url).locked(),
         ):
             pass
@@ -166,5 +166,5 @@ def test_a_configuration_keeps_the_address(tmp_path: Path) -> None:
 
 def test_a_training_stays_on_this_machine() -> None:
     config = load_config(overrides={"run.out": "memory://bucket/run", "model.path": "m"})
-    with pytest.raises(LearnAlignError, match="a folder of this machine"):
+    with pytest.raises(LearnAlignError, match="a folder on this machine"):
         train(config, progress=Progress("none"))

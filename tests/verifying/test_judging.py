@@ -17,7 +17,7 @@ NUMBER = VerifierConfig(kind="number", workers=2)
 
 
 def test_verdicts_are_those_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging, "_PART", 3)
+    monkeypatch.setattr(judging, "_BATCH", 3)
     golds = [None if i % 5 == 4 else str(i) for i in range(17)]
     said = [[f"it is {i + g}" for g in range(i % 3)] for i in range(17)]
     found = judge(golds, said, config=NUMBER)

@@ -105,7 +105,7 @@ def test_many_at_once_are_rewarded_in_their_order(asked: list[dict[str, Any]]) -
 def test_one_problem_alone_is_shared_by_the_workers(asked: list[dict[str, Any]]) -> None:
     texts = [str(n % 3) for n in range(200)]
     assert rewards.number(texts, ["2"] * 200) == [float(text == "2") for text in texts]
-    assert len(asked) == min(len(rewards._workers), -(-200 // rewards._PART))
+    assert len(asked) == min(len(rewards._workers), -(-200 // rewards._MIN_PER_WORKER))
 
 
 def test_equal_golds_of_different_problems_stay_apart(asked: list[dict[str, Any]]) -> None:

@@ -263,7 +263,7 @@ def test_training_that_comes_apart_says_so(sums, tmp_path, monkeypatch) -> None:
         return done
 
     monkeypatch.setattr(Learner, "step", poisoned)
-    with pytest.raises(LearnAlignError, match="the policy came apart before step 3"):
+    with pytest.raises(LearnAlignError, match="training diverged before step 3"):
         train(configure(sums, tmp_path / "x"), progress=QUIET)
     assert (tmp_path / "x" / "checkpoints" / "step-2").is_dir()
 

@@ -33,7 +33,7 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Choose the K problems of DATA that MODEL learns most from.
+    """Choose the K problems of DATA ranked highest for MODEL.
 
     MODEL is a model folder or hub name; DATA is one or more files, folders, hub names or
     reasoning-gym:NAME?size=100&seed=1 specs. Run the same command to resume an interrupted run.

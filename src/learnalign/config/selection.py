@@ -37,6 +37,10 @@ class GradientConfig(Section):
     token_budget: PositiveInt | None = None
     """Maximum tokens per batch; by default, chosen from the free memory. Halved when memory runs
     out."""
+    attention: Literal["auto", "gathered", "flex"] = "auto"
+    """How packed problems attend. gathered: torch's attention, over padded sequences; flex:
+    FlexAttention, over the packed tokens. auto: flex on CUDA where a check finds it right, else
+    gathered."""
     dtype: Dtype = "auto"
     """auto: bfloat16 if it is fast on this device, else float32. Sums are always float32."""
     num_resampled: Annotated[int, Field(ge=0)] = 64

@@ -13,7 +13,15 @@ import pyarrow.compute as pc
 from learnalign.errors import LearnAlignError, nearest
 from learnalign.formats.jsonl import jsonl_lines
 from learnalign.formats.parquet import explained, parquet_table, verl_table
-from learnalign.formats.rows import Asked, Block, Notes, Sources, blocks, gather, with_asked
+from learnalign.formats.rows import (
+    AddInstructions,
+    Block,
+    Notes,
+    Sources,
+    blocks,
+    gather,
+    with_scored_messages,
+)
 from learnalign.storage import files
 
 FORMATS = ("trl", "verl", "jsonl", "parquet", "ids")
@@ -22,10 +30,10 @@ Order = Literal["score", "pool"]
 
 _SUFFIXES = {"trl": "jsonl", "verl": "parquet", "jsonl": "jsonl", "parquet": "parquet"}
 
-#: What tells an export's manifest from that of a run.
+#: Marks an export's manifest, as opposed to a run's.
 _KIND = "learnalign export"
 
-#: What no chat message can hold, and `--prompts scored` cannot send out.
+#: Flags whose effect chat messages cannot express, so `--prompts scored` cannot export it.
 UNSENT = frozenset({"--template", "--assistant-prefix"})
 
 _HINTS = {
@@ -56,36 +64,37 @@ def export(
     seed: int = 0,
     batch_size: int | None = None,
     scored_with: Sequence[str] = (),
-    asked: Asked | None = None,
-    golden: bool = True,
+    add_instructions: AddInstructions | None = None,
+    overwrite_gold: bool = True,
 ) -> Exported:
-    r"""Write the selected problems' own rows, with our columns, in a trainer's format.
+    r"""Write the rows of the selected problems, with our columns, in a trainer's format.
 
     Args:
-        out: Folder; gets ``selected.*``, ``control.*`` and ``manifest.json``.
+        out: Output folder for ``selected.*``, ``control.*`` and ``manifest.json``.
         kind: One of ``FORMATS``.
         problems: Returns the shards of PROBLEMS, from the start at every call.
         scores: SCORES.
-        sources: The user's own table of a source (by source_index), if it has types to keep;
-            None where PROBLEMS.row says it all.
-        about: Model, sampling, verifier and so on; goes into the manifest as it is.
+        sources: Returns the user's table of a source (by source_index) if its types must be kept;
+            None if the JSON in PROBLEMS.row is enough.
+        about: Model, sampling, verifier and so on, copied to the manifest.
         order: "score" puts rank 1 first, "pool" keeps the order of the data.
-        control: Write the random control too.
+        control: Also write the random control.
         seed: Seed of the control's random sample.
-        batch_size: Prompts a training step takes, to check that no row is lost.
-        scored_with: Flags that changed the prompts which were scored (``--system``), for a warning:
-            the messages that go out are those of the data.
-        asked: Makes of a problem's messages those that were scored; they then go out as `prompt`,
-            for trl and verl. None leaves the data's own.
-        golden: For trl and verl, make `solution` and `ground_truth` the gold that was selected
-            with; False leaves the data's own, for a reward function of the user's that reads them.
+        batch_size: Prompts per training step, to check that no row is dropped.
+        scored_with: Flags that changed the scored prompts (``--system``), for a warning: by default
+            the exported messages are those of the data.
+        add_instructions: Turns a problem's messages into the scored ones, which are then exported
+            as `prompt` for trl and verl. None keeps the data's prompt.
+        overwrite_gold: For trl and verl, set `solution` and `ground_truth` to the gold used for the
+            selection; False keeps the data's values, for a reward function that reads them.
 
     Returns:
         The paths, warnings and hints.
 
     Raises:
-        LearnAlignError: for an unknown kind or order, ``asked`` for a format without prompts, an
-            empty selection, a folder that is not an export's, or rows that do not fit the format.
+        LearnAlignError: for an unknown kind or order, ``add_instructions`` for a format without
+            prompts, an empty selection, a folder that is not an export's, or rows that do not fit
+            the format.
 
     Example:
         >>> import tempfile
@@ -100,7 +109,7 @@ def export(
         (['selected.txt', 'control.txt', 'manifest.json'], 'b\n')
     """
     _check(out, kind, order, batch_size)
-    if asked is not None and kind not in _HINTS:
+    if add_instructions is not None and kind not in _HINTS:
         raise LearnAlignError(
             f"got --prompts scored with --as {kind}, which exports your rows unchanged",
             expected="trl or verl, which read prompts from the rows",
@@ -109,28 +118,30 @@ def export(
     notes = Notes()
     lists = {"selected": _selected(scores, order)}
     if control:
-        lists["control"] = draw_control(scores, len(lists["selected"]), seed, order)
+        lists["control"] = sample_control(scores, len(lists["selected"]), seed, order)
     _note_sizes(lists, scores.num_rows, batch_size, notes)
     pool = gather(problems(), [name for names in lists.values() for name in names])
-    if asked is not None:
-        pool = with_asked(pool, asked)
+    if add_instructions is not None:
+        pool = with_scored_messages(pool, add_instructions)
     paths = []
     for stem, names in lists.items():
         path = out / f"{stem}.{_SUFFIXES.get(kind, 'txt')}"
-        parts = [] if kind == "ids" else blocks(pool, scores, names, sources, golden=golden)
+        parts: list[Block] = []
+        if kind != "ids":
+            parts = blocks(pool, scores, names, sources, overwrite_gold=overwrite_gold)
         _write(path, kind, names, parts, notes)
         paths.append(path)
     if kind in _HINTS:
         notes.hint(_HINTS[kind])
-        if scored_with and asked is None:
+        if scored_with and add_instructions is None:
             unsent = UNSENT & set(scored_with)
             remedy = "build it in the trainer" if unsent else "use --prompts scored"
             notes.warn(
-                f"the model was scored with {', '.join(scored_with)}, which `prompt` does not "
-                f"hold: {remedy}, or the scores are of other prompts"
+                f"the model was scored with {', '.join(scored_with)}, which is not part of "
+                f"`prompt`: {remedy}, or you will train on other prompts than were scored"
             )
     facts = {"about": about, "format": kind, "order": order, "seed": seed, "batch_size": batch_size}
-    facts["prompts"] = "own" if asked is None else "scored"
+    facts["prompts"] = "own" if add_instructions is None else "scored"
     counts = {"pool": scores.num_rows, **{stem: len(names) for stem, names in lists.items()}}
     written = dict(zip(paths, lists.values(), strict=True))
     manifest = _write_manifest(out, {"kind": _KIND, **facts, "counts": counts}, written, notes)
@@ -138,7 +149,7 @@ def export(
 
 
 def ids_hash(problem_ids: Sequence[str]) -> str:
-    r"""Hash a list of ids, in order: the SHA-256 of the text with one id a line.
+    r"""Hash a list of ids, in order: the SHA-256 of the text with one id per line.
 
     Example:
         >>> ids_hash(["a"]) == hashlib.sha256(b"a\n").hexdigest()
@@ -201,23 +212,24 @@ def _selected(scores: pa.Table, order: Order) -> list[str]:
     return names
 
 
-def draw_control(scores: pa.Table, count: int, seed: int, order: Order = "score") -> list[str]:
-    """Sample ``count`` problems of the whole pool; the result depends only on ids and seed.
+def sample_control(scores: pa.Table, count: int, seed: int, order: Order = "score") -> list[str]:
+    """Sample ``count`` problems from the whole pool; the result depends only on ids and seed.
 
     Args:
         scores: SCORES.
-        count: How many.
-        seed: Of the sample.
+        count: Number of problems.
+        seed: Seed of the sample.
         order: "pool" keeps the order of the data, "score" the sampled order.
     """
 
     def random_key(name: str) -> bytes:
-        # "control" keeps the draw apart from that of the method `random`.
+        # The prefix "control" makes the sample differ from that of the method `random`.
         return hashlib.sha256(f"control:{seed}:{name}".encode()).digest()
 
-    place = dict(zip(scores["problem_id"].to_pylist(), scores["position"].to_pylist(), strict=True))
-    drawn = sorted(place, key=random_key)[:count]
-    return drawn if order == "score" else sorted(drawn, key=place.__getitem__)
+    ids = scores["problem_id"].to_pylist()
+    positions = dict(zip(ids, scores["position"].to_pylist(), strict=True))
+    sample = sorted(positions, key=random_key)[:count]
+    return sample if order == "score" else sorted(sample, key=positions.__getitem__)
 
 
 def _note_sizes(
@@ -231,7 +243,7 @@ def _note_sizes(
         notes.warn(
             f"{count} problems are not a multiple of the batch size {batch_size}: TRL's "
             f"RepeatSampler and verl's train loader drop the last incomplete batch, "
-            f"so {lost} of {count} rows would be lost each epoch; {better} loses none"
+            f"so {lost} of {count} rows would be lost each epoch; {better} avoids this"
         )
     if "control" in lists and count == pool:
         notes.warn("the whole pool is selected: the control contains the same problems")
@@ -245,10 +257,10 @@ def _write(
     notes: Notes,
 ) -> None:
     if kind == "ids":
-        broken = [name for name in names if len(name.splitlines()) != 1]
-        if broken:
+        invalid = [name for name in names if len(name.splitlines()) != 1]
+        if invalid:
             raise LearnAlignError(
-                f"the problem id {broken[0]!r} is not one line",
+                f"the problem id {invalid[0]!r} is not one line",
                 expected="ids of one line each",
                 do="use another id column, or another format with --as",
             )

@@ -1,4 +1,4 @@
-"""The JSON Lines formats: rows with our columns, and TRL's."""
+"""The JSON Lines formats: the user's rows with our columns, and TRL's format."""
 
 import json
 from collections.abc import Sequence
@@ -10,20 +10,20 @@ from learnalign.tables import SCORED_PROMPT
 
 
 def jsonl_lines(parts: Sequence[Block], notes: Notes, *, trl: bool) -> list[str]:
-    """Write every row as a line of JSON, in the order of the file.
+    """Format every row as a line of JSON, in the order of the file.
 
-    A row that came as JSON keeps its own text, ours is put before its last brace.
+    A row that was read from JSON keeps its text; our columns are inserted before its last brace.
 
     Args:
         parts: The rows by source.
-        notes: Gets the warnings and hints.
-        trl: Add the `prompt` and `solution` columns of TRL, and the prompt that was scored, which
-            its reward functions are handed.
+        notes: Receives the warnings and hints.
+        trl: Add TRL's columns `prompt` and `solution`, and the scored prompt, which TRL passes to
+            reward functions.
 
     Returns:
-        (n,) lines without a line break.
+        (n,) lines without line breaks.
     """
-    lines = [""] * sum(len(part.places) for part in parts)
+    lines = [""] * sum(len(part.positions) for part in parts)
     lossy: set[str] = set()
     texts: set[bool] = set()
     stay = trl and solutions_stay(parts)
@@ -40,15 +40,15 @@ def jsonl_lines(parts: Sequence[Block], notes: Notes, *, trl: bool) -> list[str]
             if trl:
                 texts.add(isinstance({**row, **extra}["prompt"], str))
             text = source_texts[i] if part.typed is None else None
-            lines[int(part.places[i])] = _line(row, extra, text, lossy)
+            lines[int(part.positions[i])] = _line(row, extra, text, lossy)
     if lossy:
         notes.warn(
-            f"JSON has no type for some values of {_listed(lossy)} (dates and the like became "
+            f"JSON has no type for some values of {_listed(lossy)} (dates and similar became "
             "text, NaN became null): --as parquet keeps them"
         )
     if len(texts) > 1:
         notes.warn(
-            "`prompt` is text in some rows and chat messages in others, which TRL cannot load in "
+            "`prompt` is text in some rows and chat messages in others, which TRL cannot load from "
             "one file: export the sources separately"
         )
     return lines
@@ -56,7 +56,7 @@ def jsonl_lines(parts: Sequence[Block], notes: Notes, *, trl: bool) -> list[str]
 
 def _line(row: dict[str, Any], extra: dict[str, Any], text: str | None, lossy: set[str]) -> str:
     ours = {name: plain(value, name, set()) for name, value in extra.items()}
-    if text is None or "NaN" in text or "Infinity" in text:  # Python's words, not JSON's
+    if text is None or "NaN" in text or "Infinity" in text:  # valid for Python's parser only
         mine = {name: plain(value, name, lossy) for name, value in row.items()}
         return json.dumps({**mine, **ours}, ensure_ascii=False, allow_nan=False)
     if len(text.splitlines()) > 1 or not row or not ours or ours.keys() & row.keys():
@@ -72,14 +72,14 @@ def _without_clashes(ours: dict[str, Any], row: dict[str, Any], notes: Notes) ->
 
 
 def clash(names: set[str]) -> str:
-    """Say that the user's own columns stand where ours would.
+    """Return the warning that the user's columns have the names of ours.
 
     Example:
         >>> clash({"learnalign_rank"})
-        'your rows have the column learnalign_rank already: yours was kept, ours left out'
+        'your rows already have the column learnalign_rank: yours was kept, ours was omitted'
     """
-    have = "the column" if len(names) == 1 else "the columns"
-    return f"your rows have {have} {_listed(names)} already: yours was kept, ours left out"
+    columns = "the column" if len(names) == 1 else "the columns"
+    return f"your rows already have {columns} {_listed(names)}: yours was kept, ours was omitted"
 
 
 def _listed(names: set[str]) -> str:
@@ -89,21 +89,22 @@ def _listed(names: set[str]) -> str:
 def _trl_columns(
     part: Block, rows: list[dict[str, Any]], notes: Notes, stay: bool
 ) -> list[dict[str, Any]]:
-    scored = part.asked is not None
-    messages = (part.problems["messages"] if part.asked is None else part.asked).to_pylist()
+    scored = part.scored_messages is not None
+    column = part.problems["messages"] if part.scored_messages is None else part.scored_messages
+    messages = column.to_pylist()
     answers = part.problems["answer"].to_pylist()
     added: list[dict[str, Any]] = []
     for row, chat, answer in zip(rows, messages, answers, strict=True):
         extra: dict[str, Any] = {}
         if scored and row.get("prompt") is not None:
             extra["prompt"] = chat
-            notes.hint("`prompt` is the chat messages that were scored, replacing your own")
+            notes.hint("`prompt` is the scored chat messages, replacing your own")
         elif row.get("prompt") is None:
             extra["prompt"] = chat
-            notes.hint("`prompt` was added: the chat messages that were scored")
+            notes.hint("`prompt` was added: the scored chat messages")
         elif not (isinstance(row["prompt"], str) or is_messages(row["prompt"])):
             notes.warn("your `prompt` is neither text nor chat messages: TRL cannot read it")
-        if row.get("solution") is None or (part.golden and not stay):
+        if row.get("solution") is None or (part.overwrite_gold and not stay):
             extra |= gold_columns(row, answer, notes)
         added.append(extra)
     if not scored:

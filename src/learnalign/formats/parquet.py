@@ -1,4 +1,4 @@
-"""The Parquet formats: rows with our columns, and verl's."""
+"""The Parquet formats: the user's rows with our columns, and verl's format."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,16 +20,16 @@ def explained(kind: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OverflowError) as error:
-        other = "use --as jsonl, which has no types" if kind == "parquet" else "fix the rows"
+        remedy = "use --as jsonl, which has no types" if kind == "parquet" else "fix the rows"
         raise LearnAlignError(
             f"the rows do not fit into one Parquet table: {error}",
             expected="columns with one type each across all sources",
-            do=f"{other}, or export the sources separately",
+            do=f"{remedy}, or export the sources separately",
         ) from error
 
 
 def parquet_table(parts: Sequence[Block], notes: Notes) -> pa.Table:
-    """Put our columns beside the user's, in the order of the file."""
+    """Add our columns to the user's rows, in the order of the file."""
     tables = []
     for part in parts:
         table = part.arrow()
@@ -44,27 +44,27 @@ def parquet_table(parts: Sequence[Block], notes: Notes) -> pa.Table:
 
 
 def verl_table(parts: Sequence[Block], notes: Notes) -> pa.Table:
-    """Return the rows in verl's form: those that have it untouched, the others built.
+    """Return the rows in verl's format; rows already in it keep their columns, others are built.
 
-    Our columns go into `extra_info` alone: verl picks the scorer by `data_source` and finds its
-    rows by `extra_info.index`, which stay. The prompt that was scored is one of them: a reward
-    function of verl's is handed no other.
+    Our columns are added to `extra_info` only. `data_source`, by which verl picks the scorer, and
+    `extra_info.index`, by which it finds rows, are unchanged. Our columns include the scored
+    prompt: verl passes no other prompt to a reward function.
     """
     tables, ordered = [], []
     for part in parts:
-        for block, in_form in _by_form(part):
+        for block, is_verl in _split_by_format(part):
             ordered.append(block)
-            tables.append(_with_ours(block, notes) if in_form else _built(block, notes))
+            tables.append(_with_ours(block, notes) if is_verl else _build(block, notes))
     return _joined(tables, ordered, notes)
 
 
-def _by_form(part: Block) -> list[tuple[Block, bool]]:
+def _split_by_format(part: Block) -> list[tuple[Block, bool]]:
     if part.typed is not None:
         return [(part, _is_verl_schema(part.typed.schema))]
-    forms = [_is_verl(row) for row in part.dicts()]
-    if len(set(forms)) == 1:
-        return [(part, forms[0])]
-    split = [[i for i, form in enumerate(forms) if form is kind] for kind in (True, False)]
+    verl = [_is_verl(row) for row in part.dicts()]
+    if len(set(verl)) == 1:
+        return [(part, verl[0])]
+    split = [[i for i, value in enumerate(verl) if value is kind] for kind in (True, False)]
     return [(part.part(split[0]), True), (part.part(split[1]), False)]
 
 
@@ -93,27 +93,27 @@ def _is_verl_schema(schema: pa.Schema) -> bool:
 
 
 def _with_ours(part: Block, notes: Notes) -> pa.Table:
-    table = with_gold(part.arrow(), part, notes) if part.golden else part.arrow()
-    if part.asked is None:
+    table = with_gold(part.arrow(), part, notes) if part.overwrite_gold else part.arrow()
+    if part.scored_messages is None:
         check_prompts(table["prompt"].to_pylist(), part.problems, notes)
     else:
-        notes.hint("`prompt` is the messages that were scored, replacing your own")
-        place = table.schema.get_field_index("prompt")
-        field = table.schema.field(place)
-        asked = pa.array(part.asked.to_pylist(), field.type)
-        table = table.set_column(place, field, asked)
+        notes.hint("`prompt` is the scored messages, replacing your own")
+        index = table.schema.get_field_index("prompt")
+        field = table.schema.field(index)
+        messages = pa.array(part.scored_messages.to_pylist(), field.type)
+        table = table.set_column(index, field, messages)
     ours = part.ours.append_column(SCORED_PROMPT, part.problems["prompt"])
-    place = table.schema.get_field_index("extra_info")
-    if place < 0 or pa.types.is_null(table.schema.field(place).type):
-        table = table if place < 0 else table.remove_column(place)
+    index = table.schema.get_field_index("extra_info")
+    if index < 0 or pa.types.is_null(table.schema.field(index).type):
+        table = table if index < 0 else table.remove_column(index)
         return table.append_column("extra_info", _struct(_columns(ours)))
-    mine = table.schema.field(place)
-    if not pa.types.is_struct(mine.type):
-        notes.warn(f"`extra_info` is {mine.type}, not a struct: our columns were left out")
+    own = table.schema.field(index)
+    if not pa.types.is_struct(own.type):
+        notes.warn(f"`extra_info` is {own.type}, not a struct: our columns were omitted")
         return table
-    array = pa.concat_arrays(table[place].chunks)
-    fields = [mine.type.field(i) for i in range(mine.type.num_fields)]
-    if array.null_count:  # flatten() hands the struct's nulls down
+    array = pa.concat_arrays(table[index].chunks)
+    fields = [own.type.field(i) for i in range(own.type.num_fields)]
+    if array.null_count:  # flatten() propagates the struct's nulls to its fields
         fields = [field.with_nullable(True) for field in fields]
     clashes = {field.name for field in fields} & set(ours.column_names)
     if clashes:
@@ -121,16 +121,16 @@ def _with_ours(part: Block, notes: Notes) -> pa.Table:
     new = [field for field in ours.schema if field.name not in clashes]
     arrays = [*array.flatten(), *(_one(ours[field.name]) for field in new)]
     joined = pa.StructArray.from_arrays(arrays, fields=[*fields, *new])
-    field = pa.field("extra_info", joined.type, nullable=mine.nullable, metadata=mine.metadata)
-    return table.set_column(place, field, joined)
+    field = pa.field("extra_info", joined.type, nullable=own.nullable, metadata=own.metadata)
+    return table.set_column(index, field, joined)
 
 
-def _built(part: Block, notes: Notes) -> pa.Table:
+def _build(part: Block, notes: Notes) -> pa.Table:
     problems, count = part.problems, part.problems.num_rows
     notes.hint(
-        "rows were built in verl's form; your own row is JSON text in `extra_info.row`, the prompt "
-        "that was scored `extra_info.prompt`. verl picks the scorer by `data_source`, here the "
-        "source's name: set custom_reward_function.path unless verl knows it"
+        "rows were converted to verl's format; your row is JSON text in `extra_info.row`, the "
+        "scored prompt is `extra_info.prompt`. verl picks the scorer by `data_source`, here the "
+        "source's name: set custom_reward_function.path unless verl has a scorer for it"
     )
     reward_model = {"style": pa.array(["rule"] * count), "ground_truth": _one(problems["answer"])}
     extra_info = {
@@ -143,7 +143,9 @@ def _built(part: Block, notes: Notes) -> pa.Table:
     return pa.table(
         {
             "data_source": problems["source"],
-            "prompt": problems["messages"] if part.asked is None else part.asked,
+            "prompt": (
+                problems["messages"] if part.scored_messages is None else part.scored_messages
+            ),
             "ability": pa.array(["math"] * count),
             "reward_model": _struct(reward_model),
             "extra_info": _struct(extra_info),
@@ -164,15 +166,15 @@ def _struct(columns: dict[str, pa.Array]) -> pa.StructArray:
 
 
 def _joined(tables: list[pa.Table], parts: Sequence[Block], notes: Notes) -> pa.Table:
-    """Join the sources' tables and bring the rows into the order of the file."""
+    """Concatenate the sources' tables and reorder the rows to the order of the file."""
     joined = tables[0]
     if len(tables) > 1:
         try:
             joined = pa.concat_tables(tables, promote_options="default")
         except pa.ArrowException:
             joined = pa.concat_tables(tables, promote_options="permissive")
-            notes.warn("the sources' columns differ in type: they were widened to fit one table")
+            notes.warn("the sources' column types differ: they were widened to fit one table")
         metadata = tables[0].schema.metadata
         if any(table.schema.metadata != metadata for table in tables):
             joined = joined.replace_schema_metadata(None)
-    return joined.take(np.argsort(np.concatenate([part.places for part in parts])))
+    return joined.take(np.argsort(np.concatenate([part.positions for part in parts])))

@@ -1,4 +1,4 @@
-"""Ready-to-run GRPO recipes for trainers, written beside an export."""
+"""Ready-to-run GRPO recipes for trainers, written next to an export."""
 
 import json
 import shlex
@@ -22,23 +22,26 @@ _VERL_LOSSES = {
 def write_recipe(
     out: Path, kind: str, config: Config, *, reward: str, longest: int, batch_size: int | None
 ) -> Path | None:
-    """Write ``trl.yaml`` or ``verl.sh`` beside an export's files.
+    """Write ``trl.yaml`` or ``verl.sh`` next to an export's files.
 
     Args:
         out: The export's folder.
-        kind: Its format; others than trl and verl have no recipe.
-        config: The run's options; the training section holds the recipe's.
-        reward: The verifier that judged, by its kind; ``auto`` chooses problem by problem, in a
-            trainer as in a selection.
-        longest: Tokens of the longest prompt.
-        batch_size: Prompts a step; ``training.problems_per_step`` if None.
+        kind: Its format; only trl and verl have a recipe.
+        config: The run's options, including the training section.
+        reward: The run's verifier, by kind; ``auto`` chooses one for each problem, in a trainer as
+            in a selection.
+        longest: Tokens in the longest prompt.
+        batch_size: Prompts per step; None for ``training.problems_per_step``.
+
+    Returns:
+        The recipe's path; None for a format without one.
     """
     size = batch_size or config.training.problems_per_step
     if kind == "trl":
         path = out / "trl.yaml"
         recipe = trl_recipe(config, out / "selected.jsonl", reward=reward, batch_size=size)
         text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
-        head = f"# trl grpo --config {path}   (the random control: selected -> control below)\n"
+        head = f"# trl grpo --config {path}   (random control: change selected to control below)\n"
         files.write_text(path, head + text)
         return path
     if kind == "verl":
@@ -76,9 +79,9 @@ def trl_recipe(config: Config, data: Path, *, reward: str, batch_size: int) -> d
 
 
 def grpo_settings(config: Config, batch_size: int) -> dict[str, Any]:
-    """Return the options of TRL's GRPOConfig that sampling, objective and optimiser are made of.
+    """Return TRL's GRPOConfig options for sampling, objective and optimiser.
 
-    A group is a micro-batch, and ``batch_size`` groups are a step.
+    A micro-batch is one group, and a step has ``batch_size`` groups.
     """
     training, rollouts = config.training, config.rollouts
     return {
@@ -91,7 +94,7 @@ def grpo_settings(config: Config, batch_size: int) -> dict[str, Any]:
         "loss_type": config.gradients.loss,
         "scale_rewards": config.gradients.scale_rewards,
         "beta": training.kl_beta,
-        "use_bias_correction_kl": False,  # the paper's KL term, not times the importance ratio
+        "use_bias_correction_kl": False,  # the paper's KL term, without the importance ratio
         "epsilon": training.clip,
         "learning_rate": training.learning_rate,
         "lr_scheduler_type": training.schedule,
@@ -106,7 +109,7 @@ def grpo_settings(config: Config, batch_size: int) -> dict[str, Any]:
 def verl_recipe(config: Config, data: Path, *, reward: str, longest: int, batch_size: int) -> str:
     """Return a shell script that runs GRPO in verl, with the options of verl 0.9.
 
-    A verifier of the user's own is named as it is; verl calls it with its own signature.
+    A user's own verifier is passed on by name; verl calls it with verl's signature.
     """
     training, rollouts = config.training, config.rollouts
     module, _, function = reward.partition(":")
@@ -126,8 +129,8 @@ def verl_recipe(config: Config, data: Path, *, reward: str, longest: int, batch_
         "actor_rollout_ref.actor.ppo_mini_batch_size": batch_size,
         "actor_rollout_ref.actor.use_dynamic_bsz": True,
         "actor_rollout_ref.actor.clip_ratio": training.clip,
-        "actor_rollout_ref.actor.clip_ratio_low": training.clip,  # verl reads these two, and
-        "actor_rollout_ref.actor.clip_ratio_high": training.clip,  # they have defaults of their own
+        "actor_rollout_ref.actor.clip_ratio_low": training.clip,  # verl uses these two,
+        "actor_rollout_ref.actor.clip_ratio_high": training.clip,  # which have their own defaults
         "actor_rollout_ref.actor.loss_agg_mode": _VERL_LOSSES[config.gradients.loss],
         "actor_rollout_ref.actor.use_kl_loss": training.kl_beta > 0.0,
         "actor_rollout_ref.actor.kl_loss_coef": training.kl_beta,
@@ -142,34 +145,34 @@ def verl_recipe(config: Config, data: Path, *, reward: str, longest: int, batch_
         "trainer.total_epochs": training.epochs,
         "trainer.val_before_train": False,
         "trainer.test_freq": -1,
-        "trainer.save_freq": training.save_every,  # verl's default saves nothing at all
+        "trainer.save_freq": training.save_every,  # verl's default never saves
         "trainer.default_local_dir": f"{data.parent}/trained",
         "trainer.logger": "[console]",
     }
     for name, value in config.prompt.chat_template_kwargs.items():
         options[f"+data.apply_chat_template_kwargs.{name}"] = json.dumps(value)
     if not function:
-        told = "+reward.custom_reward_function.reward_kwargs"
-        options[f"{told}.kind"] = reward
+        prefix = "+reward.custom_reward_function.reward_kwargs"
+        options[f"{prefix}.kind"] = reward
         if config.verifier.unfinished_thinking:
-            options[f"{told}.unfinished_thinking"] = True
+            options[f"{prefix}.unfinished_thinking"] = True
     if training.parameters == "lora":
         options["actor_rollout_ref.model.lora_rank"] = training.lora_rank
         options["actor_rollout_ref.model.lora_alpha"] = 2 * training.lora_rank
-    else:  # a model folder too, as `learnalign evaluate` reads it
+    else:  # also save a model folder, which `learnalign evaluate` reads
         contents = "[model,optimizer,extra,hf_model]"
         options["actor_rollout_ref.actor.checkpoint.save_contents"] = contents
     lines = [f"  {name}={shlex.quote(_plain(value))}" for name, value in options.items()]
     return (
         "#!/usr/bin/env bash\n"
-        "# GRPO with verl on the selection; more options may follow on the command line, e.g.\n"
+        "# GRPO with verl on the selection; add more options on the command line, for example\n"
         "# trainer.n_gpus_per_node=1 data.val_files=held-out.parquet trainer.test_freq=10\n"
         "python3 -m verl.trainer.main_ppo \\\n" + " \\\n".join(lines) + ' \\\n  "$@"\n'
     )
 
 
 def _plain(value: Any) -> str:
-    """Write a value as Hydra reads it."""
+    """Format a value for Hydra."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value)

@@ -1,4 +1,4 @@
-"""The user's original rows for a list of problem ids, with our columns added."""
+"""The user's rows for a list of problem ids, with our columns added."""
 
 import base64
 import datetime
@@ -17,7 +17,7 @@ from learnalign.errors import LearnAlignError
 
 PREFIX = "learnalign_"
 
-#: Columns of SCORES that go out, each with the prefix.
+#: Columns of SCORES that are exported, each with the prefix.
 OURS = ("problem_id", "rank", "score", "learnability", "alignment", "success_rate")
 
 _NEEDED = [
@@ -27,8 +27,8 @@ _NEEDED = [
 
 Sources = Callable[[int], pa.Table | None]
 
-#: From a problem's messages and its row as JSON text to the messages that were scored.
-Asked = Callable[[list[dict[str, str]], str], list[dict[str, str]]]
+#: Maps a problem's messages and its row as JSON text to the scored messages.
+AddInstructions = Callable[[list[dict[str, str]], str], list[dict[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -39,45 +39,46 @@ class Notes:
     hints: list[str] = field(default_factory=list)
 
     def warn(self, text: str) -> None:
-        """Add a warning, unless it is there."""
+        """Add a warning, unless it was added before."""
         if text not in self.warnings:
             self.warnings.append(text)
 
     def hint(self, text: str) -> None:
-        """Add a hint, unless it is there."""
+        """Add a hint, unless it was added before."""
         if text not in self.hints:
             self.hints.append(text)
 
 
 @dataclass(frozen=True)
 class Block:
-    """The rows of one source that go into a file."""
+    """The rows of a file that come from one source."""
 
-    places: NDArray[np.int64]
-    """Which rows of the file they become."""
+    positions: NDArray[np.int64]
+    """Their row numbers in the file."""
     problems: pa.Table
     ours: pa.Table
     """Our columns, prefixed."""
     typed: pa.Table | None
-    """The user's rows with their own types; None where there is only JSON text."""
-    golden: bool = True
-    """Whether the rows' rewards are to be read off the gold that was selected with."""
+    """The user's rows with their Arrow types; None if they are only available as JSON text."""
+    overwrite_gold: bool = True
+    """Whether trainers must compute rewards from the gold used for the selection."""
 
     def part(self, indices: Sequence[int]) -> "Block":
         """Keep some of the rows."""
         chosen = np.asarray(indices, dtype=np.int64)
         return Block(
-            places=self.places[chosen],
+            positions=self.positions[chosen],
             problems=self.problems.take(chosen),
             ours=self.ours.take(chosen),
             typed=None if self.typed is None else self.typed.take(chosen),
-            golden=self.golden,
+            overwrite_gold=self.overwrite_gold,
         )
 
     @property
-    def asked(self) -> pa.ChunkedArray | None:
-        """The messages that were scored, if they are to go out; see `with_asked`."""
-        return self.problems["asked"] if "asked" in self.problems.column_names else None
+    def scored_messages(self) -> pa.ChunkedArray | None:
+        """The scored messages, if they are exported; see `with_scored_messages`."""
+        name = "scored_messages"
+        return self.problems[name] if name in self.problems.column_names else None
 
     def dicts(self) -> list[dict[str, Any]]:
         """Return the user's rows as Python values."""
@@ -98,10 +99,10 @@ class Block:
 
 
 def gather(problems: Iterable[pa.Table], problem_ids: Sequence[str]) -> pa.Table:
-    """Read the rows of some problems out of the shards of PROBLEMS.
+    """Collect the rows of some problems from the shards of PROBLEMS.
 
     Raises:
-        LearnAlignError: if a problem is in no shard.
+        LearnAlignError: if a problem is missing.
 
     Example:
         >>> from learnalign.tables import PROBLEMS
@@ -111,10 +112,10 @@ def gather(problems: Iterable[pa.Table], problem_ids: Sequence[str]) -> pa.Table
         ['a', 'c']
     """
     wanted = pa.array(sorted(set(problem_ids)), pa.string())
-    found, missing = [], len(wanted)
+    parts, missing = [], len(wanted)
     for shard in problems:
         part = shard.select(_NEEDED).filter(pc.is_in(shard["problem_id"], value_set=wanted))
-        found.append(part)
+        parts.append(part)
         missing -= part.num_rows
         if missing <= 0:
             break
@@ -124,14 +125,14 @@ def gather(problems: Iterable[pa.Table], problem_ids: Sequence[str]) -> pa.Table
             expected="scores computed from these problems",
             do="run `learnalign select` again with the same --out",
         )
-    return pa.concat_tables(found)
+    return pa.concat_tables(parts)
 
 
-def with_asked(pool: pa.Table, asked: Asked) -> pa.Table:
-    """Put the column ``asked`` beside the problems: the messages with what the run added."""
+def with_scored_messages(pool: pa.Table, add_instructions: AddInstructions) -> pa.Table:
+    """Add the column ``scored_messages``: the messages with the run's instructions."""
     rows = zip(pool["messages"].to_pylist(), pool["row"].to_pylist(), strict=True)
-    column = pa.array([asked(messages, row) for messages, row in rows], pool["messages"].type)
-    return pool.append_column("asked", column)
+    scored = [add_instructions(messages, row) for messages, row in rows]
+    return pool.append_column("scored_messages", pa.array(scored, pool["messages"].type))
 
 
 def blocks(
@@ -140,19 +141,19 @@ def blocks(
     problem_ids: Sequence[str],
     sources: Sources,
     *,
-    golden: bool = True,
+    overwrite_gold: bool = True,
 ) -> list[Block]:
-    """Split the rows of a file by the source they came from.
+    """Split the rows of a file by source.
 
     Args:
-        pool: What `gather` gave.
+        pool: The result of `gather`.
         scores: SCORES.
         problem_ids: The problems in the order of the file.
-        sources: The user's own table of a source, or None.
-        golden: See `Block`.
+        sources: Returns the user's table of a source, or None.
+        overwrite_gold: See `Block`.
 
     Returns:
-        One block a source; their ``places`` together are 0..n-1.
+        One block per source; their ``positions`` together are 0..n-1.
     """
     names = pa.array(problem_ids, pa.string())
     problems = pool.take(pc.index_in(names, value_set=pool["problem_id"].combine_chunks()))
@@ -163,10 +164,10 @@ def blocks(
     index = problems["source_index"].to_numpy()
     result = []
     for source in np.unique(index).tolist():
-        places = np.flatnonzero(index == source).astype(np.int64)
-        rows = problems.take(places)
+        positions = np.flatnonzero(index == source).astype(np.int64)
+        rows = problems.take(positions)
         typed = _typed(sources(source), rows["source_row"], rows["source"][0].as_py())
-        result.append(Block(places, rows, ours.take(places), typed, golden))
+        result.append(Block(positions, rows, ours.take(positions), typed, overwrite_gold))
     return result
 
 
@@ -176,7 +177,7 @@ def _typed(table: pa.Table | None, rows: pa.ChunkedArray, name: str) -> pa.Table
     last = pc.max(rows).as_py()
     if last >= table.num_rows:
         raise LearnAlignError(
-            f"the source '{name}' has {table.num_rows} rows, but row {last} of it was selected",
+            f"the source '{name}' has {table.num_rows} rows, but its row {last} was selected",
             expected="the data unchanged since the problems were read",
             do="restore the old file, or select again",
         )
@@ -184,7 +185,7 @@ def _typed(table: pa.Table | None, rows: pa.ChunkedArray, name: str) -> pa.Table
 
 
 def plain(value: Any, column: str, lossy: set[str]) -> Any:
-    """Turn a value into one JSON has; ``column`` joins ``lossy`` if that cost its type.
+    """Convert a value to a JSON type; add ``column`` to ``lossy`` if that loses its type.
 
     Example:
         >>> lossy = set()
@@ -226,17 +227,17 @@ def is_messages(value: object) -> bool:
 
 
 def check_prompts(prompts: Iterable[Any], problems: pa.Table, notes: Notes) -> None:
-    """Warn if the prompts a trainer will read are not those that were scored.
+    """Warn if the prompts a trainer will read differ from the scored ones.
 
-    A trainer puts the chat template on messages and takes text as it is.
+    A trainer applies the chat template to messages and uses text unchanged.
     """
     scored = zip(problems["messages"].to_pylist(), problems["prompt"].to_pylist(), strict=True)
-    for mine, (messages, text) in zip(prompts, scored, strict=True):
-        if is_messages(mine):
-            kept = [{key: part[key] for key in ("role", "content")} for part in mine]
-            same = messages is None or kept == messages
+    for own, (messages, text) in zip(prompts, scored, strict=True):
+        if is_messages(own):
+            plain_messages = [{key: part[key] for key in ("role", "content")} for part in own]
+            same = messages is None or plain_messages == messages
         else:
-            same = text is None or mine == text
+            same = text is None or own == text
         if not same:
             notes.warn(
                 "some rows keep their own `prompt`, which is not what the model was scored on "

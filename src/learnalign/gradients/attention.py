@@ -1,4 +1,4 @@
-"""Attention for packed problems: each response attends only to its own prompt and itself.
+"""Attention for packed problems, gathered: each response attends to its own prompt and itself.
 
 transformers passes queries, keys and values of the packed row to the function registered here. It
 gathers them into sequences (prompt and response, one per row), attends causally, and maps the
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface
 
 from learnalign.gradients.layout import Pack
 
@@ -25,13 +25,19 @@ _pack: Pack | None = None
 
 @contextmanager
 def attending(pack: Pack) -> Iterator[None]:
-    """Use this pack's layout in the registered attention function."""
+    """Use this pack's layout in the registered attention functions."""
     global _pack
     before, _pack = _pack, pack
     try:
         yield
     finally:
         _pack = before
+
+
+def current_pack() -> Pack:
+    """Return the pack that is being attended to."""
+    assert _pack is not None, "the packed attention was called outside of a pack"
+    return _pack
 
 
 def attend(
@@ -64,8 +70,7 @@ def attend(
     Returns:
         (1, T, H, E) outputs, and None instead of the attention weights.
     """
-    pack = _pack
-    assert pack is not None, "the packed attention was called outside of a pack"
+    pack = current_pack()
     assert pack.sequences is not None
     assert pack.unpack is not None
     core = _Core(scaling, sliding_window, softcap, s_aux)
@@ -143,7 +148,7 @@ class _Core:
         key: torch.Tensor,
     ) -> torch.Tensor:
         """Compute the boolean mask of this pack and window, once for all layers."""
-        cached = pack.masks.get((name, self.window))
+        cached: torch.Tensor | None = pack.masks.get((name, self.window))
         if cached is not None:
             return cached
         width, length = query.shape[2], key.shape[2]
@@ -193,9 +198,6 @@ def _repeat_heads(tensor: torch.Tensor, heads: int) -> torch.Tensor:
     return tensor.repeat_interleave(heads // tensor.shape[1], dim=1)
 
 
-def _no_mask(*_arguments: Any, **_named: Any) -> None:
-    """Return no mask: the packed attention needs none from transformers."""
-
-
+# Without a mask function of this name, transformers builds no mask, and does not look into the
+# position ids for packed sequences, which would make the host wait for the device.
 AttentionInterface.register(NAME, attend)
-AttentionMaskInterface.register(NAME, _no_mask)

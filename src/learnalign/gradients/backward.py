@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from learnalign.gradients import attention
+from learnalign.gradients import attention, flex
 from learnalign.gradients.head import PolicyHead
 from learnalign.gradients.layout import Pack
 
@@ -19,17 +19,19 @@ class Backward:
     Args:
         model: A causal language model of transformers; put into evaluation mode.
         temperature: Temperature of the rollouts; divides the logits.
+        kernel: How packed problems attend: ``gathered`` (`attention`), ``flex`` (`flex`), or
+            ``auto``, which is flex on CUDA where `probe` finds it right, and gathered elsewhere.
     """
 
-    def __init__(self, model: Any, *, temperature: float) -> None:
-        self.model, self.temperature = model.eval(), temperature
+    def __init__(self, model: Any, *, temperature: float, kernel: str = "auto") -> None:
+        self.model, self.temperature, self.kernel = model.eval(), temperature, kernel
         self.head = PolicyHead(model)
         # Hooked weights need no gradient of their own; the graph starts at the embedding.
         model.get_input_embeddings().register_forward_hook(_begin_graph)
 
     def __call__(self, pack: Pack) -> None:
         """Run a forward and a backward pass."""
-        with _attention_of(self.model, pack):
+        with self._attention(pack):
             output = self.hidden(pack)
             hidden = output.last_hidden_state.flatten(0, 1)
             gradient = self.head.gradient(output, pack, temperature=self.temperature)
@@ -38,7 +40,7 @@ class Backward:
 
     def hidden(self, pack: Pack) -> Any:
         """Run the layers on a pack; return their output object."""
-        with _attention_of(self.model, pack):
+        with self._attention(pack):
             return self.head.base(
                 input_ids=pack.input_ids, position_ids=pack.position_ids, use_cache=False
             )
@@ -60,20 +62,19 @@ class Backward:
                 module.training = True
         return True
 
-
-@contextmanager
-def _attention_of(model: Any, pack: Pack) -> Iterator[None]:
-    """Use the packed attention for a packed batch, and the model's own for any other."""
-    if pack.sequences is None:
-        yield
-        return
-    before = model.config._attn_implementation
-    model.set_attn_implementation(attention.NAME)
-    try:
-        with attention.attending(pack):
+    @contextmanager
+    def _attention(self, pack: Pack) -> Iterator[None]:
+        """Use the packed attention for a packed batch, and the model's own for any other."""
+        if pack.sequences is None:
             yield
-    finally:
-        model.set_attn_implementation(before)
+            return
+        before = self.model.config._attn_implementation
+        self.model.set_attn_implementation(flex.NAME if self.kernel == "flex" else attention.NAME)
+        try:
+            with attention.attending(pack):
+                yield
+        finally:
+            self.model.set_attn_implementation(before)
 
 
 def _begin_graph(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor | None:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from learnalign.gradients.device import outer_sum
 from learnalign.gradients.layout import Pack
 from learnalign.gradients.parameters import Weight
 from learnalign.gradients.preconditioning import Factors
@@ -126,7 +127,7 @@ class Collector:
         if self.factors is not None:
             gradient = gradient * self.factors[index][0].to(gradient)
         for item, (start, end) in enumerate(self._pack.bounds):
-            self._emit(index, item, gradient[start:end].T @ inputs[start:end])
+            self._emit(index, item, outer_sum(gradient[start:end], inputs[start:end]))
 
     def _by_autograd(self, index: int, parameter: torch.Tensor) -> None:
         gradient, parameter.grad = parameter.grad, None

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from learnalign.gradients.device import add_at
 from learnalign.gradients.layout import Pack
 from learnalign.models.head import CHUNK_VALUES, Head
 
@@ -38,7 +39,6 @@ class PolicyHead(Head):
             # Gradient with respect to the logits: the targets' weights minus the softmax.
             scaled = _scaled(logits, temperature)
             rows, targets = pack.pair_rows[pairs] - start, pack.pair_targets[pairs]
-            # index_add_ sums in a fixed order on a CPU; an accumulating index_put_ does not.
             flat = rows * scaled.shape[1] + targets
             weights = pack.pair_weights[pairs]
             if pack.pair_kl_weights is not None and pack.pair_references is not None:
@@ -46,9 +46,10 @@ class PolicyHead(Head):
                 ratio = (pack.pair_references[pairs] - logprobs).exp()
                 ratios.append(ratio)
                 weights = weights + pack.pair_kl_weights[pairs] * (ratio - 1.0)
-            sums = weights.new_zeros(len(chunk)).index_add_(0, rows, weights)
+            sums = weights.new_zeros(len(chunk))
+            add_at(sums, 0, rows, weights)
             slope = scaled.softmax(-1).mul_(-sums[:, None])
-            slope.view(-1).index_add_(0, flat, weights)
+            add_at(slope.view(-1), 0, flat, weights)
             slope = slope.div_(temperature).to(logits.dtype)
             torch.autograd.backward(logits, slope)
             assert chunk.grad is not None

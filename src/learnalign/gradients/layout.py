@@ -16,6 +16,7 @@ whose prompts cannot be shared gets the sequences themselves as a batch.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,9 +47,11 @@ class Pack:
     pair_bounds: list[int]  # (U + 1) pairs of row u are [pair_bounds[u], pair_bounds[u + 1])
     sequences: torch.Tensor | None = None  # (M, S) packed tokens of each sequence; 0 as padding
     unpack: torch.Tensor | None = None  # (T,) each packed token's first index in the sequences
+    token_owners: torch.Tensor | None = None  # (T,) index of each packed token's item
+    token_branches: torch.Tensor | None = None  # (T,) of its response in the item; -1: the prompt
     separate: "Separate | None" = None
     ratios: torch.Tensor | None = None  # (L,) pi_ref / pi, after the pack's backward pass
-    masks: dict[object, torch.Tensor] = field(default_factory=dict)
+    masks: dict[object, Any] = field(default_factory=dict)
     """Attention masks of this pack, cached for its other layers."""
 
     @property
@@ -92,26 +95,33 @@ def _packed(items: list[GradientTask], device: torch.device, dtype: torch.dtype)
     bounds: list[tuple[int, int]] = []
     sequences: list[list[int]] = []
     owners: list[int] = []
+    token_owners: list[int] = []
+    branches: list[int] = []
     predicted: list[Prediction] = []
     for owner, item in enumerate(items):
         start = len(tokens)
         prompt = list(range(start, start + len(item.prompt)))
         tokens += item.prompt
         positions += range(len(item.prompt))
+        branches += [-1] * len(item.prompt)
         before = len(sequences)
         for number, response in enumerate(item.responses):
             own = list(range(len(tokens), len(tokens) + len(response) - 1))
             tokens += response[:-1]
             positions += range(len(item.prompt), len(item.prompt) + len(own))
+            branches += [number] * len(own)
             predicted += _predictions(item, number, [prompt[-1], *own])
             if own or len(sequences) == before:
                 sequences.append(prompt + own)
                 owners.append(owner)
         bounds.append((start, len(tokens)))
+        token_owners += [owner] * (len(tokens) - start)
     ints: dict[str, Ints] = {
         "input_ids": np.array([tokens]),
         "position_ids": np.array([positions]),
         "sequences": _right_padded(sequences),
+        "token_owners": np.array(token_owners),
+        "token_branches": np.array(branches),
     }
     ints["unpack"] = _first_index(ints["sequences"], [len(s) for s in sequences], len(tokens))
     ints |= _separate(items, sequences, owners, ints["sequences"].size * ints["sequences"].shape[1])

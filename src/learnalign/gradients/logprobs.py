@@ -25,10 +25,18 @@ class LogProbs:
         model: A causal language model of transformers.
         temperature: Divides the logits.
         token_budget: Tokens per batch; the device's most efficient number if None.
+        kernel: How packed problems attend; see `Backward`.
     """
 
-    def __init__(self, model: Any, *, temperature: float, token_budget: int | None = None) -> None:
-        self.backward = Backward(model, temperature=temperature)
+    def __init__(
+        self,
+        model: Any,
+        *,
+        temperature: float,
+        token_budget: int | None = None,
+        kernel: str = "auto",
+    ) -> None:
+        self.backward = Backward(model, temperature=temperature, kernel=kernel)
         first = next(model.parameters())
         self.device = first.device
         self.shared = probe(self.backward, []).shared

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 Loss = Literal["grpo", "dr_grpo", "dapo"]
 ScaleRewards = Literal["group", "none"]
 
-#: Added to the standard deviation of a group's rewards, as in TRL and verl.
+#: Added to the standard deviation of a group's rewards, as in TRL (verl adds 1e-6).
 EPSILON = 1e-4
 
 

@@ -1,5 +1,6 @@
 """Sketched policy gradients of many problems: packing, backward pass, collecting, sketching."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from learnalign.config import GradientConfig
 from learnalign.gradients.backward import Backward
 from learnalign.gradients.collector import Collector
+from learnalign.gradients.device import HostCopy
 from learnalign.gradients.layout import lay_out
 from learnalign.gradients.memory import enough, find_budget, is_out_of_memory, too_large
 from learnalign.gradients.parameters import select_weights
@@ -53,7 +55,7 @@ class PolicyGradients:
         first = weights[0].parameter
         self.device = first.device
         self.dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
-        self.backward = Backward(model, temperature=temperature)
+        self.backward = Backward(model, temperature=temperature, kernel=config.attention)
         probed = probe(self.backward, weights)
         self.shared = probed.shared
         moments = config.preconditioner
@@ -91,14 +93,24 @@ class PolicyGradients:
         """
         items = [make_task(index, *problem) for index, problem in enumerate(problems)]
         rows: dict[int, Row] = {}
-        for pack, values, squares in self._packs(items):
-            norms = squares.sqrt()
-            sketches = self.sketch.finish(values) / norms[:, None]
-            plain = sketches.to(torch.float16).cpu().numpy()
-            for item, norm, sketch in zip(pack, norms.tolist(), plain, strict=True):
-                rows[item.key] = Row(norm, sketch)
+        waiting: deque[tuple[list[GradientTask], HostCopy]] = deque()
+
+        def take() -> None:
+            pack, copy = waiting.popleft()
+            for item, norm, sketch in zip(pack, *copy.wait(), strict=True):
+                rows[item.key] = Row(float(norm), sketch)
                 if done is not None:
                     done(item.key)
+
+        for pack, values, squares in self._packs(items):
+            norms = squares.sqrt()
+            sketches = (self.sketch.finish(values) / norms[:, None]).to(torch.float16)
+            waiting.append((pack, HostCopy(norms, sketches)))
+            # The next batch is queued before this one's rows are waited for.
+            while len(waiting) > 1 or (waiting and waiting[0][1].on_host):
+                take()
+        while waiting:
+            take()
         empty = Row(0.0, np.zeros(self.sketch.size, np.float16))
         return [rows.get(index, empty) for index in range(len(items))]
 

@@ -67,6 +67,8 @@ def _can_share(
     if not kinds <= _KNOWN or not backward.model._can_set_attn_implementation():
         return False
     packed = lay_out(items, shared=True, device=expected.device)
+    if backward.kernel == "auto":
+        backward.kernel = "flex" if _flex_works(backward, packed) else "gathered"
     try:
         with torch.no_grad():
             hidden = backward.hidden(packed).last_hidden_state.flatten(0, 1)
@@ -78,6 +80,39 @@ def _can_share(
     error = torch.stack([(rows[key] - references[key]).norm() for key in references]).double()
     size = torch.stack([references[key].norm() for key in references]).double()
     return bool(error.median() <= _TOLERANCE[expected.dtype] * size.median())
+
+
+def _flex_works(backward: Backward, packed: Pack) -> bool:
+    """Return whether FlexAttention runs here, forward and backward, and agrees with gathering."""
+    device, dtype = packed.position_ids.device, next(backward.model.parameters()).dtype
+    if device.type != "cuda" or dtype == torch.float64:
+        return False
+    results = []
+    for kernel in ("gathered", "flex"):
+        backward.kernel = kernel
+        try:
+            results.append(_hidden_and_gradient(backward, packed))
+        except _REFUSALS:
+            return False
+    (hidden, gradient), (other_hidden, other_gradient) = results
+    return all(
+        bool((one - other).norm() <= _TOLERANCE[dtype] * one.norm())
+        for one, other in ((hidden, other_hidden), (gradient, other_gradient))
+    )
+
+
+def _hidden_and_gradient(backward: Backward, pack: Pack) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the last hidden states, and the gradient of their sum at the embedding's output."""
+    embedded: list[torch.Tensor] = []
+    embedding = backward.model.get_input_embeddings()
+    hook = embedding.register_forward_hook(lambda _module, _inputs, out: embedded.append(out))
+    try:
+        with torch.enable_grad():
+            hidden = backward.hidden(pack).last_hidden_state
+            (gradient,) = torch.autograd.grad(hidden.float().sum(), embedded)
+    finally:
+        hook.remove()
+    return hidden.detach().float(), gradient.float()
 
 
 def _by_token(pack: Pack, hidden: torch.Tensor) -> dict[tuple[int, float], torch.Tensor]:

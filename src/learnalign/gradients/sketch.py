@@ -12,6 +12,8 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
+from learnalign.gradients.device import add_at
+
 #: Width of the row that chunks are folded into, per value of the sketch; a wider row is closer to a
 #: count sketch of the whole vector.
 FOLD = 16
@@ -102,7 +104,8 @@ class Sketch:
     def finish(self, rows: torch.Tensor) -> torch.Tensor:
         """Reduce (count, width) rows to (count, size) sketches."""
         result = torch.zeros(len(rows), self.size, dtype=self.dtype, device=rows.device)
-        return result.index_add_(1, self.buckets, rows * self.signs)
+        add_at(result, 1, self.buckets, rows * self.signs)
+        return result
 
     def _fold(
         self, row: torch.Tensor, values: torch.Tensor, chunk: int, column: int, scale: float

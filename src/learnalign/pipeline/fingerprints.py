@@ -88,7 +88,7 @@ def reference_options(config: Config) -> dict[str, Any]:
 def gradient_options(config: Config) -> dict[str, Any]:
     """Collect what the gradients depend on."""
     moments = config.gradients.preconditioner
-    return _section(config, "gradients", "token_budget", "reference") | {
+    return _section(config, "gradients", "token_budget", "attention", "reference") | {
         "gradients.preconditioner.contents": _contents(str(moments)) if moments else None
     }
 

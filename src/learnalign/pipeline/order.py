@@ -41,9 +41,8 @@ def required_stages(method: str, config: Config) -> tuple[str, ...]:
             do="add --set features.ratings=true",
         )
     names = set(stages_through("verdicts", config))
-    for table in ("gradients", "features"):
-        if table in requires:
-            names |= set(stages_through(table, config))
+    for table in requires & set(STAGES):
+        names |= set(stages_through(table, config))
     return _ordered(names)
 
 

@@ -201,7 +201,7 @@ class Resources:
                     expected="server.api: completions, which sends the exact prompt",
                     do="leave out server.api, or use --last-assistant drop",
                 )
-            asked = Prompter(self.tokenizer, config.prompt).asked
+            asked = Prompter(self.tokenizer, config.prompt).with_instructions
         return ServerEngine(
             config.rollouts,
             config.server,

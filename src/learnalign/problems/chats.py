@@ -1,4 +1,4 @@
-"""Reading a prompt: text, or chat messages in any of the usual data set forms."""
+"""Reading a prompt: text, or chat messages in any common data set format."""
 
 import re
 from collections.abc import Mapping
@@ -20,18 +20,18 @@ _ROLES = {
     "observation": "tool",
     "function_call": "tool",
 }
-#: How a chat written as text begins; what begins so and cannot be read is no question.
+#: Start of a chat written as text; such text must parse, it is never used as a question.
 _CHAT = re.compile(r"""\s*(?:\[\s*)?\{\s*(['"])(role|content|from|value|messages)['"]\s*:""")
-#: Objects with other keys first, and NumPy's arrays of objects, are chats by all of their keys.
+#: For objects with other keys first and NumPy arrays of objects, all keys decide.
 _OBJECT = re.compile(r"""\s*(?:array\(\s*)?(?:\[\s*)?\{\s*(['"])""")
 _CHAT_KEYS = tuple(
     tuple(re.compile(rf"""['"]{key}['"]\s*:""") for key in keys)
     for keys in (("role", "content"), ("from", "value"))
 )
-#: NumPy prints no comma between objects, and no line ends inside a text that Python prints.
+#: NumPy prints objects without commas between them; Python prints strings without line breaks.
 _NUMPY_ROWS = re.compile(r"\}\s*\n\s*\{")
 _NUMPY = re.compile(r"\s*array\((.*?)(?:,\s*dtype=object)?\)\s*", re.DOTALL)
-#: What a text writes where an image, a film or a sound belongs.
+#: Placeholders for an image, video or audio in a text.
 _PLACEHOLDER = re.compile(
     r"<(?:image(?:[ _]?\d+)?|\|(?:image|video|audio)\w*\|)>|^<(?:video|audio)>", re.MULTILINE
 )
@@ -40,19 +40,19 @@ _TEXT_PARTS = {"text", "input_text", "output_text", None}
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt that was read, or why it cannot be used."""
+    """A parsed prompt, or why it cannot be used."""
 
     messages: Messages
-    """Empty if it cannot be used. The last is the user's, or begins the assistant's turn."""
+    """Empty if it cannot be used. The last is the user's, or the start of the assistant's turn."""
     form: str
-    """What it was written as."""
+    """The format it was written in."""
     reason: str = ""
-    """Of EXCLUDED; empty if it can be used."""
+    """The reason for EXCLUDED; empty if it can be used."""
     detail: str = ""
 
 
 def read_prompt(
-    content: Any, *, last: Literal["drop", "prefill"] = "drop", place: str = "the row"
+    content: Any, *, last: Literal["drop", "prefill"] = "drop", location: str = "the row"
 ) -> Prompt:
     """Read a prompt.
 
@@ -60,74 +60,74 @@ def read_prompt(
         content: Text, a list of messages (``role``/``content``, or ShareGPT's ``from``/``value``),
             an object of lists (``{"role": [...], "content": [...]}``), or one of these as JSON text
             or as Python prints it.
-        last: What becomes of the assistant's messages at the end: they are left out (a reference
-            answer must not be shown), or the last one begins the model's answer.
-        place: Of the row, for the error.
+        last: How to handle assistant messages at the end: drop them (a reference answer must not be
+            shown), or use the last one as the start of the model's answer.
+        location: Location of the row, for the error.
 
     Raises:
-        LearnAlignError: for text that begins like a chat and cannot be read as one.
+        LearnAlignError: for text that starts like a chat but cannot be parsed.
 
     Example:
         >>> read_prompt('[{"from": "human", "value": "1+1?"}, {"from": "gpt", "value": "2"}]')
         ... # doctest: +NORMALIZE_WHITESPACE
         Prompt(messages=[{'role': 'user', 'content': '1+1?'}],
-               form="ShareGPT chat, JSON text, the assistant's end left out", reason='',
+               form='ShareGPT chat, JSON text, last assistant message dropped', reason='',
                detail='')
     """
     written = ""
     if isinstance(content, str):
-        begins = _begins_as_chat(content)
-        if not begins:
+        start = _chat_start(content)
+        if not start:
             return _text(content)
-        written = ", JSON text" if begins[1] == '"' else ", Python's text"
-        content = _chat_text(content, place)
+        written = ", JSON text" if start[1] == '"' else ", Python literal"
+        content = _chat_text(content, location)
     if isinstance(content, Mapping) and "messages" in content:
         content = content["messages"]
     if isinstance(content, Mapping):
-        content = _in_rows(content)
-        written = ", an object of lists" + written
+        content = _as_messages(content)
+        written = ", object of lists" + written
     if empty(content):
         return Prompt([], "empty", "empty_prompt")
     if not isinstance(content, list) or not all(isinstance(m, Mapping) for m in content):
-        detail = f"{type(content).__name__}: neither text nor chat messages"
+        detail = f"{type(content).__name__} is neither text nor chat messages"
         return Prompt([], "unreadable", "unreadable_prompt", detail)
-    share = "from" in content[0] and "role" not in content[0]
-    return _chat(content, ("ShareGPT chat" if share else "chat") + written, last)
+    share_gpt = "from" in content[0] and "role" not in content[0]
+    return _chat(content, ("ShareGPT chat" if share_gpt else "chat") + written, last)
 
 
-def _begins_as_chat(text: str) -> re.Match[str] | None:
-    begins = _CHAT.match(text)
-    if begins is None and (other := _OBJECT.match(text)) and text.rstrip()[-1] in "]})":
+def _chat_start(text: str) -> re.Match[str] | None:
+    start = _CHAT.match(text)
+    if start is None and (other := _OBJECT.match(text)) and text.rstrip()[-1] in "]})":
         known = any(all(key.search(text) for key in keys) for keys in _CHAT_KEYS)
-        begins = other if known else None
-    return begins
+        start = other if known else None
+    return start
 
 
 def _text(content: str) -> Prompt:
     if not content.strip():
         return Prompt([], "empty", "empty_prompt")
     if placeholder := _PLACEHOLDER.search(content):
-        return Prompt([], "text", "image_prompt", f"it says {placeholder[0]}")
+        return Prompt([], "text", "image_prompt", f"contains {placeholder[0]}")
     return Prompt([{"role": "user", "content": content}], "text")
 
 
-def _chat_text(text: str, place: str) -> Any:
-    found = parsed(text)
-    if found is None:  # NumPy's way to print it
+def _chat_text(text: str, location: str) -> Any:
+    chat = parsed(text)
+    if chat is None:  # NumPy's printed form
         array = _NUMPY.fullmatch(text)
-        found = parsed(_NUMPY_ROWS.sub("}, {", array[1] if array else text))
-    if found is None:
+        chat = parsed(_NUMPY_ROWS.sub("}, {", array[1] if array else text))
+    if chat is None:
         raise LearnAlignError(
-            f"{place}: the prompt looks like chat messages but cannot be parsed: "
+            f"{location}: the prompt looks like chat messages but cannot be parsed: "
             f"{text.strip()[:60]!r}",
             expected="messages as JSON or as a Python literal, or plain text",
             do="fix the row, or name the question column with --prompt-column",
         )
-    return found
+    return chat
 
 
-def _in_rows(content: Mapping[str, Any]) -> Any:
-    """Turn an object of lists into a list of messages; one message is a list of one."""
+def _as_messages(content: Mapping[str, Any]) -> Any:
+    """Convert an object of lists, or a single message, to a list of messages."""
     keys = [key for key in ("role", "content", "from", "value") if key in content]
     lists = [content[key] for key in keys]
     if lists and all(isinstance(x, list) for x in lists):
@@ -142,41 +142,41 @@ def _chat(content: list[Mapping[str, Any]], form: str, last: str) -> Prompt:
     for number, message in enumerate(content, 1):
         role = str(message.get("role") or message.get("from") or "").lower()
         role = _ROLES.get(role, role)
-        where = f"message {number}"
+        label = f"message {number}"
         if not empty(message.get("tool_calls")) or not empty(message.get("function_call")):
-            return Prompt([], form, "tool_calls", f"{where} ({role or 'no role'}) calls tools")
+            return Prompt([], form, "tool_calls", f"{label} ({role or 'no role'}) calls tools")
         if role == "tool" or str(message.get("type", "")).startswith("function_call"):
-            return Prompt([], form, "tool_calls", f"{where} is a tool's")
-        found = message["content"] if "content" in message else message.get("value")
-        text, kind = _content(found)
+            return Prompt([], form, "tool_calls", f"{label} is from a tool")
+        raw = message["content"] if "content" in message else message.get("value")
+        text, kind = _content(raw)
         if kind:
-            return Prompt([], form, "image_prompt", f"{where} holds a part of type {kind}")
-        if not role or text is None or (found is None and number < len(content)):
-            detail = f"{where} has no {'content' if role else 'role'} that can be read"
+            return Prompt([], form, "image_prompt", f"{label} has a part of type {kind}")
+        if not role or text is None or (raw is None and number < len(content)):
+            detail = f"{label} has no readable {'content' if role else 'role'}"
             return Prompt([], form, "unreadable_prompt", detail)
         if placeholder := _PLACEHOLDER.search(text):
-            return Prompt([], form, "image_prompt", f"{where} says {placeholder[0]}")
+            return Prompt([], form, "image_prompt", f"{label} contains {placeholder[0]}")
         messages.append({"role": role, "content": text})
-    return _ended(messages, form, last)
+    return _finish(messages, form, last)
 
 
-def _ended(messages: Messages, form: str, last: str) -> Prompt:
+def _finish(messages: Messages, form: str, last: str) -> Prompt:
     """Handle trailing assistant messages."""
     answers: Messages = []
     while messages and messages[-1]["role"] == "assistant":
         answers.insert(0, messages.pop())
     if not messages or messages[-1]["role"] == "system" or not messages[-1]["content"].strip():
-        return Prompt([], form, "empty_prompt", "no message of the user's to answer")
+        return Prompt([], form, "empty_prompt", "no user message to answer")
     if answers and last == "prefill":
         if len(answers) > 1 or not answers[0]["content"]:
-            detail = "the assistant's turn at the end is empty or in several messages"
+            detail = "the last assistant turn is empty or has several messages"
             return Prompt([], form, "unreadable_prompt", detail)
-        return Prompt(messages + answers, form + ", the assistant's end begins the answer")
-    return Prompt(messages, form + (", the assistant's end left out" if answers else ""))
+        return Prompt(messages + answers, form + ", last assistant message starts the answer")
+    return Prompt(messages, form + (", last assistant message dropped" if answers else ""))
 
 
 def _content(content: Any) -> tuple[str | None, str]:
-    """Read a message's content: text or text parts; name the kind of a part that is no text."""
+    """Read a message's content, text or text parts; return (text, type of a non-text part)."""
     if content is None:
         return "", ""
     if isinstance(content, Mapping):
@@ -195,12 +195,12 @@ def _content(content: Any) -> tuple[str | None, str]:
     return "".join(texts), ""
 
 
-def apart(messages: Messages) -> tuple[Messages, str]:
-    """Take the beginning of the assistant's turn, if there is one, from the messages before it.
+def split_prefill(messages: Messages) -> tuple[Messages, str]:
+    """Split off the start of the assistant's turn; an empty string if there is none.
 
     Example:
         >>> chat = [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "It is"}]
-        >>> apart(chat)
+        >>> split_prefill(chat)
         ([{'role': 'user', 'content': '1+1?'}], 'It is')
     """
     if messages[-1]["role"] != "assistant":
@@ -210,17 +210,17 @@ def apart(messages: Messages) -> tuple[Messages, str]:
 
 def question_of(messages: Messages) -> str:
     """Return the question: the last message before the assistant's turn."""
-    return apart(messages)[0][-1]["content"]
+    return split_prefill(messages)[0][-1]["content"]
 
 
-#: How the files of images (PNG, JPEG, GIF, WebP) and of sound and film (WAV, AVI) begin.
+#: First bytes of image files (PNG, JPEG, GIF, WebP) and of audio and video files (WAV, AVI).
 _IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")
-#: Columns that hold what is no text.
+#: Names of columns with media.
 _MEDIA = {f"{name}{s}" for name in ("image", "video", "audio", "decoded_image") for s in ("", "s")}
 
 
 def media_column(row: Mapping[str, Any]) -> str | None:
-    """Name the column of a row that holds an image, a film or sound; None if there is none.
+    """Return the name of a row's column with an image, video or audio; None without one.
 
     Example:
         >>> media_column({"question": "<image> How many?", "images": [{"bytes": b"x"}]})
@@ -235,7 +235,7 @@ def media_column(row: Mapping[str, Any]) -> str | None:
 
 
 def _is_image(content: Any) -> bool:
-    """Return whether a value is an image's bytes, or an object (or a list) that holds some."""
+    """Return whether a value is an image's bytes, or an object or list with an image's bytes."""
     if isinstance(content, list) and content:
         content = content[0]
     if isinstance(content, Mapping):

@@ -1,4 +1,4 @@
-"""Multiple choice: options in a separate column, and the answer that points at one."""
+"""Multiple choice: options in separate columns, and answers that refer to them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,15 +10,15 @@ from learnalign.problems.nested import empty, parsed
 
 Options = list[tuple[str, str]]
 _NAMES = ("choices", "options", "answer_choices", "answer_options", "endings")
-#: Columns that hold an option each: ``option_a``, ``opb``, ``Choice 1``, or ``A``, ``B``, ``C``.
+#: Columns with one option each: ``option_a``, ``opb``, ``Choice 1``, or ``A``, ``B``, ``C``.
 _ONE_EACH = re.compile(r"(?:(option|choice|opt|op)[ _-]?)?([a-j]|\d)", re.IGNORECASE)
 _LABELLED = re.compile(r"\(?([A-Z])\s*[).:]\s*(.*)", re.DOTALL)
-#: Share of the rows that a reading of the answers must fit.
+#: Share of the rows that an interpretation of the answers must fit.
 _FITS = 0.9
 
 
 def options_of(content: Any) -> Options | None:
-    """Read the options of a row as (label, text); None if there are not at least two.
+    """Read the options of a row as (label, text); None if there are fewer than two.
 
     Example:
         >>> options_of(["red", "blue"]) == options_of({"A": "red", "B": "blue"})
@@ -34,18 +34,18 @@ def options_of(content: Any) -> Options | None:
     if isinstance(content, Mapping):
         pairs = _of_object(content) or []
         return pairs if len(pairs) > 1 else None
-    if not isinstance(content, list) or len(content) < 2 or any(_odd(c) for c in content):
+    if not isinstance(content, list) or len(content) < 2 or any(_not_an_option(c) for c in content):
         return None
     texts = [str(c).strip() for c in content]
-    letters = [chr(ord("A") + place) for place in range(len(texts))]
-    found = [_LABELLED.fullmatch(text) for text in texts]
-    if [m and m[1] for m in found] == letters:
-        texts = [m[2] for m in found if m]
+    letters = [chr(ord("A") + index) for index in range(len(texts))]
+    matches = [_LABELLED.fullmatch(text) for text in texts]
+    if [m and m[1] for m in matches] == letters:
+        texts = [m[2] for m in matches if m]
     return list(zip(letters, texts, strict=True))
 
 
 def options_in(row: Mapping[str, Any], columns: Sequence[str]) -> Options | None:
-    """Read the options of a row from their column, or from columns that hold one each.
+    """Read the options of a row from one column, or from columns with one option each.
 
     Example:
         >>> options_in({"option_a": "red", "option_b": 7}, ["option_a", "option_b"])
@@ -56,24 +56,24 @@ def options_in(row: Mapping[str, Any], columns: Sequence[str]) -> Options | None
     pairs = [(_mark(name), row.get(name)) for name in columns]
     while pairs and empty(pairs[-1][1]):  # some questions have fewer options than others
         pairs.pop()
-    if len(pairs) < 2 or any(_odd(option) for _, option in pairs):
+    if len(pairs) < 2 or any(_not_an_option(option) for _, option in pairs):
         return None
     return [(mark, str(option).strip()) for mark, option in pairs]
 
 
 class Choices:
-    """How the answers of a source point at its options.
+    """How the answers of a source refer to its options.
 
     Args:
-        columns: The column of the options, or those that hold one each.
+        columns: The column of the options, or the columns with one option each.
         rows: All rows of the source.
         answers: Their values in the answer column.
         answer_column: Its name.
-        form: ``index``: answers count the options from 0; ``auto``: what fits decides.
-        place: Of the source, for the error.
+        form: ``index``: answers are 0-based indices; ``auto``: detect the interpretation.
+        location: Name of the source, for the error.
 
     Raises:
-        LearnAlignError: if no reading fits, or two that contradict each other do.
+        LearnAlignError: if no interpretation fits, or several do that contradict each other.
     """
 
     def __init__(
@@ -84,9 +84,9 @@ class Choices:
         *,
         answer_column: str,
         form: AnswerForm,
-        place: str,
+        location: str,
     ) -> None:
-        self.columns, self.answer_column, self.place = columns, answer_column, place
+        self.columns, self.answer_column, self.location = columns, answer_column, location
         pairs = [
             (options, answer)
             for row, answer in zip(rows, answers, strict=True)
@@ -101,11 +101,11 @@ class Choices:
         for reading in _READINGS:
             fits[reading] = sum(label_of(o, a, reading) is not None for o, a in pairs)
         good = [reading for reading in _READINGS if fits[reading] >= _FITS * len(pairs)]
-        if "letter" in good:  # labels may be digits: they are meant before places are
+        if "letter" in good:  # labels may be digits: they take precedence over indices
             good = [reading for reading in good if not reading.startswith("index")]
         numbers = [_number(answer) for _, answer in pairs]
         if "index from 0" in good and "index from 1" in good:
-            good.remove("index from 1")  # the usual one, where the numbers themselves do not tell
+            good.remove("index from 1")  # ambiguous: 0-based indices are more common
         if "index from 1" in good and 0 in numbers:
             good.remove("index from 1")
         same = all(
@@ -113,22 +113,26 @@ class Choices:
         )
         if good and same:
             return good[0]
-        what = " and ".join(good) if good else "neither letters, texts of options nor their indices"
+        problem = (
+            f"could be {' or '.join(good)}"
+            if good
+            else "are neither letters, texts of options nor indices"
+        )
         raise LearnAlignError(
-            f"{self.place}: the options are in '{', '.join(self.columns)}', and the answers in "
-            f"'{self.answer_column}' are {what} ({str(pairs[0][1])[:40]!r} first)",
+            f"{self.location}: the options are in '{', '.join(self.columns)}', but the answers in "
+            f"'{self.answer_column}' {problem} (the first is {str(pairs[0][1])[:40]!r})",
             expected="answers that name their option in one consistent way",
-            do="give --answer-form index (options counted from 0), or --answer-form text (answers "
-            "unchanged; the options are not shown)",
+            do="use --answer-form index (0-based indices of options), or --answer-form text "
+            "(answers unchanged; the options are not shown)",
         )
 
     @property
     def form(self) -> str:
-        """What the answers are written as."""
-        return f"{self.reading}; gold: its label, best judged with --verifier choice"
+        """The format of the answers."""
+        return f"{self.reading}; gold: the option's label, best judged with --verifier choice"
 
     def label(self, options: Options, answer: Any) -> str | None:
-        """Return the label of the option that an answer points at; None if it points at none."""
+        """Return the label of the option that an answer refers to; None if there is none."""
         return label_of(options, answer, self.reading)
 
 
@@ -136,7 +140,7 @@ _READINGS = ("letter", "text of an option", "index from 0", "index from 1")
 
 
 def label_of(options: Options, answer: Any, reading: str) -> str | None:
-    """Return the label of the option that an answer means under one reading.
+    """Return the label of the option that an answer refers to under one interpretation.
 
     Example:
         >>> options = [("A", "4"), ("B", "5")]
@@ -150,8 +154,8 @@ def label_of(options: Options, answer: Any, reading: str) -> str | None:
         bare = text.strip("().: ").upper()
         return next((label for label, _ in options if label.upper() == bare), None)
     if reading == "text of an option":
-        found = [label for label, option in options if option == text]
-        return found[0] if len(found) == 1 else None
+        labels = [label for label, option in options if option == text]
+        return labels[0] if len(labels) == 1 else None
     number, first = _number(answer), 1 if reading == "index from 1" else 0
     if number is None or not first <= number < len(options) + first:
         return None
@@ -185,9 +189,9 @@ def shown(question: str, options: Options) -> bool:
 
 
 def options_columns(rows: Sequence[Mapping[str, Any]], answers: Sequence[Any]) -> list[str]:
-    """Name the column that holds the options, or the columns that hold one each.
+    """Find the column of the options, or the columns with one option each.
 
-    Columns ``A``, ``B``, ``C`` may hold anything: they are options where the answers are letters.
+    Columns ``A``, ``B``, ``C`` may contain anything: they are options only if answers are letters.
 
     Example:
         >>> options_columns([{"question": "Which?", "choices": ["red", "blue"]}], [1])
@@ -202,34 +206,34 @@ def options_columns(rows: Sequence[Mapping[str, Any]], answers: Sequence[Any]) -
             return [name]
     kinds: dict[str, dict[str, str]] = {}
     for name in names:
-        one = _ONE_EACH.fullmatch(name.strip())
-        if one and (one[1] or one[2].isupper()):
-            kinds.setdefault((one[1] or "").lower(), {})[one[2].lower()] = name
-    for prefix, found in kinds.items():
+        match = _ONE_EACH.fullmatch(name.strip())
+        if match and (match[1] or match[2].isupper()):
+            kinds.setdefault((match[1] or "").lower(), {})[match[2].lower()] = name
+    for prefix, columns in kinds.items():
         for first in "a01":
-            run = [found[mark] for mark in _from(first) if mark in found]
-            whole = all(mark in found for mark in _from(first)[: len(run)])
-            sure = len(run) > 1 if prefix else len(run) > 2 and _letters(answers, run)
-            if whole and sure and any(options_in(row, run) for row in rows):
+            run = [columns[mark] for mark in _marks_from(first) if mark in columns]
+            complete = all(mark in columns for mark in _marks_from(first)[: len(run)])
+            certain = len(run) > 1 if prefix else len(run) > 2 and _are_letters(answers, run)
+            if complete and certain and any(options_in(row, run) for row in rows):
                 return run
     return []
 
 
-def _letters(answers: Sequence[Any], labels: Sequence[str]) -> bool:
-    """Return whether nearly all answers are one of some labels."""
+def _are_letters(answers: Sequence[Any], labels: Sequence[str]) -> bool:
+    """Return whether nearly all answers are among the labels."""
     options = [(label, "") for label in labels]
-    given = [answer for answer in answers if not empty(answer)]
-    fits = sum(label_of(options, answer, "letter") is not None for answer in given)
-    return bool(given) and fits >= _FITS * len(given)
+    answered = [answer for answer in answers if not empty(answer)]
+    fits = sum(label_of(options, answer, "letter") is not None for answer in answered)
+    return bool(answered) and fits >= _FITS * len(answered)
 
 
-def _from(first: str) -> list[str]:
-    return [chr(ord(first) + place) for place in range(10 if first != "1" else 9)]
+def _marks_from(first: str) -> list[str]:
+    return [chr(ord(first) + index) for index in range(10 if first != "1" else 9)]
 
 
 def _mark(name: str) -> str:
-    one = _ONE_EACH.fullmatch(name.strip())
-    return one[2].upper() if one else name
+    match = _ONE_EACH.fullmatch(name.strip())
+    return match[2].upper() if match else name
 
 
 def _of_object(content: Mapping[str, Any]) -> Options | None:
@@ -242,7 +246,7 @@ def _of_object(content: Mapping[str, Any]) -> Options | None:
     return pairs if pairs and all(re.fullmatch("[A-Z]", label) for label, _ in pairs) else None
 
 
-def _odd(content: Any) -> bool:
+def _not_an_option(content: Any) -> bool:
     return empty(content) or isinstance(content, list | Mapping | bytes)
 
 

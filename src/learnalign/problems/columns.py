@@ -1,4 +1,4 @@
-"""Detecting the columns of the prompt, the answer and the rest, unless the user names them."""
+"""Detecting the columns of prompt, answer and metadata, unless the user names them."""
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from learnalign.errors import LearnAlignError, nearest
 from learnalign.problems.nested import empty, has, parsed, value
 
 Rows = Sequence[Mapping[str, Any]]
-#: Known names, in lower case with underscores; the others count where none of the first is there.
+#: Known names, in lower case with underscores; _OTHER_ names are used only without one of these.
 _PROMPTS = ("problem", "question", "prompt", "messages", "query", "input", "instruction")
 _OTHER_PROMPTS = ("conversations", "conversation")
 _ANSWERS = ("answer", "ground_truth", "expected_answer", "final_answer", "solution", "label")
@@ -17,9 +17,9 @@ _OTHER_ANSWERS = (
     *("correct_answer", "answer_key", "answerkey", "answers"),
     *("gold", "gold_answer", "golden_answers", "target", "gt", "gts"),
 )
-#: Names that a gold alone has: beside a model's answers they go first.
+#: Names that only a gold has: next to a model's answers they take precedence.
 _GOLDS = ("gold", "golds", "gold_answer", "golden_answers", "gt", "gts")
-#: What a model said, in recorded rollouts and in files to be judged; there the others count too.
+#: Names of completion columns; files to judge may also use _OTHER_COMPLETIONS.
 COMPLETIONS = (
     *("completion", "completions", "response", "responses", "output", "outputs"),
     *("generation", "generations", "pass_rate_generations"),
@@ -32,20 +32,20 @@ _VERIFIERS = ("verifier", "kind")
 _SOURCES = ("data_source", "source", "dataset", "type", "subject", "category")
 _DIFFICULTIES = ("difficulty", "level")
 _IDS = ("id", "problem_id", "unique_id", "uid")
-#: Columns without which a question is not whole.
+#: Columns that a question may be incomplete without.
 _CONTEXTS = ("body", "context", "passage", "premise", "story")
-#: Columns inside which trainers keep the gold.
+#: Columns in which trainers nest the gold.
 _PARENTS = ("reward_model", "reward_spec", "verification_info", "verifier_metadata")
-#: Where NeMo-Gym keeps the prompt.
+#: NeMo-Gym's column of the prompt.
 GYM_REQUEST = "responses_create_params"
 GYM_PROMPT = f"{GYM_REQUEST}.input"
-#: Rows of a source that are looked at for the names of its columns.
-LOOKED_AT = 1000
+#: Number of rows of a source that are inspected for column names.
+INSPECTED_ROWS = 1000
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Dotted names of the columns that are read; None if missing."""
+    """Dotted names of the columns to read; None if missing."""
 
     prompt: str | None
     answer: str | None
@@ -54,20 +54,22 @@ class Columns:
     difficulty: str | None = None
 
 
-def recognise(rows: Rows, config: DataConfig, *, place: str, needs_answer: bool = True) -> Columns:
-    """Find the columns of a source from its first thousand rows; what the user named goes first.
+def recognise(
+    rows: Rows, config: DataConfig, *, location: str, needs_answer: bool = True
+) -> Columns:
+    """Find the columns of a source from its first thousand rows; columns the user named win.
 
-    verl's, SkyRL's and NeMo-Gym's rows are known as a whole. Otherwise there must be exactly one
-    column that can be the prompt and one that can be the answer, where ``answer`` beside
-    ``solution`` is the answer, columns with the same contents are one, and columns without contents
-    count where there is no other. Capital letters do not matter.
+    The formats of verl, SkyRL and NeMo-Gym are known. In other rows there must be exactly one
+    candidate for the prompt and one for the answer: ``answer`` wins over ``solution``, columns
+    with equal values count as one, and empty columns are used only if there is no other. Case is
+    ignored.
 
     Raises:
-        LearnAlignError: if a named column is in no row (the nearest are named), or if there is not
-            exactly one column that it can be.
+        LearnAlignError: if a named column is missing (suggests the nearest), or without exactly one
+            candidate.
 
     Example:
-        >>> recognise([{"Question": "1+1?"}, {"Answer": "2"}], DataConfig(), place="x.jsonl")
+        >>> recognise([{"Question": "1+1?"}, {"Answer": "2"}], DataConfig(), location="x.jsonl")
         Columns(prompt='Question', answer='Answer', id=None, source=None, difficulty=None)
     """
     named = {
@@ -77,27 +79,27 @@ def recognise(rows: Rows, config: DataConfig, *, place: str, needs_answer: bool 
         "source": config.source_column,
         "difficulty": config.difficulty_column,
     }
-    looked_at = rows[:LOOKED_AT]
+    inspected = rows[:INSPECTED_ROWS]
     for role, name in named.items():
         if name is not None:
-            _check(rows, looked_at, name, f"--{role}-column", place)
-    seen = _Seen(looked_at, place)
-    found: dict[str, Any] = {"prompt": named["prompt"] or seen.prompt()}
+            _check(rows, inspected, name, f"--{role}-column", location)
+    finder = _Finder(inspected, location)
+    required: dict[str, Any] = {"prompt": named["prompt"] or finder.prompt()}
     if needs_answer and named["answer"] is None:
-        found["answer"] = seen.answer(found["prompt"])
-    known = {
-        "id": seen.first(_IDS, str | int),
-        "source": seen.first(_SOURCES, str),
-        "difficulty": seen.first(_DIFFICULTIES, str | int),
+        required["answer"] = finder.answer(required["prompt"])
+    optional = {
+        "id": finder.first(_IDS, str | int),
+        "source": finder.first(_SOURCES, str),
+        "difficulty": finder.first(_DIFFICULTIES, str | int),
     }
-    given = {role: name for role, name in named.items() if name is not None}
-    chosen: dict[str, Any] = {"answer": None, **known, **found, **given}
-    return Columns(**chosen)
+    specified = {role: name for role, name in named.items() if name is not None}
+    columns: dict[str, Any] = {"answer": None, **optional, **required, **specified}
+    return Columns(**columns)
 
 
 @dataclass(frozen=True)
 class AnsweredColumns:
-    """Dotted names of the columns of a file of completions beside their golds."""
+    """Dotted names of the columns of a file of completions and golds."""
 
     completion: str
     answer: str
@@ -109,28 +111,28 @@ def recognise_answered(
     rows: Rows,
     config: DataConfig,
     *,
-    place: str,
+    location: str,
     completion: str | None = None,
     against: str | None = None,
 ) -> AnsweredColumns:
-    """Find what a model said, the gold and, if they are there, the prompt and the verifier's name.
+    """Find the columns of the completion, the gold and, if present, the prompt and the verifier.
 
-    Each column is one thing alone: what the user named is nothing else besides.
+    A column has one role: a column that the user named is not used for another one.
 
     Args:
-        rows: Of one source.
-        config: Its named columns go first.
-        place: Of the source, for errors.
-        completion: Column that the user named.
+        rows: Rows of one source.
+        config: Columns named here win.
+        location: Name of the source, for errors.
+        completion: Column of the completions, if the user named it.
         against: Column of the user's own verdicts.
 
     Raises:
-        LearnAlignError: as `recognise`; for the prompt, which may be missing, the first known name
-            is taken.
+        LearnAlignError: as `recognise`, except for the prompt: it may be missing, and the first
+            known name is used.
 
     Example:
         >>> rows = [{"question": "1+1?", "answer": "2", "response": "It is 2."}]
-        >>> recognise_answered(rows, DataConfig(), place="x.jsonl")
+        >>> recognise_answered(rows, DataConfig(), location="x.jsonl")
         AnsweredColumns(completion='response', answer='answer', prompt='question', verifier=None)
     """
     named = {
@@ -139,24 +141,24 @@ def recognise_answered(
         "--prompt-column": config.prompt_column,
         "--against": against,
     }
-    looked_at = rows[:LOOKED_AT]
+    inspected = rows[:INSPECTED_ROWS]
     for flag, name in named.items():
         if name is not None:
-            _check(rows, looked_at, name, flag, place)
+            _check(rows, inspected, name, flag, location)
     taken = {name for name in named.values() if name is not None}
     if completion is None:
-        completion = _Seen(looked_at, place, taken).completion()
-    seen = _Seen(looked_at, place, {*taken, completion})
-    prompt = config.prompt_column or seen.asked()
-    answer = config.answer_column or seen.gold(prompt)
-    return AnsweredColumns(completion, answer, prompt, seen.first(_VERIFIERS, str))
+        completion = _Finder(inspected, location, taken).completion()
+    finder = _Finder(inspected, location, {*taken, completion})
+    prompt = config.prompt_column or finder.optional_prompt()
+    answer = config.answer_column or finder.gold(prompt)
+    return AnsweredColumns(completion, answer, prompt, finder.first(_VERIFIERS, str))
 
 
-class _Seen:
-    """The columns of some rows, but for those that are taken for something already."""
+class _Finder:
+    """Finds columns by name in some rows, except those that already have a role."""
 
-    def __init__(self, rows: Rows, place: str, taken: Container[str] = ()) -> None:
-        self.rows, self.place = rows, place
+    def __init__(self, rows: Rows, location: str, taken: Container[str] = ()) -> None:
+        self.rows, self.location = rows, location
         self.all = list(dict.fromkeys(name for row in rows for name in row))
         self.names = [name for name in self.all if name not in taken]
         self.filled = [n for n in self.names if any(not empty(row.get(n)) for row in rows)]
@@ -164,117 +166,121 @@ class _Seen:
     def prompt(self) -> str:
         if self._nested(GYM_REQUEST, ("input",)):
             return GYM_PROMPT
-        found = self._only(self.filled, (_PROMPTS, _OTHER_PROMPTS), "prompt")
-        beside = self.contexts(found)
-        if beside:
+        prompt = self._only(self.filled, (_PROMPTS, _OTHER_PROMPTS), "prompt")
+        contexts = self.contexts(prompt)
+        if contexts:
             raise LearnAlignError(
-                f"{self.place} has the column '{beside[0]}' beside '{found}', which may need it",
+                f"{self.location} has the column '{contexts[0]}' next to '{prompt}', and the "
+                "question may be incomplete without it",
                 expected="one column with the whole question",
-                do=f"give --prompt-column {found} if it does not; if it does, add --template "
-                f"'{{{{ row.{beside[0]} }}}} {{{{ question }}}}'",
+                do=f"use --prompt-column {prompt} if it is complete; if not, also add --template "
+                f"'{{{{ row.{contexts[0]} }}}} {{{{ question }}}}'",
             )
-        return found
+        return prompt
 
     def contexts(self, prompt: str) -> list[str]:
-        """Name the columns that a question may need and that are not shown."""
-        return [name for name in self.filled if _usual(name) in _CONTEXTS and name != prompt]
+        """List the columns that a question may need but that are not shown to the model."""
+        return [name for name in self.filled if _normalized(name) in _CONTEXTS and name != prompt]
 
     def completion(self) -> str:
         return self._only(self.filled, (COMPLETIONS, _OTHER_COMPLETIONS), "completion")
 
-    def asked(self) -> str | None:
-        """Name the first column that may be the prompt; None if there is none."""
+    def optional_prompt(self) -> str | None:
+        """Return the first column that can be the prompt; None without one."""
         if self._nested(GYM_REQUEST, ("input",)):
             return GYM_PROMPT
         known = (*_PROMPTS, *_OTHER_PROMPTS)
-        return next((n for name in known for n in self.filled if _usual(n) == name), None)
+        return next((n for name in known for n in self.filled if _normalized(n) == name), None)
 
     def gold(self, prompt: str | None) -> str:
-        """Name the gold's column where a model's answers stand beside it."""
-        golds = [n for name in _GOLDS for n in self.filled if _usual(n) == name and n != prompt]
+        """Return the gold's column in a file that also has a model's answers."""
+        golds = [
+            n for name in _GOLDS for n in self.filled if _normalized(n) == name and n != prompt
+        ]
         return self._one(golds, "answer", _GOLDS) if golds else self.answer(prompt)
 
     def answer(self, prompt: str | None) -> str:
-        inside = [
+        nested = [
             f"{name}.{child}"
             for name in self.filled
-            if _usual(name) in _PARENTS
+            if _normalized(name) in _PARENTS
             for child in self._nested(name, (*_ANSWERS, *_OTHER_ANSWERS))
         ]
         trainers = [
-            name for name in inside if name.split(".")[0] in ("reward_model", "reward_spec")
+            name for name in nested if name.split(".")[0] in ("reward_model", "reward_spec")
         ]
-        if trainers or (inside and prompt == GYM_PROMPT):
-            return self._one(trainers or inside, "answer", (*_ANSWERS,))
+        if trainers or (nested and prompt == GYM_PROMPT):
+            return self._one(trainers or nested, "answer", (*_ANSWERS,))
         names = [name for name in self.filled if name != prompt]
-        if any(_usual(name) == "answer" for name in names):
-            names = [name for name in names if _usual(name) != "solution"]
+        if any(_normalized(name) == "answer" for name in names):
+            names = [name for name in names if _normalized(name) != "solution"]
         known = {*_ANSWERS, *_OTHER_ANSWERS}
-        if inside and not any(_usual(name) in known for name in names):
-            return self._one(inside, "answer", (*_ANSWERS,))
+        if nested and not any(_normalized(name) in known for name in names):
+            return self._one(nested, "answer", (*_ANSWERS,))
         return self._only(names, (_ANSWERS, _OTHER_ANSWERS), "answer")
 
     def first(self, candidates: tuple[str, ...], kind: Any) -> str | None:
-        """Return the first known name whose values are of a kind."""
+        """Return the first candidate whose values have the given type."""
         for candidate in candidates:
             for name in self.filled:
-                if _usual(name) == candidate and all(
+                if _normalized(name) == candidate and all(
                     isinstance(row.get(name), kind) or empty(row.get(name)) for row in self.rows
                 ):
                     return name
         return None
 
     def _nested(self, name: str, children: tuple[str, ...]) -> list[str]:
-        """Name the known children of a column that holds objects."""
-        found = {child for row in self.rows for child in _keys(row.get(name))}
-        return [child for child in children if child in found]
+        """List the given children that occur in a column of objects."""
+        keys = {child for row in self.rows for child in _keys(row.get(name))}
+        return [child for child in children if child in keys]
 
     def _only(self, names: Sequence[str], tiers: tuple[tuple[str, ...], ...], role: str) -> str:
-        # A column without values counts where there is no other: each row then says what it lacks.
+        # An empty column is used only without another: each row is then reported as missing.
         blank = [name for name in self.names if name not in self.filled]
-        for some in (names, blank):
+        for columns in (names, blank):
             for known in tiers:
-                found = [n for candidate in known for n in some if _usual(n) == candidate]
-                if found:
-                    return self._one(found, role, tiers[0])
+                matches = [n for candidate in known for n in columns if _normalized(n) == candidate]
+                if matches:
+                    return self._one(matches, role, tiers[0])
         return self._one([], role, tiers[0])
 
-    def _one(self, found: list[str], role: str, known: tuple[str, ...]) -> str:
-        if found and all(
-            value(row, name) == value(row, found[0]) for row in self.rows for name in found[1:]
+    def _one(self, candidates: list[str], role: str, known: tuple[str, ...]) -> str:
+        if candidates and all(
+            value(row, name) == value(row, candidates[0])
+            for row in self.rows
+            for name in candidates[1:]
         ):
-            return found[0]
-        seen = f"its columns are {', '.join(self.all)}"
-        what = (
-            f"{len(found)} that can be it ({', '.join(found)})" if found else "none of a known name"
-        )
+            return candidates[0]
+        count = len(candidates)
+        why = f"{count} candidates ({', '.join(candidates)})" if count else "no known name"
         raise LearnAlignError(
-            f"cannot tell which column of {self.place} is the {role}: {what}; {seen}",
+            f"cannot tell which column of {self.location} is the {role}: {why}; its columns are "
+            + ", ".join(self.all),
             expected=f"exactly one of {', '.join(known)}, or a flag",
             do=f"name it with --{role}-column",
         )
 
 
-def _usual(name: str) -> str:
+def _normalized(name: str) -> str:
     return name.strip().lower().replace(" ", "_")
 
 
 def _keys(content: Any) -> list[str]:
-    """Name the children of an object, also of one written as text."""
+    """List the keys of an object, including an object written as text."""
     if isinstance(content, str) and content.lstrip().startswith("{"):
         content = parsed(content)
     return [str(key) for key in content] if isinstance(content, Mapping) else []
 
 
-def _check(rows: Rows, looked_at: Rows, name: str, flag: str, place: str) -> None:
-    if any(has(row, name) for row in looked_at) or any(has(row, name) for row in rows):
+def _check(rows: Rows, inspected: Rows, name: str, flag: str, location: str) -> None:
+    if any(has(row, name) for row in inspected) or any(has(row, name) for row in rows):
         return
-    top = dict.fromkeys(key for row in looked_at for key in row)
-    inside = dict.fromkeys(
-        f"{key}.{child}" for row in looked_at for key in row for child in _keys(row[key])
+    top = dict.fromkeys(key for row in inspected for key in row)
+    nested = dict.fromkeys(
+        f"{key}.{child}" for row in inspected for key in row for child in _keys(row[key])
     )
     raise LearnAlignError(
-        f"{place} has no column '{name}'",
-        expected=f"a column of its rows: {nearest(name, [*top, *inside])}",
+        f"{location} has no column '{name}'",
+        expected=f"a column of its rows: {nearest(name, [*top, *nested])}",
         do=f"correct {flag}",
     )

@@ -14,7 +14,7 @@ from learnalign.storage import files
 
 #: Suffixes of compressed files.
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
-#: UTF-32's mark begins with UTF-16's, so it is looked for first.
+#: UTF-32 first, because its mark starts with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF8, "UTF-8"),
     (codecs.BOM_UTF32_LE, "UTF-32"),
@@ -24,8 +24,8 @@ _MARKS = (
 )
 
 
-#: How compressed files and Parquet files begin, regardless of name.
-_BEGINNINGS = (
+#: First bytes of compressed files and Parquet files.
+_SIGNATURES = (
     (b"\x1f\x8b", "gzip", ".gz"),
     (b"BZh", "bz2", ".bz2"),
     (b"\xfd7zXZ", "xz", ".xz"),
@@ -36,7 +36,7 @@ _BEGINNINGS = (
 
 
 def uncompressed_name(path: Path) -> str:
-    """Return a file's name without the suffix of its compression.
+    """Return a file's name without its compression suffix.
 
     Example:
         >>> uncompressed_name(Path("pool.jsonl.ZST")), uncompressed_name(Path("pool.csv"))
@@ -50,11 +50,11 @@ def read_text(path: Path) -> tuple[str, list[str]]:
     """Read a text file, compressed or not.
 
     Returns:
-        The text, and what should be known of how it was read (an encoding other than UTF-8).
+        The text, and notes about how it was read (an encoding other than UTF-8).
 
     Raises:
-        LearnAlignError: if the compressed file is broken, or the text is in another encoding and
-            has no byte-order mark.
+        LearnAlignError: if the compressed file is broken, or if the text is in another encoding
+            without a byte-order mark.
     """
     data = _decompressed(files.read_bytes(path), path)
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
@@ -62,7 +62,7 @@ def read_text(path: Path) -> tuple[str, list[str]]:
     try:
         if encoding in (None, "UTF-8"):
             nul = data.find(b"\0", 0, 200)
-            if nul >= 0:  # ASCII in UTF-16 is UTF-8 as well, full of NUL characters
+            if nul >= 0:  # ASCII in UTF-16 is valid UTF-8 with NUL characters
                 raise UnicodeDecodeError("utf-8", data, nul, nul + 1, "a NUL character")
             return data.decode("utf-8-sig"), []
         return data.decode(encoding), [encoding]
@@ -81,8 +81,8 @@ def _decompressed(data: bytes, path: Path) -> bytes:
             return lzma.decompress(data)
         if suffix == ".zst":
             with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as stream:
-                whole: bytes = stream.read()
-                return whole
+                content: bytes = stream.read()
+                return content
     except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
         kind = {".gz": "gzip", ".zst": "zstd"}.get(suffix, suffix[1:])
         raise LearnAlignError(
@@ -94,8 +94,8 @@ def _decompressed(data: bytes, path: Path) -> bytes:
 
 
 def _refuse_other_kinds(data: bytes, path: Path) -> None:
-    for beginning, kind, suffix in _BEGINNINGS:
-        if data.startswith(beginning):
+    for signature, kind, suffix in _SIGNATURES:
+        if data.startswith(signature):
             raise LearnAlignError(
                 f"{path} has a text file's name but contains {kind}",
                 expected="JSON, CSV or TSV, or a suffix that names the compression",
@@ -108,7 +108,7 @@ def _undecodable(
 ) -> LearnAlignError:
     if encoding not in (None, "UTF-8"):
         return LearnAlignError(
-            f"{path} starts like {encoding} but is not: {error.reason}",
+            f"{path} has the byte-order mark of {encoding} but is not {encoding}: {error.reason}",
             expected=f"a complete file in {encoding}",
             do="copy it again, or convert it to UTF-8",
         )

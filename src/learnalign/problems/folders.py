@@ -1,4 +1,4 @@
-"""Choosing a folder's files: those of one split and one configuration."""
+"""Choosing the data files of a folder by split and configuration."""
 
 import re
 from dataclasses import dataclass
@@ -12,51 +12,51 @@ from learnalign.problems.decoding import uncompressed_name
 from learnalign.problems.splits import chosen_split, file_split, split_of
 from learnalign.storage import files
 
-#: Kinds of files that hold rows.
+#: Suffixes of files with rows.
 DATA_SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet", ".csv", ".tsv")
-#: What the hub and ``datasets`` write beside the rows.
+#: Metadata files written by the hub and ``datasets``.
 _METADATA = {"dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json"}
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The files of a folder that form the pool."""
+    """The files of a folder to read."""
 
     paths: list[Path]
     notes: list[str]
 
 
 def choose_files(folder: Path, split: str, configuration: str | None = None) -> Chosen:
-    """Choose the data files of a folder, for a clone of a hub data set or a hand-made layout.
+    """Choose the data files of a folder: a clone of a hub data set, or any other layout.
 
-    Files and folders whose names tell a split are of that split; where none does, all files are
-    one pool. Of folders without such a name each is a configuration. The ``configs`` of a
-    ``README.md`` go before names.
+    Files and folders named after a split belong to that split; without such names, all files form
+    one pool. Every other folder is a configuration. The ``configs`` of a ``README.md`` take
+    precedence over names.
 
     Raises:
-        LearnAlignError: if there are no data files, or not of the split; and if there are several
-            configurations and none was named (``folder:name``).
+        LearnAlignError: without data files, or without files of the split; and if the folder has
+            several configurations and none was named (``folder:name``).
     """
     declared = _declared(folder)
     if declared:
         name = _one_of(folder, list(declared), configuration)
         return _of_split(folder, declared[name], split)
     if configuration is not None:
-        inside = folder / configuration
-        if not inside.is_dir():
+        subfolder = folder / configuration
+        if not subfolder.is_dir():
             raise _no_configuration(folder, configuration, [])
-        folder = inside
-    # A link may lead back to a folder above it.
+        folder = subfolder
+    # A symbolic link may point to a parent folder.
     seen: set[Path] = set()
     splits: dict[Path, str | None] = {p: file_split(p.name) for p in _data_files(folder, seen)}
     other = []
     for inner in _folders(folder):
-        found = _data_files(inner, seen, deep=True)
+        paths = _data_files(inner, seen, deep=True)
         if split_of(inner.name) is not None:
-            splits |= dict.fromkeys(found, split_of(inner.name))
+            splits |= dict.fromkeys(paths, split_of(inner.name))
         elif inner.name == "data":
-            splits |= {path: split_of(path.parent.name) or file_split(path.name) for path in found}
-        elif found:
+            splits |= {path: split_of(path.parent.name) or file_split(path.name) for path in paths}
+        elif paths:
             other.append(inner)
     if not splits and other:
         name = _one_of(folder, [inner.name for inner in other], None)
@@ -86,14 +86,14 @@ def _of_split(folder: Path, splits: dict[Path, str | None], wanted: str) -> Chos
 
 
 def _one_of(folder: Path, names: list[str], wanted: str | None) -> str:
-    """Choose a configuration: the one that was named, the only one, or the one called default."""
+    """Choose a configuration: the requested one, the only one, or the one named default."""
     if wanted is not None and wanted not in names:
         raise _no_configuration(folder, wanted, names)
     if wanted is None and len(names) > 1 and "default" not in names:
         raise LearnAlignError(
-            f"the folder {folder} holds several configurations: {', '.join(names)}",
+            f"the folder {folder} has several configurations: {', '.join(names)}",
             expected="one of them",
-            do=f"name it: {folder}:{names[0]}",
+            do=f"name one, for example {folder}:{names[0]}",
         )
     return wanted or ("default" if "default" in names else names[0])
 
@@ -107,7 +107,7 @@ def _no_configuration(folder: Path, name: str, names: list[str]) -> LearnAlignEr
 
 
 def _declared(folder: Path) -> dict[str, dict[Path, str | None]]:
-    """Read which files the ``README.md`` of a data set names, by configuration."""
+    """Read the files that a data set's ``README.md`` declares, by configuration."""
     if not files.is_file(folder / "README.md"):
         return {}
     text = files.read_bytes(folder / "README.md").decode("utf-8", "replace")
@@ -115,9 +115,9 @@ def _declared(folder: Path) -> dict[str, dict[Path, str | None]]:
     try:
         tree = yaml.safe_load(head.group(1)) if head else None
     except yaml.YAMLError:
-        return {}  # a README is prose first; names decide then
+        return {}  # not metadata; use the files' names
     configs = tree.get("configs") if isinstance(tree, dict) else None
-    found: dict[str, dict[Path, str | None]] = {}
+    declared: dict[str, dict[Path, str | None]] = {}
     for config in configs if isinstance(configs, list) else []:
         if not isinstance(config, dict) or "data_files" not in config:
             continue
@@ -129,12 +129,12 @@ def _declared(folder: Path) -> dict[str, dict[Path, str | None]]:
                 paths = [p for p in folder.glob(pattern) if _is_data(p)]
                 splits |= dict.fromkeys(paths, split_of(split) or split)
         if splits:
-            found[str(config.get("config_name", "default"))] = splits
-    return found
+            declared[str(config.get("config_name", "default"))] = splits
+    return declared
 
 
 def _patterns(declared: Any) -> list[tuple[str, list[str]]]:
-    """Bring the forms of ``data_files`` into one: (split, patterns)."""
+    """Convert any form of ``data_files`` to (split, patterns) pairs."""
 
     def listed(value: Any) -> list[str]:
         return [str(v) for v in value] if isinstance(value, list) else [str(value)]
@@ -150,12 +150,12 @@ def _data_files(folder: Path, seen: set[Path], *, deep: bool = False) -> list[Pa
     if folder.resolve() in seen:
         return []
     seen.add(folder.resolve())
-    found = [path for path in folder.iterdir() if _is_data(path)]
+    paths = [path for path in folder.iterdir() if _is_data(path)]
     if deep:
-        found += [
+        paths += [
             path for inner in _folders(folder) for path in _data_files(inner, seen, deep=True)
         ]
-    return sorted(found)
+    return sorted(paths)
 
 
 def _folders(folder: Path) -> list[Path]:

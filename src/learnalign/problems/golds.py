@@ -1,4 +1,4 @@
-r"""Reading gold answers: the accepted texts, from any form of column."""
+r"""Reading gold answers: the accepted texts, from any format of column."""
 
 import json
 import math
@@ -13,39 +13,40 @@ from learnalign.tables import gold_text
 AnswerForm = Literal["auto", "text", "index"]
 _WORKED = re.compile(r"(?<!#)####(?!#)[ \t]*\n?[ \t]*(\S[^\n]*)\Z")
 _CURRENCY = re.compile(r"(?<!\\)\\\$|\A([-+]?)\$(?=[\d.,]+\Z)")
-#: What is no text, and what is left of LaTeX where a single backslash was read as an escape.
+#: Control characters, including LaTeX whose single backslash was parsed as an escape.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\t(?=ext|[dt]?frac|imes|heta)|\r(?=ight)")
-#: Characters of an answer that is no solution, in one line.
+#: Maximum characters of a one-line answer; longer text may be a solution.
 _SHORT = 200
-#: The form of a gold that is an object.
+#: The format of a gold that is an object.
 OBJECT = "an object"
 
 
 @dataclass(frozen=True)
 class Gold:
-    """A gold answer that was read, or why it cannot be used."""
+    """A parsed gold answer, or why it cannot be used."""
 
     texts: tuple[str, ...]
-    """Any of them is right; empty if it cannot be used."""
+    """Any of them is correct; empty if it cannot be used."""
     form: str
-    """What it was written as."""
+    """The format it was written in."""
     reason: str = ""
-    """Of EXCLUDED; empty if it can be used."""
+    """The reason for EXCLUDED; empty if it can be used."""
     detail: str = ""
 
 
 class GoldReader:
     r"""Reads the golds of one column.
 
-    Text such as ``["11"]`` is a list of golds only where every text of the column is a JSON (or
-    Python) list of texts: elsewhere, and with numbers in it, it is itself the answer, as
-    ``[0, 1]`` is. A list of one is its element, however deep. A list of several texts holds
-    alternatives; a list of several numbers may be a vector, a set or alternatives: it is set aside.
+    Text such as ``["11"]`` is a list of golds only if every text of the column is a JSON (or
+    Python) list of strings; otherwise, and for lists of numbers such as ``[0, 1]``, the text itself
+    is the answer. A list of one element is that element, at any depth. A list of several strings
+    contains alternatives. A list of several numbers may be a vector, a set or alternatives, so it
+    is excluded.
 
     Args:
         values: All values of the column.
-        column: Its name, for what is said of it.
-        form: ``auto``; or ``text``: each value is used unchanged.
+        column: Its name, for messages.
+        form: ``auto``, or ``text`` to use each value unchanged.
 
     Example:
         >>> GoldReader(['["11"]', '["3", "3.0"]'], "answer").read('["3", "3.0"]').texts
@@ -71,8 +72,8 @@ class GoldReader:
         if empty(content):
             return Gold((), "nothing", "missing_answer")
         if self.form == "text":
-            whole = content if isinstance(content, str) else json.dumps(content, default=str)
-            return Gold((whole.strip(),), "unchanged")
+            text = content if isinstance(content, str) else json.dumps(content, default=str)
+            return Gold((text.strip(),), "unchanged")
         notes = []
         if isinstance(content, str) and self.lists:
             content = parsed(content)
@@ -89,23 +90,23 @@ class GoldReader:
             return self._object(keys, "0." * depth)
         if isinstance(content, list):
             return _alternatives(content, notes)
-        text, note = single(content)
-        if text is None:
+        answer, note = single(content)
+        if answer is None:
             return Gold((), ", ".join([*notes, "unreadable"]), "unreadable_answer", note)
         if note not in ("", "text") or not notes:
             notes.append(note or "text")
         if self.form == "auto" and isinstance(content, str) and _is_list_of_texts(content):
             notes.append("like a list")
-        return Gold((text,), ", ".join(notes))
+        return Gold((answer,), ", ".join(notes))
 
-    def _object(self, keys: list[str], inside: str) -> Gold:
-        names = [f"{self.column}.{inside}{key}" for key in keys[:8]]
-        detail = f"an object; --answer-column {' or '.join(names)} reaches into it"
+    def _object(self, keys: list[str], prefix: str) -> Gold:
+        names = [f"{self.column}.{prefix}{key}" for key in keys[:8]]
+        detail = f"an object; use --answer-column {' or '.join(names)} to select a field"
         return Gold((), OBJECT, "object_answer", detail)
 
 
 def answer_of(content: Any) -> str | None:
-    """Read one value on its own, as the ``answer`` of a problem; None if it is none.
+    """Read one value on its own, as the ``answer`` of a problem; None if it is not an answer.
 
     Example:
         >>> answer_of(72.0), answer_of(["72"]), answer_of(["7", "7.0"]), answer_of(None)
@@ -116,30 +117,30 @@ def answer_of(content: Any) -> str | None:
 
 
 def _alternatives(content: list[Any], notes: list[str]) -> Gold:
-    """Read a list of several: texts are alternatives, equal values are one."""
-    found: list[str] = []
+    """Read a list of several values: texts are alternatives, equal values count as one."""
+    texts: list[str] = []
     for item in content:
         if empty(item):
             continue
-        text, note = (None, "a list in it") if _nested(item) else single(item)
+        text, note = (None, "it contains a list") if _nested(item) else single(item)
         if text is None:
             return Gold((), "list", "unreadable_answer", f"a list of {len(content)}: {note}")
-        found.append(text)
-    distinct = tuple(dict.fromkeys(found))
+        texts.append(text)
+    distinct = tuple(dict.fromkeys(texts))
     if not distinct:
         return Gold((), "nothing", "missing_answer")
     if len(distinct) > 1 and not all(isinstance(x, str) for x in content if not empty(x)):
         detail = (
-            f"a list of {len(content)} numbers: alternatives would be texts, a vector one text; "
-            "--answer-form text uses it unchanged"
+            f"a list of {len(content)} numbers: write alternatives as strings, a vector as one "
+            "string, or use --answer-form text to use it unchanged"
         )
         return Gold((), "list", "unreadable_answer", detail)
-    what = "list, any of which is right" if len(distinct) > 1 else "list of equals"
-    return Gold(distinct, ", ".join([*notes, what]))
+    form = "list, any of which is correct" if len(distinct) > 1 else "list of equal values"
+    return Gold(distinct, ", ".join([*notes, form]))
 
 
 def single(content: Any) -> tuple[str | None, str]:
-    r"""Turn a single value into text and say how; None and why where it is no answer.
+    r"""Convert a single value to (text, how), or to (None, why) if it is not an answer.
 
     Example:
         >>> single(72.0), single("3 * 400\n#### 1,200"), single("\\$3.47")[0]
@@ -148,7 +149,7 @@ def single(content: Any) -> tuple[str | None, str]:
     if isinstance(content, bytes):
         return None, "bytes"
     if isinstance(content, float) and math.isinf(content):
-        return None, "a number beyond what a float can hold"
+        return None, "a number too large for a float"
     if isinstance(content, float) and content.is_integer():
         content = int(content)
     if isinstance(content, bool):
@@ -166,11 +167,11 @@ def single(content: Any) -> tuple[str | None, str]:
         if worked:
             text, note = re.sub(r"(?<=\d),(?=\d{3})", "", worked[1].strip()), "after ####"
         elif "\\boxed" not in text and re.search(r"(?<!#)####(?!#)", text):
-            return None, "#### is not followed by one last line with the answer"
+            return None, "#### is not followed by a single last line with the answer"
     if _CURRENCY.search(text):
         text = _CURRENCY.sub(r"\1", text).strip()
-        note = ", ".join(filter(None, [note, "currency sign left out"]))
-    return (text, note) if text else (None, "nothing but a sign")
+        note = ", ".join(filter(None, [note, "currency sign dropped"]))
+    return (text, note) if text else (None, "only a sign")
 
 
 def _nested(content: Any) -> bool:
@@ -178,14 +179,14 @@ def _nested(content: Any) -> bool:
 
 
 def _keys(content: Any) -> list[str] | None:
-    """Return the keys of an object, also of one written as text; None for all else."""
+    """Return the keys of an object, including one written as text; None for other values."""
     if isinstance(content, str) and content.lstrip().startswith("{"):
         content = parsed(content)
     return [str(key) for key in content] if isinstance(content, Mapping) and content else None
 
 
 def _is_list_of_texts(text: str) -> bool:
-    found = parsed(text) if text.lstrip().startswith("[") else None
-    while isinstance(found, list) and len(found) == 1 and isinstance(found[0], list):
-        found = found[0]
-    return isinstance(found, list) and bool(found) and all(isinstance(x, str) for x in found)
+    items = parsed(text) if text.lstrip().startswith("[") else None
+    while isinstance(items, list) and len(items) == 1 and isinstance(items[0], list):
+        items = items[0]
+    return isinstance(items, list) and bool(items) and all(isinstance(x, str) for x in items)

@@ -1,4 +1,4 @@
-"""Rows from JSON text in any of the usual forms, regardless of the file's name."""
+"""Rows from JSON text in any common layout, independent of the file's suffix."""
 
 import json
 from collections.abc import Callable
@@ -10,51 +10,51 @@ from learnalign.problems.splits import chosen_split, split_of
 
 Row = dict[str, Any]
 _LINES = (".jsonl", ".ndjson")
-#: Keys of a chat's messages: a list of such objects is a prompt, not a list of rows.
+#: Keys of chat messages: a list of such objects is a prompt, not a list of rows.
 _MESSAGE_KEYS = ("role", "from")
 
 
 def json_rows(text: str, path: Path, *, suffix: str, split: str) -> tuple[list[Row], list[str]]:
     """Read rows from JSON.
 
-    One object a line; objects one after the other over several lines; a list of objects, over the
-    whole file or on each line; an object that holds one such list, or one a split; columns as lists
-    or as objects (pandas); the rows of the hub's viewer.
+    Supported layouts: one object per line; objects over several lines; a list of objects in the
+    whole file or on each line; an object with one such list, or one per split; columns as lists or
+    as objects (pandas); the rows of the hub's viewer.
 
     Args:
         text: The file's text.
-        path: For messages.
-        suffix: ``.jsonl`` or ``.json``: in the first an object is always a row.
-        split: The list to take from an object of splits.
+        path: The file, for messages.
+        suffix: ``.jsonl`` or ``.json``; in ``.jsonl`` an object is always a row.
+        split: The list to read from an object of splits.
 
     Returns:
-        The rows, and what should be known of how they were read.
+        The rows, and notes about how they were read.
 
     Raises:
-        LearnAlignError: with the line, if it is not JSON; and if it can be read in several ways.
+        LearnAlignError: for invalid JSON (names the line), and if the layout is ambiguous.
     """
     if not text.strip():
         return [], []
     values = _lines(text, path)
     if values is not None:
-        name = ["JSON Lines"] if suffix not in _LINES else []
+        notes = ["JSON Lines"] if suffix not in _LINES else []
         rows = [
             row for number, value in values for row in _of_line(value, f"{path}, line {number}")
         ]
-        return _unwrapped(rows, path), name
-    found = _documents(text, path, suffix)
-    if len(found) > 1 or (suffix in _LINES and isinstance(found[0], dict)):
-        rows = [row for i, value in enumerate(found, 1) for row in _of_line(value, f"{path}, {i}")]
-        note = ["objects over several lines"] if "\n" in text.strip() else []
-        return _unwrapped(rows, path), note
-    rows, notes = _of_tree(found[0], path, split)
+        return _unwrap(rows, path), notes
+    values = _documents(text, path, suffix)
+    if len(values) > 1 or (suffix in _LINES and isinstance(values[0], dict)):
+        rows = [row for i, value in enumerate(values, 1) for row in _of_line(value, f"{path}, {i}")]
+        notes = ["objects over several lines"] if "\n" in text.strip() else []
+        return _unwrap(rows, path), notes
+    rows, notes = _of_tree(values[0], path, split)
     if suffix in _LINES:
         notes = ["one JSON list", *notes]
-    return _unwrapped(rows, path), notes
+    return _unwrap(rows, path), notes
 
 
 def _lines(text: str, path: Path) -> list[tuple[int, Any]] | None:
-    """Parse line by line, if there are several lines and the first is JSON by itself."""
+    """Parse line by line, if there are several lines and the first is valid JSON."""
     lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
     if len(lines) < 2:
         return None
@@ -72,34 +72,34 @@ def _lines(text: str, path: Path) -> list[tuple[int, Any]] | None:
 
 
 def _documents(text: str, path: Path, suffix: str) -> list[Any]:
-    """Parse values that stand one after the other; mostly it is one."""
-    decoder, place = json.JSONDecoder(), 0
+    """Parse consecutive JSON values; usually there is one."""
+    decoder, position = json.JSONDecoder(), 0
     values: list[Any] = []
     text = text.strip()
-    while place < len(text):
+    while position < len(text):
         try:
-            value, end = decoder.raw_decode(text, place)
+            value, end = decoder.raw_decode(text, position)
         except (ValueError, RecursionError) as error:
-            line = text.count("\n", 0, getattr(error, "pos", place)) + 1
+            line = text.count("\n", 0, getattr(error, "pos", position)) + 1
             others = text.split("\n")[1:2]
             if suffix in _LINES and not values and others and others[0].lstrip()[:1] == "{":
-                line = 1  # lines of objects, of which the first is broken
+                line = 1  # lines of objects with a broken first one
             raise _broken(f"{path}, line {line}", error) from error
         values.append(value)
-        place = end
-        while place < len(text) and text[place].isspace():
-            place += 1
+        position = end
+        while position < len(text) and text[position].isspace():
+            position += 1
     return values
 
 
-def _of_line(value: object, place: str) -> list[Row]:
+def _of_line(value: object, location: str) -> list[Row]:
     """Return the rows of a line: an object, or a list of objects."""
     if isinstance(value, dict):
         return [value]
     if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
         return value
     raise LearnAlignError(
-        f"{place}: got a {type(value).__name__}",
+        f"{location}: got a {type(value).__name__}",
         expected="a JSON object, or a list of them",
         do="fix the row",
     )
@@ -107,12 +107,13 @@ def _of_line(value: object, place: str) -> list[Row]:
 
 def _of_tree(tree: object, path: Path, split: str) -> tuple[list[Row], list[str]]:
     """Return the rows of a whole file's value."""
+    rows: list[Row] | None
     if isinstance(tree, list):
         rows = [row for n, value in enumerate(tree, 1) for row in _entry(value, path, n)]
         return rows, []
     if not isinstance(tree, dict):
         raise LearnAlignError(
-            f"{path} holds a {type(tree).__name__}",
+            f"{path} contains a {type(tree).__name__}",
             expected="a list of JSON objects, or an object with one such list",
             do="keep only that list in the file",
         )
@@ -124,7 +125,7 @@ def _of_tree(tree: object, path: Path, split: str) -> tuple[list[Row], list[str]
         return lists[name], [f"split {name} of {', '.join(lists)}"]
     if len(lists) > 1:
         raise LearnAlignError(
-            f"{path} holds several lists of objects: {', '.join(lists)}",
+            f"{path} contains several lists of objects: {', '.join(lists)}",
             expected="one list, or lists named after splits (train, test)",
             do="keep only the list you mean",
         )
@@ -132,22 +133,22 @@ def _of_tree(tree: object, path: Path, split: str) -> tuple[list[Row], list[str]
         (key,) = lists
         return lists[key], [f"the list '{key}'"]
     for form, read in _FORMS.items():
-        found = read(tree)
-        if found is not None:
-            return found, [form]
+        rows = read(tree)
+        if rows is not None:
+            return rows, [form]
     lengths = {key: len(value) for key, value in tree.items() if isinstance(value, list)}
     if len(lengths) == len(tree) > 1:
         raise LearnAlignError(
-            f"{path} holds columns as lists of different lengths: "
+            f"{path} contains columns as lists of different lengths: "
             + ", ".join(f"{key} {length}" for key, length in lengths.items()),
             expected="the same number of values in each, or a list of JSON objects",
             do="fix the file",
         )
     if all(isinstance(value, dict) for value in tree.values()):
         raise LearnAlignError(
-            f"{path} holds an object of objects",
+            f"{path} contains an object of objects",
             expected="a list of JSON objects",
-            do="give its rows as a list (pandas: orient='records')",
+            do="write its rows as a list (pandas: orient='records')",
         )
     return [tree], ["one row"]
 
@@ -163,7 +164,7 @@ def _entry(value: object, path: Path, number: int) -> list[Row]:
 
 
 def _is_rows(value: object) -> bool:
-    """Return whether a value is a list of rows, and not of a chat's messages."""
+    """Return whether a value is a list of rows rather than of chat messages."""
     return (
         isinstance(value, list)
         and bool(value)
@@ -173,7 +174,7 @@ def _is_rows(value: object) -> bool:
 
 
 def _as_split(tree: Row) -> list[Row] | None:
-    """Read pandas' ``orient="split"``: names of columns, and a list of values a row."""
+    """Read pandas' ``orient="split"``: column names, and one list of values per row."""
     names, data = tree.get("columns"), tree.get("data")
     if not isinstance(names, list) or not isinstance(data, list):
         return None
@@ -183,7 +184,7 @@ def _as_split(tree: Row) -> list[Row] | None:
 
 
 def _as_lists(tree: Row) -> list[Row] | None:
-    """Read columns that are lists of one length."""
+    """Read columns that are lists of equal length."""
     columns = list(tree.values())
     if len(columns) < 2 or not all(isinstance(column, list) for column in columns):
         return None
@@ -193,7 +194,7 @@ def _as_lists(tree: Row) -> list[Row] | None:
 
 
 def _as_objects(tree: Row) -> list[Row] | None:
-    """Read columns, or rows, that are objects keyed by the numbers of rows."""
+    """Read columns or rows that are objects keyed by row number."""
     values = list(tree.values())
     if not values or not all(isinstance(value, dict) and value for value in values):
         return None
@@ -212,7 +213,7 @@ _FORMS: dict[str, Callable[[Row], list[Row] | None]] = {
 }
 
 
-def _unwrapped(rows: list[Row], path: Path) -> list[Row]:
+def _unwrap(rows: list[Row], path: Path) -> list[Row]:
     """Extract the rows of the hub's viewer, which truncates long cells."""
     if not rows or not all(isinstance(row.get("row"), dict) and "row_idx" in row for row in rows):
         return rows
@@ -226,12 +227,12 @@ def _unwrapped(rows: list[Row], path: Path) -> list[Row]:
     return [row["row"] for row in rows]
 
 
-def _broken(place: str, error: Exception) -> LearnAlignError:
+def _broken(location: str, error: Exception) -> LearnAlignError:
     why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
     if isinstance(error, json.JSONDecodeError):
         why = f"{error.msg}, column {error.colno}"
     return LearnAlignError(
-        f"{place}: broken JSON ({why})",
+        f"{location}: broken JSON ({why})",
         expected="one JSON object per line, or a list of objects",
         do="fix or remove the line",
     )

@@ -6,14 +6,14 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-#: Characters of a Python literal that is looked into.
+#: Maximum characters of a Python literal to parse.
 _LITERAL = 1_000_000
 
 
 def parsed(text: str) -> list[Any] | dict[Any, Any] | None:
-    """Read a list or an object written as text, in JSON or as Python prints it.
+    """Parse a list or an object written as text, as JSON or as a Python literal.
 
-    No code runs. Other text, and what is broken, is None.
+    No code is executed. Returns None for other or invalid text.
 
     Example:
         >>> parsed('[{"a": 1}]'), parsed("{'a': None}"), parsed("[0, 1)"), parsed("x")
@@ -22,24 +22,24 @@ def parsed(text: str) -> list[Any] | dict[Any, Any] | None:
     text = text.strip()
     if not text or text[0] not in "[{" or text[-1] not in "]}":
         return None
-    found: Any = None
+    content: Any = None
     try:
-        found = json.loads(text)
+        content = json.loads(text)
     except (ValueError, RecursionError):
         if len(text) <= _LITERAL:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 try:
-                    found = ast.literal_eval(text)
+                    content = ast.literal_eval(text)
                 except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
                     return None
-    return found if isinstance(found, list | dict) else None
+    return content if isinstance(content, list | dict) else None
 
 
 def value(row: Mapping[str, Any], name: str | None) -> Any:
-    """Take a column's value; None where there is none.
+    """Return a column's value; None if it is missing.
 
-    Dots reach into objects (and lists, by number), also those that stand there as text.
+    Dots select inside objects (and lists, by index), including those written as text.
 
     Example:
         >>> value({"info": '{"golds": ["4", "5"]}'}, "info.golds.1")
@@ -49,14 +49,14 @@ def value(row: Mapping[str, Any], name: str | None) -> Any:
         return None
     if name in row:
         return row[name]
-    found: Any = row
+    content: Any = row
     for part in name.split("."):
-        found = _within(found, part)
-    return found
+        content = _child(content, part)
+    return content
 
 
 def has(row: Mapping[str, Any], name: str) -> bool:
-    """Return whether a row has a column, be its value null or not.
+    """Return whether a row has a column, even if its value is null.
 
     Example:
         >>> has({"info": {"gold": None}}, "info.gold"), has({"info": {}}, "info.gold")
@@ -64,21 +64,21 @@ def has(row: Mapping[str, Any], name: str) -> bool:
     """
     if name in row:
         return True
-    above, _, last = name.rpartition(".")
-    return bool(above) and last in names_in(value(row, above))
+    parent, _, last = name.rpartition(".")
+    return bool(parent) and last in names_in(value(row, parent))
 
 
 def names_in(content: Any) -> list[str]:
-    """Name what dots can reach inside a value."""
+    """List the names that a dot can select inside a value."""
     if isinstance(content, str):
         content = parsed(content)
     if isinstance(content, list):
-        return [str(place) for place in range(len(content))]
+        return [str(index) for index in range(len(content))]
     return [str(key) for key in content] if isinstance(content, Mapping) else []
 
 
 def empty(content: Any) -> bool:
-    """Whether a value says nothing: null, NaN, blank text, a list or object without contents.
+    """Return whether a value is empty: null, NaN, blank text, an empty list or object.
 
     Example:
         >>> [empty(x) for x in (None, float("nan"), " ", [], 0, False)]
@@ -91,7 +91,7 @@ def empty(content: Any) -> bool:
     return content is None or (isinstance(content, list | Mapping) and not content)
 
 
-def _within(content: Any, part: str) -> Any:
+def _child(content: Any, part: str) -> Any:
     if isinstance(content, str):
         content = parsed(content)
     if isinstance(content, Mapping):

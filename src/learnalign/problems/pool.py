@@ -1,4 +1,4 @@
-"""The pool: problems from all sources, without duplicates, benchmarks and blanks."""
+"""The pool: problems from all sources, without duplicates, benchmark problems and blanks."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ import pyarrow as pa
 from learnalign.config import DataConfig
 from learnalign.errors import LearnAlignError
 from learnalign.problems.chats import question_of, read_prompt
-from learnalign.problems.columns import LOOKED_AT, Columns, recognise
+from learnalign.problems.columns import INSPECTED_ROWS, Columns, recognise
 from learnalign.problems.golds import OBJECT
 from learnalign.problems.nested import empty, value
 from learnalign.problems.reading import Reading
@@ -20,40 +20,39 @@ from learnalign.problems.texts import Benchmarks, gold_key, normal
 from learnalign.tables import EXCLUDED, gold_text, golds
 
 Problem = dict[str, Any]
-#: Columns that some trainers put before a prompt.
+#: Columns that some trainers prepend to a prompt.
 _SYSTEM = ("system", "system_prompt", "system_message")
 
 
 @dataclass
 class Pool:
-    """What was read."""
+    """The problems read from all sources, and how they were read."""
 
     problems: list[Problem] = field(default_factory=list)
-    """Rows of the PROBLEMS table, still without prompt and prompt_ids."""
+    """Rows of the PROBLEMS table, without prompt and prompt_ids yet."""
     excluded: list[dict[str, Any]] = field(default_factory=list)
     """Rows of the EXCLUDED table."""
     originals: dict[int, pa.Table] = field(default_factory=dict)
     """Arrow tables of the sources that have one, by source_index."""
     readings: list[Reading] = field(default_factory=list)
-    """Which columns were read, and how, source by source."""
+    """For each source, which columns were read and how."""
 
     def excluded_table(self) -> pa.Table:
-        """Return the problems that were left out as an EXCLUDED table."""
+        """Return the excluded problems as an EXCLUDED table."""
         return pa.Table.from_pylist(self.excluded, schema=EXCLUDED)
 
 
 def read_pool(config: DataConfig) -> Pool:
     """Read all sources into one pool.
 
-    Copies of a prompt that stood earlier are dropped (a copy with another answer too: one of the
-    two golds is wrong), near copies with the same answer as well, unless ``keep_near_duplicates``.
-    Golds that are written differently and mean the same are the same. Rows whose prompt or answer
-    is missing or cannot be read as text, and problems of the benchmarks, are left out and listed.
+    Duplicates of an earlier prompt are excluded (even with another answer: one of the two golds is
+    wrong), and so are near-duplicates with the same answer, unless ``keep_near_duplicates``. Golds
+    that differ only in notation count as the same. Rows whose prompt or answer is missing or
+    unreadable, and problems of the benchmarks, are excluded too. Excluded rows are listed.
 
     Raises:
-        LearnAlignError: if there is no source, one cannot be read, or two rows of the user's id
-            column are equal, an id is not one line, or a whole column of answers holds
-            objects.
+        LearnAlignError: without a source, if a source cannot be read, if the user's id column has
+            duplicates or an id of several lines, or if all answers of a source are objects.
 
     Example:
         >>> pool = read_pool(DataConfig(paths=("reasoning-gym:gcd?size=3&seed=1",)))
@@ -87,28 +86,28 @@ class _Reader:
         self.position = 0
 
     def add(self, index: int, source: Source, spec: str) -> None:
-        columns = recognise(source.rows, self.config, place=spec)
+        columns = recognise(source.rows, self.config, location=spec)
         reading = Reading(spec, columns, notes=list(source.notes))
         if columns.id is not None and self.config.id_column is None:
-            # A recognised id column is a guess: it counts only where it is one, over all sources.
+            # A detected id column is a guess: use it only if it is unique over all sources.
             ids = [value(row, columns.id) for row in source.rows]
             names = {str(i) for i in ids}
             if None in ids or len(names) < len(ids) or names & self.user_ids.keys():
-                reading.notes.append(f"the column {columns.id} is no id: not one for each row")
+                reading.notes.append(f"the column {columns.id} is not used as id: not unique")
                 columns = replace(columns, id=None)
-        unseen = [
+        hidden = [
             name
-            for name in dict.fromkeys(name for row in source.rows[:LOOKED_AT] for name in row)
+            for name in dict.fromkeys(name for row in source.rows[:INSPECTED_ROWS] for name in row)
             if name.lower() in _SYSTEM and any(not empty(row.get(name)) for row in source.rows)
         ]
-        reading.notes += [f"the column {name} is not shown to the model" for name in unseen]
+        reading.notes += [f"the column {name} is not shown to the model" for name in hidden]
         reading.columns = columns
         self.pool.readings.append(reading)
         rows = Rows(source.rows, columns, self.config, spec)
         reading.options = ", ".join(rows.choices.columns) if rows.choices is not None else None
         for number, row in enumerate(source.rows):
-            where = {"source_index": index, "source_row": number}
-            self._add_row(rows, reading, source.name, where, row, f"{spec}, row {number + 1}")
+            origin = {"source_index": index, "source_row": number}
+            self._add_row(rows, reading, source.name, origin, row, f"{spec}, row {number + 1}")
             self.position += 1
         if reading.answers and set(reading.answers) <= {OBJECT, "nothing"}:
             rows.refuse_objects()
@@ -118,32 +117,32 @@ class _Reader:
         rows: Rows,
         reading: Reading,
         name: str,
-        where: dict[str, int],
+        origin: dict[str, int],
         row: dict[str, Any],
-        place: str,
+        location: str,
     ) -> None:
         columns = rows.columns
-        prompt, gold = rows.read(row, where["source_row"], place)
+        prompt, gold = rows.read(row, origin["source_row"], location)
         reading.prompts[prompt.form] += 1
         reading.answers[gold.form] += 1
-        user_id = _checked_id(value(row, columns.id), columns.id, place)
+        user_id = _checked_id(value(row, columns.id), columns.id, location)
         text = json.dumps(row, ensure_ascii=False, default=str)
         reason, detail = (
             prompt.reason or gold.reason,
             prompt.detail if prompt.reason else gold.detail,
         )
         if not reason and not _encodes(text):
-            reason, detail = "broken_text", "half a character (a lone surrogate such as \\ud83d)"
+            reason, detail = "broken_text", "a lone surrogate (half a character, such as \\ud83d)"
         if reason:
-            problem_id = user_id or f"{name}-{where['source_row']}"
-            detail = f"{place}: {detail}" if detail else place
-            self._leave_out(reading, problem_id, where, reason, detail)
+            problem_id = user_id or f"{name}-{origin['source_row']}"
+            detail = f"{location}: {detail}" if detail else location
+            self._exclude(reading, problem_id, origin, reason, detail)
             return
         answer = gold_text(gold.texts)
         problem: Problem = {
-            "problem_id": self._id(columns, user_id, prompt.messages, answer, place),
+            "problem_id": self._id(columns, user_id, prompt.messages, answer, location),
             "position": self.position,
-            **where,
+            **origin,
             "source": str(value(row, columns.source) or name),
             "difficulty": _label(value(row, columns.difficulty)),
             "messages": prompt.messages,
@@ -152,29 +151,29 @@ class _Reader:
         }
         reason, detail = self._reason(problem)
         if reason:
-            self._leave_out(reading, problem["problem_id"], where, reason, detail)
+            self._exclude(reading, problem["problem_id"], origin, reason, detail)
         else:
             self.pool.problems.append(problem)
 
     def _id(
-        self, columns: Columns, user_id: str | None, messages: Any, answer: str, place: str
+        self, columns: Columns, user_id: str | None, messages: Any, answer: str, location: str
     ) -> str:
         if columns.id is None:
             text = json.dumps([messages, answer], ensure_ascii=False)
             return hashlib.sha256(text.encode()).hexdigest()[:16]
         if user_id is None or user_id in self.user_ids:
-            got = "no id" if user_id is None else f"the id '{user_id}' a second time"
+            got = "no id" if user_id is None else f"the id '{user_id}' again"
             first = f" (first in {self.user_ids[user_id]})" if user_id is not None else ""
             raise LearnAlignError(
-                f"{place}: got {got}{first}",
+                f"{location}: got {got}{first}",
                 expected=f"unique values in the id column '{columns.id}'",
                 do="fix them, or name another column with --id-column",
             )
-        self.user_ids[user_id] = place
+        self.user_ids[user_id] = location
         return user_id
 
     def _reason(self, problem: Problem) -> tuple[str, str]:
-        """Return why a problem must stay out; an empty reason lets it in."""
+        """Return (reason, detail) for excluding a problem; an empty reason keeps it."""
         text = "\n".join(f"{m['role']}: {m['content']}" for m in problem["messages"])
         first = self.exact.setdefault(text, problem)
         if first is not problem:
@@ -192,19 +191,19 @@ class _Reader:
                 return "contaminated", match
         return "", ""
 
-    def _leave_out(
-        self, reading: Reading, problem_id: str, where: dict[str, int], reason: str, detail: str
+    def _exclude(
+        self, reading: Reading, problem_id: str, origin: dict[str, int], reason: str, detail: str
     ) -> None:
-        reading.set_aside[reason] += 1
+        reading.excluded[reason] += 1
         detail = detail.encode(errors="replace").decode()
         self.pool.excluded.append(
-            {"problem_id": problem_id, **where, "stage": "problems"}
+            {"problem_id": problem_id, **origin, "stage": "problems"}
             | {"reason": reason, "detail": detail}
         )
 
 
 def _key(problem: Problem) -> tuple[str, ...]:
-    """Return a key that equal golds share; of alternatives, all keys."""
+    """Return a key that equal golds share; all keys for alternatives."""
     return tuple(sorted({gold_key(gold) for gold in golds(problem["answer"])}))
 
 
@@ -216,14 +215,14 @@ def _encodes(text: str) -> bool:
     return True
 
 
-def _checked_id(content: Any, column: str | None, place: str) -> str | None:
+def _checked_id(content: Any, column: str | None, location: str) -> str | None:
     """Return an id as one line of text, for lists of ids."""
     if content is None:
         return None
     text = str(content)
     if len(text.splitlines()) != 1 or text != text.strip() or not _encodes(text):
         raise LearnAlignError(
-            f"{place}: got the id {text[:80]!a}",
+            f"{location}: got the id {text[:80]!a}",
             expected=f"one line without surrounding spaces in the id column '{column}'",
             do="fix it, or name another column with --id-column",
         )
@@ -235,16 +234,16 @@ def _label(content: Any) -> str | None:
 
 
 def _benchmarks(config: DataConfig) -> Benchmarks | None:
-    """Read the benchmark files; their answers do not matter."""
+    """Read the prompts of the benchmark files; their answers are not needed."""
     if not config.decontaminate:
         return None
     texts = []
     for path in config.decontaminate:
         source = read_source(str(path), split=config.split)
         plain = DataConfig()
-        columns = recognise(source.rows, plain, place=str(path), needs_answer=False)
+        columns = recognise(source.rows, plain, location=str(path), needs_answer=False)
         for number, row in enumerate(source.rows, 1):
-            found = read_prompt(value(row, columns.prompt), place=f"{path}, row {number}")
-            if found.messages:
-                texts.append((f"{path.name}:{number}", found.messages[-1]["content"]))
+            prompt = read_prompt(value(row, columns.prompt), location=f"{path}, row {number}")
+            if prompt.messages:
+                texts.append((f"{path.name}:{number}", prompt.messages[-1]["content"]))
     return Benchmarks(texts, ngram=config.decontaminate_ngram)

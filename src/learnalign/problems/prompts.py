@@ -11,9 +11,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from learnalign.config import PromptConfig
 from learnalign.errors import LearnAlignError, nearest
-from learnalign.problems.chats import Messages, apart, question_of
+from learnalign.problems.chats import Messages, question_of, split_prefill
 
-#: Arguments of ``apply_chat_template`` that are no variables of the template.
+#: Arguments of ``apply_chat_template`` that are not template variables.
 _DECIDED = {
     *("conversation", "messages", "chat_template", "tokenize", "add_generation_prompt"),
     *("continue_final_message", "return_tensors", "return_dict", "return_assistant_tokens_mask"),
@@ -22,7 +22,7 @@ _DECIDED = {
 
 
 class PromptError(LearnAlignError):
-    """The model's chat template does not take one problem's messages."""
+    """The model's chat template rejects the messages of a problem."""
 
 
 class Prompter:
@@ -30,12 +30,12 @@ class Prompter:
 
     Args:
         tokenizer: The model's tokenizer.
-        config: Template, system prompt, instruction, beginning of the assistant's turn, variables
-            of the chat template.
+        config: Template, system prompt, instruction, start of the assistant's turn, variables of
+            the chat template.
 
     Raises:
-        LearnAlignError: if the model has no chat template and none is given, a template of the user
-            is broken, or the chat template has no variable of a given name.
+        LearnAlignError: if neither the model nor the user has a template, if the user's template is
+            invalid, or if the chat template does not have a given variable.
     """
 
     def __init__(self, tokenizer: Any, config: PromptConfig) -> None:
@@ -48,7 +48,7 @@ class Prompter:
             raise LearnAlignError(
                 "the model has no chat template",
                 expected="a chat model, or your own template",
-                do="give --template '{{ question }}\\nAnswer:' (or a file with one)",
+                do="use --template '{{ question }}\\nAnswer:' (or a file with a template)",
             )
         _check_variables(tokenizer, config)
 
@@ -56,18 +56,18 @@ class Prompter:
         """Build the prompt of one problem.
 
         Args:
-            messages: The problem's chat messages; the last one is the question, or the beginning
-                of the assistant's turn after it.
-            row: The user's row as JSON text; the templates see it as ``row``.
+            messages: The problem's chat messages; the last one is the question, or the start of the
+                assistant's turn after it.
+            row: The user's row as JSON text; available as ``row`` in the templates.
 
         Returns:
-            The text, and its token ids (special tokens only where the text holds them).
+            The text and its token ids (special tokens only where the text contains them).
 
         Raises:
-            PromptError: if the chat template does not take the messages.
-            LearnAlignError: if a template of the user cannot be filled in.
+            PromptError: if the chat template rejects the messages.
+            LearnAlignError: if a template of the user cannot be rendered.
         """
-        messages, begun = apart(self.asked(messages, row))
+        messages, prefill = split_prefill(self.with_instructions(messages, row))
         variables = {"row": json.loads(row), "question": messages[-1]["content"]}
         if self.template is None:
             text = self._chat(messages)
@@ -78,15 +78,15 @@ class Prompter:
             text = self._with_bos(_render(self.template, "--template", variables))
         if self.prefix is not None:
             text += _render(self.prefix, "--assistant-prefix", variables)
-        text += begun
+        text += prefill
         return text, self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
-    def asked(self, messages: Messages, row: str) -> Messages:
-        """Put the system prompt and the instruction into a problem's messages.
+    def with_instructions(self, messages: Messages, row: str) -> Messages:
+        """Add the system prompt and the instruction to a problem's messages.
 
         Args:
             messages: The problem's chat messages; the last one is the question.
-            row: The user's row as JSON text; the instruction sees it as ``row``.
+            row: The user's row as JSON text; available as ``row`` in the instruction.
         """
         variables = {"row": json.loads(row), "question": question_of(messages)}
         messages = [dict(message) for message in messages]
@@ -94,8 +94,8 @@ class Prompter:
             messages = [m for m in messages if m["role"] != "system"]
             messages.insert(0, {"role": "system", "content": self.config.system})
         if self.instruction is not None:
-            asked = apart(messages)[0][-1]
-            asked["content"] += "\n" + _render(self.instruction, "--instruction", variables)
+            question = split_prefill(messages)[0][-1]
+            question["content"] += "\n" + _render(self.instruction, "--instruction", variables)
         return messages
 
     def _chat(self, messages: Messages) -> str:
@@ -109,14 +109,14 @@ class Prompter:
         except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
             roles = ", ".join(message["role"] for message in messages)
             raise PromptError(
-                f"the model's chat template refuses the messages ({roles}): {error}",
-                expected="roles that the template knows, in their order",
-                do="give --template, or leave --system out",
+                f"the model's chat template rejects the messages ({roles}): {error}",
+                expected="roles and an order that the template supports",
+                do="use --template, or omit --system",
             ) from error
         return text
 
     def _with_bos(self, text: str) -> str:
-        """Begin with the token that this model's texts begin with, if the template left it out."""
+        """Prepend the model's beginning-of-sequence token, if the template omitted it."""
         bos = self.tokenizer.bos_token
         first = self.tokenizer("")["input_ids"][:1]
         if bos and first == [self.tokenizer.bos_token_id] and not text.startswith(bos):
@@ -125,7 +125,7 @@ class Prompter:
 
 
 def _check_variables(tokenizer: Any, config: PromptConfig) -> None:
-    """Reject variables that have no effect, or that this module sets."""
+    """Reject variables that have no effect or that are set here."""
     for name in config.chat_template_kwargs:
         if config.template is not None:
             raise LearnAlignError(
@@ -134,20 +134,20 @@ def _check_variables(tokenizer: Any, config: PromptConfig) -> None:
                 expected="one of them",
                 do="write the value into the template",
             )
-        read = _names(tokenizer.chat_template) - _DECIDED
-        if name not in read:
-            near = nearest(name, read)
+        variables = _names(tokenizer.chat_template) - _DECIDED
+        if name not in variables:
+            near = nearest(name, variables)
             hint = f": {near}" if near.startswith("the nearest") else ""
             raise LearnAlignError(
                 f"got prompt.chat_template_kwargs.{name}, which is not a variable of the model's "
                 "chat template",
-                expected=f"a variable that the template reads{hint}",
-                do="correct the name, or leave it out",
+                expected=f"a variable that the template uses{hint}",
+                do="correct the name, or remove it",
             )
 
 
 def _names(template: str | dict[str, str]) -> set[str]:
-    """Find the names in a chat template's code; a model may have several templates.
+    """Find the names used in a chat template's code; a model may have several templates.
 
     Example:
         >>> sorted(_names("so {{ a.b }} {% if c == 'd e' %}{{ f }}{% endif %} g"))

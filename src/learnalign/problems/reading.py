@@ -1,4 +1,4 @@
-"""A report of how a source was read: its columns, their forms and row counts."""
+"""A report on how a source was read: its columns, their formats and row counts."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -11,22 +11,22 @@ from learnalign.problems.columns import Columns
 class Reading:
     """How the prompts and answers of one source were read."""
 
-    place: str
+    location: str
     """The DATA argument."""
     columns: Columns
     prompts: Counter[str] = field(default_factory=Counter)
-    """Rows by what their prompt was written as."""
+    """Number of rows by the format of their prompt."""
     answers: Counter[str] = field(default_factory=Counter)
-    """Rows by what their answer was written as."""
+    """Number of rows by the format of their answer."""
     options: str | None = None
-    """The column whose options were put into the prompts."""
-    set_aside: Counter[str] = field(default_factory=Counter)
-    """Rows by the reason for which they left the pool."""
+    """The column whose options were added to the prompts."""
+    excluded: Counter[str] = field(default_factory=Counter)
+    """Number of excluded rows by reason."""
     notes: list[str] = field(default_factory=list)
-    """What else was decided."""
+    """Other decisions."""
 
     def line(self) -> str:
-        """Say it in a line.
+        """Format the report as one line.
 
         Example:
             >>> columns = Columns("prompt", "reward_model.ground_truth")
@@ -40,19 +40,19 @@ class Reading:
         for role in ("id", "source", "difficulty"):
             name = getattr(self.columns, role)
             parts += [f"{role}: {name}"] if name is not None else []
-        said = ", ".join(parts)
-        if self.set_aside:
-            reasons = ", ".join(f"{n} {reason}" for reason, n in self.set_aside.most_common())
-            said += f"; set aside: {reasons}"
-        return "; ".join([said, *self.notes])
+        summary = ", ".join(parts)
+        if self.excluded:
+            reasons = ", ".join(f"{n} {reason}" for reason, n in self.excluded.most_common())
+            summary += f"; excluded: {reasons}"
+        return "; ".join([summary, *self.notes])
 
 
 def reading_lines(readings: Iterable[Reading]) -> list[str]:
-    """Say for each source how it was read; the source is named where there are several."""
-    found = list(readings)
-    if len(found) == 1:
-        return [found[0].line()]
-    return [f"{reading.place}: {reading.line()}" for reading in found]
+    """Format one line per source; with several sources, each line starts with its name."""
+    sources = list(readings)
+    if len(sources) == 1:
+        return [sources[0].line()]
+    return [f"{reading.location}: {reading.line()}" for reading in sources]
 
 
 def _forms(counts: Counter[str]) -> str:

@@ -1,4 +1,4 @@
-"""Reading a row of a source: its prompt and its gold, with the options of a multiple choice."""
+"""Reading a row of a source: its prompt, its gold and multiple-choice options."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -6,25 +6,25 @@ from typing import Any
 
 from learnalign.config import DataConfig
 from learnalign.errors import LearnAlignError
-from learnalign.problems.chats import Prompt, apart, media_column, read_prompt
+from learnalign.problems.chats import Prompt, media_column, read_prompt, split_prefill
 from learnalign.problems.choices import Choices, options_columns, options_in, with_options
-from learnalign.problems.columns import GYM_PROMPT, GYM_REQUEST, LOOKED_AT, Columns
+from learnalign.problems.columns import GYM_PROMPT, GYM_REQUEST, INSPECTED_ROWS, Columns
 from learnalign.problems.golds import Gold, GoldReader
 from learnalign.problems.gym import is_gym_row
 from learnalign.problems.nested import empty, names_in, value
 
 
 class Rows:
-    """Reads the rows of one source; column meanings are decided over all rows.
+    """Reads the rows of one source; formats are detected from all rows.
 
     Args:
         rows: All rows.
-        columns: Which columns to read.
-        config: How.
-        place: Of the source, for errors.
+        columns: The columns to read.
+        config: Data options.
+        location: Name of the source, for errors.
 
     Raises:
-        LearnAlignError: if the answers point at options in no clear way.
+        LearnAlignError: if it is ambiguous which options the answers refer to.
     """
 
     def __init__(
@@ -32,32 +32,32 @@ class Rows:
         rows: Sequence[Mapping[str, Any]],
         columns: Columns,
         config: DataConfig,
-        place: str,
+        location: str,
     ) -> None:
-        self.columns, self.config, self.place = columns, config, place
+        self.columns, self.config, self.location = columns, config, location
         self.answers = [value(row, columns.answer) for row in rows]
-        # A generator's answer goes to its own scorer, in any form.
+        # A generator's answer is passed unchanged to its own scorer.
         form = "text" if rows and is_gym_row(rows[0]) else config.answer_form
         self.golds = GoldReader(self.answers, columns.answer, form)
         self.choices = None if form == "text" else self._choices(rows)
 
-    def read(self, row: Mapping[str, Any], number: int, place: str) -> tuple[Prompt, Gold]:
+    def read(self, row: Mapping[str, Any], number: int, location: str) -> tuple[Prompt, Gold]:
         """Read one row.
 
         Args:
             row: The row.
-            number: Its place in the source, from 0.
-            place: Of the row, for errors.
+            number: Its 0-based number in the source.
+            location: Location of the row, for errors.
         """
-        prompt = self._prompt(row, place)
+        prompt = self._prompt(row, location)
         options = options_in(row, self.choices.columns) if self.choices is not None else None
         if self.choices is None or options is None:
             return prompt, self.golds.read(self.answers[number])
         if prompt.messages:
-            asked = len(apart(prompt.messages)[0]) - 1
-            question = prompt.messages[asked]
+            index = len(split_prefill(prompt.messages)[0]) - 1
+            question = prompt.messages[index]
             shown = question | {"content": with_options(question["content"], options)}
-            messages = [*prompt.messages[:asked], shown, *prompt.messages[asked + 1 :]]
+            messages = [*prompt.messages[:index], shown, *prompt.messages[index + 1 :]]
             prompt = replace(prompt, messages=messages)
         answer = self.answers[number]
         label = None if empty(answer) else self.choices.label(options, answer)
@@ -65,35 +65,35 @@ class Rows:
             return prompt, Gold((label,), self.choices.form)
         if empty(answer):
             return prompt, self.golds.read(answer)
-        detail = f"{str(answer)[:40]!r} points at none of the {len(options)} options"
-        return prompt, Gold((), "points at no option", "unreadable_answer", detail)
+        detail = f"{str(answer)[:40]!r} is none of the {len(options)} options"
+        return prompt, Gold((), "not an option", "unreadable_answer", detail)
 
     def refuse_objects(self) -> None:
-        """Raise an error that all answers are objects, naming their fields.
+        """Raise the error that all answers are objects, with their fields.
 
         Raises:
             LearnAlignError: always.
         """
         first = next(answer for answer in self.answers if not empty(answer))
-        inside = [f"{self.columns.answer}.{name}" for name in names_in(first)[:8]]
+        fields = [f"{self.columns.answer}.{name}" for name in names_in(first)[:8]]
         raise LearnAlignError(
-            f"the answers of {self.place} in '{self.columns.answer}' are objects "
-            f"({', '.join(names_in(first)[:8])} first)",
+            f"the answers of {self.location} in '{self.columns.answer}' are objects "
+            f"(the first has {', '.join(names_in(first)[:8])})",
             expected="text, a number, or a list of accepted texts",
-            do=f"name a field with --answer-column {' or '.join(inside)}; or use it unchanged with "
-            "--answer-form text, for your own verifier",
+            do=f"name a field with --answer-column {' or '.join(fields)}; or use --answer-form "
+            "text to pass objects unchanged to your own verifier",
         )
 
-    def _prompt(self, row: Mapping[str, Any], place: str) -> Prompt:
+    def _prompt(self, row: Mapping[str, Any], location: str) -> Prompt:
         prompt = read_prompt(
-            value(row, self.columns.prompt), last=self.config.last_assistant, place=place
+            value(row, self.columns.prompt), last=self.config.last_assistant, location=location
         )
         media = media_column(row)
         if media is not None and not prompt.reason:
-            return Prompt([], prompt.form, "image_prompt", f"the column '{media}' belongs to it")
+            return Prompt([], prompt.form, "image_prompt", f"the column '{media}' has media")
         request = row if self.columns.prompt != GYM_PROMPT else value(row, GYM_REQUEST)
         if not prompt.reason and not empty(value(request, "tools")):
-            return Prompt([], prompt.form, "tool_calls", "the row brings tools along")
+            return Prompt([], prompt.form, "tool_calls", "the row defines tools")
         if request is not row and prompt.messages:
             system = value(request, "instructions")
             if isinstance(system, str) and system.strip():
@@ -102,7 +102,7 @@ class Rows:
         return prompt
 
     def _choices(self, rows: Sequence[Mapping[str, Any]]) -> Choices | None:
-        columns = options_columns(rows[:LOOKED_AT], self.answers[:LOOKED_AT])
+        columns = options_columns(rows[:INSPECTED_ROWS], self.answers[:INSPECTED_ROWS])
         if not columns or {self.columns.prompt, self.columns.answer} & set(columns):
             return None
         return Choices(
@@ -111,5 +111,5 @@ class Rows:
             self.answers,
             answer_column=str(self.columns.answer),
             form=self.config.answer_form,
-            place=self.place,
+            location=self.location,
         )

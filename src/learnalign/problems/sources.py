@@ -1,4 +1,4 @@
-"""Reading one source of rows: a file, a folder, a hub name, a reasoning-gym spec or pool."""
+"""Reading a source of rows: a file, a folder, a hub name, a reasoning-gym spec or pool."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +32,9 @@ class Source:
     name: str
     rows: list[Row]
     original: pa.Table | None = None
-    """The rows with their Arrow types, where the source has them (Parquet, datasets)."""
+    """The rows with their Arrow types, if the source has them (Parquet, datasets)."""
     notes: tuple[str, ...] = ()
-    """How it was read, where that could be doubted: its form, its encoding, its split."""
+    """How it was read, if that is not obvious: layout, encoding, split."""
 
 
 def read_source(spec: str, *, split: str = "train", limit: int | None = None) -> Source:
@@ -43,11 +43,11 @@ def read_source(spec: str, *, split: str = "train", limit: int | None = None) ->
     Args:
         spec: Path of a file or folder (``folder:configuration``), hub name, or
             ``reasoning-gym:NAME?size=100&seed=1``.
-        split: Of a hub data set, a folder or a JSON file of several splits.
-        limit: Read only the first rows.
+        split: Split of a hub data set, a folder or a JSON file with several splits.
+        limit: Maximum number of rows to read.
 
     Raises:
-        LearnAlignError: if it is missing, empty, of an unknown kind, or broken (with the line).
+        LearnAlignError: if it is missing, empty, of an unknown type, or broken (names the line).
 
     Example:
         >>> read_source("reasoning-gym:chain_sum?size=2&seed=1").rows[1]["answer"]
@@ -72,12 +72,12 @@ def _read(spec: str, split: str) -> Source:
         return _from_folder(path, split)
     if files.is_file(path):
         return _from_file(path, split)
-    above, _, configuration = spec.rpartition(":")
-    if above and "://" not in spec and Path(above).is_dir():
-        return _from_folder(Path(above), split, configuration)
+    parent, _, configuration = spec.rpartition(":")
+    if parent and "://" not in spec and Path(parent).is_dir():
+        return _from_folder(Path(parent), split, configuration)
     if path.suffix or spec.startswith((".", "/", "~")) or spec.count("/") != 1:
         raise LearnAlignError(
-            f"got no file or folder {spec}",
+            f"found no file or folder {spec}",
             expected=f"a path ({_SUFFIXES}), a hub name (owner/name) or reasoning-gym:NAME",
             do="check the path",
         )
@@ -126,7 +126,7 @@ def _parquet(path: Path) -> pa.Table:
 
 
 def _from_folder(path: Path, split: str, configuration: str | None = None) -> Source:
-    """Read what ``save_to_disk`` wrote, or the data files of any other folder."""
+    """Read the output of ``save_to_disk``, or the data files of any other folder."""
     if configuration is None and any(
         files.is_file(path / name) for name in ("state.json", "dataset_dict.json")
     ):
@@ -135,12 +135,12 @@ def _from_folder(path: Path, split: str, configuration: str | None = None) -> So
             return _from_dataset(path.name, datasets.load_from_disk(str(path)), split)
         except (LearnAlignError, MemoryError):
             raise
-        except Exception as error:  # whatever the library trips over in a damaged folder
+        except Exception as error:  # a damaged folder may raise anything
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise LearnAlignError(
                 f"{path} is not a complete folder of datasets' save_to_disk: "
                 f"{type(error).__name__}: {reason}",
-                expected="all the files that save_to_disk wrote",
+                expected="all files that save_to_disk wrote",
                 do="copy it again, or save it again",
             ) from error
     chosen = choose_files(path, split, configuration)
@@ -153,36 +153,36 @@ def _from_folder(path: Path, split: str, configuration: str | None = None) -> So
 
 
 def _from_hub(name: str, split: str) -> Source:
-    """Load a data set of the hub; code that comes with a data set is never run."""
+    """Load a data set from the hub, without running its code."""
     datasets = _datasets(name)
     repo, _, subset = name.partition(":")
     try:
-        found = datasets.load_dataset(repo, subset or None)
-    except Exception as error:  # the network, the hub and the loaders each have their own
+        dataset = datasets.load_dataset(repo, subset or None)
+    except Exception as error:  # the network, the hub and the loaders raise different types
         raise LearnAlignError(
             f"cannot load '{name}' from the hub: {str(error).splitlines()[0]}",
             expected="a path that exists, or the name of an accessible data set (owner/name)",
             do="check the spelling and the network",
         ) from error
-    return _from_dataset(repo, found, split)
+    return _from_dataset(repo, dataset, split)
 
 
-def _from_dataset(name: str, found: Any, split: str) -> Source:
+def _from_dataset(name: str, dataset: Any, split: str) -> Source:
     notes: tuple[str, ...] = ()
-    if isinstance(found, dict):
-        chosen = chosen_split(split, found, name)
-        notes = (f"split {chosen} of {', '.join(found)}",)
-        found = found[chosen]
-    table = found.with_format("arrow")[:]
+    if isinstance(dataset, dict):
+        chosen = chosen_split(split, dataset, name)
+        notes = (f"split {chosen} of {', '.join(dataset)}",)
+        dataset = dataset[chosen]
+    table = dataset.with_format("arrow")[:]
     return Source(name, table.to_pylist(), table, notes)
 
 
-def _datasets(wanted: str) -> Any:
+def _datasets(name: str) -> Any:
     try:
         import datasets
     except ImportError as error:
         raise LearnAlignError(
-            f"reading '{wanted}' needs the package datasets",
+            f"reading '{name}' needs the package datasets",
             do="pip install 'learnalign[datasets]'",
         ) from error
     return datasets

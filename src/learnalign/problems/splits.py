@@ -1,4 +1,4 @@
-"""Which split a file or a list belongs to, by its name, with the rules of ``datasets``."""
+"""The split that a file or a list belongs to, by its name, with the rules of ``datasets``."""
 
 import re
 from collections.abc import Iterable
@@ -11,21 +11,21 @@ _NAMES = {
     "test": ("test", "testing", "eval", "evaluation"),
 }
 _CANONICAL = {name: split for split, names in _NAMES.items() for name in names}
-#: A word that names a split, with nothing but signs and digits around it.
+#: A word that names a split, delimited by punctuation, spaces or digits.
 _WORD = re.compile(
     rf"(?:^|[-._ 0-9])({'|'.join(sorted(_CANONICAL, key=len, reverse=True))})(?=$|[-._ 0-9])",
     re.IGNORECASE,
 )
-#: Where a capital letter begins a word.
+#: The start of a word at a capital letter.
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
-#: A shard of a split, as ``datasets`` writes it: the split may have a longer name (``train_sft``).
+#: A shard of a split as written by ``datasets``; the split may have a longer name (``train_sft``).
 _SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}(?=\.|$)")
 _BEGINS = re.compile(rf"({'|'.join(_CANONICAL)})(?=$|[-._ ])", re.IGNORECASE)
 
 
 def split_of(name: str) -> str | None:
-    """Name the split that a file, a folder or a key belongs to; None if its name says nothing.
+    """Return the split that a file, a folder or a key belongs to; None if its name has none.
 
     Example:
         >>> split_of("train-00000-of-00002.parquet"), split_of("gsm8k_test.jsonl")
@@ -36,12 +36,12 @@ def split_of(name: str) -> str | None:
         ('validation', None, None)
     """
     words = _CAPITAL.sub("-", name)
-    found = {_CANONICAL[word.lower()] for word in _WORD.findall(words)}
-    return found.pop() if len(found) == 1 else None
+    splits = {_CANONICAL[word.lower()] for word in _WORD.findall(words)}
+    return splits.pop() if len(splits) == 1 else None
 
 
 def file_split(name: str) -> str | None:
-    """Name the split of a file: as `split_of`, but a shard's whole name where a split begins it.
+    """Return the split of a file: as `split_of`, but a shard keeps a longer name of a split.
 
     Example:
         >>> file_split("train_sft-00000-of-00001.parquet"), file_split("train_sft.parquet")
@@ -53,24 +53,24 @@ def file_split(name: str) -> str | None:
     return shard[1] if shard and _BEGINS.match(shard[1]) else split_of(name)
 
 
-def chosen_split(wanted: str, there: Iterable[str], place: str) -> str:
-    """Find the requested split among the available ones, also by its aliases.
+def chosen_split(requested: str, available: Iterable[str], location: str) -> str:
+    """Find the requested split or an alias of it among the available splits.
 
     Raises:
-        LearnAlignError: if it is not there.
+        LearnAlignError: if it is not available.
 
     Example:
         >>> chosen_split("validation", ["train", "dev"], "x.json")
         'dev'
     """
-    names = list(there)
-    if wanted in names:
-        return wanted
-    same = [name for name in names if split_of(name) == (split_of(wanted) or wanted)]
-    if len(same) == 1:
-        return same[0]
+    names = list(available)
+    if requested in names:
+        return requested
+    aliases = [name for name in names if split_of(name) == (split_of(requested) or requested)]
+    if len(aliases) == 1:
+        return aliases[0]
     raise LearnAlignError(
-        f"'{place}' has no split '{wanted}'",
+        f"'{location}' has no split '{requested}'",
         expected="one of " + ", ".join(names),
         do="name it with --split",
     )

@@ -1,4 +1,4 @@
-"""When two texts are the same problem: normal form, and long runs of words in common."""
+"""Deciding whether two texts are the same problem: normal form and shared n-grams."""
 
 import re
 import unicodedata
@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from fractions import Fraction
 
-#: Raised and lowered signs, which NFKC makes plain: 2³ is not 23.
-_RAISED = {ord(c): f"^{p}" for c, p in zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ", "0123456789+-ni", strict=True)}
-_RAISED |= {ord(c): f"_{p}" for c, p in zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True)}
+#: Superscripts and subscripts, which NFKC would turn into plain digits: 2³ is not 23.
+_SCRIPTS = {ord(c): f"^{p}" for c, p in zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ", "0123456789+-ni", strict=True)}
+_SCRIPTS |= {ord(c): f"_{p}" for c, p in zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True)}
 _LOOSE = re.compile(r"[.,;:?\"“”„](?!\d)")
 _WRAPPERS = (
     re.compile(r"\\(?:boxed|text|textbf|mathbf|mathrm|fbox)\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}"),
@@ -23,23 +23,23 @@ _WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+|[^\w\s]")
 
 
 def normal(text: str) -> str:
-    """Bring a text into normal form: case, spaces and sentence punctuation do not count.
+    """Normalize a text: ignore case, whitespace and sentence punctuation.
 
-    Signs that carry meaning in mathematics stay (``3.5``, ``5!``, ``f'(x)``, ``-``).
+    Signs with a mathematical meaning are kept (``3.5``, ``5!``, ``f'(x)``, ``-``).
 
     Example:
         >>> normal("What is  3.5 - 2?") == normal("what is 3.5 - 2"), normal("3 - 2") == normal("3+2")
         (True, False)
     """  # noqa: E501
-    text = unicodedata.normalize("NFKC", text.translate(_RAISED)).casefold()
+    text = unicodedata.normalize("NFKC", text.translate(_SCRIPTS)).casefold()
     return " ".join(_LOOSE.sub(" ", text).split())
 
 
 def gold_key(gold: str) -> str:
-    r"""Return a normal form that equal gold answers share, regardless of markup.
+    r"""Return a normal form that equal gold answers share, independent of markup.
 
-    What it does not see through (``x+1`` and ``1+x``) stays different: no two answers that differ
-    share a form.
+    It is conservative: different answers never share a form, but equal ones may differ (``x+1`` and
+    ``1+x``).
 
     Example:
         >>> {gold_key(text) for text in ("4", "4.0", r"\boxed{4}", "$4$", r"\frac{8}{2}", " 4.")}
@@ -51,14 +51,14 @@ def gold_key(gold: str) -> str:
         >>> gold_key("2³") == gold_key("23"), gold_key("2³") == gold_key("2^3")
         (False, True)
     """
-    text = unicodedata.normalize("NFKC", gold.translate(_RAISED)).strip().removesuffix(".")
+    text = unicodedata.normalize("NFKC", gold.translate(_SCRIPTS)).strip().removesuffix(".")
     before = None
     while text != before:
         before = text
         for wrapper in _WRAPPERS:
-            whole = wrapper.fullmatch(text)
-            if whole:
-                text = next(part for part in whole.groups() if part is not None).strip()
+            match = wrapper.fullmatch(text)
+            if match:
+                text = next(part for part in match.groups() if part is not None).strip()
     text = _NO_MEANING.sub("", text)
     if re.search(r"\d\s|\s\d|[^\w\s]", text):  # words keep their spaces
         text = re.sub(r"\s+", "", text) if not re.search(r"\d\s+\d", text) else text
@@ -66,19 +66,19 @@ def gold_key(gold: str) -> str:
         text = text.replace(",", "")
     fraction = _FRACTION.fullmatch(text)
     if fraction:
-        sign, above, below, plain, under = fraction.groups()
-        above, below = (sign + above, below) if above else (plain, under)
-        if int(below):
-            return str(Fraction(int(above), int(below)))
+        sign, top, bottom, plain_top, plain_bottom = fraction.groups()
+        top, bottom = (sign + top, bottom) if top else (plain_top, plain_bottom)
+        if int(bottom):
+            return str(Fraction(int(top), int(bottom)))
     return str(Fraction(text)) if _NUMBER.fullmatch(text) else " ".join(text.split())
 
 
 class Benchmarks:
-    """The problems a pool must not hold.
+    """Benchmark problems that a pool must not contain.
 
     Args:
         texts: (name, text) of each benchmark problem.
-        ngram: Consecutive words that must occur in both. A Chinese, Japanese or Korean character
+        ngram: Number of consecutive words that must match. A Chinese, Japanese or Korean character
             counts as a word.
     """
 
@@ -94,13 +94,12 @@ class Benchmarks:
             for run in set(_runs(text, ngram)):
                 self.runs.setdefault(run, name)
                 counts[run] += 1
-        # A run in many benchmark problems is an instruction ("Let's think step by step ..."), not
-        # a problem.
-        usual = max(3, problems // 100)
-        self.runs = {run: name for run, name in self.runs.items() if counts[run] <= usual}
+        # An n-gram in many benchmark problems is an instruction ("Let's think step by step ...").
+        limit = max(3, problems // 100)
+        self.runs = {run: name for run, name in self.runs.items() if counts[run] <= limit}
 
     def match(self, text: str) -> str | None:
-        """Return which benchmark contains a problem, and the shared text; None if none does.
+        """Return the benchmark that contains a problem and the shared text; None without a match.
 
         Example:
             >>> benchmarks = Benchmarks([("b.jsonl:1", "How many cats?")], ngram=13)

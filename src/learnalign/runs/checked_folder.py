@@ -1,4 +1,4 @@
-"""A folder whose files are compared with the hashes in its manifest when they are first read."""
+"""A folder that checks each file against the manifest's hash on first read."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -13,51 +13,51 @@ from learnalign.storage import files
 from learnalign.storage.folders import remove_tree
 from learnalign.storage.paths import is_remote
 
-#: Tables that are made together with another: what --redo calls them.
-_MADE_WITH = {"steps": "history"}
+#: Tables that are written together with another one: the name --redo uses for both.
+_WRITTEN_WITH = {"steps": "history"}
 
 
 class CheckedFolder(ABC):
-    """A folder whose files are compared with the hashes in its manifest when they are first read.
+    """A folder that checks each file against the manifest's hash on first read.
 
     Args:
         path: The folder.
-        below: What --redo puts before a table's name where the folder is part of another run.
+        below: Prefix of its table names in --redo if the folder is part of another run.
 
     Raises:
-        LearnAlignError: if the manifest that lies there cannot be read by this version.
+        LearnAlignError: if this version cannot read the folder's manifest.
     """
 
     def __init__(self, path: Path, *, below: str) -> None:
         self.path, self.below = path, below
         self.manifest: Manifest = read_manifest(path / "manifest.json")
         self._unsaved = False
-        # Files, with their hashes, that this object has found to be whole.
-        self._whole: set[tuple[str, str]] = set()
+        # (path, hash) of the files that this object has already checked.
+        self._verified: set[tuple[str, str]] = set()
 
     @abstractmethod
     def save(self) -> None:
         """Write the manifest."""
 
     def write_table(self, name: str, table: pa.Table) -> None:
-        """Write a table that is no stage's; the next manifest has its hash."""
+        """Write a table that belongs to no stage; the next manifest includes its hash."""
         self.manifest.files[name] = files.write_table(self.path / name, table).sha256
         self._unsaved = True
 
     def read_table(self, name: str, *, do: str) -> pa.Table:
-        """Read such a table.
+        """Read a table written by `write_table`.
 
         Args:
-            name: Its path below the folder.
-            do: What makes it again.
+            name: Its path relative to the folder.
+            do: How to recreate it, for the error message.
 
         Raises:
-            LearnAlignError: if it is not the file that was written.
+            LearnAlignError: if the file is missing or does not match its hash.
         """
         return self.whole_table(self.path / name, self.manifest.files.get(name, ""), do)
 
     def record(self, name: str) -> None:
-        """Hash each file of a folder below, synced already; the next manifest has the hashes."""
+        """Hash each file of a subfolder (already synced); the next manifest includes the hashes."""
         self._drop(name)
         for path in sorted((self.path / name).rglob("*")):
             if path.is_file():
@@ -65,27 +65,27 @@ class CheckedFolder(ABC):
         self._unsaved = True
 
     def recorded(self, name: str) -> bool:
-        """Say whether the manifest has files of a folder below."""
+        """Return whether the manifest lists files of a subfolder."""
         return any(file.startswith(f"{name}/") for file in self.manifest.files)
 
     def verify(self, name: str, *, do: str) -> None:
-        """Compare each file of a folder below with what the manifest has of it.
+        """Check each file of a subfolder against the manifest's hash.
 
         Args:
-            name: The folder's path below this one.
-            do: What makes it again.
+            name: The subfolder's path relative to this folder.
+            do: How to recreate it, for the error message.
 
         Raises:
-            LearnAlignError: if one is gone or is not what was written; it is named.
+            LearnAlignError: names a file that is missing or does not match its hash.
         """
         for file in [file for file in self.manifest.files if file.startswith(f"{name}/")]:
             path, expected = self.path / file, self.manifest.files[file]
             with self.intact(path, expected, do):
-                if self.unless_known(path, expected) and files.sha256(path) != expected:
-                    raise files.DamagedFileError("its contents are not those that were written")
+                if self.hash_to_check(path, expected) and files.sha256(path) != expected:
+                    raise files.DamagedFileError(files.CHANGED)
 
     def discard_cached(self, *names: str) -> None:
-        """Delete files and folders below, once the manifest on disk names them no more."""
+        """Remove files and subfolders from the manifest on disk, then delete them."""
         for name in names:
             self._drop(name)
         self.save()
@@ -96,39 +96,39 @@ class CheckedFolder(ABC):
             else:
                 remove_tree(path)
 
-    def made_again(self, stage: str) -> str:
-        """Say how a table is made again."""
+    def redo_advice(self, stage: str) -> str:
+        """Return the advice for an error message: how to recompute a table."""
         return (
-            "run the command that made the folder once more, with "
-            f"--redo {self.redo_name(stage)} (what came of it is made again too)"
+            "run the command that created the folder again with "
+            f"--redo {self.redo_name(stage)} (later tables are recomputed too)"
         )
 
     def redo_name(self, stage: str) -> str:
-        """Name a table as --redo of the command that made this folder does."""
-        return self.below + _MADE_WITH.get(stage, stage)
+        """Return the name of a table in --redo of the command that created this folder."""
+        return self.below + _WRITTEN_WITH.get(stage, stage)
 
     def whole_table(self, path: Path, expected: str, do: str) -> pa.Table:
-        """Read a table whose hash is known; see `read_table`."""
+        """Read a table and check it against ``expected``; see `read_table`."""
         with self.intact(path, expected, do):
-            return files.read_table(path, expected=self.unless_known(path, expected))
+            return files.read_table(path, expected=self.hash_to_check(path, expected))
 
-    def unless_known(self, path: Path, expected: str) -> str | None:
-        """Give the hash to compare with; None if that was done, or there is none.
+    def hash_to_check(self, path: Path, expected: str) -> str | None:
+        """Return the hash to check; None if the file was checked before or has no hash.
 
-        What lies in a store is another copy each time that it is read.
+        A file in an object store is checked on every read: each read downloads a new copy.
         """
-        known = (str(path), expected) in self._whole and not is_remote(path)
+        known = (str(path), expected) in self._verified and not is_remote(path)
         return None if known or not expected else expected
 
     @contextmanager
     def intact(self, path: Path, expected: str, do: str) -> Iterator[None]:
-        """Say of a file that is damaged which one it is, and what makes it again."""
+        """Turn the error of a missing or damaged file into one with its path and what to do."""
         try:
             yield
         except (files.DamagedFileError, FileNotFoundError) as error:
             gone = isinstance(error, FileNotFoundError)
-            raise damaged(path, "it is gone" if gone else str(error), do) from error
-        self._whole.add((str(path), expected))
+            raise damaged(path, "the file is missing" if gone else str(error), do) from error
+        self._verified.add((str(path), expected))
 
     def _drop(self, name: str) -> None:
         for file in list(self.manifest.files):
@@ -137,9 +137,9 @@ class CheckedFolder(ABC):
 
 
 def damaged(path: Path, why: str, do: str) -> LearnAlignError:
-    """Make the error of a file that is not the one that was written."""
+    """Create the error for a file that differs from the one that was written."""
     return LearnAlignError(
         f"{path} is not the file that was written: {why}",
-        expected="files that nobody else and no fault of the disk has changed",
+        expected="files that have not been changed since",
         do=do,
     )

@@ -1,7 +1,7 @@
-"""Which checkpoints a training keeps: the newest that the manifest names, and the one before it.
+"""Which checkpoints a training keeps: the newest one in the manifest and the one before it.
 
-A checkpoint counts once the manifest on disk has its hashes and its steps; older ones are deleted
-after that. So whatever is killed, the manifest names a checkpoint that is there.
+A checkpoint counts once the manifest on disk has its hashes and its steps. Older ones are deleted
+only after that, so the manifest names an existing checkpoint even after a kill.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _KEPT = 2
 
 
 def checkpoint(trainer: str, step: int) -> str:
-    """Name a checkpoint's folder, below the run folder.
+    """Return a checkpoint's path relative to the run folder.
 
     Example:
         >>> checkpoint("native", 4), checkpoint("trl", 4)
@@ -27,7 +27,7 @@ def checkpoint(trainer: str, step: int) -> str:
 
 
 def saved_steps(folder: RunFolder) -> list[int]:
-    """Count the steps that were done at each checkpoint, as the manifest has them."""
+    """Return the number of completed steps at each checkpoint in the manifest."""
     record = folder.manifest.stages.get("steps")
     ends, done = [], 0
     for _, shard in sorted(record.shards.items()) if record else ():
@@ -39,12 +39,12 @@ def saved_steps(folder: RunFolder) -> list[int]:
 def add_checkpoint(
     folder: RunFolder, trainer: str, step: int, rollouts: pa.Table, steps: pa.Table
 ) -> None:
-    """Enter a checkpoint that is on disk, with the rows since the one before; then delete old ones.
+    """Add a checkpoint on disk and the rows since the previous one, then delete old checkpoints.
 
     Args:
-        folder: The training.
+        folder: The training's folder.
         trainer: native or trl.
-        step: How many steps are done.
+        step: Number of completed steps.
         rollouts: Rows of HISTORY.
         steps: Rows of STEPS.
     """
@@ -67,33 +67,33 @@ def add_checkpoint(
 
 
 def keep_checkpoints(folder: RunFolder, trainer: str) -> None:
-    """Delete all checkpoints but the last that the manifest names."""
+    """Delete all checkpoints except the newest ones in the manifest."""
     kept = {checkpoint(trainer, step) for step in saved_steps(folder)[-_KEPT:]}
-    there = (folder.path / "checkpoints").glob("*")
-    gone = sorted({f"checkpoints/{path.name}" for path in there} - kept)
-    if gone:
-        folder.discard_cached(*gone)
+    existing = (folder.path / "checkpoints").glob("*")
+    outdated = sorted({f"checkpoints/{path.name}" for path in existing} - kept)
+    if outdated:
+        folder.discard_cached(*outdated)
 
 
 def verify_training(folder: RunFolder, trainer: str) -> int:
-    """Count the steps to go on from, and see that their checkpoint and their tables are whole.
+    """Check the newest checkpoint and the tables, and return the number of completed steps.
 
     Raises:
-        LearnAlignError: if one is damaged; it says how the training goes on without it.
+        LearnAlignError: if a file is damaged; says how to continue the training without it.
     """
     ends = saved_steps(folder)
     if not ends:
         return 0
     name = checkpoint(trainer, ends[-1])
-    before = _before(folder, trainer)
-    do = f"train anew: the same command with --redo {folder.redo_name('history')}"
+    before = _previous(folder, trainer)
+    do = f"train from the start: run the same command with --redo {folder.redo_name('history')}"
     if before is not None:
-        where = f"the one before it, after step {before}" if before else "the beginning"
-        do = f"go on from {where}: the same command with --redo {folder.below}checkpoint"
+        origin = f"the previous checkpoint, after step {before}" if before else "the start"
+        do = f"resume from {origin}: run the same command with --redo {folder.below}checkpoint"
     if not folder.recorded(name):
         raise LearnAlignError(
-            f"cannot go on from {folder.path / name}: the manifest has no hashes of it",
-            expected="a checkpoint that was written whole",
+            f"cannot resume from {folder.path / name}: the manifest has no hashes of it",
+            expected="a complete checkpoint",
             do=do,
         )
     folder.verify(name, do=do)
@@ -102,10 +102,10 @@ def verify_training(folder: RunFolder, trainer: str) -> int:
 
 
 def verify_tables(folder: RunFolder) -> None:
-    """See that the tables are whole: better now than after the last step, or in the next stage.
+    """Check the tables now, so that damage does not surface only after the last step.
 
     Raises:
-        LearnAlignError: if a shard is not the one that was written.
+        LearnAlignError: if a shard is damaged.
     """
     for stage in ("history", "steps"):
         for _ in folder.shards(stage):
@@ -113,27 +113,28 @@ def verify_tables(folder: RunFolder) -> None:
 
 
 def drop_checkpoint(folder: RunFolder, trainer: str) -> None:
-    """Throw away the newest checkpoint, with the rows since the one before.
+    """Discard the newest checkpoint and the rows since the previous one.
 
     Raises:
-        LearnAlignError: if there is none, or the one before is not kept.
+        LearnAlignError: without a checkpoint, or if the previous one was not kept.
     """
-    before, ends = _before(folder, trainer), saved_steps(folder)
+    before, ends = _previous(folder, trainer), saved_steps(folder)
     if before is None or folder.manifest.stages["steps"].complete:
         raise LearnAlignError(
-            f"got --redo {folder.below}checkpoint, but {folder.path} keeps no checkpoint "
+            f"got --redo {folder.below}checkpoint, but {folder.path} has no checkpoint "
             "before the newest",
-            expected="a training under way, with a checkpoint to go back to",
-            do=f"train anew with --redo {folder.redo_name('history')}",
+            expected="an unfinished training with an earlier checkpoint",
+            do=f"train from the start with --redo {folder.redo_name('history')}",
         )
     last = len(ends) - 1
-    gone = [checkpoint(trainer, ends[last])]
-    gone += [folder.manifest.stages[stage].shards.pop(last).file for stage in ("history", "steps")]
-    folder.discard_cached(*gone)
+    outdated = [checkpoint(trainer, ends[last])]
+    shards = [folder.manifest.stages[stage].shards.pop(last) for stage in ("history", "steps")]
+    outdated += [shard.file for shard in shards]
+    folder.discard_cached(*outdated)
 
 
-def _before(folder: RunFolder, trainer: str) -> int | None:
-    """Count the steps of the checkpoint before the newest; None if it is not kept."""
+def _previous(folder: RunFolder, trainer: str) -> int | None:
+    """Return the step of the checkpoint before the newest; None if it was not kept."""
     ends = saved_steps(folder)
     if not ends:
         return None

@@ -1,4 +1,4 @@
-"""A fingerprint of options, and the differences between two sets of them."""
+"""Fingerprints of options, and the differences between two sets of options."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def fingerprint(options: Mapping[str, Any]) -> str:
-    """Hash options, whatever their order.
+    """Hash options, independent of their order.
 
     Example:
         >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
@@ -18,7 +18,7 @@ def fingerprint(options: Mapping[str, Any]) -> str:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Say which options differ.
+    """List the options that differ.
 
     Example:
         >>> differences({"rollouts.temperature": 1.0}, {"rollouts.temperature": 0.7})

@@ -1,4 +1,4 @@
-"""The run folder: one table a stage in Parquet shards, kept whole through any kill."""
+"""The run folder: one table per stage in Parquet shards, consistent after any kill."""
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -18,23 +18,23 @@ from learnalign.storage.folders import remove_leftovers, remove_matching, remove
 from learnalign.storage.paths import as_path, is_remote
 from learnalign.tables import EXCLUDED
 
-#: Where else this process alone writes while it holds the folder.
+#: Other subfolders that only the process holding the lock writes to.
 _OTHERS = ("", "excluded", "sources", "requests", "checkpoints")
-#: The manifest is written again after this many times what the last writing took.
-_REST = 10.0
+#: Time between two manifest writes, as a multiple of how long the last one took.
+_PAUSE_FACTOR = 10.0
 
 
 class RunFolder(CheckedFolder):
-    """A run's tables on disk, or in a store. Reading needs no lock; writing needs ``locked()``.
+    """A run's tables on disk or in an object store. Reading needs no lock; writing: ``locked()``.
 
     Args:
-        path: The folder, or its URL; made when first written to.
-        stages: Its tables, in the order in which the data flows.
-        below: What --redo puts before a table's name where the folder is part of another run
+        path: The folder or its URL; created on the first write.
+        stages: Its tables, in the order of the data flow.
+        below: Prefix of its table names in --redo if the folder is part of another run
             (``warmup/``).
 
     Raises:
-        LearnAlignError: if the manifest that lies there cannot be read by this version.
+        LearnAlignError: if this version cannot read the folder's manifest.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class RunFolder(CheckedFolder):
 
     @classmethod
     def existing(cls, path: Path, *, needs: str = "problems") -> "RunFolder":
-        """Open the folder of a run that has at least the whole table ``needs``."""
+        """Open the folder of a run whose table ``needs`` is complete."""
         folder = cls(path)
         record = folder.manifest.stages.get(needs)
         if record is None or not record.complete:
             raise LearnAlignError(
-                f"{path} holds no finished table '{needs}'",
+                f"{path} has no finished table '{needs}'",
                 expected="the folder of a run (--out of learnalign select)",
                 do="run `learnalign select MODEL DATA --out ...` first, or check the path",
             )
@@ -60,10 +60,11 @@ class RunFolder(CheckedFolder):
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for this process.
+        """Lock the folder for this process.
 
         Raises:
-            LearnAlignError: at once, if another process holds it, or it cannot be written to.
+            LearnAlignError: at once, if another process holds the lock or the folder is not
+                writable.
         """
         with run_lock(self.path) as self._still_ours:
             if not is_remote(self.path):
@@ -76,10 +77,10 @@ class RunFolder(CheckedFolder):
                     self.save()
 
     def begin(self, stage: str, options: Mapping[str, Any]) -> StageRecord:
-        """Open a stage for writing, or go on with it where it was.
+        """Open a stage for writing, or resume it.
 
         Raises:
-            LearnAlignError: if the table there was made with other options.
+            LearnAlignError: if the existing table was computed with other options.
         """
         record = self.manifest.stages.get(stage)
         if record is None:
@@ -89,10 +90,11 @@ class RunFolder(CheckedFolder):
         elif record.fingerprint != fingerprint(options):
             changed = differences(record.options, options)
             raise LearnAlignError(
-                f"the table {self.path / stage} was made with other options: " + "; ".join(changed),
-                expected="the options it was made with, or no old table",
-                do=f"make it anew with --redo {self.redo_name(stage)} (later tables go with it), "
-                "or give another folder with --out",
+                f"the table {self.path / stage} was computed with other options: "
+                + "; ".join(changed),
+                expected="the same options as before, or no existing table",
+                do=f"recompute it with --redo {self.redo_name(stage)} (and all later tables), "
+                "or choose another folder with --out",
             )
         return record
 
@@ -108,7 +110,7 @@ class RunFolder(CheckedFolder):
             remove_matching(self.path / "excluded", f"{stage}-*.parquet")
 
     def check_redo(self, stage: str) -> None:
-        """See that --redo names a table.
+        """Check that --redo names a table.
 
         Raises:
             LearnAlignError: if it does not.
@@ -117,7 +119,7 @@ class RunFolder(CheckedFolder):
             raise LearnAlignError(
                 f"got --redo {self.below}{stage}",
                 expected="one of " + ", ".join(self.below + name for name in self.stages),
-                do="name one",
+                do="correct the name",
             )
 
     def write_shard(
@@ -145,15 +147,15 @@ class RunFolder(CheckedFolder):
         counts: Mapping[str, int] | None = None,
         excluded: pa.Table | None = None,
     ) -> Shard:
-        """Write the files of one shard, and leave it to ``add_shard`` to say that it exists.
+        """Write the files of one shard; it counts only after ``add_shard``.
 
-        Another process than the one that holds the folder may do this.
+        A process that does not hold the lock may call this.
         """
         file = f"{stage}/part-{index:05d}.parquet"
         written = files.write_table(self.path / file, table)
-        aside = None
+        excluded_file = None
         if excluded is not None and excluded.num_rows:
-            aside = files.write_table(self.path / _excluded_file(stage, index), excluded)
+            excluded_file = files.write_table(self.path / _excluded_file(stage, index), excluded)
         return Shard(
             file=file,
             rows=table.num_rows,
@@ -163,45 +165,45 @@ class RunFolder(CheckedFolder):
             tokens=tokens,
             counts=dict(counts or {}),
             excluded=0 if excluded is None else excluded.num_rows,
-            excluded_sha256="" if aside is None else aside.sha256,
+            excluded_sha256="" if excluded_file is None else excluded_file.sha256,
         )
 
     def add_shard(self, stage: str, index: int, shard: Shard) -> None:
-        """Enter a shard that has been written into the manifest.
+        """Add a written shard to the manifest.
 
-        The manifest grows with every shard, and writing it takes a tenth of the time at most: a
-        kill can lose the shards of the last moments.
+        The manifest grows with every shard, so at most a tenth of the time is spent writing it: a
+        kill can lose the most recent shards.
         """
         self.manifest.stages[stage].shards[index] = shard
         self._unsaved = True
         self.save_due()
 
     def add_shards(self, index: int, shards: Mapping[str, Shard]) -> None:
-        """Enter shards of several stages that belong together, all or none; they are saved then."""
+        """Add shards of several stages that belong together, all or none, and save."""
         for stage, shard in shards.items():
             self.manifest.stages[stage].shards[index] = shard
         self.save()
 
     @property
     def saved(self) -> bool:
-        """Whether the manifest on disk names all that has been entered."""
+        """Whether the manifest on disk is up to date."""
         return not self._unsaved
 
     def save_due(self) -> None:
-        """Write the manifest, if it has changed and it is time."""
+        """Write the manifest if it has changed and a write is due."""
         if self._unsaved and time.monotonic() >= self._next_save:
             self.save()
 
     def save(self) -> None:
-        """Write the manifest now: what replaces something must be named before that is deleted."""
+        """Write the manifest now: a replacement must be listed before the old file is deleted."""
         self._still_ours()
         begin = time.monotonic()
         write_manifest(self.path / "manifest.json", self.manifest)
         end = time.monotonic()
-        self._unsaved, self._next_save = False, end + _REST * (end - begin)
+        self._unsaved, self._next_save = False, end + _PAUSE_FACTOR * (end - begin)
 
     def finish(self, stage: str, **facts: object) -> None:
-        """Mark a stage's table as whole; its files that the manifest does not name are deleted."""
+        """Mark a stage's table as complete, and delete its files that are not in the manifest."""
         record = self.manifest.stages[stage]
         if record.complete and not facts:
             return
@@ -209,14 +211,14 @@ class RunFolder(CheckedFolder):
         record.facts.update(facts)
         self.save()
         named = {Path(shard.file).name for shard in record.shards.values()}
-        remove_matching(self.path / stage, "part-*.parquet", but=named)
-        aside = {
+        remove_matching(self.path / stage, "part-*.parquet", keep=named)
+        excluded = {
             Path(_excluded_file(stage, i)).name for i, s in record.shards.items() if s.excluded
         }
-        remove_matching(self.path / "excluded", f"{stage}-*.parquet", but=aside)
+        remove_matching(self.path / "excluded", f"{stage}-*.parquet", keep=excluded)
 
     def set_summary(self, summary: dict[str, Any]) -> None:
-        """Write the selection's figures into the manifest."""
+        """Write the selection's summary to the manifest."""
         self.manifest.summary = summary
         self.save()
 
@@ -233,21 +235,21 @@ class RunFolder(CheckedFolder):
         """Read one shard.
 
         Raises:
-            LearnAlignError: if the file is gone or is not the one that was written.
+            LearnAlignError: if the file is missing or damaged.
         """
-        return self.whole_table(*self._shard(stage, index), self.made_again(stage))
+        return self.whole_table(*self._shard(stage, index), self.redo_advice(stage))
 
     def shards(self, stage: str) -> Iterator[pa.Table]:
-        """Read a stage's shards one after the other, in order."""
+        """Iterate over a stage's shards in order."""
         for index in sorted(self.manifest.stages[stage].shards):
             yield self.read_shard(stage, index)
 
     def batches(self, stage: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Read columns of a stage's table from its beginning, a few MB at a time, in order."""
+        """Iterate over columns of a stage's table in order, a few MB at a time."""
         for index in sorted(self.manifest.stages[stage].shards):
             path, expected = self._shard(stage, index)
-            with self.intact(path, expected, self.made_again(stage)):
-                known = self.unless_known(path, expected)
+            with self.intact(path, expected, self.redo_advice(stage)):
+                known = self.hash_to_check(path, expected)
                 yield from files.read_batches(path, columns, expected=known)
 
     def table(self, stage: str) -> pa.Table:
@@ -255,12 +257,12 @@ class RunFolder(CheckedFolder):
         return pa.concat_tables(self.shards(stage))
 
     def excluded(self) -> pa.Table:
-        """Read the problems that have left the pool so far, in the order of the stages."""
+        """Read the problems that have left the pool so far, by stage."""
         tables = [
             self.whole_table(
                 self.path / _excluded_file(stage, index),
                 shard.excluded_sha256,
-                self.made_again(stage),
+                self.redo_advice(stage),
             )
             for stage in self.stages
             if stage in self.manifest.stages
@@ -270,13 +272,13 @@ class RunFolder(CheckedFolder):
         return pa.concat_tables(tables) if tables else EXCLUDED.empty_table()
 
     def _shard(self, stage: str, index: int) -> tuple[Path, str]:
-        """Give a shard's path and hash, if it has its size."""
+        """Return a shard's path and hash; raise if its size is wrong."""
         shard = self.manifest.stages[stage].shards[index]
         path = self.path / shard.file
-        found = files.size(path)
-        if found != shard.bytes:
-            why = "it is gone" if found is None else f"{found} bytes of {shard.bytes}"
-            raise damaged(path, why, self.made_again(stage))
+        size = files.size(path)
+        if size != shard.bytes:
+            why = "the file is missing" if size is None else f"{size} bytes of {shard.bytes}"
+            raise damaged(path, why, self.redo_advice(stage))
         return path, shard.sha256
 
 
@@ -285,12 +287,12 @@ def _excluded_file(stage: str, index: int) -> str:
 
 
 def scored(path: Path) -> RunFolder:
-    """Open the folder of a run that has been ranked."""
+    """Open the folder of a run with a ranking."""
     folder = RunFolder.existing(path, needs="verdicts")
     if not (folder.manifest.summary and files.is_file(folder.path / "scores.parquet")):
         raise LearnAlignError(
             f"{path} has no scores yet",
-            expected="a run that has been ranked",
+            expected="a run with a ranking",
             do=f"run `learnalign score {path} --budget K`",
         )
     return folder

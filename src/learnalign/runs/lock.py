@@ -1,4 +1,4 @@
-"""One process a run folder: a lock on this machine, a lease in a store."""
+"""One process per run folder: a lock on this machine, a lease in an object store."""
 
 import os
 import socket
@@ -16,10 +16,10 @@ from learnalign.storage.paths import is_remote
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[Callable[[], None]]:
-    """Hold a run folder for this process; give a function that raises if it is no longer ours.
+    """Lock a run folder for this process; yield a function that raises if the lock is lost.
 
     Raises:
-        LearnAlignError: at once, if another process holds it, or it cannot be written to.
+        LearnAlignError: at once, if another process holds the lock or the folder is not writable.
     """
     who = f"process {os.getpid()} on {socket.gethostname()}"
     if is_remote(folder):
@@ -35,9 +35,9 @@ def run_lock(folder: Path) -> Iterator[Callable[[], None]]:
         except Timeout as error:
             other = owner.read_text() if owner.exists() else "another process"
             raise LearnAlignError(
-                f"{folder} is being worked on by {other}",
-                expected="one process a run folder",
-                do="wait until it has finished, or give another folder with --out",
+                f"{folder} is in use by {other}",
+                expected="one process per run folder",
+                do="wait until it has finished, or choose another folder with --out",
             ) from error
     try:
         with files.explained(folder):

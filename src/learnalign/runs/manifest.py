@@ -1,4 +1,4 @@
-"""The manifest of a run folder: which shards exist, what made them, what they cost."""
+"""The manifest of a run folder: its shards, the options behind them, and their cost."""
 
 import hashlib
 import json
@@ -15,16 +15,16 @@ from learnalign.storage import files
 from learnalign.storage.paths import is_remote
 from learnalign.tables import SCHEMA_VERSION
 
-#: The rounds in which rollouts may be spent.
+#: Stage names of the rounds in which rollouts can be sampled.
 ROUND_NAMES = ("round-1", "round-2", "round-3", "round-4")
-#: The stages that keep shards, in the order in which the data flows.
+#: The stages that write shards, in the order of the data flow.
 STAGES = ("problems", *ROUND_NAMES, "rollouts", "verdicts", "references", "gradients", "features")
 #: The tables of a training's folder.
 TRAINING_TABLES = ("problems", "history", "steps")
-#: Where a manifest says its own hash, which is taken with zeros in that place.
+#: A manifest's own hash, which is computed with zeros in its place.
 _OWN_HASH = re.compile(rb'\A\{\n "sha256": "([0-9a-f]{64})"')
 _ZEROS = "0" * 64
-#: The manifest of the writing before.
+#: Copy of the previous manifest.
 _BEFORE = ".manifest-before.json"
 
 
@@ -34,65 +34,64 @@ class Shard(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     file: str
-    """Path below the run folder."""
+    """Path relative to the run folder."""
     rows: int
     bytes: int
     sha256: str
     seconds: float
-    """Wall-clock seconds the shard took to make."""
+    """Wall-clock seconds it took to compute the shard."""
     tokens: int = 0
-    """Tokens the shard sampled or differentiated; 0 where a stage has none."""
+    """Tokens sampled or differentiated; 0 for stages without tokens."""
     counts: dict[str, int] = {}
-    """What there is to say of its rollouts, in numbers (`rollouts.answers`)."""
+    """Counts about its rollouts, for warnings (`rollouts.answers`)."""
     excluded: int = 0
     """Problems that left the pool in this shard; listed in ``excluded/<stage>-<index>.parquet``."""
     excluded_sha256: str = ""
-    """Of that file; empty if there is none."""
+    """Hash of that file; empty without one."""
 
 
 class StageRecord(BaseModel):
-    """One stage's table: its options, and its shards by index."""
+    """One stage's table: its options and its shards by index."""
 
     model_config = ConfigDict(extra="forbid")
 
     fingerprint: str
-    """Hash of everything that the table's contents depend on."""
+    """Hash of everything the table's contents depend on."""
     options: dict[str, Any]
     """The options behind the fingerprint, flat (``rollouts.temperature``), for messages."""
     shards: dict[int, Shard] = {}
     complete: bool = False
     facts: dict[str, Any] = {}
-    """What the stage found out about itself, e.g. the device and dtype it ran with."""
+    """Information about how the stage ran, e.g. the device and dtype."""
 
 
 class Manifest(BaseModel):
-    """``manifest.json``: a shard that is not in it is as if never begun."""
+    """``manifest.json``: a shard that is not listed here does not count."""
 
     model_config = ConfigDict(extra="forbid")
 
     sha256: str = ""
-    """Of the manifest itself; see `write_manifest`."""
+    """Hash of the manifest itself; see `write_manifest`."""
     schema_version: int = SCHEMA_VERSION
     learnalign: str = ""
-    """Version of LearnAlign that wrote it last."""
+    """Version of LearnAlign that last wrote it."""
     stages: dict[str, StageRecord] = {}
     files: dict[str, str] = {}
-    """SHA-256 of what is no table's shard, by path below the run folder."""
+    """SHA-256 of files that are not shards, by path relative to the run folder."""
     summary: dict[str, Any] = {}
-    """The selection in figures; empty until there is one."""
+    """Summary of the selection; empty before there is one."""
 
     def plain(self) -> dict[str, Any]:
-        """Give it as plain data, as its JSON has it."""
+        """Return the manifest as plain data, as in its JSON."""
         tree: dict[str, Any] = json.loads(self.model_dump_json())
         return tree
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read a manifest, or start an empty one if there is none.
+    """Read a manifest; return an empty one if the file does not exist.
 
     Raises:
-        LearnAlignError: if the file is not the manifest that was written, or one of another schema
-            version.
+        LearnAlignError: if the file is damaged or has another schema version.
     """
     if files.size(path) is None:
         return Manifest()
@@ -105,32 +104,32 @@ def read_manifest(path: Path) -> Manifest:
         raise LearnAlignError(
             f"{path} has schema version {manifest.schema_version}",
             expected=f"version {SCHEMA_VERSION}, which this LearnAlign reads and writes",
-            do="give another folder with --out, or install the version that made it "
+            do="choose another folder with --out, or install the version that wrote it "
             f"({manifest.learnalign or 'unknown'})",
         )
     if manifest.sha256:  # manifests of earlier versions have none
-        found = _OWN_HASH.match(data)
-        start, end = found.span(1) if found else (0, 0)
+        match = _OWN_HASH.match(data)
+        start, end = match.span(1) if match else (0, 0)
         zeroed = data[:start] + _ZEROS.encode() + data[end:]
         if hashlib.sha256(zeroed).hexdigest() != manifest.sha256:
-            raise _unreadable(path, "its contents are not those that were written")
+            raise _unreadable(path, files.CHANGED)
     return manifest
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Write the manifest whole or not at all, with its own hash; keep the one before on a disk.
+    """Write the manifest atomically, with its own hash; on a disk, keep the previous one.
 
-    The hash is that of the file with 64 zeros in its place.
+    The hash is computed with 64 zeros in its place.
     """
     text = manifest.model_copy(update={"sha256": _ZEROS}).model_dump_json(indent=1) + "\n"
     own = hashlib.sha256(text.encode()).hexdigest()
     if not is_remote(path):
-        _keep(path)
+        _keep_previous(path)
     files.write_text(path, text.replace(_ZEROS, own, 1))
 
 
-def _keep(path: Path) -> None:
-    """Let the manifest there is be found under another name too."""
+def _keep_previous(path: Path) -> None:
+    """Keep the existing manifest under another name."""
     if not path.exists():
         return
     before = path.with_name(_BEFORE)
@@ -139,19 +138,19 @@ def _keep(path: Path) -> None:
         temporary.unlink(missing_ok=True)
         try:
             os.link(path, temporary)
-        except OSError:  # a file system without links
+        except OSError:  # a file system without hard links
             shutil.copyfile(path, temporary)
         temporary.replace(before)
-        temporary.unlink(missing_ok=True)  # there still, if both were one file already
+        temporary.unlink(missing_ok=True)  # still there if both were the same file
 
 
 def _unreadable(path: Path, why: str) -> LearnAlignError:
     before = path.with_name(_BEFORE)
-    back = f"copy {before} over it, and run the same command: the shards are whole, the last ones "
-    back += "are made again"
+    restore = f"copy {before} over it and run the same command: existing shards are kept, only the "
+    restore += "most recent ones are computed again"
     kept = not is_remote(path) and before.exists()
     return LearnAlignError(
         f"{path} is not a manifest this version can read: {why}",
         expected="the manifest that LearnAlign wrote",
-        do=back if kept else "give another folder with --out",
+        do=restore if kept else "choose another folder with --out",
     )

@@ -1,1 +1,1 @@
-"""Files and folders, local or in an object store, written completely or not at all."""
+"""Atomic writes of files and folders, local or in an object store."""

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: temporary name, fsync, rename; or one put."""
+"""Atomic file writes: temporary name, fsync, rename; in an object store, a single put."""
 
 import errno
 import hashlib
@@ -17,29 +17,31 @@ from learnalign.storage.paths import is_remote, store_errors
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
-#: Bytes of raw numbers in a row group, and in a batch that is read.
+#: Why a file is damaged if its hash differs.
+CHANGED = "its contents have changed"
+#: Bytes of raw numbers in a row group, and in a batch when reading.
 _GROUP_BYTES, _BATCH_BYTES = 64 * 2**20, 16 * 2**20
 _READ_BYTES = 2**20
 
 
 class Written(NamedTuple):
-    """What became of a file."""
+    """Size and hash of a written file."""
 
     bytes: int
     sha256: str
 
 
 class DamagedFileError(OSError):
-    """A file is not what was written, or cannot be read as what it should be; says why."""
+    """A file differs from what was written or cannot be parsed; the message says why."""
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to; it becomes ``path`` when the block ends without an error.
+    """Yield a temporary path to write to; renamed to ``path`` if the block ends without an error.
 
     Raises:
-        LearnAlignError: if the disk is full, the folder cannot be written to or the store does not
-            take it. What stood at ``path`` before stands there still.
+        LearnAlignError: if the disk is full, the folder is not writable or the store rejects the
+            file. An existing file at ``path`` is left unchanged then.
 
     Example:
         >>> import tempfile
@@ -62,14 +64,14 @@ def atomic(path: Path) -> Iterator[Path]:
             temporary.replace(path)
             sync(path.parent)
         finally:
-            # Nothing is there once it has been renamed, nor where the folder is none.
+            # Missing after the rename; the parent may not be a folder at all.
             if temporary.parent.is_dir():
                 temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusal to write ``path`` into an error that says what to do."""
+    """Turn an OSError while writing ``path`` into an error that says what to do."""
     try:
         yield
     except OSError as error:
@@ -77,7 +79,7 @@ def explained(path: Path) -> Iterator[None]:
         if error.errno in _FULL:
             raise LearnAlignError(
                 f"cannot write {path}: {reason}",
-                expected="room for the next shard; everything written before stands",
+                expected="enough disk space for the next shard (nothing already written is lost)",
                 do="free space (or move the run folder to a larger disk) and run the same command",
             ) from error
         if error.errno in _FORBIDDEN or isinstance(error, FileExistsError | NotADirectoryError):
@@ -90,15 +92,15 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def temporary_name(path: Path) -> Path:
-    """Name what stands in for a file or folder of this machine until it is whole.
+    """Return the temporary name of a local file or folder until it is complete.
 
-    The process is part of the name: what a dead one left behind can be told (`folders`).
+    It contains the process id, so that files of dead processes can be deleted (`folders`).
     """
     return path.parent / f".{path.name}.{os.getpid()}.tmp"
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it, so that they last through a power cut."""
+    """Create a folder and its parents, and sync them so that they survive a power cut."""
     if not path.is_dir():
         make_folder(path.parent)
         path.mkdir(exist_ok=True)
@@ -106,7 +108,7 @@ def make_folder(path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have the disk take a file, or what was renamed in a folder (where the system can)."""
+    """Flush a file, or the renames in a folder (where the system supports it), to disk."""
     if path.is_dir() and os.name != "posix":
         return
     descriptor = os.open(path, os.O_RDONLY)
@@ -117,17 +119,16 @@ def sync(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file (UTF-8) whole or not at all."""
+    """Write a text file (UTF-8) atomically."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_table(path: Path, table: pa.Table) -> Written:
-    """Write a Parquet file whole or not at all; give its size and hash.
+    """Write a Parquet file atomically; return its size and hash.
 
-    Columns are compressed with zstd, but for those of raw numbers, whose field says what they are
-    (``dtype`` in its metadata: sketches). These are written as they are, and in row groups of
-    bounded size.
+    Columns are compressed with zstd, except columns of raw numbers (fields with ``dtype`` in their
+    metadata: sketches), which are written uncompressed, in row groups of bounded size.
     """
     raw = _raw(table.schema)
     options: dict[str, Any] = {"compression": "zstd"}
@@ -152,20 +153,20 @@ def read_table(
     Args:
         path: The file.
         columns: Their names; None for all.
-        expected: SHA-256 that the file must have; None reads it as it is.
+        expected: SHA-256 that the file must have; None skips the check.
 
     Raises:
-        DamagedFileError: if the file has another hash, or is no whole Parquet file.
+        DamagedFileError: if the file has another hash or is not a complete Parquet file.
     """
-    with _parsed(), _here(path) as here:
-        _compare(here, expected)
-        return pq.read_table(here, columns=None if columns is None else list(columns))
+    with _parse_errors(), _local_copy(path) as local:
+        _check_hash(local, expected)
+        return pq.read_table(local, columns=None if columns is None else list(columns))
 
 
 def read_batches(
     path: Path, columns: Sequence[str], *, expected: str | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Read columns of a Parquet file from its beginning, a bounded piece at a time.
+    """Read columns of a Parquet file in batches of bounded size.
 
     Args:
         path: The file.
@@ -173,19 +174,19 @@ def read_batches(
         expected: See `read_table`.
 
     Yields:
-        Batches in order, whose raw numbers take 16 MiB at most (or are one row's).
+        Batches in order, with at most 16 MiB of raw numbers each (or a single row).
 
     Raises:
         DamagedFileError: as `read_table`.
     """
-    # Not pre-buffered: that would keep each row group whole until its last batch is gone.
-    with _parsed(), _here(path) as here:
-        _compare(here, expected)
-        yield from _batches(here, columns)
+    # Not pre-buffered: that would keep each row group in memory until its last batch is read.
+    with _parse_errors(), _local_copy(path) as local:
+        _check_hash(local, expected)
+        yield from _batches(local, columns)
 
 
-def _batches(here: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(here, pre_buffer=False, buffer_size=_READ_BYTES) as file:
+def _batches(local: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(local, pre_buffer=False, buffer_size=_READ_BYTES) as file:
         raw = _raw(file.schema_arrow)
         width = sum(raw.get(name, 0) for name in columns)
         rows = max(1, _BATCH_BYTES // max(width, 256))
@@ -193,7 +194,7 @@ def _batches(here: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a whole file; of a store, in one request."""
+    """Read a whole file; from an object store in one request."""
     if not is_remote(path):
         return path.read_bytes()
     store: Any = path
@@ -208,32 +209,32 @@ def read_text(path: Path) -> str:
 
 
 def size(path: Path) -> int | None:
-    """Give a file's bytes; None if there is none. In a store it costs one small request."""
+    """Return a file's size in bytes, or None if it is missing; one small request in a store."""
     store: Any = path
     with store_errors(path):
         try:
             if not is_remote(path):
                 return path.stat().st_size
-            found = store.fs.info(store.path)
+            info = store.fs.info(store.path)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return int(found["size"]) if found["type"] == "file" else None
+        return int(info["size"]) if info["type"] == "file" else None
 
 
 def is_file(path: Path) -> bool:
-    """Say whether there is a file; a store that does not answer is an error, not a no."""
+    """Return whether a file exists; an unavailable store is an error, not False."""
     return path.is_file() if not is_remote(path) else size(path) is not None
 
 
 def sha256(path: Path) -> str:
-    """Hash a file's bytes, as 64 hexadecimal digits."""
-    with _here(path) as here, here.open("rb") as file:
+    """Return a file's SHA-256 as 64 hexadecimal digits."""
+    with _local_copy(path) as local, local.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
 def _put(path: Path) -> Iterator[Path]:
-    """Give a file of this machine; it is put into the store in one piece when the block ends."""
+    """Yield a local temporary file; it is uploaded in one put when the block ends."""
     store: Any = path
     with tempfile.TemporaryDirectory(prefix="learnalign-") as folder:
         temporary = Path(folder) / path.name
@@ -244,33 +245,33 @@ def _put(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _here(path: Path) -> Iterator[Path]:
-    """Give a file of this machine: the file itself, or a copy that is gone when the block ends."""
+def _local_copy(path: Path) -> Iterator[Path]:
+    """Yield a local file: the file itself, or a download that is deleted when the block ends."""
     if not is_remote(path):
         yield path
         return
     store: Any = path
     with tempfile.TemporaryDirectory(prefix="learnalign-") as folder:
-        here = Path(folder) / path.name
+        local = Path(folder) / path.name
         with store_errors(path):
-            store.fs.get_file(store.path, str(here))
-        yield here
+            store.fs.get_file(store.path, str(local))
+        yield local
 
 
-def _compare(here: Path, expected: str | None) -> None:
-    if expected is not None and sha256(here) != expected:
-        raise DamagedFileError("its contents are not those that were written")
+def _check_hash(local: Path, expected: str | None) -> None:
+    if expected is not None and sha256(local) != expected:
+        raise DamagedFileError(CHANGED)
 
 
 @contextmanager
-def _parsed() -> Iterator[None]:
-    """Turn what pyarrow says of a file that is not whole into one kind of error."""
+def _parse_errors() -> Iterator[None]:
+    """Turn pyarrow's errors about an incomplete or damaged file into DamagedFileError."""
     try:
         yield
     except (LearnAlignError, MemoryError):
         raise
     except (pa.ArrowException, ValueError, OverflowError, OSError) as error:
-        # An error of the system's has a number; pyarrow's own OSErrors have none.
+        # An error of the operating system has an errno; pyarrow's own OSErrors do not.
         if isinstance(error, DamagedFileError) or getattr(error, "errno", None):
             raise
         reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -278,7 +279,7 @@ def _parsed() -> Iterator[None]:
 
 
 def _raw(schema: pa.Schema) -> dict[str, int]:
-    """Give the columns of raw numbers, with the bytes of a value."""
+    """Return the columns of raw numbers, with the bytes per value."""
     return {
         field.name: field.type.byte_width
         for field in schema
@@ -287,7 +288,7 @@ def _raw(schema: pa.Schema) -> dict[str, int]:
 
 
 def _leaves(field: pa.Field) -> list[str]:
-    """Name the Parquet columns that a column of scalars, lists and structs is stored in."""
+    """List the Parquet leaf columns of a column of scalars, lists and structs."""
     if pa.types.is_struct(field.type):
         inner, path = list(field.type), field.name
     elif pa.types.is_list(field.type):

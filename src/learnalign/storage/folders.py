@@ -1,4 +1,4 @@
-"""Folders that are written and deleted whole or not at all, and what dead processes left."""
+"""Atomic writes and deletes of folders, and cleanup after dead processes."""
 
 import os
 import re
@@ -16,13 +16,13 @@ _LEFTOVER = re.compile(r"\..+\.(\d+)\.tmp")
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder to write to; it becomes ``path`` when the block ends well.
+    """Yield a temporary folder to write to; renamed to ``path`` if the block ends without an error.
 
-    What stood at ``path`` before is deleted then. Files and folders are synced: from the moment
-    that ``path`` is there, it stays through a power cut.
+    An existing folder at ``path`` is deleted then. Files and folders are synced, so that ``path``
+    survives a power cut once it exists.
 
     Raises:
-        LearnAlignError: if the disk is full or the folder cannot be written to.
+        LearnAlignError: if the disk is full or the folder is not writable.
 
     Example:
         >>> import tempfile
@@ -50,14 +50,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def sync_tree(folder: Path) -> None:
-    """Have the disk take all files of a folder, and the folder."""
+    """Flush a folder and all its files to disk."""
     for path in folder.rglob("*"):
         files.sync(path)
     files.sync(folder)
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a folder and all that is in it, if there is one; killed meanwhile, it is gone too."""
+    """Delete a folder and its contents, if it exists; on a kill, ``path`` is gone or unchanged."""
     if is_remote(path):
         store: Any = path
         with store_errors(path), suppress(FileNotFoundError):
@@ -65,34 +65,34 @@ def remove_tree(path: Path) -> None:
         return
     if not path.exists():
         return
-    gone = files.temporary_name(path.with_name(f"{path.name}.gone"))
-    shutil.rmtree(gone, ignore_errors=True)
+    renamed = files.temporary_name(path.with_name(f"{path.name}.gone"))
+    shutil.rmtree(renamed, ignore_errors=True)
     try:
-        path.rename(gone)
-    except OSError:  # a mount point, say
-        gone = path
-    shutil.rmtree(gone, ignore_errors=True)
+        path.rename(renamed)
+    except OSError:  # for example a mount point
+        renamed = path
+    shutil.rmtree(renamed, ignore_errors=True)
 
 
-def remove_matching(folder: Path, pattern: str, *, but: Collection[str] = ()) -> None:
-    """Delete the files of a folder whose names match, but for those that are named."""
+def remove_matching(folder: Path, pattern: str, *, keep: Collection[str] = ()) -> None:
+    """Delete the files of a folder whose names match, except those in ``keep``."""
     with store_errors(folder):
         for path in list(folder.glob(pattern)):
-            if path.name not in but:
+            if path.name not in keep:
                 path.unlink()
 
 
 def remove_leftovers(folders: Iterable[Path]) -> None:
-    """Delete the temporary files and folders of processes that run no more.
+    """Delete the temporary files and folders of processes that have ended.
 
     Args:
-        folders: Where to look, not below; of those that this process alone writes to. What bears
-            its own number is another's from before.
+        folders: Where to look, without subfolders; no other process may write to them. Files with
+            this process's id come from an earlier process with the same id.
     """
     for folder in folders:
         for path in list(folder.iterdir()) if folder.is_dir() else ():
             match = _LEFTOVER.fullmatch(path.name)
-            if match is None or _runs(int(match[1])):
+            if match is None or _is_running(int(match[1])):
                 continue
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
@@ -100,8 +100,8 @@ def remove_leftovers(folders: Iterable[Path]) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _runs(pid: int) -> bool:
-    """Say whether another process has that number."""
+def _is_running(pid: int) -> bool:
+    """Return whether another process has this id."""
     if pid == os.getpid():
         return False
     try:

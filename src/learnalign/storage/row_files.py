@@ -1,4 +1,4 @@
-"""Rows written to a file of the user's choice, in the format that its name says."""
+"""Write rows to a file in the format of its suffix."""
 
 import json
 from collections.abc import Sequence
@@ -13,40 +13,39 @@ from learnalign.storage import files
 from learnalign.storage.paths import as_path, is_remote
 
 _SUFFIXES = (".jsonl", ".json", ".parquet")
-#: Bytes of a JSON file's beginning in which its first row names its columns.
+#: Bytes read from the start of a JSON file to find the columns of its first row.
 _HEAD = 65_536
 
 
 def checked(out: Path, inputs: Sequence[str], schema: pa.Schema) -> bool:
-    """Refuse a file that must not be written; say whether one of ours gives way.
+    """Reject an output file that must not be written; return whether it overwrites one of ours.
 
     Args:
         out: The file.
-        inputs: What the user reads, which is never written over.
-        schema: Of the rows: a file with these columns is ours.
+        inputs: The input files, which are never overwritten.
+        schema: The columns of the rows; an existing file with these columns is ours.
 
     Raises:
-        LearnAlignError: for an unknown suffix, a folder, an input, or a file of another kind.
+        LearnAlignError: for an unknown suffix, a folder, an input, or an existing file with other
+            contents.
     """
     if out.suffix not in _SUFFIXES:
         raise LearnAlignError(
             f"got --out {out}", expected=f"a file ({', '.join(_SUFFIXES)})", do="correct --out"
         )
     if not is_remote(out) and out.is_dir():
-        raise LearnAlignError(
-            f"got --out {out}, a folder", expected="a file", do="name a file in it"
-        )
+        raise LearnAlignError(f"got --out {out}, a folder", expected="a file", do="add a file name")
     if not files.is_file(out):
         return False
     if any(_same(out, name) for name in inputs):
         raise LearnAlignError(
-            f"got --out {out}, which is what is read", expected="another file", do="correct --out"
+            f"got --out {out}, which is an input", expected="another file", do="correct --out"
         )
     if not set(schema.names) <= set(_columns(out)):
         raise LearnAlignError(
-            f"{out} is there, and holds no verdicts of ours",
-            expected="a new file, or an earlier one of verdicts",
-            do="name another file with --out, or move this one away",
+            f"{out} exists and has no verdicts from LearnAlign",
+            expected="a new file, or an existing file of verdicts",
+            do="choose another file with --out, or move this one",
         )
     return True
 
@@ -55,10 +54,10 @@ def write_rows(path: Path, rows: list[dict[str, Any]], schema: pa.Schema, *, suf
     """Write rows as JSON Lines, as one JSON list, or as Parquet.
 
     Args:
-        path: Where to.
-        rows: Of ``schema``.
+        path: The file.
+        rows: Rows with the columns of ``schema``.
         schema: The columns.
-        suffix: Of the file's name; says the format.
+        suffix: Suffix of the file's name, which determines the format.
     """
     if suffix == ".parquet":
         table = pa.Table.from_pylist(rows, schema=schema)
@@ -75,14 +74,14 @@ def write_rows(path: Path, rows: list[dict[str, Any]], schema: pa.Schema, *, suf
 
 
 def _same(out: Path, name: str) -> bool:
-    read = as_path(name)
-    if is_remote(out) or is_remote(read):
-        return str(out) == str(read)
-    return read.exists() and out.samefile(read)
+    other = as_path(name)
+    if is_remote(out) or is_remote(other):
+        return str(out) == str(other)
+    return other.exists() and out.samefile(other)
 
 
 def _columns(path: Path) -> list[str]:
-    """Name the columns of a file's first row; none where it cannot be read."""
+    """List the columns of a file's first row; empty if the file cannot be read."""
     try:
         if path.suffix == ".parquet":
             return list(files.read_table(path).column_names)

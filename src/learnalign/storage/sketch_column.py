@@ -1,17 +1,17 @@
-"""Sketches as a column: rows of float16 to fixed-size bytes, and back without a copy."""
+"""Sketches as an Arrow column: float16 rows to fixed-size binary, and back without a copy."""
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-#: Little-endian float16, whatever the machine.
+#: Little-endian float16 on every machine.
 SKETCH_DTYPE = np.dtype("<f2")
 
 Halves = NDArray[np.float16]
 
 
 def sketch_field(name: str, size: int) -> pa.Field:
-    """Describe a column of sketches: ``2 * size`` bytes a row, what they are in its metadata.
+    """Return the field of a sketch column: ``2 * size`` bytes per row, described in its metadata.
 
     Example:
         >>> field = sketch_field("sketch", 8)
@@ -23,14 +23,14 @@ def sketch_field(name: str, size: int) -> pa.Field:
 
 
 def to_column(rows: ArrayLike, valid: NDArray[np.bool_] | None = None) -> pa.Array:
-    """Make a column of rows.
+    """Convert rows to a column.
 
     Args:
         rows: (n, d) numbers; float16 rows are not copied.
-        valid: (n,) False where the column shall be null; None for no nulls.
+        valid: (n,) booleans, False for a null; None for no nulls.
 
     Returns:
-        The column, n fixed-size binary values of 2d bytes.
+        The column: n fixed-size binary values of 2d bytes.
 
     Example:
         >>> column = to_column([[1.0, -2.0], [0.0, 0.0]], valid=np.array([True, False]))
@@ -45,14 +45,14 @@ def to_column(rows: ArrayLike, valid: NDArray[np.bool_] | None = None) -> pa.Arr
 
 
 def from_column(column: pa.Array | pa.ChunkedArray) -> tuple[Halves, NDArray[np.bool_]]:
-    """Look at a column's rows as numbers; nothing is copied unless the column is in chunks.
+    """View a column's rows as numbers; they are copied only if the column has several chunks.
 
     Args:
         column: n fixed-size binary values of 2d bytes.
 
     Returns:
-        The (n, d) float16 rows, read-only, and (n,) booleans: False where the column is null. What
-        a null row holds is not said.
+        The (n, d) float16 rows, read-only, and (n,) booleans: False where the column is null. The
+        contents of null rows are undefined.
 
     Example:
         >>> rows, valid = from_column(to_column([[1.0, 2.0], [3.0, 4.0]]).slice(1))
@@ -72,7 +72,7 @@ def from_column(column: pa.Array | pa.ChunkedArray) -> tuple[Halves, NDArray[np.
 
 
 def from_bytes(value: bytes) -> Halves:
-    """Read one row's sketch, (d,) float16.
+    """Decode one row's sketch, (d,) float16.
 
     Example:
         >>> from_bytes(bytes.fromhex("003c00c0")).tolist()

@@ -1,1 +1,1 @@
-"""GRPO on chosen problems: what people call the trainer, behind two implementations."""
+"""GRPO training on selected problems, with a native trainer and TRL's."""

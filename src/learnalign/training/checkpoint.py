@@ -1,4 +1,4 @@
-"""A training's state on disk, in safetensors: master weights and AdamW's moments."""
+"""Training checkpoints in safetensors: master weights and AdamW's moments."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def save_checkpoint(path: Path, learner: Learner) -> None:
-    """Write a folder, whole or not at all; it is synced when it is there."""
+    """Write a checkpoint folder atomically, synced to disk."""
     with atomic_folder(path) as temporary:
         named = learner.masters.named
         save_file(
@@ -29,19 +29,19 @@ def save_checkpoint(path: Path, learner: Learner) -> None:
 
 
 def load_checkpoint(path: Path, step: int, learner: Learner) -> None:
-    """Bring a learner to the state it had after ``step`` steps, when the folder was written.
+    """Restore a learner's state after ``step`` steps from a checkpoint folder.
 
     Raises:
-        LearnAlignError: if the checkpoint is gone or damaged, or is one of another model.
+        LearnAlignError: if the checkpoint is missing, damaged or from another model.
     """
     named = learner.masters.named
     try:
         weights = load_file(path / "weights.safetensors")
         moments = load_file(path / "moments.safetensors")
     except (FileNotFoundError, SafetensorError) as error:
-        raise _broken(path, str(error)) from error
+        raise _unusable(path, str(error)) from error
     if set(weights) != set(named):
-        raise _broken(path, "it holds the weights of another model")
+        raise _unusable(path, "it has the weights of another model")
     with torch.no_grad():
         for name, parameter in named.items():
             parameter.copy_(weights[name])
@@ -53,9 +53,9 @@ def load_checkpoint(path: Path, step: int, learner: Learner) -> None:
     learner.done = step
 
 
-def _broken(path: Path, why: str) -> LearnAlignError:
+def _unusable(path: Path, why: str) -> LearnAlignError:
     return LearnAlignError(
-        f"cannot go on from {path}: {why}",
+        f"cannot resume from {path}: {why}",
         expected="the checkpoint that the training wrote",
-        do="train anew: --redo history, or another folder with --out",
+        do="train from the start with --redo history, or choose another folder with --out",
     )

@@ -1,4 +1,4 @@
-"""What training leaves behind: each rollout with its step and reward, and each step's figures."""
+"""The training history: each rollout with its step and reward, and each step's metrics."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,13 +10,13 @@ from learnalign.tables import HISTORY, STEPS
 
 @dataclass
 class History:
-    """Rows of HISTORY and STEPS that are not on disk yet."""
+    """Rows of HISTORY and STEPS that have not been written to disk yet."""
 
     rollouts: list[pa.Table] = field(default_factory=list)
     steps: list[dict[str, Any]] = field(default_factory=list)
 
     def add_rollouts(self, step: int, rollouts: pa.Table, verdicts: pa.Table) -> None:
-        """Keep a step's rollouts with what the verifier said, row for row."""
+        """Add a step's rollouts with their verdicts, row by row."""
         table = pa.table(
             {
                 "step": pa.array([step] * rollouts.num_rows, pa.int64()),
@@ -27,12 +27,12 @@ class History:
         )
         self.rollouts.append(table.select(HISTORY.names).cast(HISTORY))
 
-    def add_step(self, step: int, **figures: Any) -> None:
-        """Keep a step's figures; see STEPS."""
-        self.steps.append({"step": step, **figures})
+    def add_step(self, step: int, **metrics: Any) -> None:
+        """Add a step's metrics; see STEPS."""
+        self.steps.append({"step": step, **metrics})
 
     def take(self) -> tuple[pa.Table, pa.Table]:
-        """Give what has come together as (HISTORY, STEPS), and begin anew."""
+        """Return the collected rows as (HISTORY, STEPS) and clear them."""
         rollouts = pa.concat_tables(self.rollouts) if self.rollouts else HISTORY.empty_table()
         steps = pa.Table.from_pylist(self.steps, schema=STEPS)
         self.rollouts, self.steps = [], []
@@ -40,22 +40,22 @@ class History:
 
 
 def success_history(history: pa.Table) -> pa.Table:
-    """Sum up HISTORY as one row a problem and step.
+    """Aggregate HISTORY to one row per problem and step.
 
     Returns:
         Columns ``problem_id``, ``step``, ``success_rate`` (mean reward), ``num_rollouts``; sorted by
-        problem and step. Rollouts without a reward do not count.
+        problem and step. Rollouts without a reward are ignored.
 
     Example:
         >>> rows = [{"step": 3, "problem_id": "a", "sample": g, "reward": r} for g, r in enumerate([1.0, 0.0])]
         >>> success_history(pa.Table.from_pylist(rows, schema=HISTORY)).to_pylist()
         [{'problem_id': 'a', 'step': 3, 'success_rate': 0.5, 'num_rollouts': 2}]
     """  # noqa: E501
-    known = history.filter(history["reward"].is_valid())
-    grouped = known.group_by(["problem_id", "step"]).aggregate(
+    rewarded = history.filter(history["reward"].is_valid())
+    grouped = rewarded.group_by(["problem_id", "step"]).aggregate(
         [("reward", "mean"), ("reward", "count")]
     )
-    named = grouped.rename_columns(
+    renamed = grouped.rename_columns(
         {"reward_mean": "success_rate", "reward_count": "num_rollouts"}
     ).select(["problem_id", "step", "success_rate", "num_rollouts"])
-    return named.sort_by([("problem_id", "ascending"), ("step", "ascending")])
+    return renamed.sort_by([("problem_id", "ascending"), ("step", "ascending")])

@@ -1,4 +1,4 @@
-"""One AdamW step up the GRPO objective of some groups of rollouts: packed, accumulated, clipped."""
+"""AdamW steps on the GRPO objective: packed batches, accumulated and clipped gradients."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -24,31 +24,32 @@ from learnalign.training.master_weights import MasterWeights
 
 @dataclass(frozen=True)
 class Step:
-    """What one step did."""
+    """Metrics of one step."""
 
     gradient_norm: float
-    """Before it was clipped."""
+    """Before clipping."""
     learning_rate: float
     kl: float | None
-    """Mean over tokens of ``pi_ref/pi - log(pi_ref/pi) - 1``; None if no reference pulls."""
+    """Mean over tokens of ``pi_ref/pi - log(pi_ref/pi) - 1``; None without a KL term."""
 
 
 class Learner:
-    """Trains a model on groups of its own rollouts; each batch of them once, so nothing is clipped.
+    """Trains a model on groups of its own rollouts.
 
-    The step is that of TRL's GRPOTrainer on the same rollouts: its losses, its AdamW, its clipping
-    of the norm (tested). Prompts are shared, groups without a gradient left out.
+    Each batch is used for one step, so the policy ratio is 1 and never clipped. A step equals that
+    of TRL's GRPOTrainer on the same rollouts: same losses, AdamW and norm clipping (tested).
+    Prompts are shared within a group; groups without a gradient are skipped.
 
     Args:
         model: A causal language model of transformers, or a PEFT model around one; parameters that
             require gradients are trained.
-        training: Learning rate, clipping, KL term and the rest.
+        training: Learning rate, clipping, KL term and other training options.
         objective: Loss and scaling of the rewards.
-        temperature: Of the rollouts.
-        max_tokens: Longest response that could be sampled (``dr_grpo`` divides by it).
-        num_steps: Of the whole training; the learning rate's schedule ends there.
-        reference: Model towards which the KL term pulls; None for the model without its adapter.
-        dtype: What the model works in; see `MasterWeights`. None leaves it as it is.
+        temperature: Sampling temperature of the rollouts.
+        max_tokens: Maximum length of a response (``dr_grpo`` divides by it).
+        num_steps: Total number of steps; the learning rate's schedule ends there.
+        reference: Reference model of the KL term; None for the model without its adapter.
+        dtype: dtype of the model's forward pass; see `MasterWeights`. None keeps the model's.
     """
 
     def __init__(
@@ -70,11 +71,11 @@ class Learner:
         first = next(plain.parameters())
         self.device = first.device
         self.dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
-        self.backward = Backward(plain, temperature=temperature)
-        found = probe(self.backward, [])
+        self.backward = Backward(plain, temperature=temperature, kernel=objective.attention)
+        probed = probe(self.backward, [])
         model.zero_grad()
-        self.shared = found.shared
-        self.budget = objective.token_budget or find_budget(self.device, found.bytes_per_token)
+        self.shared = probed.shared
+        self.budget = objective.token_budget or find_budget(self.device, probed.bytes_per_token)
         self.enough = objective.token_budget or enough(self.device, first.dtype)
         self.optimizer = torch.optim.AdamW(
             list(self.masters.named.values()),
@@ -102,25 +103,25 @@ class Learner:
             )
 
     def step(self, prompts: Sequence[Sequence[int]], groups: Sequence[Group]) -> Step:
-        """Learn from the rollouts of some problems.
+        """Take one step on the rollouts of some problems.
 
         Args:
-            prompts: Token ids, one prompt a problem.
+            prompts: Token ids, one prompt per problem.
             groups: Their rollouts and rewards.
 
         Raises:
             LearnAlignError: if memory runs out on a single response, or a gradient is not finite.
         """
-        items = self._items(prompts, groups)
-        kl = self._add_up(items)
+        tasks = self._tasks(prompts, groups)
+        kl = self._accumulate(tasks)
         self.masters.fill_gradients()
         limit = self.training.max_grad_norm or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(list(self.masters.named.values()), limit)
         if not bool(norm.isfinite()):
             raise LearnAlignError(
-                f"the gradient of step {self.done} holds NaN or Inf",
-                expected="a training that stays finite",
-                do="lower --learning-rate, or raise --kl-beta; the last checkpoint stands",
+                f"the gradient of step {self.done} contains NaN or Inf",
+                expected="finite gradients",
+                do="lower --learning-rate or raise --kl-beta; the last checkpoint is kept",
             )
         rate = self.training.learning_rate * self.factor(self.done)
         for group in self.optimizer.param_groups:
@@ -131,36 +132,36 @@ class Learner:
         self.done += 1
         return Step(float(norm), rate, kl)
 
-    def _items(
+    def _tasks(
         self, prompts: Sequence[Sequence[int]], groups: Sequence[Group]
     ) -> list[GradientTask]:
-        """Weigh each rollout in the batch's loss; leave out groups without a gradient.
+        """Compute each rollout's weight in the batch's loss; skip groups without a gradient.
 
-        The objective is to be climbed and AdamW descends: weights are the objective's negatives.
+        Weights are negated, because the objective is maximised and AdamW minimises.
         """
-        pulling = self._reference_logprobs(prompts, groups)
+        reference = self._reference_logprobs(prompts, groups)
         total = sum(sum(group.lengths) for group in groups)
-        items = []
-        for place, (prompt, group) in enumerate(zip(prompts, groups, strict=True)):
-            # The mean over all rollouts; for dapo over all tokens, where a group's is over its own.
+        tasks = []
+        for index, (prompt, group) in enumerate(zip(prompts, groups, strict=True)):
+            # The mean is over all rollouts of the batch; for dapo over all of its tokens.
             share = 1.0 / len(groups)
             if self.objective.loss == "dapo":
                 share = sum(group.lengths) / max(1, total)
-            loss, most = self.objective.loss, self.max_tokens
+            loss, max_tokens = self.objective.loss, self.max_tokens
             weights = -share * rollout_weights(
                 group.rewards,
                 group.lengths,
                 loss=loss,
                 scale_rewards=self.objective.scale_rewards,
-                max_tokens=most,
+                max_tokens=max_tokens,
             )
-            pull = None
-            if pulling is not None:
+            kl_term = None
+            if reference is not None:
                 strength = -share * self.training.kl_beta
-                shares = strength * token_shares(group.lengths, loss=loss, max_tokens=most)
-                pull = KLTerm(shares.tolist(), pulling[place])
-            items.append(make_task(place, prompt, group.responses, weights.tolist(), pull))
-        return [item for item in items if item.responses]
+                shares = strength * token_shares(group.lengths, loss=loss, max_tokens=max_tokens)
+                kl_term = KLTerm(shares.tolist(), reference[index])
+            tasks.append(make_task(index, prompt, group.responses, weights.tolist(), kl_term))
+        return [task for task in tasks if task.responses]
 
     def _reference_logprobs(
         self, prompts: Sequence[Sequence[int]], groups: Sequence[Group]
@@ -172,15 +173,15 @@ class Learner:
                 [(p, group.responses) for p, group in zip(prompts, groups, strict=True)]
             )
 
-    def _add_up(self, items: list[GradientTask]) -> float | None:
-        """Add up the loss's gradients, packs first to last; begin anew where memory runs out."""
-        longest = max((item.longest for item in items), default=0)
+    def _accumulate(self, tasks: list[GradientTask]) -> float | None:
+        """Accumulate the loss's gradients over packs; start again if memory runs out."""
+        longest = max((task.longest for task in tasks), default=0)
         if self.checkpointed or longest > self.budget:
-            # Sampling has put the layers back into evaluation mode.
+            # Sampling has set the layers to evaluation mode again.
             self.checkpointed = self.backward.checkpoint()
         while True:
             packs = group_tasks(
-                items, self.budget, enough=min(self.budget, self.enough), shared=self.shared
+                tasks, self.budget, enough=min(self.budget, self.enough), shared=self.shared
             )
             ratios = []
             try:
@@ -202,7 +203,7 @@ class Learner:
         self.masters.clear_gradients()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        largest = max(sum(item.num_tokens for item in pack) for pack in packs)
+        largest = max(sum(task.num_tokens for task in pack) for pack in packs)
         if any(len(pack) > 1 or len(pack[0].responses) > 1 for pack in packs):
             self.budget = max(1, min(self.budget, largest) // 2)
         elif not self.checkpointed and self.backward.checkpoint():

@@ -1,4 +1,4 @@
-"""Float32 copies of trained parameters that are kept in less: what an optimiser moves."""
+"""Float32 master copies of trained parameters in lower precision, for the optimiser."""
 
 from typing import Any
 
@@ -7,15 +7,15 @@ from torch import nn
 
 
 class MasterWeights:
-    """The trained parameters of a model, in float32 at least.
+    """The trained parameters of a model, in float32 or more.
 
-    bfloat16 and float16 are too coarse for small steps and for adding gradients up. Where the model
-    works in one of them its trained parameters keep a float32 copy, as exact as they came; each
-    gradient that autograd forms moves there at once, so that it exists in one place only.
+    bfloat16 and float16 are too coarse for small updates and for accumulating gradients. For a
+    model in one of them, each trained parameter gets a float32 copy in its original precision.
+    Gradients are moved to the copies as soon as autograd computes them, so each is stored once.
 
     Args:
         model: Its parameters that require gradients are trained.
-        dtype: What the trained parameters become in the model itself; None leaves them.
+        dtype: dtype of the trained parameters in the model itself; None keeps theirs.
 
     Example:
         >>> layer = nn.Linear(2, 1, bias=False)
@@ -39,35 +39,35 @@ class MasterWeights:
             master = nn.Parameter(parameter.detach().float())
             parameter.data = parameter.data.to(narrow)
             parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
-                _adding_to(master)
+                _accumulate_into(master)
             )
             self.named[name] = master
             self._pairs.append((parameter, master))
 
     @torch.no_grad()
     def write_back(self) -> None:
-        """Round the masters to the model's own parameters."""
+        """Copy the masters to the model's parameters, rounded to their dtype."""
         for parameter, master in self._pairs:
             parameter.copy_(master)
 
     def widen(self) -> None:
-        """Turn the model's own parameters into the masters, for saving what was learned whole."""
+        """Replace the model's parameters by the masters, to save them in full precision."""
         for parameter, master in self._pairs:
             parameter.data = master.data
 
     def fill_gradients(self) -> None:
-        """Give a gradient of zeros to what has none: momentum moves it all the same."""
+        """Set missing gradients to zero: AdamW's momentum still updates those parameters."""
         for master in self.named.values():
             if master.grad is None:
                 master.grad = torch.zeros_like(master)
 
     def clear_gradients(self) -> None:
-        """Forget the gradients."""
+        """Set all gradients to None."""
         for master in self.named.values():
             master.grad = None
 
 
-def _adding_to(master: nn.Parameter) -> Any:
+def _accumulate_into(master: nn.Parameter) -> Any:
     def add(parameter: torch.Tensor) -> None:
         gradient = parameter.grad
         assert gradient is not None

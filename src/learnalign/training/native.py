@@ -1,4 +1,4 @@
-"""The native trainer: sample, verify, learn, once a step, in one loop."""
+"""The native trainer: one loop that samples, verifies and learns in each step."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from learnalign.training.history import History
 from learnalign.training.learner import Learner
 from learnalign.training.order import Indices
 
-#: Keeps the random streams of a problem's rollouts apart from step to step.
+#: Gives each step its own random stream for a problem's rollouts.
 SEED_STEP = 1_000_003
 
 
@@ -30,67 +30,67 @@ def train(
     save_every: int,
     progress: Callable[[int], None],
 ) -> None:
-    """Make the steps that are left.
+    """Run the remaining steps.
 
     Args:
-        learner: Of the model that the engine samples with; ``learner.done`` steps are made already.
-        engine: `TransformersEngine` of that model; its random streams are set at each step.
+        learner: `Learner` of the engine's model; ``learner.done`` steps are already complete.
+        engine: `TransformersEngine` of that model; its seed is set at each step.
         verifier: `Verifier`.
         problems: PROBLEMS table.
-        order: (steps, per_step) places of problems; see `step_problems`.
-        history: Gets each step's rollouts and figures.
-        seed: Of the rollouts.
+        order: (steps, per_step) indices into ``problems``; see `step_problems`.
+        history: Receives each step's rollouts and metrics.
+        seed: Seed of the rollouts.
         save: Called after every ``save_every`` steps and after the last.
         save_every: Steps between two saves.
         progress: Called with 1 after each step.
 
     Raises:
-        LearnAlignError: if the policy has come apart: all logits of a step hold NaN or Inf; and if
-            a reward function fails on every rollout.
+        LearnAlignError: if training diverges (all logits of a step contain NaN or Inf), or if a
+            reward function fails on every rollout.
     """
     for step in range(learner.done, len(order)):
-        some = problems.take(order[step])
+        batch = problems.take(order[step])
         begin = time.monotonic()
         engine.seed = seed + SEED_STEP * (step + 1)
         engine.failures.clear()
-        rollouts = engine.sample(some)
-        if len(engine.failures) == some.num_rows:
+        rollouts = engine.sample(batch)
+        if len(engine.failures) == batch.num_rows:
             raise LearnAlignError(
-                f"the policy came apart before step {step}: its logits hold NaN or Inf",
-                expected="a training that stays finite",
-                do="lower --learning-rate, or raise --kl-beta; the last checkpoint stands",
+                f"training diverged before step {step}: logits contain NaN or Inf",
+                expected="finite logits",
+                do="lower --learning-rate or raise --kl-beta; the last checkpoint is kept",
             )
         sampled = time.monotonic()
         state = {"global_step": step, "max_steps": len(order)}
-        verdicts = verifier.verify(some, rollouts, None, state)
+        verdicts = verifier.verify(batch, rollouts, None, state)
         verifier.require_works(always=True)
         verified = time.monotonic()
         groups = group_rollouts(rollouts, verdicts)
-        done = learner.step(
-            some["prompt_ids"].to_pylist(), [groups[i] for i in some["problem_id"].to_pylist()]
+        result = learner.step(
+            batch["prompt_ids"].to_pylist(), [groups[i] for i in batch["problem_id"].to_pylist()]
         )
         learned = time.monotonic()
         history.add_rollouts(step, rollouts, verdicts)
         history.add_step(
             step,
-            num_problems=some.num_rows,
-            kl=done.kl,
-            gradient_norm=done.gradient_norm,
-            learning_rate=done.learning_rate,
+            num_problems=batch.num_rows,
+            kl=result.kl,
+            gradient_norm=result.gradient_norm,
+            learning_rate=result.learning_rate,
             sampling_s=sampled - begin,
             verifying_s=verified - sampled,
             learning_s=learned - verified,
-            **rollout_figures(rollouts, verdicts),
+            **rollout_metrics(rollouts, verdicts),
         )
         progress(1)
         if learner.done % save_every == 0 or learner.done == len(order):
             save()
 
 
-def rollout_figures(rollouts: pa.Table, verdicts: pa.Table) -> dict[str, float | None]:
-    """Sum up a step's rollouts: groups with a signal, mean reward and length, share cut off."""
-    known = verdicts.filter(verdicts["reward"].is_valid())
-    spread = known.group_by("problem_id").aggregate([("reward", "min"), ("reward", "max")])
+def rollout_metrics(rollouts: pa.Table, verdicts: pa.Table) -> dict[str, float | None]:
+    """Compute a step's metrics: groups with signal, mean reward and length, share truncated."""
+    rewarded = verdicts.filter(verdicts["reward"].is_valid())
+    spread = rewarded.group_by("problem_id").aggregate([("reward", "min"), ("reward", "max")])
     truncated = pc.equal(rollouts["finish_reason"], "length")
     return {
         "num_signal": pc.sum(pc.not_equal(spread["reward_min"], spread["reward_max"])).as_py() or 0,

@@ -1,4 +1,4 @@
-"""Which problems each training step takes: whole passes over the data, no row ever lost."""
+"""The order of the training data: whole passes over the problems, without dropping rows."""
 
 import math
 
@@ -17,22 +17,22 @@ def step_problems(
     shuffled: bool = True,
     seed: int = 0,
 ) -> Indices:
-    """Give the problems of every step; the arguments alone decide.
+    """Return the problems of every step; deterministic in the arguments.
 
-    Passes over the data follow each other as one long list, and steps are cut from it. Where a step
-    meets the end of a pass, the beginning of the next fills it up (no problem twice in a step: one
-    that is there already waits for the step after); so does it fill up the last step.
+    Passes over the data are concatenated and cut into steps. A step at the end of a pass, also the
+    last one, is filled from the beginning of the next pass. No problem appears twice in a step: a
+    duplicate moves to the following step.
 
     Args:
         num_problems: n, at least 1.
-        per_step: Problems a step; no more than n are taken.
+        per_step: Problems per step, capped at n.
         epochs: Passes over the data, if ``steps`` is None.
-        steps: Steps to train.
-        shuffled: Each pass in an order of its own; else in that of the file.
-        seed: Of the passes' orders.
+        steps: Number of steps.
+        shuffled: Whether to shuffle each pass; otherwise the order of the file.
+        seed: Seed of the shuffling.
 
     Returns:
-        (steps, per_step) places of problems.
+        (steps, per_step) indices of problems.
 
     Example:
         >>> step_problems(5, 2, shuffled=False).tolist()
@@ -42,23 +42,23 @@ def step_problems(
     """
     size = min(per_step, num_problems)
     count = math.ceil(epochs * num_problems / size - 1e-9) if steps is None else steps
-    taken: list[int] = []
-    number = 0
-    while len(taken) < count * size:
-        order = _pass(num_problems, number, shuffled, seed)
-        begun = set(taken[len(taken) - len(taken) % size :])
-        missing = (size - len(begun)) % size
-        first = [place for place in order if place not in begun][:missing]
-        ahead = set(first)
-        taken += first + [place for place in order if place not in ahead]
-        number += 1
-    return np.array(taken[: count * size], dtype=np.int64).reshape(count, size)
+    indices: list[int] = []
+    epoch = 0
+    while len(indices) < count * size:
+        order = _pass(num_problems, epoch, shuffled, seed)
+        partial = set(indices[len(indices) - len(indices) % size :])
+        missing = (size - len(partial)) % size
+        fill = [index for index in order if index not in partial][:missing]
+        used = set(fill)
+        indices += fill + [index for index in order if index not in used]
+        epoch += 1
+    return np.array(indices[: count * size], dtype=np.int64).reshape(count, size)
 
 
-def _pass(num_problems: int, number: int, shuffled: bool, seed: int) -> list[int]:
+def _pass(num_problems: int, epoch: int, shuffled: bool, seed: int) -> list[int]:
     if not shuffled:
         return list(range(num_problems))
-    key = np.array([seed, number], dtype=np.uint64)
+    key = np.array([seed, epoch], dtype=np.uint64)
     order: list[int] = (
         np.random.Generator(np.random.Philox(key=key)).permutation(num_problems).tolist()
     )

@@ -1,4 +1,4 @@
-"""TRL's GRPOTrainer on the same problems, order, rollouts and rewards."""
+"""Training with TRL's GRPOTrainer on our problems, order, rollouts and rewards."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from learnalign.config import Config
 from learnalign.tables import ROLLOUTS
 from learnalign.terminal.library_bars import no_bars
 from learnalign.training.history import History
-from learnalign.training.native import SEED_STEP, rollout_figures
+from learnalign.training.native import SEED_STEP, rollout_metrics
 from learnalign.training.order import Indices
 from learnalign.training.trl_options import grpo_options, trl_packages
 
@@ -35,27 +35,27 @@ def train(
     save: Callable[[int], None],
     progress: Callable[[int], None],
 ) -> None:
-    """Make the steps that are left; TRL's own checkpoints lie in ``folder``.
+    """Run the remaining steps; TRL saves its checkpoints in ``folder``.
 
-    The data set is the order itself, row after row, so that TRL's sampler has nothing to shuffle
-    and nothing to drop.
+    The data set repeats the problems in the given order, one row per use, so that TRL neither
+    shuffles nor drops rows.
 
     Args:
         model: A causal language model of transformers, or a PEFT model, in float32.
         engine: `TransformersEngine` of that model, for ``training.sampling=learnalign``.
         verifier: `Verifier`.
         problems: PROBLEMS table.
-        order: (steps, per_step) places of problems.
-        history: Gets each step's rollouts and figures.
-        config: The options; ``training.trl`` goes to GRPOConfig.
-        folder: For TRL's checkpoints.
-        first: Steps made already; their checkpoint is in the folder.
-        save: Called after each of TRL's checkpoints with the number of steps done.
+        order: (steps, per_step) indices into ``problems``.
+        history: Receives each step's rollouts and metrics.
+        config: The options; ``training.trl`` is passed to GRPOConfig.
+        folder: Folder for TRL's checkpoints.
+        first: Number of completed steps; their checkpoint is in the folder.
+        save: Called after each of TRL's checkpoints with the number of completed steps.
         progress: Called with 1 after each step.
 
     Raises:
-        LearnAlignError: without the package trl, for an option it does not know, and for one that
-            has a name of its own here.
+        LearnAlignError: if trl is not installed, or for a ``training.trl`` option that is unknown,
+            has an equivalent here, or affects saving and logging.
     """
     trl, datasets = trl_packages()
     bridge = _Bridge(engine, verifier, problems, history, config)
@@ -69,23 +69,23 @@ def train(
         callbacks=[_recorder(bridge, history, save, progress)],
         **({"rollout_func": bridge.sample} if config.training.sampling == "learnalign" else {}),
     )
-    trainer.remove_callback(PrinterCallback)  # it would print each step to our output
+    trainer.remove_callback(PrinterCallback)  # it prints every step to stdout
     trainer.train(resume_from_checkpoint=str(folder / f"checkpoint-{first}") if first else None)
 
 
 def _padding(tokenizer: Any, model: Any) -> Any:
-    """Give a tokenizer that pads with a token of the model: TRL puts it into the model's input."""
-    known = model.get_input_embeddings().num_embeddings
-    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id < known:
+    """Return a tokenizer whose padding token the model knows: TRL feeds it to the model."""
+    size = model.get_input_embeddings().num_embeddings
+    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id < size:
         return tokenizer
-    ends = [token for token in [tokenizer.eos_token_id, 0] if token is not None and token < known]
+    tokens = [token for token in [tokenizer.eos_token_id, 0] if token is not None and token < size]
     padding = deepcopy(tokenizer)
-    padding.pad_token = padding.convert_ids_to_tokens(ends[0])
+    padding.pad_token = padding.convert_ids_to_tokens(tokens[0])
     return padding
 
 
 class _Bridge:
-    """What TRL calls: our engine for rollouts, our verifier for rewards; each call is recorded."""
+    """Callbacks for TRL: our engine for rollouts, our verifier for rewards; records each call."""
 
     def __init__(
         self, engine: Any, verifier: Any, problems: pa.Table, history: History, config: Config
@@ -97,23 +97,22 @@ class _Bridge:
         }
         self.by_id = {name: i for i, name in enumerate(problems["problem_id"].to_pylist())}
         self.sampling_s = self.verifying_s = 0.0
-        self.figures: dict[str, float | None] = {}
+        self.metrics: dict[str, float | None] = {}
         self.rollouts: pa.Table | None = None
 
     def sample(self, prompts: list[str], trainer: Any) -> dict[str, Any]:
-        """Sample as TRL's ``rollout_func``: each prompt stands there once a generation."""
+        """TRL's ``rollout_func``; ``prompts`` repeats each prompt once per generation."""
         begin = time.monotonic()
         group = self.config.rollouts.num_rollouts
-        places = [self.by_prompt[prompt] for prompt in prompts[::group]]
-        some = self.problems.take(places)
+        batch = self.problems.take([self.by_prompt[prompt] for prompt in prompts[::group]])
         self.engine.seed = self.config.run.seed + SEED_STEP * (trainer.state.global_step + 1)
         device = self.engine.device.type
         cast = torch.autocast(device, torch.bfloat16) if trainer.args.bf16 else nullcontext()
         with cast:
-            self.rollouts = self.engine.sample(some)
+            self.rollouts = self.engine.sample(batch)
         self.engine.model.train()
         self.sampling_s += time.monotonic() - begin
-        prompt_ids = some["prompt_ids"].to_pylist()
+        prompt_ids = batch["prompt_ids"].to_pylist()
         return {
             "prompt_ids": [ids for ids in prompt_ids for _ in range(group)],
             "completion_ids": self.rollouts["token_ids"].to_pylist(),
@@ -128,22 +127,22 @@ class _Bridge:
         trainer_state: Any,
         **_others: Any,
     ) -> list[float | None]:
-        """Verify as TRL's reward function."""
+        """TRL's reward function: verify the completions."""
         begin = time.monotonic()
         group = self.config.rollouts.num_rollouts
         names = problem_id[::group]
-        some = self.problems.take([self.by_id[name] for name in names])
+        batch = self.problems.take([self.by_id[name] for name in names])
         if self.config.training.sampling == "trl":
             self.rollouts = self._as_rollouts(completions, completion_ids, problem_id)
         assert self.rollouts is not None
-        # The engine knows a prompt, TRL the row: two problems may share one text.
-        place = self.rollouts.schema.get_field_index("problem_id")
-        rollouts = self.rollouts.set_column(place, "problem_id", pa.array(problem_id))
+        # Problems may share a prompt: the engine looked rollouts up by prompt, TRL knows the row.
+        column = self.rollouts.schema.get_field_index("problem_id")
+        rollouts = self.rollouts.set_column(column, "problem_id", pa.array(problem_id))
         state = {"global_step": trainer_state.global_step, "max_steps": trainer_state.max_steps}
-        verdicts = self.verifier.verify(some, rollouts, None, state)
+        verdicts = self.verifier.verify(batch, rollouts, None, state)
         self.verifier.require_works(always=True)
         self.history.add_rollouts(trainer_state.global_step, rollouts, verdicts)
-        self.figures = rollout_figures(rollouts, verdicts)
+        self.metrics = rollout_metrics(rollouts, verdicts)
         self.verifying_s += time.monotonic() - begin
         rewards: list[float | None] = verdicts["reward"].to_pylist()
         return rewards
@@ -151,18 +150,18 @@ class _Bridge:
     def _as_rollouts(
         self, completions: list[str], completion_ids: list[list[int]], problem_id: list[str]
     ) -> pa.Table:
-        """Put what TRL sampled into the form of ours."""
+        """Convert TRL's samples to a ROLLOUTS table."""
         group = self.config.rollouts.num_rollouts
         ends = set(self.engine.end_ids.tolist())
         rows = [
             {
                 "problem_id": name,
-                "sample": place % group,
+                "sample": index % group,
                 "completion": text,
                 "token_ids": ids,
                 "finish_reason": "stop" if ids and ids[-1] in ends else "length",
             }
-            for place, (name, text, ids) in enumerate(
+            for index, (name, text, ids) in enumerate(
                 zip(problem_id, completions, completion_ids, strict=True)
             )
         ]
@@ -175,7 +174,7 @@ def _recorder(
     save: Callable[[int], None],
     progress: Callable[[int], None],
 ) -> Any:
-    """Make the callback that turns TRL's log into rows of STEPS."""
+    """Create the callback that converts TRL's log to rows of STEPS."""
     from transformers import TrainerCallback
 
     class Recorder(TrainerCallback):
@@ -186,7 +185,7 @@ def _recorder(
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
             if "grad_norm" not in logs:
                 return
-            whole = time.monotonic() - self.begin
+            elapsed_s = time.monotonic() - self.begin
             history.add_step(
                 state.global_step - 1,
                 num_problems=args.gradient_accumulation_steps,
@@ -195,8 +194,8 @@ def _recorder(
                 learning_rate=logs["learning_rate"],
                 sampling_s=bridge.sampling_s,
                 verifying_s=bridge.verifying_s,
-                learning_s=whole - bridge.sampling_s - bridge.verifying_s,
-                **bridge.figures,
+                learning_s=elapsed_s - bridge.sampling_s - bridge.verifying_s,
+                **bridge.metrics,
             )
             progress(1)
 

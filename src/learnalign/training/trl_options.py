@@ -1,4 +1,4 @@
-"""The options of TRL's GRPOConfig: those made from ours, and those the user adds."""
+"""The options of TRL's GRPOConfig: derived from ours, or added by the user."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -10,7 +10,7 @@ from learnalign.config import Config
 from learnalign.errors import LearnAlignError, nearest
 from learnalign.formats.recipes import grpo_settings
 
-#: TRL's options that have a name here: one way to give them is enough.
+#: TRL's options that have an equivalent here; they can only be set through it.
 _OURS = {
     "output_dir": "run.out",
     "num_generations": "rollouts.num_rollouts",
@@ -46,7 +46,7 @@ _KEPT = frozenset(
 
 
 def grpo_options(config: Config, per_step: int, folder: Path) -> dict[str, Any]:
-    """Give the arguments of TRL's GRPOConfig.
+    """Return the arguments of TRL's GRPOConfig.
 
     Raises:
         LearnAlignError: see `learnalign.training.trl.train`.
@@ -58,26 +58,26 @@ def grpo_options(config: Config, per_step: int, folder: Path) -> dict[str, Any]:
         if name in _OURS:
             raise LearnAlignError(
                 f"got training.trl.{name}",
-                expected=f"{_OURS[name]}, which TRL's {name} is made from",
-                do=f"give --set {_OURS[name]}=...",
+                expected=f"{_OURS[name]}, which sets TRL's {name}",
+                do=f"use --set {_OURS[name]}=...",
             )
         if name in _KEPT:
             raise LearnAlignError(
                 f"got training.trl.{name}",
-                expected="the last two checkpoints, and a row a step: resuming needs them",
-                do="leave it out; training.save_every says how often",
+                expected="TRL's saving and logging as LearnAlign sets them: resuming needs it",
+                do="remove it; training.save_every sets the steps between checkpoints",
             )
         if name not in known:
             raise LearnAlignError(
-                f"got training.trl.{name}, which the installed TRL's GRPOConfig does not know",
+                f"got training.trl.{name}, which the installed TRL's GRPOConfig does not have",
                 expected=f"one of its options: {nearest(name, known)}",
                 do="correct the name",
             )
     if config.rollouts.stop and training.sampling == "trl":
         raise LearnAlignError(
-            "got stop strings for TRL's own sampling, which knows none",
-            expected="stop strings with this project's sampling",
-            do="give --set training.sampling=learnalign, or leave --stop out",
+            "got stop strings with training.sampling=trl, which does not support them",
+            expected="stop strings with training.sampling=learnalign",
+            do="use --set training.sampling=learnalign, or remove --stop",
         )
     from learnalign.models.loading import resolve_device, resolve_dtype
 
@@ -89,7 +89,7 @@ def grpo_options(config: Config, per_step: int, folder: Path) -> dict[str, Any]:
         "shuffle_dataset": False,
         "save_strategy": "steps",
         "save_steps": training.save_every,
-        "save_total_limit": None,  # the run folder deletes what it no longer names
+        "save_total_limit": None,  # the run folder deletes old checkpoints itself
         "report_to": [],
         "disable_tqdm": True,
         "use_cpu": device.type == "cpu",
@@ -100,13 +100,13 @@ def grpo_options(config: Config, per_step: int, folder: Path) -> dict[str, Any]:
 
 
 def trl_packages() -> tuple[Any, Any]:
-    """Import TRL and datasets; give both."""
+    """Import and return TRL and datasets."""
     try:
         import datasets
         import trl
     except ImportError as error:
         raise LearnAlignError(
             f"training.trainer=trl needs the package {error.name}",
-            do="pip install 'learnalign[train]', or give --trainer native",
+            do="pip install 'learnalign[train]', or use --trainer native",
         ) from error
     return trl, datasets

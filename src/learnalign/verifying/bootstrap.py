@@ -1,4 +1,4 @@
-"""How a worker starts: isolated, with this package, the parent's import path, and limits."""
+"""Starting a worker: isolated, with this package, the parent's import path, and limits."""
 
 import json
 import os
@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-#: Runs in an interpreter started with ``-I``: nothing of the current folder, of PYTHONPATH or of
-#: the user's site-packages is imported. The package is found where its parent found it, whatever
-#: else is installed.
+#: Runs in an interpreter started with ``-I``, which imports nothing from the current folder,
+#: PYTHONPATH or the user's site-packages. The package is imported from the same location as in the
+#: parent process.
 _CODE = """
 import sys
 from importlib.machinery import PathFinder
@@ -33,26 +33,26 @@ def command() -> list[str]:
 
 
 def setup(memory_mb: int | None) -> bytes:
-    """Return a worker's first input line: its import path and its limits."""
+    """Return a worker's first input line: import path and limits."""
     try:
         here = os.getcwd()
     except FileNotFoundError:  # the current folder was deleted
         here = ""
-    found = [os.path.abspath(entry) for entry in sys.path if here or os.path.isabs(entry)]
-    return json.dumps({"path": found, "here": here, "memory_mb": memory_mb}).encode()
+    path = [os.path.abspath(entry) for entry in sys.path if here or os.path.isabs(entry)]
+    return json.dumps({"path": path, "here": here, "memory_mb": memory_mb}).encode()
 
 
 class ImportPath:
-    """Where a worker imports from.
+    """The import path of a worker.
 
-    A verifier that has a name: from the installation, then from what else is on the parent's path,
-    never from the current folder: a file there called ``json.py`` is no part of it. A function of
-    the user's: as the parent does, and last from the current folder.
+    A built-in verifier is imported from the installation, then from the rest of the parent's path,
+    but never from the current folder, where a file might be called ``json.py``. A user's function
+    is imported as in the parent, and last from the current folder.
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.here = settings["here"]
-        own = list(sys.path)  # the installation, wherever the user stands
+        own = list(sys.path)  # the installation, independent of the current folder
         self.parents = [e for e in settings["path"] if e in own or not self._is_here(e)]
         sys.path += [entry for entry in self.parents if entry not in own]
 
@@ -67,8 +67,8 @@ class ImportPath:
 def limit(memory_mb: int | None) -> None:
     """Restore the default signal handlers and limit the memory.
 
-    Linux counts what the process itself allocates, not what it maps: CUDA reserves more addresses
-    than any machine has memory.
+    On Linux the limit applies to allocated memory, not to mapped addresses: CUDA reserves more
+    address space than any machine has memory.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
@@ -79,12 +79,12 @@ def limit(memory_mb: int | None) -> None:
         _lower(resource.RLIMIT_DATA if linux else resource.RLIMIT_AS, memory_mb * 1024 * 1024)
 
 
-def _lower(what: int, value: int) -> None:
-    """Lower a limit; never raise one that is lower already."""
-    _, hard = resource.getrlimit(what)
+def _lower(limit_type: int, value: int) -> None:
+    """Lower a resource limit; never raise it above the hard limit."""
+    _, hard = resource.getrlimit(limit_type)
     if hard != resource.RLIM_INFINITY:
         value = min(value, hard)
     try:
-        resource.setrlimit(what, (value, value))
-    except (OSError, ValueError):  # a system that knows no such limit
+        resource.setrlimit(limit_type, (value, value))
+    except (OSError, ValueError):  # not supported by this system
         return

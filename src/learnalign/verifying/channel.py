@@ -1,4 +1,4 @@
-"""Line-based communication with a child process, with a timeout on every wait."""
+"""Line-based communication with a child process, with a timeout for every wait."""
 
 import os
 import select
@@ -8,18 +8,18 @@ from contextlib import suppress
 
 from learnalign.process_guard import Child
 
-_PART = 65_536
-#: What is kept of the error stream: enough to say what ended the process.
-_TAIL = 4_000
-#: A line longer than this is no answer.
-_LONGEST = 64 * 1024 * 1024
+_CHUNK_BYTES = 65_536
+#: Bytes of the error stream to keep, to report why the process ended.
+_TAIL_BYTES = 4_000
+#: Maximum bytes of a line.
+_MAX_LINE_BYTES = 64 * 1024 * 1024
 
 
 class Channel:
-    """Writes to a child's input and reads its output; its error stream is drained throughout.
+    """Writes to a child's input and reads its output, while draining its error stream.
 
     Args:
-        child: Started with pipes for all three, unbuffered.
+        child: Started with unbuffered pipes for all three streams.
     """
 
     def __init__(self, child: Child) -> None:
@@ -33,13 +33,13 @@ class Channel:
         for descriptor in (self._input, self._output, self._errors):
             os.set_blocking(descriptor, False)
         self._lines: deque[bytes] = deque()
-        self._begun: list[bytes] = []
-        self._length = 0
+        self._partial: list[bytes] = []
+        self._partial_bytes = 0
         self._stderr_tail = b""
 
     @property
     def stderr_tail(self) -> str:
-        """The end of what the child wrote to its error stream."""
+        """The end of the child's error stream."""
         self._drain()
         return self._stderr_tail.decode(errors="replace").strip()
 
@@ -47,25 +47,25 @@ class Channel:
         """Write a line.
 
         Raises:
-            TimeoutError: if it is not read in time.
-            BrokenPipeError: if the child no longer reads.
+            TimeoutError: if the child does not read it in time.
+            BrokenPipeError: if the child has closed its input.
         """
         deadline = time.monotonic() + wait_s
         left = memoryview(line + b"\n")
         while left:
             if self._wait(deadline, writing=True):
                 with suppress(BlockingIOError):
-                    left = left[os.write(self._input, left[:_PART]) :]
+                    left = left[os.write(self._input, left[:_CHUNK_BYTES]) :]
 
     def receive(self, wait_s: float) -> bytes | None:
         """Read a line.
 
         Returns:
-            The line; None if the child writes no more.
+            The line; None at the end of the output.
 
         Raises:
-            TimeoutError: if none comes in time.
-            ValueError: if a line has no end.
+            TimeoutError: if no line arrives in time.
+            ValueError: if a line is too long.
         """
         deadline = time.monotonic() + wait_s
         while not self._lines:
@@ -75,11 +75,11 @@ class Channel:
         return self._lines.popleft()
 
     def _wait(self, deadline: float, *, writing: bool = False) -> bool:
-        """Wait until something can be read, or written; say whether it can be written."""
+        """Wait until a stream is ready, read available data, and return whether input is ready."""
         left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        poll = select.poll()  # select() itself knows no descriptor above 1023
+        poll = select.poll()  # select() does not support descriptors above 1023
         for descriptor in (self._output, self._errors):
             if descriptor is not None:
                 poll.register(descriptor, select.POLLIN)
@@ -93,36 +93,36 @@ class Channel:
         return self._input in ready
 
     def _read(self) -> None:
-        part = _part(self._output)
-        if part == b"":
+        chunk = _read_chunk(self._output)
+        if chunk == b"":
             self._output = None
-        if not part:
+        if not chunk:
             return
-        *whole, rest = part.split(b"\n")
-        if whole:
-            self._lines += [b"".join(self._begun) + whole[0], *whole[1:]]
-            self._begun, self._length = [], 0
-        self._begun.append(rest)
-        self._length += len(rest)
-        if self._length > _LONGEST:
-            raise ValueError("a line without an end")
+        *complete, rest = chunk.split(b"\n")
+        if complete:
+            self._lines += [b"".join(self._partial) + complete[0], *complete[1:]]
+            self._partial, self._partial_bytes = [], 0
+        self._partial.append(rest)
+        self._partial_bytes += len(rest)
+        if self._partial_bytes > _MAX_LINE_BYTES:
+            raise ValueError("a line is too long")
 
     def _drain(self) -> None:
-        """Read what there is of the error stream; a grandchild may keep it open forever."""
+        """Read the available part of the error stream; a grandchild may keep it open forever."""
         for _ in range(64):
-            part = _part(self._errors)
-            if part == b"":
+            chunk = _read_chunk(self._errors)
+            if chunk == b"":
                 self._errors = None
-            if not part:
+            if not chunk:
                 return
-            self._stderr_tail = (self._stderr_tail + part)[-_TAIL:]
+            self._stderr_tail = (self._stderr_tail + chunk)[-_TAIL_BYTES:]
 
 
-def _part(descriptor: int | None) -> bytes | None:
-    """Read some bytes; None if there are none now, empty at the end."""
+def _read_chunk(descriptor: int | None) -> bytes | None:
+    """Read some bytes; None if none are available, empty at the end."""
     if descriptor is None:
         return b""
     try:
-        return os.read(descriptor, _PART)
+        return os.read(descriptor, _CHUNK_BYTES)
     except BlockingIOError:
         return None

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from learnalign.errors import LearnAlignError, nearest
-from learnalign.verifying.judgement import CORRECT, GAVE_NONE, WRONG, Judgement, failed
+from learnalign.verifying.judgement import CORRECT, RETURNED_NONE, WRONG, Judgement, failed
 
-#: Columns that TRL hands over under other names.
+#: Columns that TRL passes under other names.
 _RENAMED = {"prompt", "completion", "completion_ids"}
 
 
 @dataclass
 class TrainerState:
-    """What a function sees of the training as ``trainer_state``; in a selection step 0 of 0."""
+    """The training state passed to a function as ``trainer_state``; step 0 of 0 in a selection."""
 
     global_step: int = 0
     max_steps: int = 0
@@ -32,13 +32,13 @@ class TrainerState:
 
 
 class TrlFunction:
-    """Judges a problem's completions together, with one call of the user's function.
+    """Judges all completions of a problem with one call of the user's function.
 
     Args:
         name: ``module:function``.
 
     Raises:
-        LearnAlignError: if there is no such module or function.
+        LearnAlignError: if the module or the function does not exist.
         BaseException: any other exception that the module raises on import.
     """
 
@@ -48,14 +48,14 @@ class TrlFunction:
     def __call__(self, request: Mapping[str, Any]) -> list[Judgement]:
         """Call the function.
 
-        It gets ``prompts``, ``completions``, ``completion_ids`` and every column of the user's row,
-        each a list with one entry a completion, and ``trainer_state``, ``log_extra`` and
-        ``log_metric``. Where the row's ``prompt`` is a list of messages, prompts and completions
+        Its arguments are ``prompts``, ``completions``, ``completion_ids`` and every column of the
+        user's row, each a list with one entry per completion, and ``trainer_state``, ``log_extra``
+        and ``log_metric``. If the row's ``prompt`` is a list of messages, prompts and completions
         are conversations. An async function is awaited.
 
         Args:
-            request: ``row``, ``prompt``, ``messages``, ``completions``, ``completion_ids``, and
-                ``trainer_state`` if there is a training.
+            request: ``row``, ``prompt``, ``messages``, ``completions``, ``completion_ids``, and in
+                a training ``trainer_state``.
 
         Raises:
             TypeError: if it does not return one reward per completion.
@@ -79,14 +79,14 @@ class TrlFunction:
         )
         if inspect.isawaitable(rewards):
             rewards = asyncio.run(_awaited(rewards))
-        return [_judgement(reward) for reward in _listed(rewards, count)]
+        return [_judgement(reward) for reward in _as_list(rewards, count)]
 
 
 def load_function(name: str) -> Callable[..., Any]:
     """Import a function by its name, ``module:function``.
 
     Raises:
-        LearnAlignError: if there is no such module or function.
+        LearnAlignError: if the module or the function does not exist.
 
     Example:
         >>> load_function("math:sqrt")(9)
@@ -99,46 +99,46 @@ def load_function(name: str) -> Callable[..., Any]:
         raise LearnAlignError(
             f"cannot import the verifier's module '{module_name}': {error}",
             expected="module:function, importable from the current folder or installed",
-            do="check the name, or run from the folder that holds it",
+            do="check the name, or run from the folder that contains the module",
         ) from error
     function: Any = module
     for part in attribute.split("."):
         function = getattr(function, part, None)
     if not callable(function):
         names = [n for n in vars(module) if callable(getattr(module, n)) and not n.startswith("_")]
-        where = getattr(module, "__file__", None)
+        file = getattr(module, "__file__", None)
         raise LearnAlignError(
-            f"'{module_name}'{f' ({where})' if where else ''} has no function '{attribute}'",
-            expected=nearest(attribute, names) if names else "a module that has functions",
+            f"'{module_name}'{f' ({file})' if file else ''} has no function '{attribute}'",
+            expected=nearest(attribute, names) if names else "a module with functions",
             do="correct --verifier; an installed module with the same name takes precedence "
             "over one in the current folder",
         )
-    found: Callable[..., Any] = function
-    return found
+    result: Callable[..., Any] = function
+    return result
 
 
-def _listed(rewards: Any, count: int) -> list[Any]:
-    """Return the rewards as a list, from a list, tuple, array, tensor or a single number.
+def _as_list(rewards: Any, count: int) -> list[Any]:
+    """Convert a list, tuple, array, tensor or single number to a list of rewards.
 
     Raises:
-        TypeError: if there is not one per completion.
+        TypeError: unless there is one per completion.
     """
     if count == 1 and (isinstance(rewards, int | float) or getattr(rewards, "ndim", None) == 0):
         rewards = [rewards]
     unordered = isinstance(rewards, str | bytes | Mapping | set | frozenset)
     if unordered or not isinstance(rewards, Iterable) or getattr(rewards, "ndim", 1) == 0:
         raise TypeError(f"returned {type(rewards).__name__}, not a list of {count} rewards")
-    listed = list(rewards)
-    if len(listed) != count:
+    result = list(rewards)
+    if len(result) != count:
         kind = type(rewards).__name__
-        raise TypeError(f"returned {kind} of {len(listed)}, not a list of {count} rewards")
-    return listed
+        raise TypeError(f"returned {kind} of {len(result)}, not a list of {count} rewards")
+    return result
 
 
 def _judgement(reward: Any) -> Judgement:
-    """Turn one reward into a verdict; TRL writes None as NaN."""
+    """Convert a reward to a judgement; TRL represents None as NaN."""
     if reward is None:
-        return failed(GAVE_NONE)
+        return failed(RETURNED_NONE)
     if isinstance(reward, str | bytes):
         return failed(f"a reward is {type(reward).__name__}, not a number")
     try:
@@ -146,14 +146,14 @@ def _judgement(reward: Any) -> Judgement:
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         return failed(f"a reward is {type(reward).__name__}, not a number: {error}")
     if math.isnan(value):
-        return failed(GAVE_NONE)
+        return failed(RETURNED_NONE)
     if math.isinf(value):
         return failed(f"the reward function returned {value}")
     return Judgement(CORRECT if value > 0.5 else WRONG, value)
 
 
 def _ignored(*_: Any, **__: Any) -> None:
-    """Discard what a function logs; there is no trainer."""
+    """Discard a function's log messages: there is no trainer."""
 
 
 async def _awaited(rewards: Any) -> Any:

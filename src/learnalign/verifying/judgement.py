@@ -12,18 +12,18 @@ class Judgement:
     parsed_answer: str | None = None
     detail: str | None = None
     extracted_answer: str | None = None
-    """The text that was taken for the answer; ``parsed_answer`` is what was read in it."""
+    """The text taken as the answer; ``parsed_answer`` is its parsed value."""
 
     @property
     def is_failure(self) -> bool:
-        """Whether the verifier itself failed, so that there is no reward."""
-        without = self.verdict in ("error", "timed_out") and self.reward is None
-        return without and self.detail != GAVE_NONE
+        """Whether the verifier itself failed to compute a reward."""
+        no_reward = self.verdict in ("error", "timed_out") and self.reward is None
+        return no_reward and self.detail != RETURNED_NONE
 
 
 CORRECT, WRONG = "correct", "wrong"
-#: The detail where a function of the user's says that it cannot say: that is its right, no failure.
-GAVE_NONE = "the reward function returned None"
+#: The detail if a user's function returns None, which is allowed and not a failure.
+RETURNED_NONE = "the reward function returned None"
 
 
 def judged(right: bool, parsed_answer: str, extracted_answer: str | None = None) -> Judgement:
@@ -33,10 +33,10 @@ def judged(right: bool, parsed_answer: str, extracted_answer: str | None = None)
 
 
 def unparsed(detail: str | None = None, extracted_answer: str | None = None) -> Judgement:
-    """Return the judgement of a completion with no answer, or none that can be parsed."""
+    """Return the judgement of a completion without an answer that can be parsed."""
     return Judgement("unparsed_answer", 0.0, detail=detail, extracted_answer=extracted_answer)
 
 
 def failed(detail: str) -> Judgement:
-    """Return the judgement for a verifier failure: the rollout does not count."""
+    """Return the judgement for a verifier failure: the rollout is ignored."""
     return Judgement("error", None, detail=detail)

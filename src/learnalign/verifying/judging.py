@@ -1,4 +1,4 @@
-"""Verdicts for golds and completions without a run, for files and for Python."""
+"""Verdicts for golds and completions outside a run, for files and for Python."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,46 +17,46 @@ from learnalign.verifying.routing import route
 from learnalign.verifying.trainer_values import completion_text
 from learnalign.verifying.verifier import Verifier, open_verifier
 
-#: Problems whose requests are in memory at once.
-_PART = 1024
+#: Number of problems to judge at a time.
+_BATCH = 1024
 
-#: What is said of a completion.
-SAID = [field for field in VERDICTS if field.name not in ("problem_id", "sample")]
+#: The verdict columns of a completion.
+VERDICT_FIELDS = [field for field in VERDICTS if field.name not in ("problem_id", "sample")]
 
-#: One row a completion.
+#: One row per completion.
 JUDGED = pa.schema(
     [
-        ("problem", pa.int64()),  # place of its gold, from 0
-        ("sample", pa.int32()),  # place among the problem's completions, from 0
-        ("gold", pa.string()),  # as it was read; of several right ones: see `tables.golds`
-        ("verifier", pa.string()),  # which one judged; null where there is no gold
-        *SAID,
+        ("problem", pa.int64()),  # 0-based index of its gold
+        ("sample", pa.int32()),  # 0-based index among the problem's completions
+        ("gold", pa.string()),  # as parsed; several correct ones: see `tables.golds`
+        ("verifier", pa.string()),  # the verifier used; null without a gold
+        *VERDICT_FIELDS,
     ]
 )
 
 
 @dataclass(frozen=True)
 class Answered:
-    """A problem and what was answered to it; all text is of whole characters (`whole`)."""
+    """A problem and its completions, without lone surrogates in any text (`encodable`)."""
 
     golds: tuple[str, ...]
-    """Any of them is right; empty if none could be read."""
+    """Any of them is correct; empty if none could be parsed."""
     completions: tuple[str, ...]
     prompt: str = ""
     messages: Messages = field(default_factory=list)
     row: str = "{}"
-    """The user's own row as JSON text."""
+    """The user's row as JSON text."""
     detail: str = ""
-    """Why there is no gold."""
+    """Why it has no gold."""
 
 
 class Verdicts(NamedTuple):
     """The verdicts on a problem's completions."""
 
     verifier: str | None
-    """Which one judged; None where there is no gold."""
+    """The verifier used; None without a gold."""
     rows: list[dict[str, Any]]
-    """The columns of VERDICTS but for problem_id and sample, completion by completion."""
+    """For each completion, the columns of VERDICTS except problem_id and sample."""
 
 
 def judge(
@@ -67,58 +67,58 @@ def judge(
     rows: Sequence[Mapping[str, Any]] | None = None,
     config: VerifierConfig | None = None,
 ) -> pa.Table:
-    """Judge completions by their golds.
+    """Judge completions against their golds.
 
     Args:
-        golds: (n,) golds, read as a selection reads a column of answers: text, numbers, lists of
-            texts any of which is right.
-        completions: (n,) of what `completions_of` reads.
-        prompts: (n,) what was asked, for the options of a multiple choice.
-        rows: (n,) further columns, for reasoning-gym and functions of your own.
-        config: Which verifier, and its limits; ``auto`` if not given.
+        golds: (n,) golds, parsed like a selection's column of answers: text, numbers, or lists of
+            texts, any of which is correct.
+        completions: (n,) inputs of `completions_of`.
+        prompts: (n,) prompts, for the options of multiple-choice questions.
+        rows: (n,) other columns, for reasoning-gym and your own functions.
+        config: Verifier and limits; ``auto`` by default.
 
     Returns:
-        JUDGED table, a row a completion. Where a gold cannot be read the verdict is
-        ``unparsed_gold`` and there is no reward.
+        JUDGED table, one row per completion. If a gold cannot be parsed, the verdict is
+        ``unparsed_gold`` and the reward is null.
 
     Raises:
-        LearnAlignError: for an unknown verifier, a completion without text, or a function of the
-            user's that fails.
-        ValueError: if there are not as many of one as of the other.
+        LearnAlignError: for an unknown verifier, a completion without text, or a user's function
+            that fails.
+        ValueError: if the arguments differ in length.
 
     Example:
-        >>> found = judge(["7", "#### 1,200"], [["It is 7.", "8"], "1200"],
+        >>> table = judge(["7", "#### 1,200"], [["It is 7.", "8"], "1200"],
         ...     config=VerifierConfig(kind="number"))
-        >>> found.select(["problem", "sample", "gold", "verdict"]).to_pylist()[1:]
+        >>> table.select(["problem", "sample", "gold", "verdict"]).to_pylist()[1:]
         ... # doctest: +NORMALIZE_WHITESPACE
         [{'problem': 0, 'sample': 1, 'gold': '7', 'verdict': 'wrong'},
          {'problem': 1, 'sample': 0, 'gold': '1200', 'verdict': 'correct'}]
     """
     count = len(golds)
-    asked, own = prompts or [""] * count, rows or [{}] * count
+    prompts, rows = prompts or [""] * count, rows or [{}] * count
     values = [gold.tolist() if hasattr(gold, "tolist") else gold for gold in golds]
     reader = GoldReader(values, None)
     answered = []
-    for value, said, prompt, row in zip(values, completions, asked, own, strict=True):
+    for value, completion, prompt, row in zip(values, completions, prompts, rows, strict=True):
         gold = reader.read(value)
         answered.append(
             Answered(
-                tuple(map(whole, gold.texts)),
-                tuple(map(whole, completions_of(said))),
-                prompt=whole(prompt),
+                tuple(map(encodable, gold.texts)),
+                tuple(map(encodable, completions_of(completion))),
+                prompt=encodable(prompt),
                 row=json.dumps(row, default=str),
                 detail=gold.detail or gold.reason,
             )
         )
-    found = [
-        {"problem": i, "sample": g, "gold": gold_text(one.golds) if one.golds else None}
-        | {"verifier": verdicts.verifier, **said}
-        for i, (one, verdicts) in enumerate(
+    judged_rows = [
+        {"problem": i, "sample": g, "gold": gold_text(problem.golds) if problem.golds else None}
+        | {"verifier": verdicts.verifier, **verdict}
+        for i, (problem, verdicts) in enumerate(
             zip(answered, judged(answered, config or VerifierConfig()), strict=True)
         )
-        for g, said in enumerate(verdicts.rows)
+        for g, verdict in enumerate(verdicts.rows)
     ]
-    return pa.Table.from_pylist(found, schema=JUDGED)
+    return pa.Table.from_pylist(judged_rows, schema=JUDGED)
 
 
 def judged(
@@ -126,32 +126,32 @@ def judged(
     config: VerifierConfig,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Verdicts]:
-    """Judge problem by problem, in their order, with one set of workers.
+    """Judge problems in order with one set of workers.
 
     Args:
         answered: The problems.
-        config: Which verifier, and its limits.
-        progress: Called with the number of problems just done.
+        config: Verifier and limits.
+        progress: Called with the number of problems just completed.
 
     Yields:
-        The verdicts of each problem, as they are known.
+        The verdicts of each problem.
 
     Raises:
         LearnAlignError: as `open_verifier` and `Verifier.verify`.
     """
     with open_verifier(config) as verifier:
-        for begin in range(0, len(answered), _PART):
-            yield from _part(answered[begin : begin + _PART], verifier, progress)
+        for begin in range(0, len(answered), _BATCH):
+            yield from _judge_batch(answered[begin : begin + _BATCH], verifier, progress)
 
 
 def completions_of(content: Any) -> list[str]:
-    """Read the completions of a problem: one, or a list of them.
+    """Read the completions of a problem: a single one or a list.
 
-    Each is a text, a number, a chat (its last message counts), a message or its parts; one that is
-    null is empty.
+    A completion is text, a number, a chat (its last message counts), a message or its parts; null
+    is read as empty text.
 
     Raises:
-        LearnAlignError: for one without text.
+        LearnAlignError: for a completion without text.
 
     Example:
         >>> chat = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}]
@@ -163,15 +163,15 @@ def completions_of(content: Any) -> list[str]:
         ['It is 4']
     """
     content = content.tolist() if hasattr(content, "tolist") else content
-    return [_text(one) for one in (content if _is_several(content) else [content])]
+    return [_text(item) for item in (content if _is_several(content) else [content])]
 
 
 def _is_several(content: Any) -> bool:
-    """Whether a value is a list of completions, and not one chat or the parts of one message."""
+    """Return whether a value is a list of completions, not a chat or the parts of a message."""
     if not isinstance(content, list | tuple):
         return False
-    of_one = [isinstance(x, Mapping) and ("role" in x or "type" in x) for x in content]
-    return not (of_one and all(of_one))
+    are_parts = [isinstance(x, Mapping) and ("role" in x or "type" in x) for x in content]
+    return not (are_parts and all(are_parts))
 
 
 def _text(content: Any) -> str:
@@ -181,44 +181,45 @@ def _text(content: Any) -> str:
     return str(content) if number else completion_text(content)
 
 
-def whole(text: str) -> str:
-    r"""Replace halves of characters, which no table holds.
+def encodable(text: str) -> str:
+    r"""Replace lone surrogates, which UTF-8 and so tables cannot represent.
 
     Example:
-        >>> whole("4 \ud83d"), whole("\U0001f600") == "\U0001f600"
+        >>> encodable("4 \ud83d"), encodable("\U0001f600") == "\U0001f600"
         ('4 ?', True)
     """
     return text.encode(errors="replace").decode()
 
 
-def _part(
+def _judge_batch(
     answered: Sequence[Answered], verifier: Verifier, progress: Callable[[int], None] | None
 ) -> Iterator[Verdicts]:
-    """Judge some problems by way of the tables of a run."""
-    problems, rollouts = [], []
-    for number, one in enumerate(answered):
-        if one.golds:
+    """Judge some problems using the tables of a run."""
+    rows, rollouts = [], []
+    for number, problem in enumerate(answered):
+        if problem.golds:
             key = {"problem_id": str(number)}
-            known = {"row": one.row, "prompt": one.prompt, "messages": one.messages}
-            problems.append(key | known | {"answer": gold_text(one.golds)})
+            row = {"row": problem.row, "prompt": problem.prompt, "messages": problem.messages}
+            rows.append(key | row | {"answer": gold_text(problem.golds)})
             rollouts += [
                 key | {"sample": sample, "completion": text, "token_ids": []}
-                for sample, text in enumerate(one.completions)
+                for sample, text in enumerate(problem.completions)
             ]
-        if progress is not None and not (one.golds and one.completions):
+        if progress is not None and not (problem.golds and problem.completions):
             progress(1)
     table = verifier.verify(
-        pa.Table.from_pylist(problems, schema=PROBLEMS),
+        pa.Table.from_pylist(rows, schema=PROBLEMS),
         pa.Table.from_pylist(rollouts, schema=ROLLOUTS),
         progress,
     )
-    verdict_rows = iter(table.select([field.name for field in SAID]).to_pylist())
-    for one in answered:
-        if one.golds:
-            asked = {"golds": one.golds, "row": json.loads(one.row), "prompt": one.prompt}
-            kind = route(verifier.kind, Question.of(asked))
-            yield Verdicts(kind, [next(verdict_rows) for _ in one.completions])
+    names = [field.name for field in VERDICT_FIELDS]
+    verdicts = iter(table.select(names).to_pylist())
+    for problem in answered:
+        if problem.golds:
+            question = Question(problem.golds, problem.prompt, json.loads(problem.row))
+            kind = route(verifier.kind, question)
+            yield Verdicts(kind, [next(verdicts) for _ in problem.completions])
         else:
-            nothing = dict.fromkeys(field.name for field in SAID)
-            row = nothing | {"verdict": "unparsed_gold", "detail": one.detail}
-            yield Verdicts(None, [dict(row) for _ in one.completions])
+            unparsed = {"verdict": "unparsed_gold", "detail": problem.detail}
+            verdict = dict.fromkeys(names) | unparsed
+            yield Verdicts(None, [dict(verdict) for _ in problem.completions])

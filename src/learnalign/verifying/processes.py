@@ -1,4 +1,4 @@
-"""A worker process that can be killed: a hang costs one answer, not the run."""
+"""A worker process that can be killed, so that a hang costs one answer and not the run."""
 
 import json
 import os
@@ -18,19 +18,19 @@ from learnalign.verifying.channel import Channel
 from learnalign.verifying.judgement import Judgement, failed
 from learnalign.verifying.limits import no_worker
 
-#: Seconds to start an interpreter and import a verifier; no part of an answer's time.
+#: Seconds to start an interpreter and import a verifier; not part of an answer's time limit.
 _START_S = 120.0
-#: What comes of a worker that ended, and of a line that is no answer to the request.
-_NO_ANSWER = (OSError, ValueError, TypeError, KeyError)
+#: Exceptions for a worker that ended, or a line that is not a response to the request.
+_NO_RESPONSE = (OSError, ValueError, TypeError, KeyError)
 
 
 @dataclass(frozen=True)
 class _Stop:
-    """Why a request was answered only in part."""
+    """Why a request was only partly answered."""
 
     detail: str
-    late: bool = False
-    """Whether time ran out; else the process ended, or said what makes no sense."""
+    timed_out: bool = False
+    """Otherwise the process ended, or sent an invalid response."""
     at_gold: bool = False
 
 
@@ -41,14 +41,14 @@ class ProcessClosedError(RuntimeError):
 class WorkerProcess:
     """One worker, started when first needed and again after a kill.
 
-    Every answer names its request and its place. On any doubt (another number, a line that is no
-    answer, an end without an answer) the worker's whole process group is killed, and what is left
-    of the request is asked once again, of a new one. Threads take turns.
+    Every response has the number of its request and an index. On any inconsistency (a wrong number,
+    an invalid line, an end without a response) the worker's whole process group is killed, and the
+    rest of the request is sent once more, to a new worker. Threads take turns.
 
     Args:
-        timeout_s: Seconds for the gold, and for each completion (for a function of the user's:
-            times the number of completions, since it sees them together).
-        memory_mb: What it may allocate, in MiB; None for no limit.
+        timeout_s: Seconds for the gold and for each completion (for a user's function, times the
+            number of completions, since it judges them together).
+        memory_mb: Memory limit in MiB; None for no limit.
     """
 
     def __init__(self, timeout_s: float, memory_mb: int | None = None) -> None:
@@ -62,7 +62,7 @@ class WorkerProcess:
     def load(self, kind: str) -> None:
         """Import a verifier in the worker; raises LearnAlignError if that fails."""
         with self._lock:
-            self._ask({"task": "load", "kind": kind}, 0, self.timeout_s)
+            self._request({"task": "load", "kind": kind}, 0, self.timeout_s)
 
     def judge(self, request: Mapping[str, Any]) -> list[Judgement]:
         """Judge a problem's completions; never hangs.
@@ -72,7 +72,7 @@ class WorkerProcess:
                 ``completion_ids``; ``trainer_state`` in a training.
 
         Returns:
-            A judgement for each completion, in their order.
+            A judgement for each completion, in order.
 
         Raises:
             LearnAlignError: if no worker can be started, or the verifier cannot be imported.
@@ -80,41 +80,41 @@ class WorkerProcess:
         completions, ids = request["completions"], request["completion_ids"]
         together = ":" in request["kind"]
 
-        def rest(done: int) -> dict[str, Any]:
-            left = {"completions": completions[done:], "completion_ids": ids[done:]}
-            return {**request, **left, "task": "judge"}
+        def remaining(done: int) -> dict[str, Any]:
+            rest = {"completions": completions[done:], "completion_ids": ids[done:]}
+            return {**request, **rest, "task": "judge"}
 
-        def settle(stop: _Stop, done: int) -> list[Judgement]:
-            left = len(completions) - done
+        def resolve(stop: _Stop, done: int) -> list[Judgement]:
+            missing = len(completions) - done
             if together:
-                return _together(stop, left)
+                return _together(stop, missing)
             if stop.at_gold and not done:
-                return [_unreadable(stop)] * left
-            if stop.late:
+                return [_unparsed_gold(stop)] * missing
+            if stop.timed_out:
                 return [Judgement("timed_out", 0.0, detail=stop.detail)]
             return [failed(stop.detail)]
 
         wait_s = self.timeout_s * (len(completions) if together else 1)
-        return self._all(rest, len(completions), wait_s, settle)
+        return self._request_all(remaining, len(completions), wait_s, resolve)
 
     def check(self, kind: str, problems: Sequence[Mapping[str, Any]]) -> list[Judgement]:
         """Check golds by judging each against itself; see `learnalign.verifying.kinds.Kind.check`.
 
         Args:
-            kind: A verifier that has a name.
+            kind: A built-in verifier.
             problems: Each with ``golds`` and ``row``.
 
         Returns:
-            correct, wrong or unparsed_gold, problem by problem.
+            For each problem, correct, wrong or unparsed_gold.
 
         Raises:
             LearnAlignError: if no worker can be started, or the verifier cannot be imported.
         """
-        return self._all(
+        return self._request_all(
             lambda done: {"task": "check", "kind": kind, "problems": problems[done:]},
             len(problems),
             self.timeout_s,
-            lambda stop, done: [_unreadable(stop)],
+            lambda stop, done: [_unparsed_gold(stop)],
         )
 
     def close(self) -> None:
@@ -127,105 +127,107 @@ class WorkerProcess:
             self._end()
 
     def discard_cached(self) -> None:
-        """Drop the parent's process in a forked child, whichever thread held the lock."""
+        """Drop the parent's process in a forked child, even if another thread held the lock."""
         self._lock = threading.Lock()
         self._end()
 
-    def _all(
+    def _request_all(
         self,
-        rest: Callable[[int], dict[str, Any]],
+        remaining: Callable[[int], dict[str, Any]],
         count: int,
         wait_s: float,
-        settle: Callable[[_Stop, int], list[Judgement]],
+        resolve: Callable[[_Stop, int], list[Judgement]],
     ) -> list[Judgement]:
-        """Ask until each of ``count`` has its judgement.
+        """Send requests until all ``count`` judgements are known.
 
         Args:
-            rest: Makes the request for those after the first so many.
-            count: How many there are.
-            wait_s: Seconds for each answer.
-            settle: Judges what stopped the worker; where it ended by itself, only the second time.
+            remaining: Creates the request for the rest, given the number of known judgements.
+            count: Total number of judgements.
+            wait_s: Seconds for each response.
+            resolve: Returns judgements after a failure; if the process ended, only after a retry.
         """
         done: list[Judgement] = []
-        again = False
+        retried = False
         with self._lock:
             while len(done) < count:
-                found, stop = self._ask(rest(len(done)), count - len(done), wait_s)
-                done += found
+                judgements, stop = self._request(remaining(len(done)), count - len(done), wait_s)
+                done += judgements
                 if stop is None:
                     continue
-                if not stop.late and (found or not again):
-                    again = True
+                if not stop.timed_out and (judgements or not retried):
+                    retried = True
                     continue
-                done += settle(stop, len(done))
-                again = False
+                done += resolve(stop, len(done))
+                retried = False
         return done
 
-    def _ask(
+    def _request(
         self, request: dict[str, Any], count: int, wait_s: float
     ) -> tuple[list[Judgement], _Stop | None]:
-        """Ask once; give the judgements that came, and what stopped the rest, if anything did."""
-        found: list[Judgement] = []
+        """Send one request; return the judgements received, and why the rest is missing, if any."""
+        judgements: list[Judgement] = []
         has_gold = request["task"] == "judge"
         try:
-            channel = self._begun(request | {"count": count + has_gold})
+            channel = self._send(request | {"count": count + has_gold})
             try:
                 if has_gold:
-                    gold = self._answer(channel, 1, wait_s)
+                    gold = self._response(channel, 1, wait_s)
                     if gold is not None:
                         return [_judgement(gold)] * count, None
                     has_gold = False
                 first = 2 if request["task"] == "judge" else 1
-                while len(found) < count:
-                    response = self._answer(channel, first + len(found), wait_s)
-                    found.append(_judgement(response))
+                while len(judgements) < count:
+                    response = self._response(channel, first + len(judgements), wait_s)
+                    judgements.append(_judgement(response))
             except TimeoutError:
                 self._end()
-                return found, _Stop(f"no judgement within {wait_s:g} s", True, has_gold)
-            except _NO_ANSWER as error:
-                return found, _Stop(self._ended(error), at_gold=has_gold)
+                return judgements, _Stop(f"no judgement within {wait_s:g} s", True, has_gold)
+            except _NO_RESPONSE as error:
+                return judgements, _Stop(self._end_with_reason(error), at_gold=has_gold)
         except BaseException:
-            self._end()  # an interrupt, say: nobody will read the answers
+            self._end()  # for example an interrupt: the responses will not be read
             raise
-        return found, None
+        return judgements, None
 
-    def _begun(self, request: dict[str, Any]) -> Channel:
-        """Send a request to a worker that has its verifier imported; a second one may try.
+    def _send(self, request: dict[str, Any]) -> Channel:
+        """Send a request and wait until its verifier is imported; retry once in a new worker.
 
         Raises:
             LearnAlignError: if the verifier cannot be imported.
         """
         for last in (False, True):
-            channel = self._started()
+            channel = self._start()
             self._number += 1
             line = json.dumps(request | {"number": self._number}).encode()
             try:
                 channel.send(line, _START_S)
-                refused = importing.refusal(self._answer(channel, 0, _START_S))
+                import_error = importing.refusal(self._response(channel, 0, _START_S))
             except TimeoutError as error:
                 self._end()
                 raise importing.too_slow(request["kind"], _START_S) from error
-            except _NO_ANSWER as error:
+            except _NO_RESPONSE as error:
                 stderr = channel.stderr_tail
-                refused = importing.ended(request["kind"], self._ended(error), stderr)
-            if refused is None:
+                reason = self._end_with_reason(error)
+                import_error = importing.ended(request["kind"], reason, stderr)
+            if import_error is None:
                 return channel
             self._end()
             if last:
-                raise refused
+                raise import_error
         raise AssertionError
 
-    def _answer(self, channel: Channel, place: int, wait_s: float) -> Any:
-        """Read the response for an index; raises one of `_NO_ANSWER` if another one arrives."""
+    def _response(self, channel: Channel, index: int, wait_s: float) -> Any:
+        """Read the response for an index; raises one of `_NO_RESPONSE` if another one arrives."""
         line = channel.receive(wait_s)
         if line is None:
             raise BrokenPipeError
-        answer = json.loads(line)
-        if (answer["number"], answer["place"]) != (self._number, place):
+        response = json.loads(line)
+        if (response["number"], response["place"]) != (self._number, index):
             raise ValueError("a response to another request")
-        return answer["said"]
+        return response["said"]
 
-    def _started(self) -> Channel:
+    def _start(self) -> Channel:
+        """Return the channel to the worker, which is started if it is not running."""
         if self._channel is None:
             if self._closed:
                 raise ProcessClosedError
@@ -243,57 +245,57 @@ class WorkerProcess:
             self._channel = Channel(self._child)
             if self._closed:
                 raise ProcessClosedError
-            with suppress(BrokenPipeError):  # it has ended already: whoever asks it is told
+            with suppress(BrokenPipeError):  # the process has ended; the request will report it
                 self._channel.send(bootstrap.setup(self.memory_mb), _START_S)
         return self._channel
 
-    def _ended(self, error: Exception) -> str:
-        """End the process and return what is known about its end."""
+    def _end_with_reason(self, error: Exception) -> str:
+        """End the process and return why it stopped responding."""
         code = self._end()
         if self._closed:
             raise ProcessClosedError
         if not isinstance(error, OSError):
-            return "the verifier's process gave what is no answer to its request"
-        if code is None or code == -SIGKILL:  # ours, where it lived on without its output
+            return "the verifier's process sent an invalid response"
+        if code is None or code == -SIGKILL:  # our own kill, if it only closed its output
             return "the verifier's process was killed, or closed its output"
         if code < 0:
-            return f"the verifier's process was ended by signal {-code} ({strsignal(-code)})"
+            return f"the verifier's process was killed by signal {-code} ({strsignal(-code)})"
         return f"the verifier's process ended with code {code}"
 
     def _end(self) -> int | None:
-        """End the process and forget it; give its exit code."""
+        """End the process, drop it and return its exit code."""
         child, self._child, self._channel = self._child, None, None
         return None if child is None else child.end()
 
 
 def _judgement(response: Any) -> Judgement:
-    """Read a judgement.
+    """Decode a judgement.
 
     Raises:
-        ValueError, TypeError, KeyError: if it is none.
+        ValueError, TypeError, KeyError: if the response is not a judgement.
     """
     texts = [response["parsed_answer"], response["detail"], response["extracted_answer"]]
     if response["verdict"] not in VERDICT_KINDS or not all(
         isinstance(t, str | None) for t in texts
     ):
-        raise ValueError("no judgement")
+        raise ValueError("not a judgement")
     reward = response["reward"]
     if reward is not None and not isfinite(reward):
-        raise ValueError("no reward")
+        raise ValueError("not a finite reward")
     parsed, detail, extracted = (t and t.encode(errors="replace").decode() for t in texts)
     return Judgement(response["verdict"], reward, parsed, detail, extracted)
 
 
-def _unreadable(stop: _Stop) -> Judgement:
+def _unparsed_gold(stop: _Stop) -> Judgement:
     return Judgement("unparsed_gold", None, detail=f"the gold: {stop.detail}")
 
 
 def _together(stop: _Stop, count: int) -> list[Judgement]:
-    """Judge a group whose function returned nothing; the completion at fault is unknown.
+    """Judge a group whose function returned nothing; it is unknown which completion is the cause.
 
-    A group of one is an exception: its completion gets a reward of 0.
+    In a group of one it is known: a timeout gives a reward of 0.
     """
-    if not stop.late:
+    if not stop.timed_out:
         return [failed(stop.detail)] * count
     detail = f"{stop.detail} for {count} completions together"
     return [Judgement("timed_out", 0.0 if count == 1 else None, detail=detail)] * count

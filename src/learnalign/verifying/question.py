@@ -1,4 +1,4 @@
-"""The question a verifier sees: a problem's golds, prompt and original row."""
+"""A verifier's view of a problem: golds, prompt and original row."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ class Question:
     """The parts of a problem that decide how answers are judged."""
 
     golds: tuple[str, ...]
-    """Gold answers, any of which is right."""
+    """Gold answers, any of which is correct."""
     prompt: str = ""
-    """The text that the model saw; empty where it is not known."""
+    """The text that the model saw; empty if unknown."""
     row: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> "Question":
-        """Read one out of a request: ``golds``, ``row`` and, if it is known, ``prompt``."""
+        """Create it from a request with ``golds``, ``row`` and, if known, ``prompt``."""
         return cls(tuple(plain["golds"]), plain.get("prompt") or "", plain["row"])

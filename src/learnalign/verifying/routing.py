@@ -1,4 +1,4 @@
-"""Which verifier judges a problem: the requested one, or one chosen from its gold and prompt."""
+"""Choosing the verifier of a problem: the requested one, or one that fits its gold and prompt."""
 
 import ast
 import re
@@ -13,11 +13,11 @@ from learnalign.verifying.answers.values import Choice, Scalar, Words
 from learnalign.verifying.guards import MAX_CHARACTERS
 from learnalign.verifying.question import Question
 
-#: The verifiers that have a name; a function of the user's own is the other kind.
+#: The built-in verifiers; the alternative is a user's own function.
 KINDS = ("auto", "math", "number", "choice", "words", "time", "code", "text", "reasoning_gym")
 _MARKED = re.compile(r"\\(?:boxed|fbox)|<answer>|####")
 _LONGEST = 500
-_TIME_ASKED = re.compile(
+_ASKS_FOR_TIME = re.compile(
     r"\b(?:what time|when|clock|o'?clock|a\.?m\.?|p\.?m\.?|date)\b", re.IGNORECASE
 )
 _CODE = re.compile(
@@ -26,18 +26,18 @@ _CODE = re.compile(
 
 
 def route(kind: str, question: Question) -> str:
-    r"""Return which verifier judges a problem: the requested one, or the choice of ``auto``.
+    r"""Return the verifier of a problem: the requested one, or the choice of ``auto``.
 
-    ``auto`` goes by the first gold: a letter where the prompt lists options (or that is no
-    variable) is a choice; a clock time or a date is a time; one number is a number; Python's
-    strings, dicts, lists of strings and programs are code; words are words; all else is
-    mathematics.
+    ``auto`` looks at the golds: a letter is a choice if the prompt lists options (or in the form
+    ``(B)``); a clock time or a date is a time; a single number is a number; Python strings, dicts,
+    lists of strings and programs are code; words are words; anything else is math, and so are golds
+    of different kinds.
 
     Example:
         >>> [route("auto", Question((gold,))) for gold in ("12", r"\frac{x}{2}", "yes", "2:30 pm")]
         ['number', 'math', 'words', 'time']
-        >>> asked = Question(("B",), "Which? (A) a cat (B) a dog")
-        >>> route("auto", asked), route("text", asked)
+        >>> question = Question(("B",), "Which? (A) a cat (B) a dog")
+        >>> route("auto", question), route("text", question)
         ('choice', 'text')
     """
     if kind != "auto":
@@ -60,19 +60,19 @@ def _kind_of(gold: str, prompt: str) -> str:
         return "choice"
     if _is_python_value(text) or (_CODE.search(text) and "\n" in text):
         return "code"
-    moment = read_time(plain)
-    if moment is not None and (":" not in plain or _TIME_ASKED.search(f"{plain} {prompt}")):
+    time = read_time(plain)
+    if time is not None and (":" not in plain or _ASKS_FOR_TIME.search(f"{plain} {prompt}")):
         return "time"
-    found = [value for value in readings(text) if not isinstance(value, Choice)]
-    if found and all(isinstance(value, Words) for value in found):
+    values = [value for value in readings(text) if not isinstance(value, Choice)]
+    if values and all(isinstance(value, Words) for value in values):
         return "words"
-    if len(found) == 1 and isinstance(found[0], Scalar) and found[0].number is not None:
+    if len(values) == 1 and isinstance(values[0], Scalar) and values[0].number is not None:
         return "number"
     return "math"
 
 
 def _is_python_value(text: str) -> bool:
-    """Whether a text is a value as Python writes it that is no mathematics: strings are in it."""
+    """Return whether a text is a Python literal and not mathematics: it contains strings."""
     if not re.match(r"[\[({'\"b]|None$", text) or len(text) > MAX_CHARACTERS:
         return False
     try:

@@ -1,4 +1,4 @@
-"""A trainer's reward function arguments as text: golds, completions, prompts, rows."""
+"""Converting a trainer's reward function arguments to text: golds, completions, prompts, rows."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -9,10 +9,10 @@ from learnalign.problems.golds import single
 
 
 def gold_texts(gold: Any) -> list[str]:
-    """Read a trainer's gold as a selection reads it: the texts, any of which is right.
+    """Read a trainer's gold as in a selection; returns texts, any of which is correct.
 
-    Numbers may be of Python or numpy, and lists are taken apart; what a single value means is said
-    by `learnalign.problems.golds.single`.
+    Numbers may be Python's or NumPy's, and lists are flattened; single values are read by
+    `learnalign.problems.golds.single`.
 
     Example:
         >>> gold_texts(72.0), gold_texts([["72"]]), gold_texts("3 * 400 #### 1,200")
@@ -22,16 +22,16 @@ def gold_texts(gold: Any) -> list[str]:
     """
     gold = _plain(gold)
     if isinstance(gold, list | tuple):
-        return [text for one in gold for text in gold_texts(one)]
+        return [text for item in gold for text in gold_texts(item)]
     text = None if gold is None else single(gold)[0]
     return [text] if text else []
 
 
 def completion_text(completion: Any) -> str:
-    """Read a trainer's completion: text, a message, or a list; of messages the last one counts.
+    """Read a trainer's completion: text, a message, or a list; the last of several messages counts.
 
     Raises:
-        LearnAlignError: if it holds no text.
+        LearnAlignError: if it contains no text.
 
     Example:
         >>> chat = [{"role": "assistant", "content": [{"type": "text", "text": "It is 4."}]}]
@@ -61,9 +61,9 @@ def completion_text(completion: Any) -> str:
 
 
 def prompt_text(prompt: Any) -> str:
-    """Read a trainer's prompt: text unchanged; of messages the user's last one.
+    """Read a trainer's prompt: text unchanged, or the last user message.
 
-    What is no text (images, token ids) is left out: a prompt only says how an answer is meant.
+    Images and token ids are ignored: the prompt is only needed to interpret answers.
 
     Example:
         >>> prompt_text([{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": ""}])
@@ -81,12 +81,12 @@ def prompt_text(prompt: Any) -> str:
     parts = list(prompt)
     if not _are_messages(parts):
         return "".join(prompt_text(part) for part in parts)
-    asked = [message for message in parts if message["role"] == "user"]
-    return prompt_text((asked or parts)[-1])
+    user_messages = [message for message in parts if message["role"] == "user"]
+    return prompt_text((user_messages or parts)[-1])
 
 
 def exported_row(text: Any) -> dict[str, Any]:
-    """Read the row that an export wrote as JSON text; empty if it is something else.
+    """Read a row that an export wrote as JSON text; empty for any other value.
 
     Example:
         >>> exported_row('{"answer": "4"}'), exported_row(17), exported_row("row 17")
@@ -100,7 +100,7 @@ def exported_row(text: Any) -> dict[str, Any]:
 
 
 def as_json(request: Mapping[str, Any]) -> str:
-    """Write a request whose row may hold anything: arrays become lists, what is no JSON its text.
+    """Serialize a request with any row: arrays become lists, other non-JSON values become text.
 
     Example:
         >>> import numpy as np
@@ -115,8 +115,8 @@ def _are_messages(parts: list[Any]) -> bool:
 
 
 def _json_value(value: Any) -> Any:
-    found = _plain(value)
-    return str(value) if found is value else found
+    plain = _plain(value)
+    return str(value) if plain is value else plain
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Verdicts of a shard, computed by several worker processes."""
+"""Computing the verdicts of a shard with several worker processes."""
 
 import json
 import math
@@ -18,12 +18,12 @@ from learnalign.verifying.question import Question
 from learnalign.verifying.routing import KINDS, route
 from learnalign.verifying.workers import Workers, batches
 
-#: Golds that a worker is handed at once: what a round trip costs is shared.
+#: Golds per request to a worker, to share the cost of a round trip.
 _BATCH = 64
-#: A function that fails on so many problems, the first or the last of a training, is broken.
-_PATIENCE = 8
-#: A function that has no reward for any of so many problems is of no use to a training.
-_SILENCE = 64
+#: Consecutive problems on which a function may fail, at the start or at any time in a training.
+_MAX_FAILURES = 8
+#: Problems for which a function may return None in a training before its first reward.
+_MAX_WITHOUT_REWARD = 64
 
 Rows = list[dict[str, Any]]
 
@@ -36,8 +36,8 @@ class Verifier:
         self.workers = Workers(
             config.workers or os.cpu_count() or 1, config.timeout_s, config.memory_mb
         )
-        self._proved = ":" not in config.kind
-        self._failed_in_a_row = self._silent = 0
+        self._has_worked = ":" not in config.kind
+        self._consecutive_failures = self._without_reward = 0
         self._reason = ""
 
     def verify(
@@ -51,55 +51,60 @@ class Verifier:
 
         Args:
             problems: PROBLEMS table.
-            rollouts: ROLLOUTS table of some of these problems, each problem's in one run.
+            rollouts: ROLLOUTS table of some of these problems.
             progress: Called with 1 after each problem.
-            trainer_state: What a user's function sees of the training, e.g.
-                ``global_step``.
+            trainer_state: Training state passed to a user's function, e.g. ``global_step``.
 
         Returns:
-            VERDICTS table, row for row that of ``rollouts``.
+            VERDICTS table, with the rows in the order of ``rollouts``.
 
         Raises:
-            LearnAlignError: if a function of the user's fails on all of the first problems, or can
-                be imported no more, or no worker can be started.
+            LearnAlignError: if a user's function fails on all of the first problems or can no
+                longer be imported, or if no worker can be started.
         """
-        known = {row["problem_id"]: row for row in problems.drop(["prompt_ids"]).to_pylist()}
+        by_id = {row["problem_id"]: row for row in problems.drop(["prompt_ids"]).to_pylist()}
         groups: dict[str, Rows] = {}
         for rollout in rollouts.drop(["logprobs"]).to_pylist():
             groups.setdefault(rollout["problem_id"], []).append(rollout)
 
         def judge(problem_id: str) -> tuple[Rows, list[Judgement]]:
-            return self._group(known[problem_id], groups[problem_id], trainer_state)
+            return self._judge_group(by_id[problem_id], groups[problem_id], trainer_state)
 
-        found: dict[tuple[str, int], dict[str, Any]] = {}
-        for rows, judgements in self.workers.side_by_side(judge, groups):
-            found.update({(row["problem_id"], row["sample"]): row for row in rows})
-            self._note(judgements)
-            if not self._proved and self._failed_in_a_row >= _PATIENCE:
+        verdicts: dict[tuple[str, int], dict[str, Any]] = {}
+        for rows, judgements in self.workers.map(judge, groups):
+            verdicts.update({(row["problem_id"], row["sample"]): row for row in rows})
+            self._count_failures(judgements)
+            if not self._has_worked and self._consecutive_failures >= _MAX_FAILURES:
                 raise self._broken()
             if progress is not None:
                 progress(1)
         keys = zip(rollouts["problem_id"].to_pylist(), rollouts["sample"].to_pylist(), strict=True)
-        return pa.Table.from_pylist([found[key] for key in keys], schema=VERDICTS)
+        return pa.Table.from_pylist([verdicts[key] for key in keys], schema=VERDICTS)
 
     def require_works(self, *, always: bool = False) -> None:
         """Raise if a user's function has failed on every problem so far.
 
         Args:
-            always: In a training: stop as well where it worked once and has failed on the last few
-                problems, or returned None for all of many.
+            always: For a training: also raise if it worked before but has failed on the last few
+                problems, or if it has returned None for many problems and never a reward.
 
         Raises:
-            LearnAlignError: with what it failed by.
+            LearnAlignError: with the reason of the last failure.
         """
-        never = self._failed_in_a_row > 0 or (always and self._silent >= _SILENCE)
-        if (never and not self._proved) or (always and self._failed_in_a_row >= _PATIENCE):
+        never_worked = self._consecutive_failures > 0 or (
+            always and self._without_reward >= _MAX_WITHOUT_REWARD
+        )
+        if (never_worked and not self._has_worked) or (
+            always and self._consecutive_failures >= _MAX_FAILURES
+        ):
             raise self._broken()
 
     def check_golds(
         self, problems: Iterable[Mapping[str, Any]], progress: Callable[[int], None] | None = None
     ) -> list[tuple[str, str] | None]:
-        """Check each gold: parse it, write it as an answer, and judge that answer.
+        """Check each gold: parse it, format it as an answer, and judge that answer.
+
+        A user's function is never called.
 
         Args:
             problems: Each with ``answer``, ``prompt`` and ``row`` (JSON text), as in PROBLEMS.
@@ -107,47 +112,46 @@ class Verifier:
 
         Returns:
             For each problem None, or why it is unusable: ``unparsed_gold`` or ``rejected_gold``,
-            with the verifier's detail. A user's function is never called.
+            with the verifier's detail.
         """
 
         def check(batch: list[Mapping[str, Any]]) -> list[tuple[str, str] | None]:
             kinds: dict[str, list[int]] = {}
             tasks = []
-            for place, problem in enumerate(batch):
+            for index, problem in enumerate(batch):
                 row = json.loads(problem["row"])
-                needed = row if is_gym_row(row) else {}
-                task = {"golds": golds(problem["answer"]), "row": needed}
+                task = {"golds": golds(problem["answer"]), "row": row if is_gym_row(row) else {}}
                 task["prompt"] = problem["prompt"]
-                kinds.setdefault(route(self.kind, Question.of(task)), []).append(place)
+                kinds.setdefault(route(self.kind, Question.of(task)), []).append(index)
                 tasks.append(task)
-            found: list[tuple[str, str] | None] = [None] * len(batch)
+            reasons: list[tuple[str, str] | None] = [None] * len(batch)
             with self.workers.borrowed() as worker:
-                for kind, places in kinds.items():
-                    judgements = worker.check(kind, [tasks[place] for place in places])
-                    for place, judgement in zip(places, judgements, strict=True):
-                        found[place] = _unusable(judgement)
-            return found
+                for kind, indices in kinds.items():
+                    judgements = worker.check(kind, [tasks[index] for index in indices])
+                    for index, judgement in zip(indices, judgements, strict=True):
+                        reasons[index] = _unusable(judgement)
+            return reasons
 
         problems = list(problems)
         if ":" in self.kind:
             return [None] * len(problems)
-        reasons: list[tuple[str, str] | None] = []
-        for found in self.workers.side_by_side(check, batches(problems, _BATCH)):
-            reasons += found
+        result: list[tuple[str, str] | None] = []
+        for reasons in self.workers.map(check, batches(problems, _BATCH)):
+            result += reasons
             if progress is not None:
-                progress(len(found))
-        return reasons
+                progress(len(reasons))
+        return result
 
     def close(self) -> None:
         """End the worker processes."""
         self.workers.close()
 
-    def _group(
+    def _judge_group(
         self, problem: dict[str, Any], rollouts: Rows, trainer_state: Mapping[str, Any] | None
     ) -> tuple[Rows, list[Judgement]]:
-        """Judge one problem's rollouts; under auto, recorded rewards are kept."""
+        """Judge one problem's rollouts; with ``auto``, recorded rewards are kept."""
         rows: Rows = []
-        left = []
+        unjudged = []
         for rollout in rollouts:
             reward = rollout["recorded_reward"]
             if self.kind == "auto" and reward is not None and not math.isfinite(reward):
@@ -157,43 +161,43 @@ class Verifier:
                 verdict = "correct" if reward > 0.5 else "wrong"
                 rows.append(_row(rollout) | {"verdict": verdict, "reward": reward})
             else:
-                left.append(rollout)
-        if not left:
+                unjudged.append(rollout)
+        if not unjudged:
             return rows, []
         request = {
             "golds": golds(problem["answer"] or ""),
             "row": json.loads(problem["row"]),
             "prompt": problem["prompt"],
             "messages": problem["messages"],
-            "completions": [rollout["completion"] for rollout in left],
-            "completion_ids": [rollout["token_ids"] for rollout in left],
+            "completions": [rollout["completion"] for rollout in unjudged],
+            "completion_ids": [rollout["token_ids"] for rollout in unjudged],
             "trainer_state": trainer_state,
             "unfinished_thinking": self.unfinished_thinking,
         }
         request["kind"] = route(self.kind, Question.of(request))
         with self.workers.borrowed() as worker:
             judgements = worker.judge(request)
-        for rollout, judgement in zip(left, judgements, strict=True):
+        for rollout, judgement in zip(unjudged, judgements, strict=True):
             rows.append(_row(rollout) | vars(judgement))
         return rows, judgements
 
-    def _note(self, judgements: list[Judgement]) -> None:
-        """Count the problems on which a user's function failed completely."""
+    def _count_failures(self, judgements: list[Judgement]) -> None:
+        """Count the problems for which a user's function returned no reward at all."""
         if not judgements:
             return
         if all(judgement.reward is None for judgement in judgements):
             self._reason = judgements[0].detail or ""
             if all(judgement.is_failure for judgement in judgements):
-                self._failed_in_a_row += 1
+                self._consecutive_failures += 1
             else:
-                self._silent += 1
+                self._without_reward += 1
         else:
-            self._failed_in_a_row, self._proved = 0, True
+            self._consecutive_failures, self._has_worked = 0, True
 
     def _broken(self) -> LearnAlignError:
         return LearnAlignError(
             f"the reward function '{self.kind}' returned no reward: {self._reason}",
-            expected="one reward per completion, or None where there is no reward",
+            expected="one reward per completion, or None for a completion without a reward",
             do="fix the function, or raise its limits (--set verifier.timeout_s=N, "
             "--set verifier.memory_mb=N); run the same command to resume",
         )
@@ -203,7 +207,7 @@ class Verifier:
 def open_verifier(config: VerifierConfig) -> Iterator[Verifier]:
     """Yield a verifier, and end its processes afterwards.
 
-    A user's function is imported immediately, in a worker.
+    A user's function is imported at once, in a worker.
 
     Raises:
         LearnAlignError: for an unknown kind, or a function that cannot be imported.

@@ -1,9 +1,9 @@
-"""A worker process: requests are numbered lines; each response names its request and index.
+"""A worker process: reads numbered requests, one per line; a response has a request and an index.
 
-A request is answered at index 0 once its verifier is imported (or with why it cannot be), and then
-one index at a time as each judgement is known, so that the caller knows which one hangs:
+The response at index 0 follows once the verifier is imported (or contains the import error). Then
+each judgement is sent as soon as it is known, so that the caller knows which one hangs:
 
-- ``judge``: the gold (null if it is good), then each completion;
+- ``judge``: the golds (null if they can be parsed), then each completion;
 - ``check``: each problem's gold, judged against itself.
 """
 
@@ -23,16 +23,16 @@ from learnalign.verifying.function import TrlFunction
 from learnalign.verifying.judgement import Judgement, failed
 from learnalign.verifying.kinds import Kind, named_kind
 
-#: How much of an exception's text goes into a verdict's detail.
+#: Maximum characters of an exception's text in a verdict's detail.
 _DETAIL = 1_000
 
 
 @cache
 def verifier(name: str) -> "Kind | TrlFunction":
-    """Import a verifier: ``math``, ``text``, ``choice``, ``number``, ``reasoning_gym`` or a name.
+    """Import a verifier: one of `KINDS` except ``auto``, or ``module:function``.
 
     Raises:
-        LearnAlignError: for a function that is not there.
+        LearnAlignError: if a function does not exist.
         BaseException: any exception that a user's module raises on import.
     """
     return TrlFunction(name) if ":" in name else named_kind(name)
@@ -60,15 +60,15 @@ class _Server:
     """Answers requests until its input ends."""
 
     def __init__(self) -> None:
-        # Closed in every child process: only this process answers.
+        # Closed in every child process, so that only this process responds.
         self.requests: BinaryIO = os.fdopen(os.dup(0), "rb")
         self.answers = os.dup(1)
         self.pipes: tuple[int, ...] = (self.requests.fileno(), self.answers)
         self.pid = os.getpid()
         with open(os.devnull, "rb") as nothing:
             os.dup2(nothing.fileno(), 0)
-        os.dup2(2, 1)  # what a verifier prints goes to the error stream
-        os.register_at_fork(after_in_child=self._let_go)
+        os.dup2(2, 1)  # a verifier's prints go to the error stream
+        os.register_at_fork(after_in_child=self._close_pipes)
 
     def serve(self) -> None:
         settings = json.loads(self.requests.readline() or b"null")
@@ -86,7 +86,7 @@ class _Server:
         number = request["number"]
         try:
             verifier(request["kind"])
-        except BaseException as error:  # a module may raise SystemExit, or anything
+        except BaseException as error:  # a module may raise anything, including SystemExit
             self._send(number, 0, _refusal(request["kind"], error))
             return
         self._send(number, 0, None)
@@ -96,23 +96,23 @@ class _Server:
                 sent += 1
                 self._send(number, sent, judgement and dataclasses.asdict(judgement))
         except BaseException as error:  # so may a function
-            plain = dataclasses.asdict(failed(_text(error)))
-            for place in range(sent + 1, count + 1):
-                self._send(number, place, plain)
+            judgement_json = dataclasses.asdict(failed(_text(error)))
+            for index in range(sent + 1, count + 1):
+                self._send(number, index, judgement_json)
 
-    def _send(self, number: int, place: int, response: Any) -> None:
+    def _send(self, number: int, index: int, response: Any) -> None:
         if os.getpid() != self.pid:
             os._exit(0)  # a copy that a user's function forked and left running
-        line = json.dumps({"number": number, "place": place, "said": response}).encode() + b"\n"
+        line = json.dumps({"number": number, "place": index, "said": response}).encode() + b"\n"
         view = memoryview(line)
         try:
             while view:
                 view = view[os.write(self.answers, view) :]
         except OSError:
-            os._exit(1)  # no reader is left
+            os._exit(1)  # the reader is gone
 
-    def _let_go(self) -> None:
-        """Close the pipes once in a forked copy: their descriptors may be reused."""
+    def _close_pipes(self) -> None:
+        """Close the pipes in a forked copy, only once: their descriptors may be reused."""
         pipes, self.pipes = self.pipes, ()
         for descriptor in pipes:
             with suppress(OSError):
@@ -123,10 +123,10 @@ def _refusal(kind: str, error: BaseException) -> dict[str, str | None]:
     if isinstance(error, LearnAlignError):
         return {"got": error.got, "expected": error.expected, "do": error.do}
     frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    location = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
     return {
-        "got": f"cannot import the verifier '{kind}': {_text(error)}{where}",
-        "expected": "module:function that can be imported by itself, without side effects that fail"
+        "got": f"cannot import the verifier '{kind}': {_text(error)}{location}",
+        "expected": "module:function that can be imported on its own without failing"
         if ":" in kind
         else "a complete installation",
         "do": "fix the module, install its dependencies, or raise its memory limit with --set "
@@ -137,7 +137,7 @@ def _refusal(kind: str, error: BaseException) -> dict[str, str | None]:
 def _text(error: BaseException) -> str:
     try:
         text = f"{type(error).__name__}: {error}"
-    except Exception:  # an exception whose own text raises
+    except Exception:  # an exception whose __str__ raises
         text = type(error).__name__
     return text[:_DETAIL]
 

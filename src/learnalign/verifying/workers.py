@@ -1,4 +1,4 @@
-"""A pool of workers that threads borrow from; a forked process has its own."""
+"""A pool of workers shared by threads; a forked process gets its own."""
 
 import os
 import weakref
@@ -21,16 +21,16 @@ class Workers:
     """Worker processes, each started when it is first needed.
 
     Args:
-        count: How many there may be; further borrowers wait.
-        timeout_s: Seconds an answer may take.
-        memory_mb: What each may allocate, in MiB; None for no limit.
+        count: Maximum number of workers; further borrowers wait.
+        timeout_s: Time limit of an answer in seconds.
+        memory_mb: Memory limit of each worker in MiB; None for no limit.
     """
 
     def __init__(self, count: int, timeout_s: float, memory_mb: int | None) -> None:
-        self._make = partial(WorkerProcess, timeout_s, memory_mb)
-        self._all = [self._make() for _ in range(count)]
-        self._make_all_free()
-        _every.add(self)
+        self._create = partial(WorkerProcess, timeout_s, memory_mb)
+        self._all = [self._create() for _ in range(count)]
+        self._release_all()
+        _instances.add(self)
 
     def __len__(self) -> int:
         return len(self._all)
@@ -45,55 +45,55 @@ class Workers:
         finally:
             free.put(worker)
 
-    def side_by_side(
-        self, do: Callable[[_T], _R], items: Iterable[_T], at_once: int | None = None
+    def map(
+        self, function: Callable[[_T], _R], items: Iterable[_T], num_threads: int | None = None
     ) -> Iterator[_R]:
-        """Call a function for each item, several at a time; results keep the order.
+        """Call a function for each item in several threads; results are in order.
 
         A single item runs in the calling thread.
 
         Args:
-            do: May borrow a worker.
-            items: What it is done for.
-            at_once: How many at a time; as many as there are workers, if not given.
+            function: May borrow a worker.
+            items: Its arguments.
+            num_threads: Number of threads; by default, the number of workers.
 
         Raises:
-            LearnAlignError: if the system starts no more threads.
+            LearnAlignError: if no more threads can be started.
         """
-        threads = ThreadPoolExecutor(at_once or len(self))
+        threads = ThreadPoolExecutor(num_threads or len(self))
         try:
-            for some in batches(items, 16 * len(self)):
-                if len(some) == 1:
-                    yield do(some[0])
+            for batch in batches(items, 16 * len(self)):
+                if len(batch) == 1:
+                    yield function(batch[0])
                     continue
                 try:
-                    done = threads.map(do, some)
+                    results = threads.map(function, batch)
                 except RuntimeError as error:
                     raise no_worker(error) from error
-                yield from done
+                yield from results
         finally:
             # After an error or an interrupt, do not wait for the workers.
             threads.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
-        """End all workers, even while threads wait for one."""
+        """End all workers, even if threads are waiting for one."""
         for worker in self._all:
             worker.close()
 
-    def begin_again(self) -> None:
-        """End all workers and start new ones, after an interrupt."""
+    def restart(self) -> None:
+        """Replace all workers after an interrupt."""
         self.close()
-        self._all = [self._make() for _ in self._all]
-        self._make_all_free()
+        self._all = [self._create() for _ in self._all]
+        self._release_all()
 
     def discard_cached(self) -> None:
-        """Forget the parent's workers, in a forked child."""
+        """Drop the parent's workers in a forked child."""
         for worker in self._all:
             worker.discard_cached()
-        self._make_all_free()
+        self._release_all()
 
-    def _make_all_free(self) -> None:
-        # Last in, first out: one thread alone keeps to one worker.
+    def _release_all(self) -> None:
+        # Last in, first out: a single thread always uses the same worker.
         self._free: LifoQueue[WorkerProcess] = LifoQueue()
         for worker in self._all:
             self._free.put(worker)
@@ -101,17 +101,17 @@ class Workers:
 
 def batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
     """Yield the items in lists of ``size``; the last may be shorter."""
-    found = iter(items)
-    while some := list(islice(found, size)):
-        yield some
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
 
 
-_every: "weakref.WeakSet[Workers]" = weakref.WeakSet()
+_instances: "weakref.WeakSet[Workers]" = weakref.WeakSet()
 
 
-def _forget_all() -> None:
-    for workers in list(_every):
+def _discard_all() -> None:
+    for workers in list(_instances):
         workers.discard_cached()
 
 
-os.register_at_fork(after_in_child=_forget_all)
+os.register_at_fork(after_in_child=_discard_all)

@@ -16,7 +16,7 @@ from learnalign.problems.nested import empty, parsed, value
 from learnalign.problems.rows import Rows
 from learnalign.problems.sources import Source, read_source
 from learnalign.rollouts.values import reward_of
-from learnalign.verifying.judging import Answered, completions_of, whole
+from learnalign.verifying.judging import Answered, completions_of, encodable
 from learnalign.verifying.routing import KINDS
 
 #: Values that mean "no verdict" and "no answer", including our own verdict names.
@@ -74,7 +74,7 @@ def read_answered(
     """
     source = read_source(path, split=config.split, limit=config.limit)
     columns = recognise_answered(
-        source.rows, config, place=path, completion=completion, against=against
+        source.rows, config, location=path, completion=completion, against=against
     )
     return _File(path, source, columns, config, kind, against).read()
 
@@ -124,10 +124,10 @@ class _File:
         location = f"{self.path}, row {number + 1}"
         prompt, gold = self.problems.read(row, number, location)
         completions = self._completions(row, location, counts)
-        texts = tuple(map(whole, gold.texts))
+        texts = tuple(map(encodable, gold.texts))
         if texts != gold.texts:
             gold = Gold((), gold.form, "broken_text", "half a character (a lone surrogate)")
-        messages = [{k: whole(v) for k, v in message.items()} for message in prompt.messages]
+        messages = [{k: encodable(v) for k, v in message.items()} for message in prompt.messages]
         excluded = (self.columns.completion, self.against)  # not part of the problem
         own = {name: v for name, v in row.items() if name not in excluded}
         answered = Answered(
@@ -140,7 +140,7 @@ class _File:
         )
         theirs = self._theirs(row, len(completions), location)
         written = value(row, self.columns.answer)
-        shown = "" if empty(written) else whole(str(written))
+        shown = "" if empty(written) else encodable(str(written))
         kind = self._kind(row, location)
         return AnsweredRow(self.path, number + 1, kind, shown, answered, theirs), gold.form
 
@@ -158,7 +158,7 @@ class _File:
                 expected="text, a chat's messages, or a list of these",
                 do="correct the row, or --completion-column (use dots for nested columns)",
             ) from error
-        completions = tuple(map(whole, texts))
+        completions = tuple(map(encodable, texts))
         replaced = sum(map(str.__ne__, texts, completions))
         counts["rows without a completion"] += not texts
         counts["empty completions"] += texts.count("")

@@ -11,7 +11,7 @@ from learnalign.config import Config
 from learnalign.errors import LearnAlignError
 from learnalign.formats.export import UNSENT, Exported, export
 from learnalign.formats.recipes import write_recipe
-from learnalign.formats.rows import Asked
+from learnalign.formats.rows import AddInstructions
 from learnalign.problems.prompts import Prompter
 from learnalign.runs.folder import RunFolder, scored
 from learnalign.storage import files
@@ -39,7 +39,7 @@ def export_run(
         name = f"sources/source-{index:02d}.parquet"
         if not files.is_file(folder.path / name):
             return None
-        return folder.read_table(name, do=folder.made_again("problems"))
+        return folder.read_table(name, do=folder.redo_advice("problems"))
 
     target = out or folder.path / f"export-{kind}"
     done = export(
@@ -54,8 +54,8 @@ def export_run(
         sources=original,
         about=_about(folder, config),
         scored_with=prompt_flags(config),
-        asked=_scored_messages(config, prompts),
-        golden=":" not in config.verifier.kind,
+        add_instructions=_scored_messages(config, prompts),
+        overwrite_gold=":" not in config.verifier.kind,
     )
     lengths = [
         pc.max(pc.list_value_length(shard["prompt_ids"])).as_py()
@@ -75,7 +75,7 @@ def export_run(
     return replace(done, paths=[*done.paths, recipe], warnings=warnings)
 
 
-def _scored_messages(config: Config, prompts: str) -> Asked | None:
+def _scored_messages(config: Config, prompts: str) -> AddInstructions | None:
     """Return the function that builds the scored messages, if ``prompts`` is "scored"."""
     if prompts not in ("own", "scored"):
         raise LearnAlignError(
@@ -95,7 +95,7 @@ def _scored_messages(config: Config, prompts: str) -> Asked | None:
         )
     from learnalign.models.loading import load_tokenizer
 
-    return Prompter(load_tokenizer(config.model), config.prompt).asked
+    return Prompter(load_tokenizer(config.model), config.prompt).with_instructions
 
 
 def _about(folder: RunFolder, config: Config) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def train(
         name = "adapter" if config.training.parameters == "lora" else "model"
         if done:
             verify_tables(folder)
-            folder.verify(name, do=folder.made_again("history"))
+            folder.verify(name, do=folder.redo_advice("history"))
         else:
             _train(folder, config, resources, problems, order, progress)
         if (folder.path / "checkpoints").exists():

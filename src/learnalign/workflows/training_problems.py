@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from learnalign.config import Config, TrainingConfig
 from learnalign.errors import LearnAlignError
-from learnalign.formats.export import draw_control
+from learnalign.formats.export import sample_control
 from learnalign.pipeline.order import stage_options
 from learnalign.pipeline.problems import read_problems
 from learnalign.pipeline.resources import Resources
@@ -108,7 +108,7 @@ def chosen_ids(source: RunFolder, subset: str, *, seed: int) -> list[str]:
                 expected="a selection",
                 do=f"run `learnalign score {source.path} --budget K`, or give --subset all",
             )
-        return selected if subset == "selected" else draw_control(scores, len(selected), seed)
+        return selected if subset == "selected" else sample_control(scores, len(selected), seed)
     path = Path(subset)
     if not path.is_file():
         raise LearnAlignError(

@@ -15,7 +15,7 @@ from learnalign.storage import files
 from learnalign.storage.row_files import checked, write_rows
 from learnalign.tables import VERDICT_KINDS, gold_text
 from learnalign.terminal.progress import Progress
-from learnalign.verifying.judging import SAID, Verdicts, judged
+from learnalign.verifying.judging import VERDICT_FIELDS, Verdicts, judged
 from learnalign.workflows.answer_files import AnsweredRow, read_answered
 
 #: Characters shown of the end of a completion.
@@ -29,7 +29,7 @@ JUDGED_ROWS = pa.schema(
         ("sample", pa.int32()),  # index among the row's completions, from 0
         ("gold", pa.string()),  # as parsed, or as written if it cannot be read
         ("verifier", pa.string()),  # null if the gold cannot be read
-        *SAID,
+        *VERDICT_FIELDS,
         ("theirs", pa.bool_()),  # the user's own verdict; null if missing
         ("differs", pa.bool_()),  # null if either verdict is missing
         ("end_of_completion", pa.string()),  # set if no answer was found or the verdicts differ

@@ -1,1 +1,1 @@
-"""Answer parsing: extract an answer from a completion and compare it with the gold."""
+"""Answer parsing: extracting an answer from a completion and comparing it with the gold."""

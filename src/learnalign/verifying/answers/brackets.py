@@ -1,4 +1,4 @@
-r"""Brackets, quotes and marks around an answer, and lists between them."""
+r"""Brackets, quotes and markup around an answer, and splitting lists outside brackets."""
 
 import re
 
@@ -6,15 +6,15 @@ from learnalign.verifying.answers.notation import closing
 
 _MARKS = ("**", "__", "``", "`", "*", '"', "$$", "$")
 _ENDS = " \t\n\r\f\v.,;:。，；、\\"
-#: 0.333... repeats.
+#: A repeating decimal, 0.333...
 _REPEATS = re.compile(r"\.\d+\.\.\.$")
-#: A dollar may be a currency: then a digit follows, and a space stands before the next one.
+#: Excludes dollars that are a currency: followed by a digit, with a space before the next dollar.
 SPAN = r"(?<!\\)\$(?:(?=[^\s$])([^$\n]*?[^\s\\$])|[ \t]+([^$\n\d][^$\n]*?)[ \t]+)\$(?!\d)"
 _SPAN = re.compile(SPAN)
 
 
 def trimmed(text: str) -> str:
-    r"""Strip spaces, stops, emphasis and math delimiters around an answer.
+    r"""Strip whitespace, punctuation, emphasis and math delimiters around an answer.
 
     Example:
         >>> trimmed(" **12**. "), trimmed(r"$\frac{1}{2}$,"), trimmed(r"\(x\)"), trimmed("{12}")
@@ -42,7 +42,7 @@ def trimmed(text: str) -> str:
 
 
 def matched(text: str) -> bool:
-    """Return whether a text is one bracketed expression.
+    """Return whether a text is a single bracketed expression.
 
     Example:
         >>> matched("(1, 2]"), matched("(1)(2)"), matched("12")
@@ -64,9 +64,9 @@ def split(text: str, separator: re.Pattern[str]) -> list[str]:
         depths.append(depth)
         depth += sign in "([{"
     parts, start = [], 0
-    for found in separator.finditer(text):
-        if found.end() > found.start() and depths[found.start()] <= 0:
-            parts.append(text[start : found.start()].strip())
-            start = found.end()
+    for match in separator.finditer(text):
+        if match.end() > match.start() and depths[match.start()] <= 0:
+            parts.append(text[start : match.start()].strip())
+            start = match.end()
     parts.append(text[start:].strip())
     return parts

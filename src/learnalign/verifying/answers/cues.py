@@ -6,7 +6,7 @@ from learnalign.verifying.answers.brackets import trimmed
 from learnalign.verifying.answers.expressions_in_text import BOLD, BULLET, MARKED, inner
 from learnalign.verifying.answers.notation import without_wording
 
-#: How a completion says that its answer follows.
+#: Patterns by which a completion announces its answer, by language.
 CUES = {
     "English": r"\banswers?\b|\b(?:option|choice)\b(?=\s?(?:is\b|:))",
     "Chinese": r"(?:答案|故选|应选|选择)",
@@ -24,7 +24,7 @@ CUES = {
     "Arabic": r"(?:الجواب|الإجابة)",
     "Hindi": r"उत्तर",
 }
-#: Each cue has one of these in it.
+#: Each cue contains one of these.
 _STEMS = (
     *("answer", "option", "choice", "respuesta", "resposta", "ponse", "antwort", "ergebnis"),
     *("risposta", "antwoord", "ответ", "đáp", "cevap", "الجواب", "الإجابة", "उत्तर"),
@@ -37,7 +37,7 @@ _BETWEEN = (
     r"(?:(?!\b(?:because|since|if|check|verify|makes?|that)\b)[^\n.:：。!?=]"
     r"|(?<=\d)\.(?=\d)){0,80}?"
 )
-#: A cue and its verb or colon; a heading of its own line; a cue right before a number.
+#: A cue with its verb or colon, or at the end of a line; below: a cue directly before a number.
 _CUE = re.compile(rf"(?:{_ANY})(?:{_BETWEEN}{_SAYS}|(?:\*\*|__)?[ \t]*(?=\n|$))", re.IGNORECASE)
 _BARE_CUE = re.compile(rf"(?:{_ANY})[\s*_:：]*(?=[-−\d$\\(\[])", re.IGNORECASE)
 _DENIED = re.compile(r"\s*(?:not|never|neither|nor|none|incorrect|wrong)\b", re.IGNORECASE)
@@ -47,8 +47,8 @@ _INSTEAD = re.compile(
     re.IGNORECASE,
 )
 _DENYING = re.compile(r"(?:n['’]t|\bnot|\bcannot|\bnever)\b", re.IGNORECASE)
-#: What stands before a cue that says no answer: to check the answer, a wrong answer.
-_NO_CUE = re.compile(
+#: Text before a cue that does not announce an answer: "check the answer", "a wrong answer".
+_FALSE_CUE = re.compile(
     r"\b(?:no|is|check|verify|confirm|whether|if|wrong|incorrect"
     r"|(?:might|may|could|would) (?:think|say|guess)|thought)\s+"
     r"(?:that\s+)?(?:(?:the|this|my|an?|your)\s+)?$",
@@ -58,7 +58,7 @@ _LABEL_END = re.compile(r"\A(?:\s|[:：=]|(?:\*\*|__|\*)(?=\s))*")
 _EMPHASIS = re.compile(r"\s*(\*\*|__|`|\*)(?=\S)(.+?)\1")
 _PROSE = re.compile(r"(?:[A-Z]?[a-z']+\s+){2,}")
 _VERB = re.compile(rf"\b(?:{_VERBS})\b(?=\s*\S)")
-#: Where what the answer is ends, and a reason or another sentence begins.
+#: The end of the answer, where a reason or another sentence starts.
 _END = re.compile(
     r"(?<=[^\s.])\.(?=\s+[^\s\d]|\s*$)|[。；!?](?!\w)|;\s"
     r"|\s\((?=[A-Za-z]{2})|\s(?:because|since|as it|which|so that|given that|out of|where)\b"
@@ -69,28 +69,28 @@ _UNIT = re.compile(
     r"\s*(?!(?:is|as|if|so|in|for|to|and|or|we|at|a|the|by)\b)"
     r"(?:[a-zA-Z]{1,3}(?:\^\d|²|³)?|%|\\%|°|degrees?)(?=[\s.,;]|$)"
 )
-#: So many words may stand before the mathematics that is the answer.
+#: Maximum words before the mathematics that is the answer.
 _FEW_WORDS = 6
-#: Of so many characters at most.
-_LINE = 1_000
-#: The last so many cues are looked at.
-_LAST = 3
+#: Maximum characters of a line to search.
+_LINE_CHARACTERS = 1_000
+#: Number of cues from the end to check.
+_NUM_CUES = 3
 
 
 def may_have_cue(text: str) -> bool:
-    """Return whether a text contains a word of any cue (a cheap check)."""
+    """Return whether a text contains a word of any cue (a fast check)."""
     lower = text.lower()
     return any(stem in lower for stem in _STEMS)
 
 
 def first_cue(text: str) -> int:
-    """Return the position of the first answer cue; -1 if there is none."""
-    found = _CUE.search(text) if may_have_cue(text) else None
-    return -1 if found is None else found.start()
+    """Return the position of the first answer cue; -1 without a cue."""
+    match = _CUE.search(text) if may_have_cue(text) else None
+    return -1 if match is None else match.start()
 
 
 def announced(text: str) -> list[str]:
-    r"""Return the texts after the last cues, the last one first.
+    r"""Return the texts after the last cues, last one first.
 
     Example:
         >>> announced("The answer is not 3. So the answer is: **61** apples, out of 90.")
@@ -101,18 +101,18 @@ def announced(text: str) -> list[str]:
     if not may_have_cue(text):
         return []
     cues = _cues(text)
-    found = []
-    for cue in reversed(cues[-_LAST:]):
+    segments = []
+    for cue in reversed(cues[-_NUM_CUES:]):
         rest = text[cue.end() :]
         if _denies(cue):
             instead = _INSTEAD.match(rest)
             rest = rest[instead.end() :] if instead else ""
-        found.append(_segment(rest))
-    return [segment for segment in found if segment]
+        segments.append(_segment(rest))
+    return [segment for segment in segments if segment]
 
 
 def without_denials(text: str) -> str:
-    """Remove the sentences that say what the answer is not.
+    """Remove sentences that state what the answer is not.
 
     Example:
         >>> without_denials("The answer is not 73. It is 72.")
@@ -122,7 +122,7 @@ def without_denials(text: str) -> str:
         return text
     kept, start = [], 0
     for cue in _CUE.finditer(text):
-        if (_denies(cue) or _is_no_cue(cue)) and cue.start() >= start:
+        if (_denies(cue) or _is_false_cue(cue)) and cue.start() >= start:
             begin = max(text.rfind(". ", 0, cue.start()) + 1, text.rfind("\n", 0, cue.start()) + 1)
             end = re.compile(r"[.!?](?=\s|$)|\n").search(text, cue.end())
             kept.append(text[start : max(begin, start)])
@@ -132,11 +132,11 @@ def without_denials(text: str) -> str:
 
 def _cues(text: str) -> list[re.Match[str]]:
     cues = list(_CUE.finditer(text)) or list(_BARE_CUE.finditer(text))
-    return [cue for cue in cues if not _is_no_cue(cue)]
+    return [cue for cue in cues if not _is_false_cue(cue)]
 
 
-def _is_no_cue(cue: re.Match[str]) -> bool:
-    return _NO_CUE.search(cue.string[max(0, cue.start() - 60) : cue.start()]) is not None
+def _is_false_cue(cue: re.Match[str]) -> bool:
+    return _FALSE_CUE.search(cue.string[max(0, cue.start() - 60) : cue.start()]) is not None
 
 
 def _denies(cue: re.Match[str]) -> bool:
@@ -144,21 +144,21 @@ def _denies(cue: re.Match[str]) -> bool:
 
 
 def announced_in(box: str) -> str:
-    r"""Return a box's content, or the answer that its words announce.
+    r"""Return the answer that the words in a box announce, or else the box's content.
 
     Example:
         >>> announced_in(r"\text{The answer is } 5"), announced_in(r"5 \text{ apples}")
         ('5', '5 \\text{ apples}')
     """
-    said = announced(without_wording(box)) if "\\text" in box else []
-    return said[0] if said else box
+    answers = announced(without_wording(box)) if "\\text" in box else []
+    return answers[0] if answers else box
 
 
 def _segment(rest: str) -> str:
-    """Take what follows a cue: mathematics, what is emphasised, or the sentence's first part."""
+    """Return the answer after a cue: mathematics, emphasized text, or the start of the sentence."""
     begin = _LABEL_END.sub("", rest, count=1).lstrip()
     rest = BULLET.sub("", begin) if "\n" in rest[: len(rest) - len(begin)] else begin
-    line = rest if MARKED.match(rest) else rest.split("\n", 1)[0][:_LINE]
+    line = rest if MARKED.match(rest) else rest.split("\n", 1)[0][:_LINE_CHARACTERS]
     emphasis = _EMPHASIS.match(line)
     if emphasis:
         return trimmed(emphasis[2])
@@ -175,7 +175,7 @@ def _segment(rest: str) -> str:
 
 
 def _marked(text: str, first: re.Match[str]) -> str:
-    """Take marked mathematics, those that a comma, "and" or "or" adds to it, and a unit."""
+    """Return marked mathematics, further ones joined by a comma, "and" or "or", and a unit."""
     parts, end = [inner(first)], first.end()
     while joined := _JOINED.match(text, end):
         more = MARKED.match(text, joined.end())

@@ -1,4 +1,4 @@
-"""Equality of a parsed answer and a parsed gold."""
+"""Comparing a parsed answer with a parsed gold."""
 
 import re
 
@@ -25,7 +25,7 @@ from learnalign.verifying.answers.values import (
 _ANGLE = re.compile(r"\\angle\s*\{?([A-Z]{3})\}?")
 _ARTICLES = re.compile(r"^(?:the|an?|on|it is|it's)\s+")
 _TRUTH = ("yes", "no", "true", "false")
-#: One of these, and perhaps a reason; no condition, no other one of them.
+#: One of these words, optionally with a reason, but without a condition or alternative.
 _TRUE_OR_NOT = re.compile(
     r"(yes|no|true|false)"
     r"(?:\s*[,.;:!]\s*(?!.*\b(?:or|depend\w*|only if|but)\b).*|\s+(?:because|since|as)\b.*)?",
@@ -34,10 +34,10 @@ _TRUE_OR_NOT = re.compile(
 
 
 def same(gold: Value, answer: Value) -> bool:
-    """Return whether an answer is the gold, which says what must be there and what may be left out.
+    """Return whether an answer equals the gold.
 
-    A name (``x =``) may be left out, as may a unit, a base and an option's text; where both say one
-    they must agree. The order in a bare list and in a set does not matter, in brackets it does.
+    A name (``x =``), a unit, a base and an option's text are optional, but must agree if both have
+    them. Order matters in brackets, but not in a bare list or a set.
     """
     if isinstance(gold, Named) or isinstance(answer, Named):
         return _same_named(gold, answer)
@@ -67,12 +67,12 @@ def _same_named(gold: Value, answer: Value) -> bool:
         return isinstance(answer, Named) and same(gold, answer.value)
     if isinstance(answer, Named):
         return _same_name(gold.name, answer.name) and same(gold.value, answer.value)
-    # A value alone does not answer an equation with several unknowns.
+    # A bare value does not answer an equation with several unknowns.
     return not re.search(r"[-+*^]", gold.name) and same(gold.value, answer)
 
 
 def evaluate(value: Value) -> None:
-    """Parse and evaluate the expressions in a value, to warm the caches."""
+    """Parse and evaluate the expressions in a value, which fills the caches."""
     if isinstance(value, Named):
         evaluate(value.value)
     elif isinstance(value, Items):
@@ -85,9 +85,9 @@ def evaluate(value: Value) -> None:
 
 
 def same_words(gold: str, answer: str) -> bool:
-    """Return whether words are the same; case, stops, quotes and a leading article do not matter.
+    """Compare words, ignoring case, punctuation, quotes and a leading article.
 
-    Where the gold is yes, no, true or false, an answer may continue after that word.
+    If the gold is yes, no, true or false, the answer may continue after that word.
 
     Example:
         >>> same_words("no", "No."), same_words("Tuesday", "on tuesday"), same_words("yes", "no")
@@ -97,8 +97,8 @@ def same_words(gold: str, answer: str) -> bool:
     """
     first, second = _folded(gold), _folded(answer)
     if first in _TRUTH:
-        found = _TRUE_OR_NOT.fullmatch(second)
-        return found is not None and found[1] == first
+        match = _TRUE_OR_NOT.fullmatch(second)
+        return match is not None and match[1] == first
     return bool(first) and first == second
 
 
@@ -108,7 +108,7 @@ def _folded(text: str) -> str:
 
 
 def _same_hour(gold: Clock | Scalar, answer: Clock | Scalar) -> bool:
-    """Compare a full hour with a bare number: 9 a.m. where the gold is 9."""
+    """Compare a full hour with a bare number: 9 a.m. equals 9."""
     clock, number = (gold, answer) if isinstance(gold, Clock) else (answer, gold)
     if not isinstance(clock, Clock) or not isinstance(number, Scalar):
         return False
@@ -120,7 +120,7 @@ def _same_hour(gold: Clock | Scalar, answer: Clock | Scalar) -> bool:
 
 
 def _same_formula(gold: Formula, answer: Formula) -> bool:
-    """Compare relations as wholes, unless both have been understood, and so compared, otherwise."""
+    """Compare relations as formulas, unless both have another reading to compare."""
     if "".join(gold.text.split()) == "".join(answer.text.split()):
         return True
     return not (gold.is_understood and answer.is_understood) and same_expression(
@@ -147,22 +147,22 @@ def _same_scalar(gold: Scalar, answer: Scalar) -> bool:
 
 
 def _same_percentage(gold: Scalar, answer: Scalar) -> bool:
-    """Compare a percentage with a plain number: its value, or its figure if that is 1 or more."""
+    """Compare a percentage with a plain number: 45 % equals 0.45 and, if at least 1 %, also 45."""
     percentage, other = (gold, answer) if gold.unit == PERCENT else (answer, gold)
     if other.unit is not None:
         return False
-    figure, plain = (
+    percent, plain = (
         percentage.number or constant(percentage.text),
         other.number or constant(other.text),
     )
-    if figure is None or plain is None:
+    if percent is None or plain is None:
         return False
-    share = Number(figure.value / 100, figure.digits)
-    return same_number(share, plain) or (abs(figure.value) >= 1 and same_number(figure, plain))
+    share = Number(percent.value / 100, percent.digits)
+    return same_number(share, plain) or (abs(percent.value) >= 1 and same_number(percent, plain))
 
 
 def _same_based(gold: Value, answer: Value) -> bool:
-    """Compare numbers in a base: the same digits, and no other base."""
+    """Compare numbers in a base: same digits, and no different base."""
     if isinstance(gold, Based) and isinstance(answer, Based):
         return gold == answer
     based, other = (gold, answer) if isinstance(gold, Based) else (answer, gold)
@@ -171,9 +171,9 @@ def _same_based(gold: Value, answer: Value) -> bool:
 
 
 def _same_name(gold: str, answer: str) -> bool:
-    """Return whether names are the same; one in words (Area) may stand for a letter, x for x_1.
+    """Compare names; a word such as Area matches any name, and x matches x_1.
 
-    What was counted (`COUNTED`) is compared as a word.
+    Names of counted things (`COUNTED`) are compared as words.
     """
     if gold.startswith(COUNTED) and answer.startswith(COUNTED):
         return gold.rstrip("s") == answer.rstrip("s")
@@ -197,7 +197,7 @@ def _same_items(gold: Value, answer: Value) -> bool:
         gold, answer = _without_repeats(gold), _without_repeats(answer)
     if len(gold.items) != len(answer.items) or not _brackets_agree(gold, answer):
         return False
-    if _named_apart(gold) != _named_apart(answer):
+    if _has_distinct_names(gold) != _has_distinct_names(answer):
         return all(same(one, other) for one, other in zip(gold.items, answer.items, strict=True))
     if "" in (gold.brackets, answer.brackets) and {gold.brackets, answer.brackets} <= {"", "{}"}:
         return _same_in_any_order(gold.items, answer.items)
@@ -208,32 +208,32 @@ def _same_items(gold: Value, answer: Value) -> bool:
     return all(same(one, other) for one, other in zip(gold.items, answer.items, strict=True))
 
 
-def _named_apart(items: Items) -> bool:
-    """Whether a list gives values to different names, so that a list without has their order."""
+def _has_distinct_names(items: Items) -> bool:
+    """Return whether all items have different names; a list without names is in their order."""
     names = [item.name for item in items.items if isinstance(item, Named)]
     return len(names) == len(items.items) == len(set(names)) > 1
 
 
 def _same_ratio(gold: Items, answer: Items) -> bool:
-    """Return whether ratios of several numbers are in proportion."""
+    """Return whether two ratios of several numbers are proportional."""
     sides = []
     for ratio in (gold, answer):
-        found = [item.number for item in ratio.items if isinstance(item, Scalar) and item.number]
-        if len(found) != len(ratio.items) or found[0].value == 0:
+        numbers = [item.number for item in ratio.items if isinstance(item, Scalar) and item.number]
+        if len(numbers) != len(ratio.items) or numbers[0].value == 0:
             return gold == answer
-        sides.append([number.value / found[0].value for number in found])
+        sides.append([number.value / numbers[0].value for number in numbers])
     return sides[0] == sides[1]
 
 
 def _without_repeats(items: Items) -> Items:
-    """Leave out pairs and tuples that a bare list or a set gives again."""
+    """Remove repeated pairs and tuples from a bare list or a set."""
     if items.brackets not in ("", "{}") or not all(isinstance(i, Items) for i in items.items):
         return items
     return Items(tuple(dict.fromkeys(items.items)), items.brackets)
 
 
 def _brackets_agree(gold: Items, answer: Items) -> bool:
-    """Return whether brackets may mean the same; a bare list leaves them out."""
+    """Return whether brackets can have the same meaning; a bare list has none."""
     kinds = {gold.brackets, answer.brackets}
     if len(kinds) == 1:
         return True
@@ -245,12 +245,12 @@ def _brackets_agree(gold: Items, answer: Items) -> bool:
 
 
 def _same_in_any_order(gold: tuple[Value, ...], answer: tuple[Value, ...]) -> bool:
-    left = list(answer)
-    for one in gold:
-        place = next((place for place, other in enumerate(left) if same(one, other)), None)
-        if place is None:
+    unmatched = list(answer)
+    for item in gold:
+        index = next((i for i, other in enumerate(unmatched) if same(item, other)), None)
+        if index is None:
             return False
-        del left[place]
+        del unmatched[index]
     return True
 
 
@@ -263,12 +263,13 @@ def _same_region(gold: Value, answer: Value) -> bool:
         return False
     if len(first.intervals) != len(second.intervals):
         return False
-    left = list(second.intervals)
-    for one in first.intervals:
-        place = next((n for n, other in enumerate(left) if _same_interval(one, other)), None)
-        if place is None:
+    unmatched = list(second.intervals)
+    for interval in first.intervals:
+        matches = (i for i, other in enumerate(unmatched) if _same_interval(interval, other))
+        index = next(matches, None)
+        if index is None:
             return False
-        del left[place]
+        del unmatched[index]
     return True
 
 

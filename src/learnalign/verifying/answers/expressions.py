@@ -1,8 +1,8 @@
-r"""Expressions, by math-verify: parsed, and compared relatively.
+r"""Parsing and comparing expressions with math-verify, with a relative tolerance.
 
-math-verify reads LaTeX (latex2sympy) and judges symbolic equality. Two numbers it calls equal when
-their difference rounds to zero, so that 1e-20 equals 1e-30: here values are compared relatively, at
-high precision, and only expressions that agree so at a few points are put to it.
+math-verify parses LaTeX (latex2sympy) and checks symbolic equality. It considers two numbers equal
+if their difference rounds to zero, so that 1e-20 equals 1e-30. Here values are first compared
+relatively, at high precision and at a few points; only expressions that agree there are passed on.
 """
 
 import logging
@@ -32,20 +32,20 @@ _NORMALIZATION = NormalizationConfig(
     boxed="none",
     equations=False,
 )
-#: m and M are two symbols.
+#: m and M are different symbols.
 _CONVERSION = ConversionConfig(lowercase_symbols=False)
-# Time limits are the worker's.
+# Time limits are enforced by the worker.
 logging.getLogger("math_verify").setLevel(logging.ERROR)
 _DIGITS = 40
 _CLOSE = sympy.Float("1e-25", _DIGITS)
-#: Two expressions must agree at so many points to be called equal where math-verify does not.
-_ENOUGH = 2
-#: Positive values for the symbols, in which no two different expressions are likely to agree.
+#: Number of points at which expressions must agree to count as equal against math-verify.
+_MIN_AGREEING = 2
+#: Positive values for the symbols, at which different expressions are unlikely to agree.
 _POINTS = tuple(
-    sympy.Rational(above, below)
-    for above, below in ((17, 10), (5, 3), (23, 7), (7, 6), (31, 8), (19, 9))
+    sympy.Rational(numerator, denominator)
+    for numerator, denominator in ((17, 10), (5, 3), (23, 7), (7, 6), (31, 8), (19, 9))
 )
-_SAYS_SIGNS = (sympy.Abs, sympy.sign, sympy.floor, sympy.ceiling, sympy.Piecewise, sympy.Mod)
+_SIGN_DEPENDENT = (sympy.Abs, sympy.sign, sympy.floor, sympy.ceiling, sympy.Piecewise, sympy.Mod)
 _TRANSPOSED = re.compile(r"\^\s*\{?\s*(?:T|\*|\\top|\\prime)(?![a-zA-Z])")
 _ANGLED = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)")
 _IMAGINARY = re.compile(r"(?<![A-Za-z\\])i(?![A-Za-z])")
@@ -53,10 +53,9 @@ _IMAGINARY = re.compile(r"(?<![A-Za-z\\])i(?![A-Za-z])")
 
 @lru_cache(1024)
 def expression(text: str) -> Any:
-    r"""Parse a text in the notation of `spelled`; None if math-verify cannot.
+    r"""Parse a text in the notation of `spelled`; None if math-verify fails.
 
-    Decimals are taken as the exact numbers that they say, and i is the imaginary unit where it is
-    no index.
+    Decimals are converted to exact numbers, and i is the imaginary unit unless it is an index.
 
     Example:
         >>> expression("0.25x"), expression("1-i"), expression("((") is None
@@ -71,7 +70,7 @@ def expression(text: str) -> Any:
             normalization_config=None,
             conversion_config=_CONVERSION,
         )
-    except Exception:  # whatever a parser trips over, it has not read it
+    except Exception:  # the parser may raise anything
         return None
     if not isinstance(parsed, sympy.Basic):
         return parsed
@@ -91,7 +90,7 @@ def expression(text: str) -> Any:
 
 @lru_cache(1024)
 def constant(text: str) -> Number | None:
-    r"""Return the value of a text that is a constant, to 40 digits; None if it is none, or complex.
+    r"""Return the value of a real constant to 40 digits; None for other text.
 
     Example:
         >>> constant(r"\frac{\sqrt{4}}{8}").value, constant("x") is None
@@ -108,7 +107,7 @@ def constant(text: str) -> Number | None:
 
 @lru_cache(1024)
 def same_expression(gold: str, answer: str) -> bool:
-    r"""Return whether two texts are the same constant, expression or relation.
+    r"""Return whether two texts are equal constants, expressions or relations.
 
     Example:
         >>> same_expression(r"\frac{1}{500!}", r"\frac{1}{501!}")
@@ -121,55 +120,55 @@ def same_expression(gold: str, answer: str) -> bool:
         False
     """
     if ("°" in gold) != ("°" in answer) and _ANGLED.search(gold) and _ANGLED.search(answer):
-        # A unit that one of them has left out, as in sin 30.
+        # One of them omits the degree sign, as in sin 30.
         gold, answer = gold.replace("°", ""), answer.replace("°", "")
     first, second = expression(gold), expression(answer)
     if first is None or second is None or _marks(gold) != _marks(answer):
         return False
     if not (isinstance(first, sympy.Expr) and isinstance(second, sympy.Expr)):
-        return not _is_settled(first) and not _is_settled(second) and _judged(first, second)
+        return not _is_constant(first) and not _is_constant(second) and _verified(first, second)
     symbols = first.free_symbols | second.free_symbols
     if not symbols:
         return _same_evaluated(first, second) is True
     if first.free_symbols != second.free_symbols:
         lone = isinstance(first, sympy.Symbol) or isinstance(second, sympy.Symbol)
-        return lone and _judged(first, second)
-    agreed = 0
-    for turn in range(3):
+        return lone and _verified(first, second)
+    agreeing = 0
+    for shift in range(3):
         points = {
-            s: _POINTS[(place + turn) % len(_POINTS)] + place // len(_POINTS)
-            for place, s in enumerate(sorted(symbols, key=str))
+            s: _POINTS[(i + shift) % len(_POINTS)] + i // len(_POINTS)
+            for i, s in enumerate(sorted(symbols, key=str))
         }
         same = _same_evaluated(first.subs(points), second.subs(points))
         if same is False:
             return False
-        agreed += same is True
-    if _judged(first, second):
+        agreeing += same is True
+    if _verified(first, second):
         return True
-    if agreed < _ENOUGH:
+    if agreeing < _MIN_AGREEING:
         return False
-    # Equal wherever the symbols are positive, which is what data sets mean by their letters.
-    return not any(sympy.simplify(side).has(*_SAYS_SIGNS) for side in (first, second))
+    # Equal for positive symbols, which is what variables usually are in data sets.
+    return not any(sympy.simplify(side).has(*_SIGN_DEPENDENT) for side in (first, second))
 
 
 def _marks(text: str) -> tuple[int, ...]:
-    """Count what the parser passes over: primes, transposes, products of vectors."""
+    """Count notation that the parser ignores: primes, transposes, products of vectors."""
     times = text.count("\\times") if "\\vec" in text else 0
     capitals = len(re.findall(r"\\[A-Z][a-z]+", text))
     return text.count("'"), len(_TRANSPOSED.findall(text)), times, capitals
 
 
-def _is_settled(relation: Any) -> bool:
-    """Return whether a relation has no unknowns, so that math-verify takes it for any other."""
+def _is_constant(relation: Any) -> bool:
+    """Return whether a relation has no unknowns; math-verify considers all of those equal."""
     return isinstance(relation, Relational) and not relation.free_symbols
 
 
-def _judged(gold: Any, answer: Any) -> bool:
+def _verified(gold: Any, answer: Any) -> bool:
     return bool(verify([gold], [answer], allow_set_relation_comp=True, timeout_seconds=None))
 
 
 def _same_evaluated(gold: Any, answer: Any) -> bool | None:
-    """Compare values; None where one of them has none."""
+    """Compare values; None if one of them cannot be evaluated."""
     first, second = _evaluated(gold), _evaluated(answer)
     if first is None or second is None:
         return None
@@ -180,14 +179,14 @@ def _same_evaluated(gold: Any, answer: Any) -> bool | None:
     a, b = first.evalf(_DIGITS), second.evalf(_DIGITS)
     size = max(abs(a), abs(b))
     if abs(a - b) <= _CLOSE * size:
-        more = abs(gold.evalf(3 * _DIGITS) - answer.evalf(3 * _DIGITS))
-        return bool(more <= _CLOSE**3 * size)
-    # A value that cancels to nothing may not be seen to be zero.
+        difference = abs(gold.evalf(3 * _DIGITS) - answer.evalf(3 * _DIGITS))
+        return bool(difference <= _CLOSE**3 * size)
+    # A value that cancels to zero may not be recognized numerically.
     return bool(size < _CLOSE and sympy.simplify(gold - answer) == 0)
 
 
 def _evaluated(parsed: Any) -> Any:
-    """Evaluate an expression without symbols; None if it is no such thing."""
+    """Evaluate an expression without symbols; None for anything else."""
     if not isinstance(parsed, sympy.Expr) or parsed.free_symbols:
         return None
     try:

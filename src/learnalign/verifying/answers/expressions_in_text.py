@@ -1,4 +1,4 @@
-r"""Mathematics within prose: what is marked as such, and runs of its signs."""
+r"""Finding mathematics in prose: marked spans, and runs of mathematical tokens."""
 
 import re
 
@@ -6,12 +6,12 @@ from learnalign.verifying.answers.brackets import SPAN, trimmed
 from learnalign.verifying.answers.notation import one_alphabet
 from learnalign.verifying.answers.numbers import MAGNITUDES
 
-#: Mathematics that is marked: ``$...$``, ``$$...$$``, ``\(...\)``, ``\[...\]``.
+#: Marked mathematics: ``$...$``, ``$$...$$``, ``\(...\)``, ``\[...\]``.
 MARKED = re.compile(
     rf"\$\$([^$]+)\$\$|\\\[((?:(?!\\\[).)+?)\\\]|\\\(((?:(?!\\\().)+?)\\\)|(?<!\d){SPAN}", re.DOTALL
 )
 BOLD = re.compile(r"(?<!\S)\*\*(?=\S)|(?<=\S)\*\*(?=[\s.,;:!?)]|$)")
-#: What a line begins with in a list or a quotation.
+#: The start of a line in a list or a quotation.
 BULLET = re.compile(r"\A\s*[-*>•][ \t]+(?=\S)")
 _EMPHASIS_END = re.compile(r"(?<=[^\s*_`])[*_`]+\s*\Z")
 _CUT_OFF = re.compile(r"(?:[-+*/=^_(\[{,×÷−]|\\[a-zA-Z]*)\s*\Z")
@@ -32,30 +32,30 @@ _TOKEN = "|".join(
     )
 )
 _RUN = re.compile(rf"(?:{_TOKEN})(?:\s*(?:,\s*(?=[-\d\\(]))?(?:{_TOKEN}))*")
-_SAYS = re.compile(r"\d|\\[a-zA-Z]{2,}|[A-Za-z].*[-+*/^=]|[-+*/^=].*[A-Za-z]")
+_MEANINGFUL = re.compile(r"\d|\\[a-zA-Z]{2,}|[A-Za-z].*[-+*/^=]|[-+*/^=].*[A-Za-z]")
 _JOINED = re.compile(r"\s*,?\s*(?:and|or)\s*")
-#: What stands before a number that is not the answer, or not the whole of it.
+#: Text before a number that is not the answer, or only a part of it.
 _QUALIFIED = re.compile(
     r"(?:(?:\bnot|n['’]t|\bnever|\bneither|\bnor|\bcannot|rather than|instead of|anything but)\b"
     r"[^.\n\d]{0,25}|(?:less|more|greater|fewer|larger|smaller|other) than|at (?:least|most)"
     r"|between|up to|[\d.m%]\s+to)\s*[$(]*\s*$",
     re.IGNORECASE,
 )
-_DENIED_BEHIND = re.compile(r"\s*(?:is|are)\s+(?:wrong|incorrect|not)\b", re.IGNORECASE)
+_DENIED_AFTER = re.compile(r"\s*(?:is|are)\s+(?:wrong|incorrect|not)\b", re.IGNORECASE)
 _SCALE = re.compile(rf"\s*(?:{'|'.join(MAGNITUDES)})s?(?![A-Za-z])", re.IGNORECASE)
 _NEGATIVE = re.compile(r"\b(?:negative|minus)\s+$", re.IGNORECASE)
 _EQUALS = re.compile(r"(?<![<>!\\])=(?!=)")
 
 
 def inner(span: re.Match[str]) -> str:
-    """Return what a match of `MARKED` marks."""
+    """Return the content of a match of `MARKED`."""
     return next(group for group in span.groups() if group is not None).strip()
 
 
 def last_expression(text: str) -> str | None:
-    r"""Take the last expression of the last line that has one; None if the text breaks off in one.
+    r"""Return the last expression of the last line with one; None if the text is cut off in one.
 
-    The text after an equals sign is the result of the line.
+    If the line has an equals sign, the result is the text after it.
 
     Example:
         >>> last_expression("That is $x = 3$.\nI hope this helps!"), last_expression("38 - 1 +")
@@ -64,18 +64,18 @@ def last_expression(text: str) -> str | None:
     if is_cut_off(text):
         return None
     for line in reversed(text.splitlines()):
-        found = _last_of(line)
-        if found:
-            return _result(found)
+        expression = _last_of(line)
+        if expression:
+            return _result(expression)
     return None
 
 
-def _result(found: str) -> str:
-    """Return the text after the last equals sign, unless there are several: x = 1, y = 2."""
-    first, *rest = (part.strip() for part in _EQUALS.split(found))
+def _result(expression: str) -> str:
+    """Return the text after the last equals sign, except for several equations: x = 1, y = 2."""
+    first, *rest = (part.strip() for part in _EQUALS.split(expression))
     if not rest or not rest[-1] or any("," in part for part in rest[:-1]):
-        return found
-    # "5 = x" says that x is 5.
+        return expression
+    # "5 = x" means that x is 5.
     return first if re.fullmatch(r"[A-Za-z]", rest[-1]) and first[-1:].isdigit() else rest[-1]
 
 
@@ -90,60 +90,60 @@ def is_cut_off(text: str) -> bool:
 
 
 def first_run(text: str) -> str | None:
-    """Take the expression that a text begins with, or else its last one.
+    """Return the expression that a text starts with, or else its last one.
 
     Example:
         >>> first_run("12 sequences of 3"), first_run("in all 12")
         ('12', '12')
     """
     text = one_alphabet(text)
-    found = _RUN.match(text)
-    return trimmed(_balanced(found.group(0))) if found else _last_run(text)
+    match = _RUN.match(text)
+    return trimmed(_balanced(match.group(0))) if match else _last_run(text)
 
 
 def _last_of(line: str) -> str | None:
-    """Take a line's last expression: a marked one, or a number behind it."""
+    """Return a line's last expression: a marked one, or a number after it."""
     spans = list(MARKED.finditer(line))
     if not spans:
         return _last_run(BOLD.sub("", line).replace("`", ""))
-    behind = _last_run(line[spans[-1].end() :])
-    if behind and behind[0].isdigit():
-        return behind
+    number = _last_run(line[spans[-1].end() :])
+    if number and number[0].isdigit():
+        return number
     if _QUALIFIED.search(line[: spans[-1].start()]):
         return None
     return trimmed(", ".join(inner(span) for span in _joined(line, spans)))
 
 
 def _last_run(text: str) -> str | None:
-    """Take the last run of signs that says something: a number, a command, an operation."""
+    """Return the last meaningful run of tokens: with a number, a command or an operation."""
     text = one_alphabet(text).replace("{,}", ",")
     runs = [
         run
         for run in _RUN.finditer(text)
-        if _SAYS.search(run.group(0)) and run.group(0)[0] not in "^_}"
+        if _MEANINGFUL.search(run.group(0)) and run.group(0)[0] not in "^_}"
     ]
     if not runs:
         return None
     joined = _joined(text, runs)
     before = text[: joined[0].start()]
-    if _QUALIFIED.search(before) or _DENIED_BEHIND.match(text, joined[-1].end()):
+    if _QUALIFIED.search(before) or _DENIED_AFTER.match(text, joined[-1].end()):
         return None
-    found = ", ".join(trimmed(_balanced(run.group(0))) for run in joined)
+    result = ", ".join(trimmed(_balanced(run.group(0))) for run in joined)
     scale = _SCALE.match(text, joined[-1].end())
-    found += scale.group(0) if scale and found[-1:].isdigit() else ""
-    return f"-{found}" if _NEGATIVE.search(before) else found
+    result += scale.group(0) if scale and result[-1:].isdigit() else ""
+    return f"-{result}" if _NEGATIVE.search(before) else result
 
 
-def _joined(text: str, found: list[re.Match[str]]) -> list[re.Match[str]]:
-    """Return the last of some expressions, and those before it that "and" or "or" joins to it."""
-    first = len(found) - 1
-    while first and _JOINED.fullmatch(text, found[first - 1].end(), found[first].start()):
+def _joined(text: str, matches: list[re.Match[str]]) -> list[re.Match[str]]:
+    """Return the last match, preceded by those that "and" or "or" joins to it."""
+    first = len(matches) - 1
+    while first and _JOINED.fullmatch(text, matches[first - 1].end(), matches[first].start()):
         first -= 1
-    return found[first:]
+    return matches[first:]
 
 
 def _balanced(run: str) -> str:
-    """Drop a bracket at an end that nothing opens or closes."""
+    """Drop unmatched brackets at the ends."""
     for opener, closer in ("()", "[]", "{}"):
         while run.endswith(closer) and run.count(closer) > run.count(opener):
             run = run[:-1].rstrip()

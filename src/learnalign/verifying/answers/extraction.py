@@ -1,8 +1,8 @@
 r"""Locating the answer in a completion.
 
-In this order: in the last ``<answer>``; in the last ``\boxed`` or ``\fbox``; behind the last
-``####``; behind the last "the answer is" or "Answer:"; in the last expression of the last line
-that has one. What was taken is kept with the verdict.
+In this order: in the last ``<answer>``; in the last ``\boxed`` or ``\fbox``; after the last
+``####``; after the last "the answer is" or "Answer:"; in the last expression of the last line
+that has one. The extracted text is stored with the verdict.
 """
 
 import re
@@ -22,27 +22,27 @@ from learnalign.verifying.answers.expressions_in_text import (
 )
 
 TAG, BOX, HASHES, CUE, LINE = "answer tag", "box", "####", "cue", "last line"
-#: A last line of so many words may be an answer and nothing else.
+#: Maximum words of a last line that is only an answer.
 _FEW_WORDS = 5
-#: Where no tag or box marks the answer, it is looked for in so many characters at the end.
+#: Number of characters at the end to search for an answer without a tag or a box.
 _TAIL = 8_000
 _ANSWER = re.compile(
     r"(?:<(?:final_)?answer>|<\|begin_of_box\|>)(.*?)(?:</(?:final_)?answer>|<\|end_of_box\|>|\Z)",
     re.DOTALL | re.IGNORECASE,
 )
-#: Special tokens that a recording has kept.
+#: Special tokens that were kept in recorded rollouts.
 _END_TOKEN = re.compile(r"(?:<\|[\w▁]{1,40}\|>|</?s>|<eos>|<end_of_turn>)\Z")
 _HASHES = re.compile(r"####[ \t]*([^\s#].*)")
-#: What follows #### in a heading rather than in an answer.
+#: Text after #### that is a heading rather than an answer.
 _HEADING = re.compile(
     r"[A-Za-z*_]+(?:[ \t]+\S+){3,}|.*:\W*$"
     r"|(?:step|part|case|solution|explanation|conclusion|(?:final )?answer)\b",
     re.IGNORECASE,
 )
-#: A last line that is a number, or comes to one.
+#: A last line that is a number, or ends with "= number".
 _RESULT = re.compile(r"(?:\A|\n|= ?)[-$]{0,2}\d[\d,./]*\s*\Z")
-#: So many characters before a question are looked at, and so many questions.
-_SHORT, _FIRST = 60, 50
+#: Number of characters before a further question to check, and number of such questions.
+_SHORT, _MAX_QUESTIONS = 60, 50
 _GIVES_UP = re.compile(
     r"\banswer\s+(?:is\s+)?(?:unknown|undetermined|can(?:not|['’]t) be (?:determined|found|known))"
     r"|\bno answer\b|\bdo(?:n['’]t| not) know\b",
@@ -57,56 +57,56 @@ _NEXT_QUESTION = re.compile(
 
 @dataclass(frozen=True)
 class Extracted:
-    """A text that was taken for the answer, and what it stood in or behind."""
+    """A text taken as the answer, and how it was marked."""
 
     text: str
-    where: str
+    source: str
     several: str | None = None
-    """Where boxes follow each other as a list does: all of them."""
+    """The contents of all boxes, if several boxes form a list."""
 
 
 def extract(text: str) -> Iterator[Extracted]:
-    r"""Return the candidate answers, the likeliest first.
+    r"""Yield the candidate answers, most likely first.
 
     A tag or a box is the only candidate; without one there may be several.
 
     Args:
-        text: A completion, after its thinking.
+        text: A completion, after its thinking block.
 
     Example:
         >>> next(extract("So \\boxed{4}. Wait, no: \\boxed{3}")).text
         '3'
         >>> next(extract("The answer is **61** apples, out of 90.")).text
         '61'
-        >>> [one.text for one in extract("Hm. 6 + 4 = 10")]
+        >>> [candidate.text for candidate in extract("Hm. 6 + 4 = 10")]
         ['10']
     """
     text = _without_end_tokens(text)
     text = before_next_question(text)
     tag = _last_tag(text)
     text = text if tag is None else tag
-    yield from _said(text, tag is not None)
+    yield from _marked_or_announced(text, tag is not None)
     if last_boxes(text) is None:
         yield from _on_last_line(without_denials(text[-_TAIL:]))
 
 
 def marked_answers(text: str) -> Iterator[Extracted]:
-    """Return the texts that a completion marks as its answer or says it is; see `extract`."""
+    """Yield the texts that a completion marks or announces as its answer; see `extract`."""
     text = _without_end_tokens(text)
     text = before_next_question(text)
     tag = _last_tag(text)
-    yield from _said(text if tag is None else tag, tag is not None)
+    yield from _marked_or_announced(text if tag is None else tag, tag is not None)
 
 
 def _without_end_tokens(text: str) -> str:
     text = text.rstrip()
-    while found := _END_TOKEN.search(text, max(0, len(text) - 60)):
-        text = text[: found.start()].rstrip()
+    while match := _END_TOKEN.search(text, max(0, len(text) - 60)):
+        text = text[: match.start()].rstrip()
     return text
 
 
 def marked(text: str) -> str | None:
-    r"""Return what a tag or a box marks as the answer; None if there is neither.
+    r"""Return the answer in a tag or a box; None without either.
 
     Example:
         >>> marked(r"so \boxed{\frac{1}{2}}"), marked("<answer> 7 </answer>"), marked("7")
@@ -118,15 +118,15 @@ def marked(text: str) -> str | None:
 
 
 def _last_tag(text: str) -> str | None:
-    found = None
+    match = None
     if "<" in text:
-        for found in _ANSWER.finditer(text):  # noqa: B007 - the last one counts
+        for match in _ANSWER.finditer(text):  # noqa: B007 - the last one counts
             pass
-    return None if found is None else found[1].strip()
+    return None if match is None else match[1].strip()
 
 
-def _said(text: str, is_tag: bool) -> Iterator[Extracted]:
-    """Return what a box holds, or else the text after marks and cues."""
+def _marked_or_announced(text: str, is_tag: bool) -> Iterator[Extracted]:
+    """Yield the content of a box, or else the texts after #### and cues."""
     boxes = last_boxes(text)
     if boxes is not None:
         if boxes[-1]:
@@ -136,8 +136,8 @@ def _said(text: str, is_tag: bool) -> Iterator[Extracted]:
     if is_tag and text:
         yield Extracted(text, TAG)
     text = text[-_TAIL:]
-    hashes = [found[1].strip() for found in _HASHES.finditer(text)]
-    hashes = [found for found in hashes if not _HEADING.match(found)]
+    hashes = [match[1].strip() for match in _HASHES.finditer(text)]
+    hashes = [answer for answer in hashes if not _HEADING.match(answer)]
     if hashes:
         yield Extracted(hashes[-1], HASHES)
     for segment in announced(text):
@@ -160,7 +160,7 @@ def _on_last_line(text: str) -> Iterator[Extracted]:
 
 
 def _is_an_answer(line: str) -> bool:
-    """Whether a line may be an answer and nothing else: short, with no prose around a formula."""
+    """Return whether a line can be only an answer: short, without prose around a formula."""
     if not line.strip() or len(line.split()) > _FEW_WORDS or is_cut_off(line):
         return False
     if re.search(r"\bnot\b|n['’]t\b", line):
@@ -171,18 +171,18 @@ def _is_an_answer(line: str) -> bool:
 
 
 def _first_mark(text: str) -> int:
-    """Find where the first mark of an answer begins; the text's end if there is none."""
-    places = [first_box(text), text.find("####"), first_cue(text), text.find("</answer>")]
-    return min((place for place in places if place >= 0), default=len(text))
+    """Return the position of the first mark of an answer; the end of the text without one."""
+    positions = [first_box(text), text.find("####"), first_cue(text), text.find("</answer>")]
+    return min((position for position in positions if position >= 0), default=len(text))
 
 
 def before_next_question(text: str) -> str:
-    """Cut where a base model continues with another question after its answer."""
-    found = None
-    for question in islice(_NEXT_QUESTION.finditer(text), _FIRST):
-        if found is None:
-            found = _first_mark(text)
+    """Cut off further questions that a base model writes after its answer."""
+    first = None
+    for question in islice(_NEXT_QUESTION.finditer(text), _MAX_QUESTIONS):
+        if first is None:
+            first = _first_mark(text)
         begin = question.start()
-        if begin > found or _RESULT.search(text[max(0, begin - _SHORT) : begin]):
+        if begin > first or _RESULT.search(text[max(0, begin - _SHORT) : begin]):
             return text[:begin]
     return text

@@ -1,4 +1,4 @@
-r"""Inequalities and unions of intervals, read as parts of the real line."""
+r"""Parsing inequalities and unions of intervals as subsets of the real line."""
 
 import re
 
@@ -15,15 +15,15 @@ _EITHER = re.compile(r"\s*(?:\\lor(?![a-zA-Z])|,?\s*\bor\b)\s*")
 _ALL_OF = re.compile(r"\s*(?:\\land|,?\s*\band\b|,)\s*")
 _LEAST, _MOST = Scalar("-\\infty"), Scalar("\\infty")
 _ALL_REAL = ("\\mathbb{r}", "all real numbers", "all reals", "the real numbers")
-#: A set by its condition, {x | x > 2}.
-_BUILT = re.compile(r"\\?\{\s*[a-zA-Z](?:\s*\\in\s*\\mathbb\{R\})?\s*[|:]\s*(.*?)\s*\\?\}")
+#: Set-builder notation, {x | x > 2}.
+_SET_BUILDER = re.compile(r"\\?\{\s*[a-zA-Z](?:\s*\\in\s*\\mathbb\{R\})?\s*[|:]\s*(.*?)\s*\\?\}")
 _INFINITE = ("\\infty", "-\\infty", "- \\infty")
 
 
 def region(plain: str) -> Region | None:
-    r"""Read a union of intervals, or inequalities in one variable; None for a lone interval.
+    r"""Parse a union of intervals, or inequalities in one variable; None for a single interval.
 
-    Pairs between which "or" stands are intervals only if one of them cannot be a point.
+    Pairs joined by "or" are intervals only if one of them cannot be a point.
 
     Example:
         >>> str(region(r"(-\infty, 3] \cup [5, \infty)"))
@@ -33,8 +33,8 @@ def region(plain: str) -> Region | None:
     """
     if plain.lower() in _ALL_REAL:
         return Region((Interval(_LEAST, _MOST, False, False),))
-    if built := _BUILT.fullmatch(plain):
-        return region(built[1].strip())
+    if match := _SET_BUILDER.fullmatch(plain):
+        return region(match[1].strip())
     united, either = split(plain, _UNION), split(plain, _EITHER)
     alternatives = united if len(united) > 1 else either
     are_intervals = len(united) > 1 or any("infty" in one or one[:1] == "[" for one in either)
@@ -45,14 +45,14 @@ def region(plain: str) -> Region | None:
         if piece is None:
             return None
         pieces.append(piece)
-    return _united(pieces)
+    return _union(pieces)
 
 
 def _conditions(plain: str) -> Region | None:
-    """Read inequalities all of which hold; where they exclude each other, a comma means "or"."""
-    found = [_inequality(part) for part in split(plain, _ALL_OF)]
-    pieces = [piece for piece in found if piece is not None]
-    if len(pieces) != len(found) or len({piece.name for piece in pieces}) > 1:
+    """Parse a conjunction of inequalities; if they exclude each other, a comma means "or"."""
+    parsed = [_inequality(part) for part in split(plain, _ALL_OF)]
+    pieces = [piece for piece in parsed if piece is not None]
+    if len(pieces) != len(parsed) or len({piece.name for piece in pieces}) > 1:
         return None
     if len(pieces) == 1:
         return pieces[0]
@@ -67,12 +67,12 @@ def _conditions(plain: str) -> Region | None:
         return None
     (low, has_low), (high, has_high) = lows[0], highs[0]
     if low.number and high.number and low.number.value > high.number.value:
-        return None if re.search(r"\band\b|\\land", plain) else _united(pieces)
+        return None if re.search(r"\band\b|\\land", plain) else _union(pieces)
     return Region((Interval(low, high, has_low, has_high),), pieces[0].name)
 
 
 def _with_hole(piece: Region, holed: Region) -> Region | None:
-    """Take one point out of an interval: x > 0 and x != 1."""
+    """Remove a point from an interval: x > 0 and x != 1."""
     whole, point = piece.intervals[0], holed.intervals[0].high
     low, high = whole.low.number, whole.high.number
     inside = point.number is not None and (
@@ -86,7 +86,7 @@ def _with_hole(piece: Region, holed: Region) -> Region | None:
 
 
 def _inequality(plain: str) -> Region | None:
-    signs = [found.group(0) for found in _RELATION.finditer(plain)]
+    signs = [match.group(0) for match in _RELATION.finditer(plain)]
     sides = [side.strip() for side in _RELATION.split(plain)]
     if len(signs) == 0 and "\\ne" in plain:
         name, _, other = plain.partition("\\ne")
@@ -98,7 +98,7 @@ def _inequality(plain: str) -> Region | None:
     if len(signs) == 1:
         left, right = sides
         if _VARIABLE.fullmatch(right) and not _VARIABLE.fullmatch(left):
-            left, right, signs = right, left, [_turned(signs[0])]
+            left, right, signs = right, left, [_reversed(signs[0])]
         bound = scalar(right)
         if not _VARIABLE.fullmatch(left) or bound is None or _mentions(right, left):
             return None
@@ -108,7 +108,7 @@ def _inequality(plain: str) -> Region | None:
         return Region((Interval(bound, _MOST, closed, False),), left)
     if len(signs) == 2 and _VARIABLE.fullmatch(sides[1]):
         if all(sign in (">", "\\ge") for sign in signs):
-            sides, signs = sides[::-1], [_turned(sign) for sign in reversed(signs)]
+            sides, signs = sides[::-1], [_reversed(sign) for sign in reversed(signs)]
         if not all(sign in ("<", "\\le") for sign in signs):
             return None
         low, high = scalar(sides[0]), scalar(sides[2])
@@ -120,17 +120,17 @@ def _inequality(plain: str) -> Region | None:
 
 
 def _mentions(text: str, name: str) -> bool:
-    """Return whether a variable stands in a text, outside of the names of commands."""
+    """Return whether a text contains a variable, outside LaTeX command names."""
     plain = text if name.startswith("\\") else re.sub(r"\\[a-zA-Z]+", " ", text)
     return name in plain
 
 
-def _turned(sign: str) -> str:
+def _reversed(sign: str) -> str:
     return {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}[sign]
 
 
 def _interval(plain: str) -> Region | None:
-    """Read ``[a, b)``, or a set of points, as a region."""
+    """Parse ``[a, b)`` or a set of points as a region."""
     body = plain.strip().replace("\\{", "{").replace("\\}", "}")
     if not matched(body):
         return None
@@ -146,7 +146,7 @@ def _interval(plain: str) -> Region | None:
     return Region((Interval(known[0], known[1], body[0] == "[", body[-1] == "]"),))
 
 
-def _united(pieces: list[Region]) -> Region | None:
+def _union(pieces: list[Region]) -> Region | None:
     names = {piece.name for piece in pieces} - {None}
     if len(names) > 1:
         return None

@@ -1,4 +1,4 @@
-r"""One notation for what people and models write: Unicode, LaTeX's many spellings, plain text."""
+r"""Normalizing notation: Unicode, the variants of LaTeX, and plain-text mathematics."""
 
 import re
 import unicodedata
@@ -61,8 +61,8 @@ _SIGNS = {
     "√": r"\sqrt ",
     "∛": r"\sqrt[3]",
 }
-#: LaTeX that changes how something looks, and nothing of what it says.
-_LOOKS = re.compile(
+#: LaTeX that changes only the appearance.
+_APPEARANCE = re.compile(
     r"\\(?:left|right|[bB]ig{1,2}[lrm]?)(?=[^a-zA-Z])\s*\.?"
     r"|\\(?:displaystyle|textstyle|limits|nolimits|hfill|boldmath)(?![a-zA-Z])"
     r"|\\(?:bf|rm|it|sf)(?![a-zA-Z])"
@@ -120,11 +120,11 @@ _SPELLINGS = [
     (re.compile(r"\\sqrt\s*(\[[^\]]*\])?\s*(\d+|[a-z](?![a-z]))"), r"\\sqrt\1{\2}"),
     (re.compile(r"\\sqrt(\[[^\]]*\])?\s+"), r"\\sqrt\1"),
 ]
-#: Numbers and short words, in which there is nothing to be changed.
+#: Numbers and words that need no changes.
 _SPELLED = re.compile(r"[-+]?[$\d\s.,%]*(?:[A-Za-z]{4,})?[.\s]*")
 _DOUBLE = re.compile(r"\(\(([^()]*)\)\)")
 _DOUBLED = re.compile(r"\\(?=\\[a-zA-Z])")
-#: Commands whose argument is what they say.
+#: Commands for text and fonts, whose argument is the content.
 WORDING = (
     r"\\(?:text(?:bf|it|rm|sf|tt|normal|up)?|math(?:rm|bf|it|sf|tt|normal)|mbox|hbox|textsc|emph"
     r"|operatorname|bm|boldsymbol|underline)\*?"
@@ -135,7 +135,7 @@ _DECIMAL_COMMA = re.compile(r"(?<=\d)\{,\}(?=\d)")
 
 
 def one_alphabet(text: str) -> str:
-    r"""Write signs and digits of other scripts as LaTeX and ASCII.
+    r"""Convert Unicode signs and digits of other scripts to LaTeX and ASCII.
 
     Example:
         >>> one_alphabet("１２"), one_alphabet("−x²"), one_alphabet("2½"), one_alphabet("٣")
@@ -149,15 +149,15 @@ def one_alphabet(text: str) -> str:
     text = _SUB.sub(
         lambda run: "_{" + "".join(_SUBSCRIPTS[sign] for sign in run.group(0)) + "}", text
     )
-    found: list[str] = []
+    parts: list[str] = []
     for sign in text:
         if sign.isascii():
-            found.append(sign)
+            parts.append(sign)
         elif sign in _SIGNS:
-            found.append(_SIGNS[sign])
+            parts.append(_SIGNS[sign])
         else:
-            found.append(_plain_sign(sign, found[-1][-1:] if found else ""))
-    return "".join(found)
+            parts.append(_plain_sign(sign, parts[-1][-1:] if parts else ""))
+    return "".join(parts)
 
 
 def _plain_sign(sign: str, before: str) -> str:
@@ -170,13 +170,13 @@ def _plain_sign(sign: str, before: str) -> str:
         return ""
     compatible = unicodedata.normalize("NFKC", sign)
     if category == "No" and "⁄" in compatible:
-        above, below = compatible.split("⁄")
-        return (" " if before.isdigit() else "") + rf"\frac{{{above}}}{{{below}}}"
+        numerator, denominator = compatible.split("⁄")
+        return (" " if before.isdigit() else "") + rf"\frac{{{numerator}}}{{{denominator}}}"
     return compatible if compatible.isascii() else sign
 
 
 def spelled(text: str) -> str:
-    r"""Write LaTeX and plain mathematics in one spelling; words stay marked as such.
+    r"""Normalize LaTeX and plain mathematics to one spelling; words stay marked as text.
 
     Example:
         >>> spelled(r"\dfrac{1}{2}"), spelled("4√2"), spelled(r"4\sqrt(2)"), spelled("2**10")
@@ -191,7 +191,7 @@ def spelled(text: str) -> str:
         text = _DOUBLED.sub("", text)
     text = _GROUPED.sub("", text).replace("{:}", ":")
     text = _DECIMAL_COMMA.sub(".", text)
-    text = _LOOKS.sub("", text)
+    text = _APPEARANCE.sub("", text)
     for pattern, plain in _SPELLINGS:
         text = pattern.sub(plain, text)
     text = _braced_arguments(text)
@@ -200,7 +200,7 @@ def spelled(text: str) -> str:
 
 
 def with_single_brackets(text: str) -> str:
-    """Write one bracket where several hold the same.
+    """Remove redundant nested brackets.
 
     Example:
         >>> with_single_brackets("(((5)))+((x)(y))")
@@ -212,7 +212,7 @@ def with_single_brackets(text: str) -> str:
 
 
 def without_wording(text: str) -> str:
-    r"""Take the commands off that mark words or a font; their arguments stay.
+    r"""Remove commands that mark words or a font, but keep their arguments.
 
     Example:
         >>> without_wording(r"\textbf{(C)}\ 24"), without_wording(r"2 \text{ and } 3")
@@ -226,10 +226,10 @@ def without_wording(text: str) -> str:
 
 
 def _braced_arguments(text: str) -> str:
-    r"""Write ``\sqrt(x+1)`` and ``^(x+1)`` with braces."""
+    r"""Rewrite ``\sqrt(x+1)`` and ``^(x+1)`` with braces."""
     for opener in (r"\\sqrt(?:\[[^\]]*\])?\(", r"\^\("):
-        while found := re.search(opener, text):
-            start = found.end() - 1
+        while match := re.search(opener, text):
+            start = match.end() - 1
             end = closing(text, start)
             if end is None:
                 break
@@ -238,20 +238,20 @@ def _braced_arguments(text: str) -> str:
 
 
 def closing(text: str, start: int) -> int | None:
-    r"""Find the bracket that closes the one at ``start``; None if there is none.
+    r"""Return the position of the bracket that closes the one at ``start``; None without one.
 
-    Brackets of any kind open and close each other's depth: intervals mix them.
+    Any kind of bracket closes any other: half-open intervals mix them.
 
     Example:
         >>> closing("f(a(b)c)d", 1), closing(r"\{1, [2, 3)\}", 1), closing("(1", 0)
         (7, 12, None)
     """
     depth = 0
-    for place in range(start, len(text)):
-        if text[place] in "([{":
+    for index in range(start, len(text)):
+        if text[index] in "([{":
             depth += 1
-        elif text[place] in ")]}":
+        elif text[index] in ")]}":
             depth -= 1
             if depth == 0:
-                return place
+                return index
     return None

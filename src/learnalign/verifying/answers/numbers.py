@@ -1,17 +1,17 @@
-r"""Numbers as they are written: exact values, and how many digits a decimal vouches for."""
+r"""Parsing numbers: exact values, and the significant digits of decimals."""
 
 import re
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-#: Powers and exponents beyond it are left to expressions.
+#: Larger powers and exponents are parsed as expressions instead.
 _MAX_DIGITS = 4000
-#: Decimals that differ by less are the same: what floating-point arithmetic leaves behind.
+#: Relative difference below which decimals are equal up to floating-point error.
 _NOISE = Fraction(1, 10**12)
-#: Significant digits with which floating-point numbers are printed in full.
+#: Significant digits of a floating-point number printed in full.
 _FLOAT = 15
-#: A decimal of so many significant digits may stand for the number that it rounds.
+#: Minimum significant digits of a decimal that may equal the exact number it rounds.
 _ROUNDED = 6
 
 _INTEGER = (
@@ -52,11 +52,11 @@ _REPEATING = re.compile(
 
 @dataclass(frozen=True)
 class Number:
-    """A number that was written down."""
+    """A number as written."""
 
     value: Fraction
     digits: int | None = None
-    """Significant digits of a decimal; None for a whole number or a fraction, which are exact."""
+    """Significant digits of a decimal; None for an integer or a fraction, which are exact."""
 
     def __str__(self) -> str:
         return written(self.value)
@@ -64,10 +64,10 @@ class Number:
 
 @lru_cache(4096)
 def read_number(text: str) -> Number | None:
-    r"""Read a text that is one number and nothing else, in the notation of `spelled`.
+    r"""Parse a text that is only a number, in the notation of `spelled`.
 
-    Thousands may be grouped by commas (also the Indian way), spaces, apostrophes or underscores,
-    and by points where a decimal comma follows or there are two of them.
+    Thousands may be grouped by commas (including Indian grouping), spaces, apostrophes or
+    underscores, and by points if a decimal comma or another point follows.
 
     Example:
         >>> [str(read_number(text)) for text in ("1,234.5", "10 000", "1.234,5", "1,00,000")]
@@ -80,10 +80,10 @@ def read_number(text: str) -> Number | None:
     text = text.strip()
     if not text or len(text) > _MAX_DIGITS or not any(sign.isdigit() for sign in text):
         return None
-    found = _MAGNITUDE.fullmatch(text)
-    if found:
-        head = read_number(found[1])
-        scale = MAGNITUDES[found[2].lower()]
+    match = _MAGNITUDE.fullmatch(text)
+    if match:
+        head = read_number(match[1])
+        scale = MAGNITUDES[match[2].lower()]
         return None if head is None else Number(head.value * scale, head.digits)
     if "." in text and ("..." in text or "\\" in text):
         return _repeating(text) or _plain(text)
@@ -91,10 +91,10 @@ def read_number(text: str) -> Number | None:
 
 
 def _plain(text: str) -> Number | None:
-    found = _PLAIN.fullmatch(text)
-    if found is None:
+    match = _PLAIN.fullmatch(text)
+    if match is None:
         return None
-    sign, digits, *exponents = found.groups()
+    sign, digits, *exponents = match.groups()
     exponent = int(next((e for e in exponents if e is not None), 0))
     if abs(exponent) > _MAX_DIGITS:
         return None
@@ -106,49 +106,49 @@ def _plain(text: str) -> Number | None:
 
 
 def _repeating(text: str) -> Number | None:
-    r"""Read a decimal that repeats itself: ``0.\overline{36}``, ``0.\dot{3}``, ``0.333...``."""
-    found = _REPEATING.fullmatch(text)
-    if found is None:
+    r"""Parse a repeating decimal: ``0.\overline{36}``, ``0.\dot{3}``, ``0.333...``."""
+    match = _REPEATING.fullmatch(text)
+    if match is None:
         return None
-    sign, whole, fixed, *forms = found.groups()
+    sign, integer, fixed, *forms = match.groups()
     period = re.sub(r"\D", "", next(form for form in forms if form is not None))
     if forms[2] is not None:
         fixed = fixed.rstrip(period)
-    start = Fraction(int(f"{whole}{fixed}" or "0"), 10 ** len(fixed))
+    start = Fraction(int(f"{integer}{fixed}" or "0"), 10 ** len(fixed))
     rest = Fraction(int(period), (10 ** len(period) - 1) * 10 ** len(fixed))
     return Number(_signed(sign, start + rest))
 
 
 def _power(text: str) -> Number | None:
-    found = _POWER.fullmatch(text)
-    if found is None:
+    match = _POWER.fullmatch(text)
+    if match is None:
         return None
-    base, exponent = int(found[2]), int(found[3])
-    if len(found[2]) * abs(exponent) > _MAX_DIGITS or (base == 0 and exponent <= 0):
+    base, exponent = int(match[2]), int(match[3])
+    if len(match[2]) * abs(exponent) > _MAX_DIGITS or (base == 0 and exponent <= 0):
         return None
-    return Number(_signed(found[1], Fraction(base) ** exponent))
+    return Number(_signed(match[1], Fraction(base) ** exponent))
 
 
 def _fraction(text: str) -> Number | None:
-    found = _MIXED.fullmatch(text)
-    if found is not None:
-        above, below = (Fraction(part) for part in found.groups()[2:] if part is not None)
-        if below == 0:
+    match = _MIXED.fullmatch(text)
+    if match is not None:
+        numerator, denominator = (Fraction(part) for part in match.groups()[2:] if part is not None)
+        if denominator == 0:
             return None
-        return Number(_signed(found[1], Fraction(found[2]) + above / below))
-    found = _SLASH.fullmatch(text) or _FRAC.fullmatch(text)
-    if found is None:
+        return Number(_signed(match[1], Fraction(match[2]) + numerator / denominator))
+    match = _SLASH.fullmatch(text) or _FRAC.fullmatch(text)
+    if match is None:
         return None
-    above, below = (_part(part) for part in found.groups()[1:])
-    return None if below == 0 else Number(_signed(found[1], above / below))
+    numerator, denominator = (_part(part) for part in match.groups()[1:])
+    return None if denominator == 0 else Number(_signed(match[1], numerator / denominator))
 
 
 def same_number(gold: Number, answer: Number) -> bool:
-    """Return whether two numbers are equal, exactly or as far as a decimal can say.
+    """Return whether two numbers are equal, exactly or within the precision of a decimal.
 
-    Whole numbers and fractions are exact. A decimal equals what it rounds, if it has six
-    significant digits or more. A difference of a relative 1e-12 is noise of floating-point, if one
-    of them was printed with all the digits of a float.
+    Integers and fractions are exact. A decimal with at least six significant digits equals a number
+    that it rounds. A relative difference of up to 1e-12 is floating-point error, if one of the
+    numbers was printed with all digits of a float.
 
     Example:
         >>> third, half = Number(Fraction(1, 3)), Number(Fraction(1, 2))
@@ -172,13 +172,13 @@ def same_number(gold: Number, answer: Number) -> bool:
         return not finer or finer[0].digits != coarse.digits
     if (coarse.digits or 0) < _ROUNDED or coarse.value == 0:
         return False
-    # Half a unit of the last digit that was written.
+    # Half a unit in the last digit.
     unit = Fraction(10) ** (_order(coarse.value) - (coarse.digits or 0) + 1)
     return difference <= unit / 2
 
 
 def written(value: Fraction) -> str:
-    """Write a value down; huge ones in powers of ten.
+    """Format a value; huge values as powers of ten.
 
     Example:
         >>> written(Fraction(5, 2)), written(Fraction(10) ** 5000)
@@ -191,8 +191,8 @@ def written(value: Fraction) -> str:
 
 def _order(value: Fraction) -> int:
     """Return the power of ten of a number's first digit."""
-    above, below = abs(value.numerator), value.denominator
-    guess = int((above.bit_length() - below.bit_length()) * 0.30102999566398)
+    numerator, denominator = abs(value.numerator), value.denominator
+    guess = int((numerator.bit_length() - denominator.bit_length()) * 0.30102999566398)
     while Fraction(10) ** guess > abs(value):
         guess -= 1
     while Fraction(10) ** (guess + 1) <= abs(value):
@@ -201,7 +201,7 @@ def _order(value: Fraction) -> int:
 
 
 def _ungrouped(digits: str) -> str:
-    """Write digits without marks between thousands, with a decimal point."""
+    """Remove thousands separators, and use a decimal point."""
     if re.fullmatch(_EUROPEAN, digits):
         return digits.replace(".", "").replace(",", ".")
     return re.sub(r"[, '_]", "", digits)

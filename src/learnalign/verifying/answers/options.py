@@ -1,4 +1,4 @@
-"""The options of a multiple choice, as a prompt lists them."""
+"""Parsing the multiple-choice options listed in a prompt."""
 
 import re
 from functools import lru_cache
@@ -11,7 +11,7 @@ _END = re.compile(r"\n\s*\n|<\|[a-z_]+\|>|</s>|\n(?=[A-Z][a-z]+ )")
 
 @lru_cache(256)
 def options_in(prompt: str) -> dict[str, str]:
-    r"""Read the options of a prompt: the last run of A, B, C and so on, at least two of them.
+    r"""Parse the options of a prompt: the last run of A, B, C and so on, with at least two options.
 
     Example:
         >>> options_in("Which one?\nA. a cat\nB. a dog\n\nAnswer with a letter.")
@@ -20,7 +20,7 @@ def options_in(prompt: str) -> dict[str, str]:
         ({'A': '3', 'B': '4'}, {})
     """
     marks = list(_MARKER.finditer(prompt))
-    starts = [place for place, mark in enumerate(marks) if _letter(mark) == "A"]
+    starts = [index for index, mark in enumerate(marks) if _letter(mark) == "A"]
     for start in reversed(starts):
         run = [marks[start]]
         for mark in marks[start + 1 :]:

@@ -1,7 +1,7 @@
 r"""Parsing an answer in every plausible way.
 
-``100,200`` is a number and a list of two: an answer is right if one of its readings is one of the
-gold's.
+``100,200`` is a number or a list of two numbers: an answer is correct if one of its readings equals
+one of the gold's.
 """
 
 import re
@@ -40,7 +40,7 @@ _ABOUT = re.compile(
 _MEMBER = re.compile(r"^\(?[A-Za-z](?:\s*,\s*[A-Za-z])*\)?\s*\\in\s*(?=[\[({\\])")
 _CHOICE = re.compile(r"\(?([A-J])\)?(?:(?<=\))\s*[.:]?|\s*[.):]|$)\s*(.*)", re.DOTALL)
 _OTHER_LETTER = re.compile(r"\([A-J]\)|(?:^|\b(?:or|and)\s|[,;:/]\s*)\(?[A-J]\b(?!['’])")
-#: What may be given a value: x, a_1, f(2), (x, y), \frac{AB}{CD}, |AB|, Area; no digits, no sums.
+#: The left side of a named value: x, a_1, f(2), (x, y), \frac{AB}{CD}, |AB|, Area; not a sum.
 _NAME = re.compile(
     r"(?!.*\\(?:sqrt|log|ln))(?:_\{?[\w+,-]+\}?|[^\d+*^=<>_-])+"
     r"|\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\^\{-1\})?'*\s*\([^()]*\)"
@@ -52,12 +52,12 @@ _OPERATIONS = re.compile(
 )
 _VARIABLE = re.compile(r"[A-Za-z](?:_\{?\w\}?)?")
 _LETTERS = re.compile(r"(?:\\[a-zA-Z]+|[A-Za-z])")
-#: What makes a whole of a text: an equation, an inequality, a matrix, a set of sets.
+#: Signs of text that is compared as a whole: an equation, an inequality, a matrix, a set of sets.
 _RELATION = re.compile(r"[=<>]|\\(?:le|ge|ne|approx|in|cup|cap|setminus|begin)(?![a-zA-Z])")
 _QUANTITY = re.compile(r"\d[\d.,]*\s*(?:[A-Za-z]+|°)")
 _COMPOUND = re.compile(rf"{_QUANTITY.pattern}(?:\s*(?:,|and)?\s*{_QUANTITY.pattern})+")
 _OR = re.compile(r"(?<![A-Za-z])or(?![A-Za-z])|\\lor(?![a-zA-Z])")
-#: Intervals as French writes them: ]0, 1].
+#: French notation for intervals: ]0, 1].
 _FRENCH = re.compile(r"(?=\]|.*\[$)([\[\]])([^\[\]]*,[^\[\]]*)([\[\]])")
 _CASES = re.compile(r"\\begin\{cases\}([^&]*)\\end\{cases\}")
 _NEGATIVE = re.compile(r"(?:negative|minus)\s+(?=[\d\\$.])", re.IGNORECASE)
@@ -67,7 +67,7 @@ _MATRIX = re.compile(r"\\begin\{([pbBvV]?matrix|array)\}(?:\{[^{}]*\})?(.*?)\\en
 
 @lru_cache(4096)
 def readings(text: str) -> tuple[Value, ...]:
-    r"""Read a text that is an answer and nothing else, in every plausible way.
+    r"""Parse a text that is only an answer in every plausible way.
 
     Example:
         >>> [str(value) for value in readings("100,200")]
@@ -80,12 +80,12 @@ def readings(text: str) -> tuple[Value, ...]:
     marked = trimmed(spelled(trimmed(text)))
     if french := _FRENCH.fullmatch(marked):
         marked = f"{'(' if french[1] == ']' else '['}{french[2]}{')' if french[3] == '[' else ']'}"
-    while found := _ABOUT.match(marked):
-        marked = trimmed(marked[found.end() :])
+    while match := _ABOUT.match(marked):
+        marked = trimmed(marked[match.end() :])
     plain = " ".join(without_wording(marked).split())
     if re.fullmatch(rf"{WORDING}\s*\{{[A-Za-z]{{3,}}\}}", marked):
-        said = read_time(plain), counting_word(plain), Words(plain)
-        return tuple(value for value in said if value is not None)
+        candidates = read_time(plain), counting_word(plain), Words(plain)
+        return tuple(value for value in candidates if value is not None)
     if _NEGATIVE.match(plain):
         marked = plain = _NEGATIVE.sub("-", plain, count=1)
     if cases := _CASES.fullmatch(plain):
@@ -94,10 +94,10 @@ def readings(text: str) -> tuple[Value, ...]:
         return ()
     if _NO_SOLUTION.fullmatch(plain.rstrip(". ")):
         return (EMPTY,)
-    moment = read_time(plain)
-    if isinstance(moment, Date) or (isinstance(moment, Clock) and moment.half is not None):
-        return (moment,)
-    values: list[Value] = [] if moment is None else [moment]
+    time = read_time(plain)
+    if isinstance(time, Date) or (isinstance(time, Clock) and time.half is not None):
+        return (time,)
+    values: list[Value] = [] if time is None else [time]
     choice = _CHOICE.fullmatch(plain)
     if choice and not _OTHER_LETTER.search(choice[2]):
         values.append(Choice(choice[1], trimmed(choice[2]) or None))
@@ -108,7 +108,7 @@ def readings(text: str) -> tuple[Value, ...]:
 
 
 def _mathematics(marked: str, plain: str) -> list[Value]:
-    """Read numbers, collections and names; words are still marked in ``marked``."""
+    """Parse numbers, collections and names; in ``marked``, words are still marked."""
     if member := _MEMBER.match(plain):
         plain = marked = plain[member.end() :]
     based = read_based(plain)
@@ -117,17 +117,17 @@ def _mathematics(marked: str, plain: str) -> list[Value]:
     if _contradict(split(plain, _EQUALS)):
         return [Words(plain)]
     is_relation = _RELATION.search(plain) is not None
-    found = _shaped(plain) or ([] if is_relation else _quantities(marked, plain))
-    found = found or _several(plain)
+    values = _shaped(plain) or ([] if is_relation else _quantities(marked, plain))
+    values = values or _several(plain)
     if not is_relation:
-        return found
-    # A sum that is given a value is an equation, too.
-    is_equation = any(isinstance(one, Named) and re.search(r"[-+*^]", one.name) for one in found)
-    return [*found, Formula(plain, bool(found) and not is_equation)]
+        return values
+    # A named value whose name is a sum is also an equation.
+    is_equation = any(isinstance(one, Named) and re.search(r"[-+*^]", one.name) for one in values)
+    return [*values, Formula(plain, bool(values) and not is_equation)]
 
 
 def _quantities(marked: str, plain: str) -> list[Value]:
-    """Read one value, or several, or both where a comma may group thousands."""
+    """Parse one value or several, or both if a comma may group thousands."""
     compound = _compound(plain)
     if compound is not None:
         return [compound]
@@ -141,9 +141,9 @@ def _quantities(marked: str, plain: str) -> list[Value]:
 
 
 def _compound(plain: str) -> Items | None:
-    """Read a quantity in several units, such as 3 ft 4 in, as the quantities that it adds up."""
-    found = _COMPOUND.fullmatch(plain)
-    if found is None:
+    """Parse a quantity in several units, such as 3 ft 4 in, as a set of its parts."""
+    match = _COMPOUND.fullmatch(plain)
+    if match is None:
         return None
     parts = [scalar(part.group(0)) for part in _QUANTITY.finditer(plain)]
     known = [part for part in parts if part is not None and part.unit is not None]
@@ -151,7 +151,7 @@ def _compound(plain: str) -> Items | None:
 
 
 def _shaped(plain: str) -> list[Value]:
-    """Read inequalities and unions, matrices, and values with a name."""
+    """Parse inequalities and unions, matrices, and named values."""
     part = region(plain)
     if part is not None:
         return [part]
@@ -164,7 +164,7 @@ def _shaped(plain: str) -> list[Value]:
 def _named(plain: str) -> list[Value]:
     parts = split(plain, _EQUALS)
     name, last = parts[0].strip(), parts[-1].strip()
-    # A comma may group the thousands of the last number, and does not part a list then.
+    # A comma in the last number groups thousands and does not separate a list.
     whole = plain[: len(plain) - len(last)] if read_number(last) else plain
     if len(parts) < 2 or _contradict(parts) or len(split(whole, _LIST)) > 1:
         return []
@@ -184,13 +184,13 @@ def _named(plain: str) -> list[Value]:
 
 
 def _contradict(parts: list[str]) -> bool:
-    """Whether a chain of equations says that two numbers are one, or that one is an expression."""
-    found = [read_number(part) for part in parts]
-    numbers = [number for number in found if number is not None]
+    """Return whether a chain of equations equates different numbers, or ends in an expression."""
+    parsed = [read_number(part) for part in parts]
+    numbers = [number for number in parsed if number is not None]
     if (
         len(parts) > 2
         and numbers
-        and found[-1] is None
+        and parsed[-1] is None
         and _LETTERS.search(_OPERATIONS.sub("", parts[-1]))
     ):
         return True
@@ -198,7 +198,7 @@ def _contradict(parts: list[str]) -> bool:
 
 
 def _approximate(plain: str) -> list[Value]:
-    """Read an exact value with a decimal beside it: either may be meant, if they are close."""
+    """Parse an exact value with a decimal approximation; both are readings if they are close."""
     exact, sign, rounded = plain.partition("\\approx")
     if not sign or not exact.strip() or not rounded.strip():
         return []
@@ -209,7 +209,7 @@ def _approximate(plain: str) -> list[Value]:
 
 
 def _several(plain: str) -> list[Value]:
-    """Read a list, or what brackets hold."""
+    """Parse a list, or the contents of brackets."""
     signs = re.findall(r"\\pm(?![a-zA-Z])", plain)
     if len(signs) == 1 and "," not in plain:
         both = [plain.replace("\\pm", sign).strip().removeprefix("+") for sign in "+-"]
@@ -232,13 +232,13 @@ def _several(plain: str) -> list[Value]:
 
 
 def _are_alternatives(plain: str, items: tuple[Value, ...]) -> bool:
-    """Return whether a list says values of one unknown, so that it is a set: x = 1 or x = 3."""
+    """Return whether a list has alternative values, so that it is a set: x = 1 or x = 3."""
     names = {item.name if isinstance(item, Named) else None for item in items}
     return len(split(plain, _OR)) > 1 or (len(names) == 1 and None not in names)
 
 
 def _parts(plain: str) -> list[list[str]]:
-    """Split a list at all of its commas, or at those alone that do not group thousands."""
+    """Split a list at all commas, and at only those that do not group thousands."""
     words = r"\s*,?\s*(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])\s*"
     everywhere = split(plain, re.compile(rf"{words}|\s*[,;]\s*"))
     spaced = split(plain, re.compile(rf"{words}|\s*;\s*|,\s+(?!0\d\d)|,(?!\d{{3}}(?!\d))|(?<!\d),"))
@@ -248,41 +248,45 @@ def _parts(plain: str) -> list[list[str]]:
 
 
 def _each(parts: list[str]) -> list[tuple[Value, ...]]:
-    """Read the parts of a list, each in its first way; nothing if one cannot be read."""
+    """Parse each part of a list in its first reading; empty if one cannot be parsed."""
     parts = [part for part in parts if part.strip()]
-    found: list[Value] = []
+    values: list[Value] = []
     for part in parts:
-        ways = [way for way in readings(part) if not isinstance(way, Clock | Date | Choice)]
-        if not ways:
+        candidates = [
+            candidate
+            for candidate in readings(part)
+            if not isinstance(candidate, Clock | Date | Choice)
+        ]
+        if not candidates:
             return []
-        both = ways[0]
-        found += both.items if "\\pm" in part and isinstance(both, Items) else [both]
-    return [_counted(parts, tuple(found))]
+        both = candidates[0]
+        values += both.items if "\\pm" in part and isinstance(both, Items) else [both]
+    return [_counted(parts, tuple(values))]
 
 
-def _counted(parts: list[str], found: tuple[Value, ...]) -> tuple[Value, ...]:
-    """Name quantities by what was counted, where each of a list says something else."""
+def _counted(parts: list[str], values: tuple[Value, ...]) -> tuple[Value, ...]:
+    """Name quantities by their nouns, if the nouns of a list are all different."""
     nouns = [_NOUN.fullmatch(part) for part in parts]
     names = [noun[1].lower() for noun in nouns if noun]
-    plain = all(isinstance(value, Scalar) and value.unit is None for value in found)
-    if len(names) != len(found) or len(set(names)) < len(names) or not plain:
-        return found
-    return tuple(Named(COUNTED + name, one) for name, one in zip(names, found, strict=True))
+    plain = all(isinstance(value, Scalar) and value.unit is None for value in values)
+    if len(names) != len(values) or len(set(names)) < len(names) or not plain:
+        return values
+    return tuple(Named(COUNTED + name, one) for name, one in zip(names, values, strict=True))
 
 
 def _matrix(plain: str) -> Items | None:
     if plain[:1] in "([" and matched(plain) and plain[1:].lstrip().startswith("\\begin"):
         plain = plain[1:-1].strip()
-    found = _MATRIX.fullmatch(plain)
-    if found is None or found[1] in ("vmatrix", "Vmatrix"):
+    match = _MATRIX.fullmatch(plain)
+    if match is None or match[1] in ("vmatrix", "Vmatrix"):
         return None
-    rows = [row for row in re.split(r"\\\\|\\cr", found[2]) if row.replace("\\hline", "").strip()]
+    rows = [row for row in re.split(r"\\\\|\\cr", match[2]) if row.replace("\\hline", "").strip()]
     table = [_each(row.replace("\\hline", "").split("&")) for row in rows]
     if not table or not all(table):
         return None
     cells = [row[0] for row in table]
     if len({len(row) for row in cells}) > 1:
         return None
-    if len(cells) == 1 or len(cells[0]) == 1:  # a vector, lying or standing
+    if len(cells) == 1 or len(cells[0]) == 1:  # a row or column vector
         return Items(tuple(cell for row in cells for cell in row), "matrix")
     return Items(tuple(Items(row, "matrix") for row in cells), "matrix")

@@ -1,4 +1,4 @@
-"""A single number, quantity or expression, told from plain words."""
+"""Parsing a single number, quantity or expression, as opposed to plain words."""
 
 import re
 from fractions import Fraction
@@ -9,7 +9,7 @@ from learnalign.verifying.answers.numbers import Number, read_number
 from learnalign.verifying.answers.units import without_unit
 from learnalign.verifying.answers.values import Scalar
 
-#: Words of up to three letters, which else are taken for products of variables.
+#: Short words that would otherwise be read as products of variables.
 _SHORT_WORDS = frozenset(
     [
         "yes",
@@ -36,7 +36,7 @@ _SHORT_WORDS = frozenset(
         "sun",
     ]
 )
-#: The words of the numbers from zero on.
+#: Number words, starting from zero.
 COUNTING = [
     "zero",
     "one",
@@ -60,7 +60,7 @@ COUNTING = [
     "nineteen",
     "twenty",
 ]
-#: Numbers with spaces between are no product.
+#: Numbers separated by spaces are not a product.
 _ROW = re.compile(r"[-+]?\d[\d.,]*(?:\s+\d[\d.,]*)+")
 _LITTLE_WORDS = frozenset(
     [
@@ -86,10 +86,10 @@ _LITTLE_WORDS = frozenset(
 
 
 def scalar(marked: str) -> Scalar | None:
-    r"""Read a number, quantity or expression; None if a text is none, or plain words.
+    r"""Parse a number, quantity or expression; None for plain words and other text.
 
     Args:
-        marked: In the notation of `spelled`, its words still marked.
+        marked: Text in the notation of `spelled`, with its words still marked.
 
     Example:
         >>> scalar(r"3\sqrt{2} \text{ cm}"), scalar("red car")
@@ -107,7 +107,7 @@ def scalar(marked: str) -> Scalar | None:
 
 
 def counting_word(text: str) -> Scalar | None:
-    """Read a number up to twenty in a word; None if it is none.
+    """Parse a number word up to twenty; None for other text.
 
     Example:
         >>> counting_word("Six"), counting_word("red")
@@ -119,7 +119,7 @@ def counting_word(text: str) -> Scalar | None:
 
 
 def is_wording(plain: str) -> bool:
-    """Return whether a text is words rather than a product of variables."""
+    """Return whether a text consists of words rather than a product of variables."""
     prose = re.findall(r"(?<![\w{])[A-Za-z]{2,}(?![\w}])", re.sub(r"\\[a-zA-Z]+", " ", plain))
     if len(prose) > 1 and (max(map(len, prose)) > 2 or {*map(str.lower, prose)} & _LITTLE_WORDS):
         return True
@@ -127,7 +127,7 @@ def is_wording(plain: str) -> bool:
         return False
     if _ROW.fullmatch(plain) and read_number(plain) is None:
         return True
-    if re.fullmatch(r"[A-Z]{3,}", plain):  # an order, a code: no product of variables
+    if re.fullmatch(r"[A-Z]{3,}", plain):  # an order or a code, not a product of variables
         return True
     words = re.findall(r"[^\W\d_]+", plain)
     if not words or re.match(r"[-+(]?\d", plain):

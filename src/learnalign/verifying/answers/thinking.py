@@ -1,4 +1,4 @@
-"""Text after a reasoning model's thinking block, the only place for its answer."""
+"""Removing a reasoning model's thinking block; the answer must follow it."""
 
 import re
 
@@ -17,9 +17,9 @@ def after_thinking(completion: str, *, prompt: str = "", unfinished: bool = Fals
     r"""Return the text after the last closed thinking block.
 
     Args:
-        completion: Text of a model; without any such block it is given back whole.
-        prompt: What the model saw. Some chat templates open the block there.
-        unfinished: Whether thinking that was never closed may hold the answer too.
+        completion: A model's text; returned unchanged if it has no thinking block.
+        prompt: The model's prompt. Some chat templates open the block in it.
+        unfinished: Whether the answer may be in an unclosed thinking block.
 
     Returns:
         The text; None if the thinking was not finished.
@@ -32,10 +32,10 @@ def after_thinking(completion: str, *, prompt: str = "", unfinished: bool = Fals
         >>> after_thinking("<think>3? no", unfinished=True)
         '<think>3? no'
     """
-    ends = [found.end() for found in _CLOSE.finditer(completion)]
+    ends = [match.end() for match in _CLOSE.finditer(completion)]
     rest = completion[ends[-1] :] if ends else completion
-    open_now = _OPEN.search(rest) or (not ends and opened(prompt))
-    return rest if unfinished or not open_now else None
+    is_open = _OPEN.search(rest) or (not ends and opened(prompt))
+    return rest if unfinished or not is_open else None
 
 
 def opened(prompt: str) -> bool:
@@ -46,4 +46,4 @@ def opened(prompt: str) -> bool:
         (True, False)
     """
     end = prompt.rstrip()[-100:]
-    return any(found.end() == len(end) for found in _OPEN.finditer(end))
+    return any(match.end() == len(end) for match in _OPEN.finditer(end))

@@ -1,4 +1,4 @@
-"""Times of day and dates, in the ways people write them."""
+"""Parsing times of day and dates in common formats."""
 
 import re
 from dataclasses import dataclass
@@ -44,10 +44,10 @@ class Clock:
     """A time of day."""
 
     minutes: int
-    """Since midnight, on a clock of 12 hours where ``half`` is None."""
+    """Since midnight or noon, on a 12-hour clock."""
     seconds: int = 0
     half: str | None = None
-    """am, pm, or None where it was not said."""
+    """am, pm, or None if unknown."""
 
     def __str__(self) -> str:
         text = f"{self.minutes // 60}:{self.minutes % 60:02}"
@@ -60,7 +60,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Date:
-    """A day of the calendar; the year may be left out."""
+    """A calendar date; the year is optional."""
 
     month: int
     day: int
@@ -71,9 +71,9 @@ class Date:
 
 
 def read_time(text: str) -> Clock | Date | None:
-    """Read a text that is a time of day or a date and nothing else.
+    """Parse a text that is only a time of day or a date.
 
-    A bare ``3:30`` is a time; a bare number is none.
+    A bare ``3:30`` is a time; a bare number is not.
 
     Example:
         >>> [str(read_time(text)) for text in ("2:30 p.m.", "14:30", "2 pm", "March 5, 2021")]
@@ -83,15 +83,15 @@ def read_time(text: str) -> Clock | Date | None:
     """
     text = _WEEKDAY.sub("", text.strip().rstrip(","))
     for pattern in _DATES:
-        found = pattern.fullmatch(text)
-        if found:
-            return _date(found)
+        match = pattern.fullmatch(text)
+        if match:
+            return _date(match)
     if text.lower() in ("noon", "midnight"):
         text = f"12 {text}"
-    found = _CLOCK.fullmatch(text)
-    if found is None:
+    match = _CLOCK.fullmatch(text)
+    if match is None:
         return None
-    hour, minute, second, half, named, part = found.groups()
+    hour, minute, second, half, named, part = match.groups()
     if minute is None and not (half or named or part):
         return None
     hours, minutes, seconds = int(hour), int(minute or 0), int(second or 0)
@@ -108,7 +108,7 @@ def read_time(text: str) -> Clock | Date | None:
 
 
 def same_time(gold: Clock | Date, answer: Clock | Date) -> bool:
-    """Whether two times are the same; the half of the day or the year may be left out in one.
+    """Return whether two times are the same; am/pm or the year may be missing in one of them.
 
     Example:
         >>> same_time(read_time("2:30 p.m."), read_time("14:30"))
@@ -127,8 +127,8 @@ def same_time(gold: Clock | Date, answer: Clock | Date) -> bool:
     return False
 
 
-def _date(found: re.Match[str]) -> Date | None:
-    parts = found.groupdict()
+def _date(match: re.Match[str]) -> Date | None:
+    parts = match.groupdict()
     name = parts["month"].lower()
     month = (
         int(name)

@@ -1,7 +1,7 @@
-"""Units and currencies by all their names, metric prefixes included."""
+"""Units and currencies by all their names, including metric prefixes."""
 
 PERCENT, DEGREE = "%", "°"
-#: Names of a unit, by its one spelling; a name of two words has a line in it.
+#: Names of each unit, by its canonical spelling; an underscore stands for a space.
 _NAMES: dict[str, str] = {
     PERCENT: "% percent percents percentage pct percentage_points",
     DEGREE: "° degree degrees deg degs",
@@ -66,7 +66,7 @@ _NAMES: dict[str, str] = {
     "acre": "acre acres",
     "ha": "ha hectare hectares 公顷",
 }
-#: Metric prefixes: of letters before letters, of words before words.
+#: Metric prefixes: letters before unit symbols, words before unit names.
 _PREFIXES = {
     "k": "kilo",
     "M": "mega",
@@ -129,7 +129,7 @@ def _known() -> dict[str, str]:
     known |= {"micron": "μm", "microns": "μm", "cc": "cm^3", "ohm": "Ω", "ohms": "Ω", "ml": "mL"}
     known |= {"percentage points": PERCENT, "degrees celsius": "°C", "degrees fahrenheit": "°F"}
     known |= {"pound sterling": "£", "pounds sterling": "£", "° c": "°C", "° f": "°F"}
-    # km, KM and Km are one; MHz and mHz are not.
+    # km, KM and Km are the same; MHz and mHz are not.
     for name, unit in list(known.items()):
         known.setdefault(name.lower(), unit)
     return known

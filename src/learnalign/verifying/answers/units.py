@@ -1,7 +1,7 @@
-r"""Units and currencies behind (or before) an answer: the same in words and in signs.
+r"""Units and currencies after (or before) an answer, in words or as symbols.
 
-They are compared where both the gold and the answer have one; a noun that is no unit (9 apples) is
-not compared. Nothing is converted: 100 cm does not match 1 m.
+Units are compared if both the gold and the answer have one; a noun that is not a unit (9 apples) is
+ignored. Units are not converted: 100 cm does not match 1 m.
 """
 
 import re
@@ -23,9 +23,9 @@ _BEHIND = re.compile(
 _WORDED = re.compile(rf"(?P<head>.+?)\s*{WORDING}\s*\{{(?P<unit>[^{{}}]*)\}}{_POWER}\s*")
 _FRACTION = re.compile(rf"\\frac\{{{WORDING}\{{(\w+)\}}(\^\d)?\}}\{{{WORDING}\{{(\w+)\}}(\^\d)?\}}")
 _BEFORE = re.compile(r"(?P<sign>-?)\s*(?P<unit>(?:US|HK|CA|A)?[$€£¥₹])\s*(?P<head>[-+.\d].*)")
-#: Letters that behind a number and a space are units rather than variables.
+#: Letters that are units rather than variables after a number and a space.
 _LETTERS = "msghlLNJWVK"
-#: Words that say more than a unit or what was counted.
+#: Words that change the value: neither units nor counted things.
 _MORE = [
     "tenths",
     "hundredths",
@@ -73,14 +73,14 @@ _NOT_UNITS = re.compile(
 
 
 def without_unit(text: str) -> tuple[str, str | None]:
-    r"""Take a unit off an answer.
+    r"""Split an answer and its unit.
 
     Args:
-        text: In the notation of `learnalign.verifying.answers.notation.spelled`, with its words
-            still marked (``\text{...}``).
+        text: Text in the notation of `learnalign.verifying.answers.notation.spelled`, with its
+            words still marked (``\text{...}``).
 
     Returns:
-        The answer, and its unit in one spelling; None where there is none, or a noun that is none.
+        The answer without unit or noun, and the unit's canonical spelling; None without a unit.
 
     Example:
         >>> without_unit(r"13 \text{ km/h}"), without_unit("13 kilometers per hour")
@@ -90,18 +90,18 @@ def without_unit(text: str) -> tuple[str, str | None]:
         >>> without_unit("12平方厘米"), without_unit("50%"), without_unit("2x"), without_unit("5 k")
         (('12', 'cm^2'), ('50', '%'), ('2x', None), ('5 k', None))
     """
-    text = _of_units(text.strip())
-    found = _BEFORE.fullmatch(without_wording(text))
-    if found:
-        head, more = without_unit(found["head"])
-        currency = KNOWN[found["unit"][-1]]
+    text = _join_units(text.strip())
+    match = _BEFORE.fullmatch(without_wording(text))
+    if match:
+        head, more = without_unit(match["head"])
+        currency = KNOWN[match["unit"][-1]]
         if more is not None:
-            return found["sign"] + head, f"{currency}{more}" if more[0] == " " else more
-        return found["sign"] + head, currency
-    found = _WORDED.fullmatch(text)
-    if found and not _NOT_UNITS.search(found["unit"]) and not _NO_NOUN.search(found["unit"]):
-        head, words = found["head"].rstrip(), found["unit"].strip()
-        power = found.groups()[-1]
+            return match["sign"] + head, f"{currency}{more}" if more[0] == " " else more
+        return match["sign"] + head, currency
+    match = _WORDED.fullmatch(text)
+    if match and not _NOT_UNITS.search(match["unit"]) and not _NO_NOUN.search(match["unit"]):
+        head, words = match["head"].rstrip(), match["unit"].strip()
+        power = match.groups()[-1]
         words += f"^{power}" if power else ""
         if head.endswith("°"):
             words, head = f"°{words}", head[:-1]
@@ -113,10 +113,10 @@ def without_unit(text: str) -> tuple[str, str | None]:
         if not words or (is_unit and not is_variable and not _ends_open(head)):
             return _bare(head), unit_named(words) if words else None
     plain = without_wording(text)
-    found = _BEHIND.fullmatch(plain)
-    if found is None or _NOT_UNITS.search(found["unit"]) or _ends_open(found["head"]):
+    match = _BEHIND.fullmatch(plain)
+    if match is None or _NOT_UNITS.search(match["unit"]) or _ends_open(match["head"]):
         return text, None
-    words, head = found["unit"].strip(), found["head"]
+    words, head = match["unit"].strip(), match["head"]
     unit = unit_named(words)
     if unit is None and not _is_noun(words, plain[len(head) :]):
         return text, None
@@ -127,8 +127,8 @@ def without_unit(text: str) -> tuple[str, str | None]:
     return _bare(head), unit
 
 
-def _of_units(text: str) -> str:
-    r"""Write units that LaTeX takes apart in one piece: ``m\,s^{-2}``, ``\mu\text{m}``."""
+def _join_units(text: str) -> str:
+    r"""Join units that are split up in LaTeX: ``m\,s^{-2}``, ``\mu\text{m}``."""
     if "\\" not in text and "{" not in text:
         return text
     text = re.sub(r"\^\s?\{(-?\d)\}(?=[^{}]*\}|\s*$|\s*/)", r"^\1", text)
@@ -139,9 +139,9 @@ def _of_units(text: str) -> str:
 
 
 def same_unit(one: str, other: str) -> bool:
-    """Return whether two units are the same; a pound is one of weight or of money.
+    """Return whether two units are the same; a pound is a unit of weight or of money.
 
-    A direction (north, profit) may be left out in one of them.
+    A direction (north, profit) may be missing in one of them.
 
     Example:
         >>> same_unit("cm", "cm"), same_unit("pound", "£"), same_unit("cm", "m")
@@ -172,18 +172,18 @@ def unit_named(words: str) -> str | None:
         return f"{unit_named(' '.join(rest)) or ''} to the {last}"
     words = re.sub(r"\bper\b|(?<=[a-z])\s+a\s+(?=[a-z])", "/", words)
     powers: dict[str, int] = {}
-    for place, part in enumerate(words.split("/")):
-        if not _add(part, -1 if place else 1, powers):
+    for index, part in enumerate(words.split("/")):
+        if not _add(part, -1 if index else 1, powers):
             return None
-    above = [_power(name, power) for name, power in sorted(powers.items()) if power > 0]
-    below = [_power(name, -power) for name, power in sorted(powers.items()) if power < 0]
-    if not above and not below:
+    numerator = [_power(name, power) for name, power in sorted(powers.items()) if power > 0]
+    denominator = [_power(name, -power) for name, power in sorted(powers.items()) if power < 0]
+    if not numerator and not denominator:
         return None
-    return " ".join(above) + "".join(f"/{name}" for name in below)
+    return " ".join(numerator) + "".join(f"/{name}" for name in denominator)
 
 
 def _add(part: str, sign: int, powers: dict[str, int]) -> bool:
-    """Count a product of units; whether each of its words is one."""
+    """Add a product of units to ``powers``; return whether all of its words are units."""
     part = part.strip()
     part = part if part in KNOWN else part.lower() if part.lower() in KNOWN else part
     if part in KNOWN:
@@ -209,9 +209,9 @@ def _add(part: str, sign: int, powers: dict[str, int]) -> bool:
         if unit is None:
             return False
         if "/" in unit:  # mph
-            above, below = unit.split("/")
-            _count(above, sign, powers)
-            _count(below, -sign, powers)
+            numerator, denominator = unit.split("/")
+            _count(numerator, sign, powers)
+            _count(denominator, -sign, powers)
         else:
             _count(unit, sign * raised * int(power or 1), powers)
         raised = 1
@@ -227,23 +227,23 @@ def _power(name: str, power: int) -> str:
     return name if power == 1 else f"{name}^{power}"
 
 
-def _is_noun(words: str, behind: str) -> bool:
-    """Return whether words behind a number name what was counted: no variable, no function."""
-    if re.fullmatch(rf"\s*[{_CJK}]+", behind):
+def _is_noun(words: str, suffix: str) -> bool:
+    """Return whether words after a number are a counted noun, not a variable or a function."""
+    if re.fullmatch(rf"\s*[{_CJK}]+", suffix):
         return True
     inner = words.strip("() .")
     if _NO_NOUN.search(inner):
         return False
     return bool(re.fullmatch(r"[A-Za-z]{3,}(?:[\s-]+[A-Za-z]+){0,3}", inner)) and (
-        behind[:1].isspace() or behind.startswith("(")
+        suffix[:1].isspace() or suffix.startswith("(")
     )
 
 
-def _may_be_variable(words: str, behind: str) -> bool:
-    """Return whether a letter behind a number may be a variable, as in 12m and 5 k."""
+def _may_be_variable(words: str, suffix: str) -> bool:
+    """Return whether a letter after a number may be a variable, as in 12m and 5 k."""
     if not re.fullmatch(r"[A-Za-z](?:\^.*)?", words):
         return False
-    return not (behind[:1].isspace() and words[0] in _LETTERS)
+    return not (suffix[:1].isspace() and words[0] in _LETTERS)
 
 
 def _ends_open(head: str) -> bool:

@@ -1,4 +1,4 @@
-"""What an answer can say: numbers, quantities, lists, sets, intervals, names, words, choices."""
+"""The kinds of answers: numbers, quantities, lists, sets, intervals, names, words, choices."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -9,20 +9,20 @@ from learnalign.verifying.answers.times import Clock, Date
 
 @dataclass(frozen=True)
 class Scalar:
-    """A number or an expression, with the unit that it came with."""
+    """A number or an expression, with its unit."""
 
     text: str
     number: Number | None = None
     unit: str | None = None
 
     def __str__(self) -> str:
-        said = self.text if self.number is None else str(self.number)
-        return said if self.unit is None else f"{said} {self.unit}"
+        value = self.text if self.number is None else str(self.number)
+        return value if self.unit is None else f"{value} {self.unit}"
 
 
 @dataclass(frozen=True)
 class Based:
-    """A number in a base that was named."""
+    """A number with an explicit base."""
 
     digits: str
     base: int
@@ -33,11 +33,11 @@ class Based:
 
 @dataclass(frozen=True)
 class Items:
-    """Several values: a bare list, or what brackets hold; a matrix is a list of its rows."""
+    """Several values: a bare list, or values in brackets; a matrix is a list of rows."""
 
     items: tuple["Value", ...]
     brackets: str = ""
-    """``()``, ``[]``, ``[)``, ``(]``, ``{}``, ``matrix``, or nothing for a bare list."""
+    """``()``, ``[]``, ``[)``, ``(]``, ``{}``, ``::`` (ratio), ``matrix``; empty for a bare list."""
 
     def __str__(self) -> str:
         inner = ", ".join(str(item) for item in self.items)
@@ -47,7 +47,7 @@ class Items:
 
 @dataclass(frozen=True)
 class Interval:
-    """A piece of the real line, from ``low`` to ``high``."""
+    """An interval of the real line, from ``low`` to ``high``."""
 
     low: Scalar
     high: Scalar
@@ -60,7 +60,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Region:
-    """A union of intervals; ``name`` is the variable, where it came as an inequality."""
+    """A union of intervals; ``name`` is the variable if it was written as an inequality."""
 
     intervals: tuple[Interval, ...]
     name: str | None = None
@@ -69,7 +69,7 @@ class Region:
         return " u ".join(str(interval) for interval in self.intervals)
 
 
-#: What a name begins with that says what was counted: 3 cats, 5 dogs.
+#: Prefix of the names of counted things: 3 cats, 5 dogs.
 COUNTED = "number of "
 
 
@@ -86,11 +86,11 @@ class Named:
 
 @dataclass(frozen=True)
 class Formula:
-    """A relation or a matrix as a whole, as math-verify is to judge it."""
+    """A relation or a matrix as a whole, to be judged by math-verify."""
 
     text: str
     is_understood: bool
-    """Whether there is another reading, which goes before it."""
+    """Whether there is another reading, which takes precedence."""
 
     def __str__(self) -> str:
         return self.text
@@ -98,7 +98,7 @@ class Formula:
 
 @dataclass(frozen=True)
 class Choice:
-    """A letter of several options, and the option's text where it was said."""
+    """The letter of an option, and its text if given."""
 
     letter: str
     text: str | None = None
@@ -121,7 +121,7 @@ Value: TypeAlias = Scalar | Based | Items | Region | Named | Formula | Choice | 
 
 
 def as_region(items: Items) -> Region | None:
-    """Return a bracketed pair as an interval, if it may be one."""
+    """Return a bracketed pair as an interval; None if it cannot be one."""
     low_high = [item for item in items.items if isinstance(item, Scalar)]
     if items.brackets not in ("()", "[]", "[)", "(]") or len(low_high) != 2 != len(items.items):
         return None

@@ -14,7 +14,7 @@ _NOTHING = object()
 
 
 def parse_gold(gold: str) -> tuple[Any] | None:
-    """Read a gold that is a Python literal; in a tuple, since None is a value.
+    """Parse a gold that is a Python literal; returned in a tuple, because None is a value.
 
     Raises:
         ValueError: for a program or its tests.
@@ -35,13 +35,13 @@ def parse_gold(gold: str) -> tuple[Any] | None:
 
 
 def judge(gold: tuple[Any], completion: str) -> Judgement:
-    """Compare the answer's value: equal, and of the same types.
+    """Compare the answer's value with the gold: equal and of the same types.
 
     Example:
         >>> judge(([1, 2],), "The answer is `[1,2]`").verdict, judge(([1, 2],), "(1, 2)").verdict
         ('correct', 'wrong')
     """
-    texts = [found.text for found in marked_answers(completion)]
+    texts = [candidate.text for candidate in marked_answers(completion)]
     texts += [tick or tag for tick, tag in _CODE.findall(completion)[-1:]]
     texts += [block.strip() for block in reversed(_FENCE.findall(completion))]
     texts += [line.strip() for line in completion.strip().splitlines()[-1:]]
@@ -62,7 +62,7 @@ def _literal(text: str) -> Any:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Compare values and their types; sets and dicts have no order."""
+    """Compare values and their types; sets and dicts are unordered."""
     if type(one) is not type(other):
         return False
     if isinstance(one, list | tuple):

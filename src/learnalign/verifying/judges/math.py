@@ -1,4 +1,4 @@
-r"""Mathematical answers of every form: numbers, expressions, collections, words, times, choices."""
+r"""Mathematical answers of any form: numbers, expressions, collections, words, times, choices."""
 
 import re
 from collections.abc import Sequence
@@ -24,45 +24,45 @@ _MARKS = ("\\boxed", "\\fbox", "<answer>", "####")
 
 @dataclass(frozen=True)
 class Gold:
-    """A gold answer that was read."""
+    """A parsed gold answer."""
 
     values: tuple[Value, ...]
     options: dict[str, str]
-    """The texts of a multiple choice, by letter."""
+    """Texts of multiple-choice options, by letter."""
 
     letter: str | None = None
-    """Where the gold is a letter of a multiple choice and nothing else."""
+    """The letter, if the gold is only the letter of an option."""
 
     @property
     def is_wording(self) -> bool:
-        """Whether it can be met by plain words."""
+        """Whether plain words can match it."""
         return any(isinstance(value, Words | Choice) for value in self.values)
 
     @property
     def lengths(self) -> set[int]:
-        """How many values its lists hold."""
+        """The lengths of its lists."""
         return {len(value.items) for value in self.values if isinstance(value, Items)}
 
 
 def parse_gold(gold: str, question: Question) -> Gold | None:
-    """Read a gold answer; one that marks its answer (a box, a tag, ####) is read there.
+    """Parse a gold answer; if it has a marked answer (a box, a tag, ####), only that part.
 
-    Its expressions are evaluated: a gold that takes too long does so here, where it counts as one
-    that cannot be read, and not in each completion, where it would look like wrong answers.
+    Its expressions are evaluated here, so that a gold that takes too long counts as an unparsed
+    gold. Otherwise it would time out in each completion, which would look like wrong answers.
 
     Returns:
-        What it says, in each way in which it can be meant; None if it says nothing.
+        All plausible interpretations; None if there is no answer.
 
     Raises:
-        ValueError: if it is too large to be read.
+        ValueError: if it is too large to parse.
     """
     text, several = gold.strip(), ""
     if any(mark in text for mark in _MARKS):
-        found = next(extract(text), None)
-        text, several = (found.text, found.several or "") if found else (text, "")
-    refused = refusal(text)
-    if refused is not None:
-        raise ValueError(f"too large to parse: {refused}")
+        candidate = next(extract(text), None)
+        text, several = (candidate.text, candidate.several or "") if candidate else (text, "")
+    reason = refusal(text)
+    if reason is not None:
+        raise ValueError(f"too large to parse: {reason}")
     values = readings(text) + readings(several)
     options = options_in(question.prompt)
     for option in [value for value in values if isinstance(value, Choice)]:
@@ -75,57 +75,57 @@ def parse_gold(gold: str, question: Question) -> Gold | None:
 
 
 def judge(gold: Gold, completion: str) -> Judgement:
-    """Compare what a completion answers with the gold.
+    """Compare a completion's answer with the gold.
 
     Args:
-        gold: As `parse_gold` read it.
-        completion: Text after the thinking.
+        gold: The result of `parse_gold`.
+        completion: The text after the thinking block.
     """
     if gold.letter is not None:
         return choice.judge(choice.Gold(gold.letter, gold.options), completion)
     first: Judgement | None = None
-    for found in extract(completion):
-        refused = refusal(found.text)
-        if refused is not None:
-            return unparsed(f"too large to parse: {refused}", found.text)
-        values = _answers(found, gold)
+    for candidate in extract(completion):
+        reason = refusal(candidate.text)
+        if reason is not None:
+            return unparsed(f"too large to parse: {reason}", candidate.text)
+        values = _answers(candidate, gold)
         if not values:
-            first = first or unparsed("not read", found.text)
+            first = first or unparsed("cannot be parsed", candidate.text)
             continue
-        right = next((v for v in values if any(same(one, v) for one in gold.values)), None)
-        return judged(right is not None, str(right or values[0]), found.text)
+        correct = next((v for v in values if any(same(g, v) for g in gold.values)), None)
+        return judged(correct is not None, str(correct or values[0]), candidate.text)
     return first or unparsed()
 
 
-def _answers(found: Extracted, gold: Gold) -> Sequence[Value]:
-    """Read an answer in each way; nothing if it is no answer to such a gold."""
-    values = readings(found.text)
-    if found.several is not None:
-        several = readings(found.several)
+def _answers(candidate: Extracted, gold: Gold) -> Sequence[Value]:
+    """Parse an answer in all plausible ways; empty if it cannot answer such a gold."""
+    values = readings(candidate.text)
+    if candidate.several is not None:
+        several = readings(candidate.several)
         values += tuple(v for v in several if isinstance(v, Items) and len(v.items) in gold.lengths)
-    values += _only_by_the_gold(spelled(trimmed(found.text)), gold)
-    values += tuple(one for value in values for one in _in_one(value))
+    values += _gold_dependent(spelled(trimmed(candidate.text)), gold)
+    values += tuple(single for value in values for single in _common_value(value))
     for option in [value for value in values if isinstance(value, Choice)]:
         values += readings(option.text or "")
         if option.letter in gold.options:
             values += readings(gold.options[option.letter])
-    if found.where == BOX or gold.is_wording:
+    if candidate.source == BOX or gold.is_wording:
         return values
     return [value for value in values if _is_mathematics(value)]
 
 
-def _only_by_the_gold(text: str, gold: Gold) -> tuple[Value, ...]:
-    """Read what only the gold can tell: 5m as metres, 2,74 as a decimal."""
-    found = _LETTERED.fullmatch(text)
-    if found and not any(re.search(r"[A-Za-z]", str(one)) for one in gold.values):
-        return readings(f"{found[1]} {found[2]}")
-    found = _DECIMAL_COMMA.fullmatch(text)
+def _gold_dependent(text: str, gold: Gold) -> tuple[Value, ...]:
+    """Parse text whose meaning depends on the gold: 5m as metres, 2,74 as a decimal."""
+    match = _LETTERED.fullmatch(text)
+    if match and not any(re.search(r"[A-Za-z]", str(value)) for value in gold.values):
+        return readings(f"{match[1]} {match[2]}")
+    match = _DECIMAL_COMMA.fullmatch(text)
     has_decimal = any(isinstance(v, Scalar) and v.number and v.number.digits for v in gold.values)
-    return readings(f"{found[1]}.{found[2]}") if found and has_decimal else ()
+    return readings(f"{match[1]}.{match[2]}") if match and has_decimal else ()
 
 
-def _in_one(value: Value) -> tuple[Value, ...]:
-    """Return the value that all of some alternatives are: 1/2 or 0.5."""
+def _common_value(value: Value) -> tuple[Value, ...]:
+    """Return the common value of alternatives that are all equal: 1/2 or 0.5."""
     if not isinstance(value, Items) or value.brackets != "{}" or len(value.items) < 2:
         return ()
     first, *others = value.items
@@ -133,7 +133,7 @@ def _in_one(value: Value) -> tuple[Value, ...]:
 
 
 def _is_mathematics(value: Value) -> bool:
-    """Return whether a value makes sense as one: prose may look like a product of variables."""
+    """Return whether a value is really mathematical: prose may look like a product of variables."""
     if isinstance(value, Words | Choice):
         return False
     if isinstance(value, Named):

@@ -63,13 +63,13 @@ def parse_gold(gold: str, question: Question) -> Entry | None:
     if _is_code(entry, gold, entry["answer"], *map(row["metadata"].get, _EVALUATED_METADATA)):
         return None
     tupled: Entry = {**entry, "metadata": _with_tuples(row["metadata"])}
-    return next((form for form in (entry, tupled) if _score(form, gold) >= 1.0), entry)
+    return next((version for version in (entry, tupled) if _score(version, gold) >= 1.0), entry)
 
 
 def judge(entry: Entry, completion: str) -> Judgement:
-    """Score the marked answer, or else the whole completion; a full score is correct.
+    """Score the marked answer, or the whole completion without one; a full score is correct.
 
-    reasoning-gym gives partial credit; its scores become the rewards.
+    reasoning-gym gives partial credit; its scores are the rewards.
     """
     answer = marked(completion)
     answer = completion.strip() if answer is None else answer

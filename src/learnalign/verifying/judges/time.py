@@ -9,7 +9,7 @@ from learnalign.verifying.judgement import Judgement, judged, unparsed
 
 
 def parse_gold(gold: str) -> Clock | Date | None:
-    """Read a gold that is a time of day or a date.
+    """Parse a gold that is a time of day or a date.
 
     Example:
         >>> str(parse_gold("2:30 p.m.")), parse_gold("12")
@@ -19,7 +19,7 @@ def parse_gold(gold: str) -> Clock | Date | None:
 
 
 def judge(gold: Clock | Date, completion: str) -> Judgement:
-    """Compare the time in the answer.
+    """Compare the time in the answer with the gold.
 
     Example:
         >>> judge(parse_gold("2:30 pm"), "The answer is 14:30.").verdict
@@ -28,13 +28,13 @@ def judge(gold: Clock | Date, completion: str) -> Judgement:
         'wrong'
     """
     first = None
-    for found in extract(completion):
-        if len(found.text) > MAX_CHARACTERS:
+    for candidate in extract(completion):
+        if len(candidate.text) > MAX_CHARACTERS:
             continue
-        first = first or found.text
-        value = _read(found.text)
+        first = first or candidate.text
+        value = _read(candidate.text)
         if value is not None:
-            return judged(same_time(gold, value), str(value), found.text)
+            return judged(same_time(gold, value), str(value), candidate.text)
     return unparsed(None, first)
 
 

@@ -13,12 +13,12 @@ _TRUTHS = ("yes", "no", "true", "false")
 _AT_THE_END = re.compile(r"\b(?:yes|no|true|false)\W*\Z", re.IGNORECASE)
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
 _TRUTH = re.compile(r"\b(yes|no|true|false)\b", re.IGNORECASE)
-#: So many characters of the last line, and words of one that is an answer and nothing else.
-_LINE, _FEW_WORDS = 500, 5
+#: Maximum characters of the last line to search, and words of a line that is only an answer.
+_LINE_CHARACTERS, _FEW_WORDS = 500, 5
 
 
 def parse_gold(gold: str) -> str | None:
-    r"""Take a gold in words; None if there is nothing in it.
+    r"""Parse a gold in words; None if it is empty.
 
     Example:
         >>> parse_gold(r"\text{Tuesday}"), parse_gold(" ")
@@ -35,22 +35,22 @@ def judge(gold: str, completion: str) -> Judgement:
         ('correct', 'wrong')
     """
     first: Judgement | None = None
-    for found in extract(completion):
-        words = _plain(found.text)
-        if not words or len(found.text) > MAX_CHARACTERS:
+    for candidate in extract(completion):
+        words = _plain(candidate.text)
+        if not words or len(candidate.text) > MAX_CHARACTERS:
             continue
-        if found.where == LINE:
+        if candidate.source == LINE:
             break
         if same_words(gold, words):
-            return judged(True, words, found.text)
-        first = first or judged(False, words, found.text)
+            return judged(True, words, candidate.text)
+        first = first or judged(False, words, candidate.text)
     return first or _in_prose(gold, completion)
 
 
 def _in_prose(gold: str, completion: str) -> Judgement:
-    """Judge by the last line: what is bold, behind a colon or "is", or the line itself."""
+    """Judge the last line: text in bold, after a colon or after "is", or the whole line."""
     *_, line = completion.strip().splitlines() or [""]
-    line = line[-_LINE:]
+    line = line[-_LINE_CHARACTERS:]
     candidates = [*_BOLD.findall(line)[-1:], line.rpartition(":")[2], _last_words(line), line]
     candidates = [_plain(text) for text in candidates]
     truths = _TRUTH.findall(line)
@@ -59,16 +59,16 @@ def _in_prose(gold: str, completion: str) -> Judgement:
         truth = truths[0] if first else truths[-1]
         if first or _AT_THE_END.search(line) or len({truth.casefold() for truth in truths}) == 1:
             return judged(truth.casefold() == gold.casefold(), truth, line)
-    right = next((text for text in candidates if text and same_words(gold, text)), None)
-    if right is not None:
-        return judged(True, right, line)
+    correct = next((text for text in candidates if text and same_words(gold, text)), None)
+    if correct is not None:
+        return judged(True, correct, line)
     if len(line.split()) > _FEW_WORDS or not re.search(r"[^\W\d_]{2,}", line):
         return unparsed(None, line or None)
     return judged(False, candidates[-1], line)
 
 
 def _last_words(text: str) -> str:
-    """Take what a short sentence says of something: "The capital is Paris"."""
+    """Return the predicate of a short sentence: "Paris" in "The capital is Paris"."""
     return re.split(r"[,;]", re.split(r"\b(?:is|are|was|were|be)\b", text)[-1])[0]
 
 
