@@ -7,20 +7,19 @@ import torch
 
 from cuda_arithmetic import packed_tokens, row_operations, step_operations
 from cuda_clock import Options, Record, Timing, is_memory, peak_bytes, release, timed
+from cuda_policies import gathered, has_flex
 from cuda_profile import profiled
 from cuda_shapes import GROUP, LENGTHS, TINY_LENGTHS, Shape, make_group, make_model, shape_of
 from learnalign.config import GradientConfig
 from learnalign.gradients.policy import PolicyGradients
 
-#: Other ways to attend, for code that has the option.
-VARIANTS = ("gathered", "flex")
 Group = tuple[list[int], list[list[int]], list[float]]
 
 
 def measure(record: Record, options: Options) -> None:
-    """Measure all shapes, then the profile, then other ways to attend."""
+    """Measure all shapes with gathered attention, then the profile, then FlexAttention."""
     lengths = TINY_LENGTHS if options.tiny else LENGTHS
-    share = options.left / (len(options.shapes) * len(lengths) + 3)
+    share = options.left / (2 * len(options.shapes) * len(lengths) + 2)
     for name in options.shapes:
         shape = shape_of(name, tiny=options.tiny)
         record.attempt(f"{name}", partial(one_shape, record, options, shape, lengths, share))
@@ -28,17 +27,21 @@ def measure(record: Record, options: Options) -> None:
     for name in names[: 1 if options.left < 30 else 2]:
         shape = shape_of(name, tiny=options.tiny)
         record.attempt(f"profile {name}", partial(profile, record, options, shape, lengths[0]))
-    if "attention" not in GradientConfig.model_fields:
-        record.skip("attention variants", "this version has one way to attend")
+    if not has_flex():
+        record.skip("FlexAttention", "this version has one way to attend")
         return
-    shape = shape_of(options.shapes[0], tiny=options.tiny)
-    for name in VARIANTS:
-        record.attempt(f"attention {name}", partial(variant, record, options, shape, lengths, name))
+    if options.device != "cuda":
+        record.skip("FlexAttention", "it has no backward pass on a CPU")
+        return
+    for name in options.shapes:
+        shape = shape_of(name, tiny=options.tiny)
+        record.attempt(f"FlexAttention, {name}", partial(flex, record, options, shape, lengths))
 
 
 def policy_of(model: Any, **more: Any) -> PolicyGradients:
-    """Make the gradients of a model, with default options."""
-    return PolicyGradients(model, GradientConfig(**more), temperature=1.0, seed=0)
+    """Make the gradients of a model; attention is gathered by default."""
+    config = GradientConfig(**{**gathered(), **more})
+    return PolicyGradients(model, config, temperature=1.0, seed=0)
 
 
 def one_shape(
@@ -195,29 +198,29 @@ def profile(record: Record, options: Options, shape: Shape, lengths: tuple[int, 
     record.add(f"{name}: kernels", f"  {found.top()}")
 
 
-def variant(
-    record: Record,
-    options: Options,
-    shape: Shape,
-    lengths: tuple[tuple[int, int], ...],
-    attention: str,
+def flex(
+    record: Record, options: Options, shape: Shape, lengths: tuple[tuple[int, int], ...]
 ) -> None:
-    """Time rows with one way to attend, on the first model."""
-    subject = policy_of(make_model(shape, options.device), attention=attention)
+    """Time rows with FlexAttention; the warm-up compiles it."""
+    subject = policy_of(make_model(shape, options.device), attention="flex")
     parts = []
     for prompt, response in lengths:
         group = make_group(shape, prompt, response)
-        found = row_of(options, subject, group, options.left / 4)
+        found = row_of(options, subject, group, options.left / 6)
         if found["timing"] is None:
             parts.append(f"8 x {response} out of memory")
             continue
-        speed = packed_tokens(prompt, response) / found["timing"].median
-        parts.append(f"8 x {response} {speed:,.0f} tokens/s{_gigabytes(found)}")
+        median = found["timing"].median
+        speed = packed_tokens(prompt, response) / median
+        matrix = record.rates["matrix_tflops"] * 1e12
+        reached = row_operations(shape, prompt, response) / median / matrix
+        parts.append(f"8 x {response} {speed:,.0f} tokens/s, {reached:.0%}{_gigabytes(found)}")
         record.add(
-            f"attention {attention}: {shape.name}, {prompt} + {GROUP} x {response}",
+            f"FlexAttention: {shape.name}, {prompt} + {GROUP} x {response}",
             value=speed,
             unit="tokens/s",
             better="higher",
+            share_of_matrix_rate=reached,
             **_plain(found),
         )
-    record.add(f"attention {attention}", f"attention {attention}, {shape.name}: {'; '.join(parts)}")
+    record.add(f"FlexAttention, {shape.name}", f"flex, {shape.name}: {'; '.join(parts)}")

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from cuda_clock import Options, Record
-from cuda_policies import apart, policy, whole
-from cuda_profile import synchronisations
+from cuda_flex import check_flex
+from cuda_policies import Replaced, apart, policy, waits_of, whole
 from cuda_smollm2 import rollouts, rows, step
 from cuda_sums import Sums, load, sums
 from learnalign.gradients.engine import Group
@@ -65,6 +65,7 @@ def measure(record: Record, options: Options) -> None:
     if found is None:
         record.skip("SmolLM2", "models/SmolLM2-135M-Instruct is not there")
         record.attempt("GRPO step", partial(step, record, options, tiny, groups_of(jobs(8))))
+        check_flex(record, options, build, jobs(), None)
         return
     model, tokenizer = found
     count, group = (10, 4) if options.tiny else (64, 8)
@@ -73,13 +74,14 @@ def measure(record: Record, options: Options) -> None:
     stepped = (tiny, groups_of(jobs(8))) if options.tiny else (model, some)
     record.attempt("GRPO step", partial(step, record, options, *stepped))
     record.attempt("rollouts", partial(rollouts, record, options, model, tokenizer, some))
+    check_flex(record, options, build, jobs(), (model, some.jobs))
 
 
-def build(name: str) -> Any:
+def build(name: str, **more: Any) -> Any:
     """Build a family's tiny model on the CPU, in float32, with weights that make a difference."""
     import transformers
 
-    config = getattr(transformers, f"{name}Config")(**{**COMMON, **FAMILIES[name]})
+    config = getattr(transformers, f"{name}Config")(**{**COMMON, **FAMILIES[name], **more})
     config._experts_implementation = "eager"  # the grouped product knows no float64
     for dropout in ("resid_pdrop", "embd_pdrop", "attn_pdrop"):
         if hasattr(config, dropout):
@@ -112,8 +114,14 @@ def groups_of(some: Jobs) -> Sums:
 
 def families(record: Record, options: Options) -> None:
     """Hold exact gradients and sketched rows of each family against float64 on the CPU."""
+    errors: dict[str, float] = {}
     for name in FEW if options.tiny else FAMILIES:
-        record.attempt(f"family {name}", partial(family, record, options, name))
+        if record.attempt(f"family {name}", partial(family, record, options, name)):
+            errors[name] = record.last["value"]
+    if errors:
+        worst = max(errors, key=lambda name: errors[name])
+        text = f"{len(errors)} families in float32: a gradient's error against float64 is at most "
+        record.add("families", f"{text}{errors[worst]:.1e} ({worst})", errors=errors)
 
 
 def family(record: Record, options: Options, name: str) -> None:
@@ -130,8 +138,6 @@ def family(record: Record, options: Options, name: str) -> None:
     sketches = max(apart(one, other) for one, other in zip(ours, exact, strict=True))
     record.add(
         f"family {name}: largest relative error of a gradient",
-        f"{name}: float32 against float64: gradient {worst:.1e}, float16 sketch {sketches:.1e}"
-        f"{'' if on_device.shared else ', prompts not shared'}",
         value=worst,
         unit="",
         better="lower",
@@ -183,19 +189,6 @@ def _compared(record: Record, name: str, ours: np.ndarray, truth: np.ndarray) ->
     record.add(name, text, value=error, unit="", better="lower", finite=finite)
 
 
-class _Watched:
-    """Counts where the host waits inside forward and backward."""
-
-    def __init__(self, backward: Any) -> None:
-        self.backward, self.where = backward, []  # type: ignore[var-annotated]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.backward, name)
-
-    def __call__(self, *arguments: Any) -> None:
-        self.where += synchronisations(lambda: self.backward(*arguments))
-
-
 def waits(record: Record, options: Options, model: Any) -> None:
     """Count the host's waits inside one pack's forward and backward pass, and in a whole call."""
     name = "host waits in a pack's forward and backward"
@@ -204,19 +197,16 @@ def waits(record: Record, options: Options, model: Any) -> None:
         return
     subject = policy(model, "cuda", torch.bfloat16)
     subject(jobs())
-    everywhere = synchronisations(lambda: subject(jobs()))
-    subject.backward = watched = _Watched(subject.backward)
-    subject(jobs())
-    places = Counter(watched.where).most_common(3)
+    everywhere, inside = waits_of(subject, jobs())
+    places = Counter(inside).most_common(3)
     record.add(
         name,
-        f"{name}: {len(watched.where)} ({len(everywhere)} in the whole call) "
+        f"{name}: {len(inside)} ({len(everywhere)} in the whole call) "
         + ", ".join(f"{place} x{times}" for place, times in places),
-        value=len(watched.where),
+        value=len(inside),
         unit="waits",
         better="lower",
-        whole_call=len(everywhere),
-        inside=Counter(watched.where),
+        inside=Counter(inside),
         everywhere=Counter(everywhere),
     )
 
@@ -248,12 +238,7 @@ def _little_memory(options: Options, subject: Any) -> Iterator[Callable[[], int]
         total = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(held / total)
     else:
-
-        class Failing(_Watched):
-            def __call__(self, *arguments: Any) -> None:
-                failing(*arguments)
-
-        subject.backward = Failing(backward)
+        subject.backward = Replaced(backward, failing)
     try:
         yield lambda: failures
     finally:

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from cuda_clock import Options, Record
-from cuda_policies import policy, whole
+from cuda_policies import gathered, policy, whole
 from cuda_sums import Sums
-from learnalign.config import GradientConfig, TrainingConfig
+from learnalign.config import GradientConfig, RolloutConfig, TrainingConfig
 
 #: Groups of the GRPO step.
 STEP_GROUPS = 12
@@ -73,14 +73,12 @@ def step(record: Record, options: Options, model: Any, some: Sums) -> None:
     from learnalign.training.learner import Learner
 
     prompts, groups = some.prompts[:STEP_GROUPS], some.groups[:STEP_GROUPS]
-
+    objective = GradientConfig(**gathered())
     moved, norms = [], []
     for device in ("cpu", options.device):
         own = copy.deepcopy(model).to(device).requires_grad_(True)
         training = TrainingConfig(learning_rate=1e-5, kl_beta=0.0)
-        learner = Learner(
-            own, training, GradientConfig(), temperature=1.0, max_tokens=8, num_steps=10
-        )
+        learner = Learner(own, training, objective, temperature=1.0, max_tokens=8, num_steps=10)
         before = _flat(own)
         norms.append(learner.step(prompts, groups).gradient_norm)
         moved.append((_flat(own) - before).double())
@@ -104,18 +102,24 @@ def _flat(model: Any) -> torch.Tensor:
 
 def rollouts(record: Record, options: Options, model: Any, tokenizer: Any, some: Sums) -> None:
     """Sample with the same seeds here and there; count the sequences that are equal."""
+    tokens = 8 if options.tiny else 32
+    moved = copy.deepcopy(model).to(options.device)
+    ways: dict[str, dict[str, Any]] = {"": {"cuda_graphs": False}}
+    if "cuda_graphs" in RolloutConfig.model_fields:
+        ways[", CUDA graphs"] = {"cuda_graphs": True}
     for kind, temperature in (("greedy", 0.0), ("sampled", 1.0)):
-        found = [
-            some.sampled(
-                copy.deepcopy(model).to(device), tokenizer, temperature, 8 if options.tiny else 32
+        truth = some.sampled(model, tokenizer, temperature, tokens)
+        shares = {}
+        for way, more in ways.items():
+            ours = some.sampled(moved, tokenizer, temperature, tokens, **more)
+            equal = float(np.mean([one == other for one, other in zip(ours, truth, strict=True)]))
+            shares[f"{equal:.0%}{way}"] = equal
+            record.add(
+                f"rollouts, {kind}{way}: share equal to the CPU's",
+                value=equal,
+                unit="",
+                better="higher",
             )
-            for device in ("cpu", options.device)
-        ]
-        equal = float(np.mean([one == other for one, other in zip(*found, strict=True)]))
-        record.add(
-            f"rollouts, {kind}: share equal to the CPU's",
-            f"rollouts in float32, {kind}: {equal:.0%} of {len(found[0])} equal the CPU's",
-            value=equal,
-            unit="",
-            better="higher",
-        )
+        said = "; ".join(shares)
+        name = f"rollouts in float32, {kind}"
+        record.add(name, f"{name}: share of {len(truth)} that equal the CPU's: {said}")
