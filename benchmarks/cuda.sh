@@ -13,12 +13,14 @@
 #   --second DIR    model.gguf.1, the rest of it (.part-b)
 # Others:
 #   --work DIR      where it is unpacked (/tmp/learnalign-gpu); packages go to DIR/site
+#   --model DIR     where SmolLM2's folder is made (models/SmolLM2-135M-Instruct)
 #   --seconds N     for everything, this script included (540)
 #   --prepare       do not run anything
 # What follows -- is passed to cuda.py.
 set -euo pipefail
 
 wheels=.whl first=.part-a second=.part-b work=/tmp/learnalign-gpu seconds=540 prepare=no
+model=models/SmolLM2-135M-Instruct
 python=${PYTHON:-python3}
 while [ $# -gt 0 ]; do
   case "$1" in
@@ -26,6 +28,7 @@ while [ $# -gt 0 ]; do
     --first) first=$2; shift 2 ;;
     --second) second=$2; shift 2 ;;
     --work) work=$2; shift 2 ;;
+    --model) model=$2; shift 2 ;;
     --seconds) seconds=$2; shift 2 ;;
     --prepare) prepare=yes; shift ;;
     --) shift; break ;;
@@ -36,7 +39,6 @@ if [ ! -f benchmarks/cuda.py ]; then
   echo "cuda.sh: run me in the project's root" >&2
   exit 2
 fi
-model=models/SmolLM2-135M-Instruct
 site=$work/site
 mkdir -p "$work" "$site"
 
