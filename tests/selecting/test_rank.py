@@ -12,7 +12,7 @@ from learnalign.errors import LearnAlignError
 from learnalign.selecting.methods.registry import METHODS
 from learnalign.selecting.order import random_keys
 from learnalign.selecting.rank import rank
-from learnalign.selecting.statistics.success_rates import group_figures
+from learnalign.selecting.statistics.success_rates import group_reward_stats
 from learnalign.storage.sketch_column import from_bytes
 from learnalign.tables import PROBLEMS, ROLLOUTS, VERDICTS, features_schema, gradients_schema
 
@@ -59,7 +59,9 @@ class Pool:
             for n in self.ids for g in range(GROUP) for right in [g < self.correct[n]]
         ]  # fmt: skip
         self.verdicts = pa.Table.from_pylist(verdicts, VERDICTS)
-        self.figures = group_figures([pa.Table.from_pylist(rollouts, ROLLOUTS)], [self.verdicts])
+        self.reward_stats = group_reward_stats(
+            [pa.Table.from_pylist(rollouts, ROLLOUTS)], [self.verdicts]
+        )
         labels = [{"problem_id": n, "position": i} for i, n in enumerate(self.ids)]
         self.labels = pa.Table.from_pylist(labels, PROBLEMS)
 
@@ -78,7 +80,9 @@ class Pool:
             num_bootstrap=given.pop("bootstrap", 0),
             per_source=given.pop("per_source", False),
         )
-        return rank(self.figures, self.labels, lambda: [self.verdicts], config, **tables | given)
+        return rank(
+            self.reward_stats, self.labels, lambda: [self.verdicts], config, **tables | given
+        )
 
     def chosen(self, method: str, **given) -> list[str]:
         table = self.rank(method, **given).scores
@@ -275,7 +279,7 @@ def test_text_methods_work_without_any_signal():
     pool.verdicts = pool.verdicts.set_column(3, "reward", rewards)
     rollouts = pool.verdicts.select(["problem_id", "sample"]).to_pylist()
     made = pa.Table.from_pylist([r | {"token_ids": [1]} for r in rollouts], ROLLOUTS)
-    pool.figures = group_figures([made], [pool.verdicts])
+    pool.reward_stats = group_reward_stats([made], [pool.verdicts])
     assert len(pool.chosen("token_length")) == K
     with pytest.raises(LearnAlignError, match="no problem carries a signal"):
         pool.chosen("learnability")

@@ -34,7 +34,7 @@ def command(
     )
     from learnalign.pipeline.order import stages_through
     from learnalign.pipeline.run_stages import run_stages
-    from learnalign.pipeline.stages import figures
+    from learnalign.pipeline.stages import reward_stats
     from learnalign.runs.folder import RunFolder
     from learnalign.terminal.progress import Progress
 
@@ -44,7 +44,7 @@ def command(
         run_stages(
             folder, resolved, stages_through("verdicts", resolved), progress=progress, redo=redo
         )
-        table = figures(folder)
+        table = reward_stats(folder)
     rates = [rate for rate in table["success_rate"].to_pylist() if rate is not None]
     counts = {
         "out": str(folder.path),

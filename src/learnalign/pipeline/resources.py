@@ -232,6 +232,7 @@ class Resources:
             self.model("gradients", reference_model(self.config)),
             temperature=self.config.rollouts.temperature,
             token_budget=self.config.gradients.token_budget,
+            kernel=self.config.gradients.attention,
         )
 
     def _feature_engine(self) -> "FeatureEngine":

@@ -14,7 +14,7 @@ from learnalign.pipeline.stage import Reasons, ShardTask, Stage, StageOutput
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.manifest import ROUND_NAMES
 from learnalign.selecting.order import random_keys
-from learnalign.selecting.statistics.success_rates import group_figures
+from learnalign.selecting.statistics.success_rates import group_reward_stats
 from learnalign.tables import ROLLOUTS, ROUNDS, VERDICTS
 from learnalign.terminal.progress import Advance
 
@@ -55,7 +55,7 @@ def _verdicts(task: ShardTask) -> StageOutput:
         table = resources.verifier.verify(pool, rollouts, task.advance)
         resources.verifier.require_works()
     reasons: Reasons = []
-    for row in group_figures([rollouts], [table]).to_pylist():
+    for row in group_reward_stats([rollouts], [table]).to_pylist():
         name, count = row["problem_id"], row["num_rollouts"]
         if row["unparsed_gold"]:
             reasons.append((name, "unparsed_gold", _detail(table, name)))
@@ -101,7 +101,7 @@ def _resampled(
     folder: RunFolder, config: Config, stage: str
 ) -> tuple[frozenset[str], dict[str, Any]]:
     """Choose at random the problems whose gradient is also computed from a resample."""
-    table = figures(folder)
+    table = reward_stats(folder)
     ids = table.filter(pc.greater(table["reward_variance"], 0.0))["problem_id"].to_pylist()
     keys = dict(zip(ids, random_keys(ids, config.run.seed + 1).tolist(), strict=True))
     return frozenset(sorted(ids, key=keys.__getitem__)[: config.gradients.num_resampled]), {}
@@ -156,9 +156,9 @@ STAGES: dict[str, Stage] = {
 }
 
 
-def figures(folder: RunFolder) -> pa.Table:
+def reward_stats(folder: RunFolder) -> pa.Table:
     """Summarise the rewards of each verified problem that is still in the pool."""
-    table = group_figures(folder.shards("rollouts"), folder.shards("verdicts"))
+    table = group_reward_stats(folder.shards("rollouts"), folder.shards("verdicts"))
     excluded = folder.excluded()
     # Rows excluded on reading have no rollouts, and a duplicate's id may be that of its original.
     later = excluded.filter(pc.not_equal(excluded["stage"], "problems"))

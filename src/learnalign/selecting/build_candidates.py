@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class MethodInputs:
-    """The inputs besides the figures; None for those that the method does not require."""
+    """The inputs besides the reward statistics; None for those that the method does not require."""
 
     gradients: Batches | None
     features: Batches | None
@@ -35,7 +35,7 @@ class MethodInputs:
 
 def build_candidates(
     method: Method,
-    figures: pa.Table,
+    reward_stats: pa.Table,
     inputs: MethodInputs,
     config: SelectionConfig,
     count: int,
@@ -45,7 +45,7 @@ def build_candidates(
 
     Args:
         method: The selection method.
-        figures: FIGURES of the n problems.
+        reward_stats: REWARD_STATS of the n problems.
         inputs: The available tables.
         config: Estimator, band, and the method's name for errors.
         count: K, the number of problems to select.
@@ -54,10 +54,10 @@ def build_candidates(
     Raises:
         LearnAlignError: if the pool has no signal, or an input of the method is missing.
     """
-    ids: list[str] = figures["problem_id"].to_pylist()
-    values = _learnability(figures, config)
+    ids: list[str] = reward_stats["problem_id"].to_pylist()
+    values = _learnability(reward_stats, config)
     if not (values > 0).any() and "rewards" in method.requires:
-        raise _no_signal(figures)
+        raise _no_signal(reward_stats)
     _check_inputs(config.method, method, inputs, ids)
     rows = {"gradients": inputs.gradients, "features": inputs.features, None: None}[method.aligns]
     aligned = _aligned(ids, values, method, rows, inputs.target)
@@ -65,7 +65,7 @@ def build_candidates(
         learnability=values,
         alignment=aligned.alignment,
         gradient_norm=aligned.gradient_norm,
-        success_rate=column(figures, "success_rate"),
+        success_rate=column(reward_stats, "success_rate"),
         tie_breaks=tie_breaks,
         history=np.empty((len(ids), 0)) if inputs.history is None else inputs.history,
         rows=None if inputs.gradients is None else partial(unit_gradients, inputs.gradients, ids),
@@ -111,13 +111,13 @@ def _check_inputs(name: str, method: Method, inputs: MethodInputs, ids: list[str
         )
 
 
-def _learnability(figures: pa.Table, config: SelectionConfig) -> Floats:
-    counts = column(figures, "num_rollouts")
+def _learnability(reward_stats: pa.Table, config: SelectionConfig) -> Floats:
+    counts = column(reward_stats, "num_rollouts")
     variance = reward_variance(
-        column(figures, "reward_variance"), estimator=config.learnability, num_rollouts=counts
+        column(reward_stats, "reward_variance"), estimator=config.learnability, num_rollouts=counts
     )
-    binary = figures["binary"].to_numpy()
-    rates = np.where(binary, column(figures, "success_rate"), 0.0)
+    binary = reward_stats["binary"].to_numpy()
+    rates = np.where(binary, column(reward_stats, "success_rate"), 0.0)
     share = learnability(rates, estimator=config.learnability, num_rollouts=counts)
     return np.where(binary, share, variance)
 
@@ -162,11 +162,11 @@ def _texts(features: Batches, ids: list[str]) -> dict[str, Floats]:
     return result
 
 
-def _no_signal(figures: pa.Table) -> LearnAlignError:
-    right = int((column(figures, "success_rate") > 0.5).sum())
+def _no_signal(reward_stats: pa.Table) -> LearnAlignError:
+    right = int((column(reward_stats, "success_rate") > 0.5).sum())
     return LearnAlignError(
-        f"no problem carries a signal: of {figures.num_rows} problems, {right} were always right "
-        f"and {figures.num_rows - right} never",
+        f"no problem carries a signal: of {reward_stats.num_rows} problems, {right} were always "
+        f"right and {reward_stats.num_rows - right} never",
         expected="problems that some rollouts solve and others do not",
         do="if all are wrong, look at a prompt and its rollouts (learnalign inspect), raise "
         "--max-tokens, check the verifier, or use easier problems; if all are right, use harder "

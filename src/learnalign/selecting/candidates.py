@@ -1,4 +1,4 @@
-"""The inputs of a selection method: the problems' figures, as arrays."""
+"""The inputs of a selection method: the problems' statistics, as arrays."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

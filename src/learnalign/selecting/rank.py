@@ -1,4 +1,4 @@
-"""Rank the problems from the stages' tables: figures, score and rank of each."""
+"""Rank the problems from the stages' tables: statistics, score and rank of each."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Ranking:
 
 
 def rank(
-    figures: pa.Table,
+    reward_stats: pa.Table,
     labels: pa.Table,
     verdicts: Shards,
     config: SelectionConfig,
@@ -52,13 +52,13 @@ def rank(
     """Rank the problems of a pool and select the first K.
 
     Args:
-        figures: FIGURES of the problems that may be selected (at least two rewards each).
+        reward_stats: REWARD_STATS of the problems that may be selected (at least two rewards each).
         labels: ``problem_id, source, difficulty, position`` of at least these problems.
         verdicts: Returns the shards of VERDICTS, for the bootstrap over rollouts.
         config: Method, budget, estimator and so on.
         gradients: Reads the gradients table in batches; None if the method does not need it.
         features: Reads the features table in batches; None if the method does not need it.
-        history: (n, e) success rates of an earlier training run, rows as in ``figures``.
+        history: (n, e) success rates of an earlier training run, rows as in ``reward_stats``.
         target: Problems to align to; None for the whole pool.
         seed: Seed of the tie-breaks and the bootstrap.
 
@@ -68,13 +68,13 @@ def rank(
             needs a table, a history or a target that was not passed.
     """
     method = method_named(config.method)
-    if figures.num_rows == 0:
+    if reward_stats.num_rows == 0:
         raise LearnAlignError("no problem is left to select from", do="see the excluded problems")
-    count = budget_count(config.budget, figures.num_rows)
-    ids: list[str] = figures["problem_id"].to_pylist()
+    count = budget_count(config.budget, reward_stats.num_rows)
+    ids: list[str] = reward_stats["problem_id"].to_pylist()
     inputs = MethodInputs(gradients, features, history, target)
     candidates, aligned = build_candidates(
-        method, figures, inputs, config, count, random_keys(ids, seed)
+        method, reward_stats, inputs, config, count, random_keys(ids, seed)
     )
     scores = method.score(candidates)
     sources = _sources(ids, labels)
@@ -97,10 +97,10 @@ def rank(
             num_bootstrap=config.num_bootstrap,
             seed=seed,
         )
-    table = _table(figures, labels, aligned, candidates, scores, stable).take(pa.array(order))
+    table = _table(reward_stats, labels, aligned, candidates, scores, stable).take(pa.array(order))
     table = _with(table, "rank", pa.array(np.arange(1, len(ids) + 1)))
     table = _with(table, "selected", pa.array(np.arange(len(ids)) < count))
-    summary = _summary(figures, config, method, candidates, scores, stable)
+    summary = _summary(reward_stats, config, method, candidates, scores, stable)
     return Ranking(table.cast(SCORES), summary)
 
 
@@ -124,17 +124,17 @@ def _rewards(ids: list[str], verdicts: Shards) -> Floats:
 
 
 def _table(
-    figures: pa.Table,
+    reward_stats: pa.Table,
     labels: pa.Table,
     aligned: Alignments,
     candidates: Candidates,
     scores: Floats,
     stable: Stability | None,
 ) -> pa.Table:
-    ids = figures["problem_id"]
+    ids = reward_stats["problem_id"]
     labelled = labels.take(pc.index_in(ids, labels["problem_id"].combine_chunks()))
-    low, high = jeffreys_interval(figures["num_correct"], column(figures, "num_rollouts"))
-    binary = figures["binary"].to_numpy()
+    low, high = jeffreys_interval(reward_stats["num_correct"], column(reward_stats, "num_rollouts"))
+    binary = reward_stats["binary"].to_numpy()
     columns = {
         "score": np.where(np.isfinite(scores), scores, 0.0),
         "learnability": candidates.learnability,
@@ -150,12 +150,12 @@ def _table(
         columns[name] = labelled[name]
     for name in SCORES.names:
         if name not in columns:
-            columns[name] = figures[name]
+            columns[name] = reward_stats[name]
     return pa.table({name: columns[name] for name in SCORES.names})
 
 
 def _summary(
-    figures: pa.Table,
+    reward_stats: pa.Table,
     config: SelectionConfig,
     method: Method,
     candidates: Candidates,
@@ -167,11 +167,11 @@ def _summary(
     warnings = []
     if count > num_signal and "rewards" in method.requires:
         warnings.append(
-            f"only {num_signal} of the {figures.num_rows} problems carry a signal, fewer than the "
-            f"budget of {count}: the rest is selected at random"
+            f"only {num_signal} of the {reward_stats.num_rows} problems carry a signal, fewer than "
+            f"the budget of {count}: the rest is selected at random"
         )
-    rollouts = column(figures, "num_rollouts").sum()
-    truncated = column(figures, "num_truncated").sum() / max(1.0, rollouts)
+    rollouts = column(reward_stats, "num_rollouts").sum()
+    truncated = column(reward_stats, "num_truncated").sum() / max(1.0, rollouts)
     if truncated > _TRUNCATED:
         warnings.append(
             f"{truncated:.0%} of the rollouts ended at the token limit; consider a larger "
@@ -181,7 +181,7 @@ def _summary(
     varied = finite.sum() > 2 and min(np.ptp(x[finite]) for x in (scores, candidates.learnability))
     return {
         "method": config.method,
-        "num_problems": figures.num_rows,
+        "num_problems": reward_stats.num_rows,
         "budget": count,
         "num_selected": count,
         "num_signal": num_signal,

@@ -100,6 +100,7 @@ class Learner:
                 plain if reference is None else reference,
                 temperature=temperature,
                 token_budget=objective.token_budget,
+                kernel=objective.attention,
             )
 
     def step(self, prompts: Sequence[Sequence[int]], groups: Sequence[Group]) -> Step:

@@ -14,7 +14,7 @@ from learnalign.evaluating.accuracy import Accuracy, Difference, accuracy, diffe
 from learnalign.evaluating.benchmarks import Benchmark, benchmark_named
 from learnalign.pipeline.order import stages_through
 from learnalign.pipeline.run_stages import run_stages
-from learnalign.pipeline.stages import figures
+from learnalign.pipeline.stages import reward_stats
 from learnalign.runs.checked_folder import damaged
 from learnalign.runs.folder import RunFolder
 from learnalign.storage import files
@@ -202,7 +202,7 @@ def _result(
 
 
 def _scores(folder: RunFolder, benchmark: str, mode: str) -> pa.Table:
-    table = figures(folder)
+    table = reward_stats(folder)
     count = table.num_rows
     return pa.table(
         {

@@ -143,8 +143,8 @@ def score(folder: RunFolder, config: Config) -> Selection:
 def ranked(folder: RunFolder, config: Config) -> Ranking:
     """Rank the problems from the existing tables, without writing anything."""
     columns = ["problem_id", "source", "difficulty", "position"]
-    figures = stages.figures(folder)
-    history, ids = config.selection.history, figures["problem_id"].to_pylist()
+    reward_stats = stages.reward_stats(folder)
+    history, ids = config.selection.history, reward_stats["problem_id"].to_pylist()
     done = {name for name, record in folder.manifest.stages.items() if record.complete}
     requires = method_named(config.selection.method).requires
     tables = {
@@ -153,7 +153,7 @@ def ranked(folder: RunFolder, config: Config) -> Ranking:
         if name in requires & done
     }
     return rank(
-        figures,
+        reward_stats,
         pa.concat_tables(shard.select(columns) for shard in folder.shards("problems")),
         lambda: folder.shards("verdicts"),
         config.selection,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, special
 
-from learnalign.selecting.statistics.success_rates import group_figures, jeffreys_interval
+from learnalign.selecting.statistics.success_rates import group_reward_stats, jeffreys_interval
 from learnalign.tables import ROLLOUTS, VERDICTS
 
 kinds = st.sampled_from(["correct", "wrong", "unparsed_answer", "timed_out", "error"])
@@ -49,7 +49,7 @@ def tables(pool, shard):
 
 @given(groups(), st.integers(1, 3))
 def test_equal_a_loop_over_rows(pool, shard):
-    rows = group_figures(*tables(pool, shard)).to_pylist()
+    rows = group_reward_stats(*tables(pool, shard)).to_pylist()
     assert [row["problem_id"] for row in rows] == [f"p{i}" for i in range(len(pool))]
     for row, group in zip(rows, pool, strict=True):
         counted = [rollout for rollout in group if rollout[3] is not None]

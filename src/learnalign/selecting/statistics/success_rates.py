@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-#: One row per problem; returned by `group_figures`.
-FIGURES = pa.schema(
+#: One row per problem; returned by `group_reward_stats`.
+REWARD_STATS = pa.schema(
     [
         ("problem_id", pa.string()),
         ("num_rollouts", pa.int64()),  # rollouts with a reward
@@ -24,7 +24,7 @@ FIGURES = pa.schema(
 )
 
 
-def group_figures(rollouts: Iterable[pa.Table], verdicts: Iterable[pa.Table]) -> pa.Table:
+def group_reward_stats(rollouts: Iterable[pa.Table], verdicts: Iterable[pa.Table]) -> pa.Table:
     """Aggregate each problem's rollouts and verdicts.
 
     Args:
@@ -32,11 +32,11 @@ def group_figures(rollouts: Iterable[pa.Table], verdicts: Iterable[pa.Table]) ->
         verdicts: The matching shards of the VERDICTS table.
 
     Returns:
-        FIGURES table, sorted by problem_id. Rollouts without a reward (the verifier failed) are
-        not counted; truncated ones are also counted separately.
+        REWARD_STATS table, sorted by problem_id. Rollouts without a reward (the verifier failed)
+        are not counted; truncated ones are also counted separately.
     """
     parts = [_shard_figures(*pair) for pair in zip(rollouts, verdicts, strict=True)]
-    table = pa.concat_tables(parts) if parts else FIGURES.empty_table()
+    table = pa.concat_tables(parts) if parts else REWARD_STATS.empty_table()
     return table.sort_by("problem_id")
 
 
@@ -80,8 +80,8 @@ def _shard_figures(rollouts: pa.Table, verdicts: pa.Table) -> pa.Table:
     named += ["binary_all", "tokens_mean", "unparsed_gold_any"]
     columns = [aggregated["problem_id"], *(aggregated[name] for name in named)]
     return pa.table(
-        [column.cast(field.type) for column, field in zip(columns, FIGURES, strict=True)],
-        schema=FIGURES,
+        [column.cast(field.type) for column, field in zip(columns, REWARD_STATS, strict=True)],
+        schema=REWARD_STATS,
     )
 
 
