@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Prepare a GPU machine that has no network from what was carried there, then run cuda.py in the time
-# that is left. Run it in the project's root; a second call goes on where the first one ended.
+# that is left. Run it in the project's root; a second call resumes where the first one ended.
 #
 #   benchmarks/cuda.sh                              everything, in 540 seconds
 #   benchmarks/cuda.sh --prepare                    only unpack (what was carried in two trips)
@@ -58,7 +58,7 @@ install_wheels() {
     --target "$site" "$wheels"/*.whl; then
     echo "$names" > "$work/wheels"
   else
-    say "the wheels in $wheels could not be installed: going on without them"
+    say "the wheels in $wheels could not be installed: continuing without them"
   fi
 }
 

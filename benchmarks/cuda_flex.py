@@ -52,7 +52,7 @@ def check_flex(
 
 
 def smollm2(record: Record, model: Any, jobs: Any) -> None:
-    """Hold rows in bfloat16 against gathered attention; look whether they repeat."""
+    """Compare rows in bfloat16 with gathered attention; look whether they repeat."""
     truth = whole(policy(model, "cuda", torch.bfloat16, sketch_size=8192)(jobs))
     subject = policy(model, "cuda", torch.bfloat16, sketch_size=8192, attention="flex")
     ours, again = whole(subject(jobs)), whole(subject(jobs))
@@ -73,7 +73,7 @@ def smollm2(record: Record, model: Any, jobs: Any) -> None:
 
 
 def family(record: Record, name: str, model: Any, jobs: Any) -> None:
-    """Hold a tiny model's rows against float64 on the CPU."""
+    """Compare a tiny model's rows with float64 on the CPU."""
     truth = whole(policy(model, "cpu", torch.float64)(jobs))
     ours = whole(policy(model, "cuda", attention="flex")(jobs))
     error = max(apart(one, other) for one, other in zip(ours, truth, strict=True))

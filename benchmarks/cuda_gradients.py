@@ -11,6 +11,7 @@ from cuda_policies import gathered, has_flex
 from cuda_profile import profiled
 from cuda_shapes import GROUP, LENGTHS, TINY_LENGTHS, Shape, make_group, make_model, shape_of
 from learnalign.config import GradientConfig
+from learnalign.errors import LearnAlignError
 from learnalign.gradients.policy import PolicyGradients
 
 Group = tuple[list[int], list[list[int]], list[float]]
@@ -73,7 +74,7 @@ def row_of(options: Options, subject: Any, group: Group, most: float) -> dict[st
     release()
     try:
         timing = timed(options.device, lambda: subject([group]), most=most)
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, LearnAlignError):  # not even one response fits
         return {"timing": None}
     return {
         "timing": timing,

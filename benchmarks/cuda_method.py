@@ -1,14 +1,15 @@
 """Part 6: the method on responses that show their steps, as far as the time goes.
 
 A thin call of two scripts beside this one: `steps_model.py` teaches SmolLM2 to write its steps, and
-`learnalign_vs.py --preset steps` compares methods with it.
+``learnalign_vs.py --preset steps`` compares methods with it, many trainings side by side on one
+card. An adapter that was taught before is used as it is.
 """
 
 import json
 import os
-import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -17,9 +18,9 @@ from cuda_clock import Options, Record
 from harness import ROOT
 
 HERE = Path(__file__).resolve().parent
-LINES = ROOT / "benchmarks" / "results" / "learnalign_vs.steps.jsonl"
-#: Seconds below which nothing is begun.
-LEAST = 20.0
+ADAPTER = ROOT / "runs" / "steps-model" / "adapter"
+#: Seconds below which nothing is begun, and share of the time that teaching may take.
+LEAST, TEACHING = 30.0, 0.3
 
 
 def measure(record: Record, options: Options) -> None:
@@ -27,24 +28,31 @@ def measure(record: Record, options: Options) -> None:
     if not (HERE / "steps_model.py").is_file():
         record.skip("the method with steps", "this version has no benchmarks/steps_model.py")
         return
-    if options.left < LEAST and not options.tiny:
+    if options.tiny:
+        record.attempt(
+            "steps model", partial(run, record, options, "steps_model.py", ["--dry-run"])
+        )
+        return
+    if options.left < LEAST:
         record.skip("the method with steps", f"{options.left:.0f} s are left")
         return
-    teach = [f"--device={options.device}", f"--results={options.out}"]
-    if options.tiny:
-        teach += ["--dry-run", "--tflops=300"]
-    else:
-        teach += [f"--minutes={0.3 * options.left / 60:.2f}", "--batch-size=32"]
-    record.attempt("steps model", partial(run, record, options, "steps_model.py", teach))
-    if options.tiny:
-        return
-    cells = ["--preset=steps", f"--workers={max(2, (os.cpu_count() or 2) // 4)}"]
-    record.attempt("cells", partial(run, record, options, "learnalign_vs.py", cells))
-    record.attempt("cells done", partial(count, record, options))
+    with tempfile.TemporaryDirectory() as name:
+        work, adapter = Path(name), ADAPTER
+        if not adapter.is_dir():
+            adapter = work / "model" / "adapter"
+            teach = [f"--device={options.device}", "--batch-size=32", f"--results={work}"]
+            teach += [f"--minutes={TEACHING * options.left / 60:.2f}", f"--out={work / 'model'}"]
+            record.attempt("steps model", partial(run, record, options, "steps_model.py", teach))
+        if adapter.is_dir():
+            jobs = max(2, (os.cpu_count() or 2) // 2)
+            cells = ["--preset=steps", f"--device={options.device}", f"--jobs={jobs}"]
+            cells += [f"--adapter={adapter}", f"--work={work / 'vs'}"]
+            record.attempt("cells", partial(run, record, options, "learnalign_vs.py", cells))
+        record.attempt("cells that were finished", partial(keep, record, work))
 
 
 def run(record: Record, options: Options, script: str, arguments: list[str]) -> None:
-    """Run a script until it ends, or the time that is left for this part."""
+    """Run a script until it ends, or as long as this part may take."""
     begin = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, str(HERE / script), *arguments],
@@ -57,28 +65,26 @@ def run(record: Record, options: Options, script: str, arguments: list[str]) -> 
         said, _ = process.communicate(timeout=max(1.0, options.left - 5.0))
         ended = "done" if process.returncode == 0 else f"exit code {process.returncode}"
     except subprocess.TimeoutExpired:
-        process.terminate()
-        said, _ = process.communicate()
-        ended = "stopped"
+        process.kill()
+        ended, said = "stopped", ""
     took = time.monotonic() - begin
-    last = next((line for line in reversed(said.splitlines()) if line.strip()), "")
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     record.add(
         script,
-        f"{script}: {ended}, {took:.0f} s: {last.strip()}",
-        value=took,
-        unit="s",
-        better="lower",
+        f"{script}: {ended}, {took:.0f} s: {' '.join(lines[-1:])}",
+        seconds=took,
         ended=ended,
-        said=said.splitlines()[-40:],
+        said=lines[-40:],
     )
 
 
-def count(record: Record, options: Options) -> None:
-    """Keep the cells that were measured, and count them."""
-    if not LINES.is_file():
-        record.skip("cells", "none was finished")
-        return
-    rows = [json.loads(line) for line in LINES.read_text(encoding="utf-8").splitlines()]
+def keep(record: Record, work: Path) -> None:
+    """Keep what the scripts have written: the figures of the model, and the rows of the cells."""
+    for path in work.rglob("steps_model.json"):
+        figures = json.loads(path.read_text(encoding="utf-8"))["figures"]
+        record.add("the model that was taught", figures=figures)
+    rows = []
+    for path in work.rglob("learnalign_vs.*.jsonl"):
+        rows += [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     cells = [row for row in rows if row["key"].startswith("cell:")]
-    shutil.copy(LINES, options.out / "steps-cells.jsonl")
-    record.add("cells", f"{len(cells)} cells, in steps-cells.jsonl", value=len(cells))
+    record.add("cells", f"{len(cells)} cells are in method.json", cells=cells, rows=rows)

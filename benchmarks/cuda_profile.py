@@ -24,7 +24,7 @@ class Profile:
 
     wall_s: float
     busy_s: float | None
-    """Seconds in which the device did something; None on a CPU."""
+    """Seconds in which the device did something; None where that is not known, as on a CPU."""
     launches: int
     """Kernels and graphs that the host started; on a CPU, operators."""
     waits: int
@@ -67,7 +67,8 @@ def profiled(device: str, run: Callable[[], Any]) -> Profile:
             launches += 1
         elif _WAIT.match(name):
             waits += 1
-    return Profile(wall, covered(spans) / 1e9, launches, waits, shares(times))
+    busy = covered(spans) / 1e9 if spans else None  # none where the driver hides its counters
+    return Profile(wall, busy, launches, waits, shares(times))
 
 
 def _on_cpu(found: Any, wall: float) -> Profile:
@@ -130,5 +131,5 @@ def synchronisations(run: Callable[[], Any]) -> list[str]:
     return [
         f"{Path(warning.filename).name}:{warning.lineno}"
         for warning in caught
-        if "synchroniz" in str(warning.message)
+        if "called a synchronizing" in str(warning.message)
     ]

@@ -1,4 +1,4 @@
-"""Part 1: is what CUDA computes right? Held against float64, and against the same code on a CPU."""
+"""Part 1: is what CUDA computes right? Compared with float64, and with the same code on a CPU."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -113,7 +113,7 @@ def groups_of(some: Jobs) -> Sums:
 
 
 def families(record: Record, options: Options) -> None:
-    """Hold exact gradients and sketched rows of each family against float64 on the CPU."""
+    """Compare exact gradients and sketched rows of each family with float64 on the CPU."""
     errors: dict[str, float] = {}
     for name in FEW if options.tiny else FAMILIES:
         if record.attempt(f"family {name}", partial(family, record, options, name)):
@@ -148,7 +148,7 @@ def family(record: Record, options: Options, name: str) -> None:
 
 
 def lora(record: Record, options: Options, model: Any) -> None:
-    """Hold rows of a new adapter against float64 on the CPU."""
+    """Compare rows of a new adapter with float64 on the CPU."""
     more = {"parameters": "lora", "lora_rank": 4}
     ours = whole(policy(model, options.device, **more)(jobs()))
     truth = whole(policy(model, "cpu", torch.float64, **more)(jobs()))
@@ -156,7 +156,7 @@ def lora(record: Record, options: Options, model: Any) -> None:
 
 
 def checkpointing(record: Record, options: Options, model: Any) -> None:
-    """Hold rows with checkpointing against those without."""
+    """Compare rows with checkpointing with those without."""
     plain, kept = policy(model, options.device), policy(model, options.device)
     assert kept.backward.checkpoint(), "the model cannot checkpoint"
     _compared(

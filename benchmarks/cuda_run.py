@@ -106,7 +106,8 @@ def do_part(part: str, given: argparse.Namespace, out: Path, limit: float) -> li
     lines.unlink(missing_ok=True)
     ended, took, tail = run_part(part, given, out, limit)
     rows = read_rows(lines)
-    status = {"name": "status", "ended": ended, "seconds": took, "limit": limit}
+    status = {"name": "status", "device": given.device, "tiny": given.tiny, "ended": ended}
+    status |= {"seconds": took, "limit": limit}
     status |= {} if ended == "done" else {"last_lines": tail}
     command = f"python benchmarks/cuda.py --device {given.device} --parts {part}"
     publish(

@@ -16,7 +16,7 @@ STEP_GROUPS = 12
 
 
 def rows(record: Record, options: Options, model: Any, some: Sums) -> None:
-    """Hold SmolLM2's rows, scores and selection against float32 on the CPU."""
+    """Compare SmolLM2's rows, scores and selection with float32 on the CPU."""
     from learnalign.scoring.scores import scores
 
     if len(some.groups) < 3:

@@ -108,14 +108,20 @@ def idle(
     prompts = table["prompt_ids"].to_pylist()
     synchronize(options.device)
     learning = profiled(options.device, lambda: learner.step(prompts, list(groups.values())))
+    said = ", ".join(
+        f"{_percent(found.idle)} of {name} ({found.launches:,} launches)"
+        for name, found in (("sampling", sampling), ("learning", learning))
+    )
     record.add(
         "idle share",
-        f"device idle: {sampling.idle:.0%} of sampling ({sampling.launches / few:,.0f} launches a "
-        f"token), {learning.idle:.0%} of learning ({learning.launches:,} launches)",
-        value=sampling.idle,
-        unit="",
-        better="lower",
+        f"device idle: {said}; {few} tokens were sampled",
+        sampling=sampling.idle,
         learning=learning.idle,
+        sampling_launches_per_token=sampling.launches / few,
         sampling_kernels=dict(list(sampling.kernels.items())[:10]),
         learning_kernels=dict(list(learning.kernels.items())[:10]),
     )
+
+
+def _percent(share: float | None) -> str:
+    return "unknown" if share is None else f"{share:.0%}"
