@@ -80,7 +80,8 @@ def steps(record: Record, options: Options, name: str) -> None:
         peak=peak,
         **medians,
     )
-    idle(record, options, learner, sampler, table, tokens)
+    run = partial(idle, record, options, learner, sampler, table, tokens)
+    record.attempt("idle share", run)
 
 
 def _times(row: dict[str, Any]) -> dict[str, float]:

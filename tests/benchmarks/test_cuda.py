@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import version
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
+from torch.autograd import DeviceType
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ROOT / "benchmarks"
@@ -267,6 +269,40 @@ def test_spans_of_several_streams_count_once(cuda: SimpleNamespace) -> None:
     rng = np.random.default_rng(0)
     spans = [(int(a), int(a + b)) for a, b in rng.integers(1, 30, (40, 2))]
     assert cuda.profile.covered(spans) == len({t for a, b in spans for t in range(a, b)})
+
+
+def test_a_profile_tells_kernels_from_what_the_host_calls(
+    cuda: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def event(name: str, device: DeviceType, start: int = 0, end: int = 0) -> SimpleNamespace:
+        return SimpleNamespace(
+            name=lambda: name,
+            device_type=lambda: device,
+            start_ns=lambda: start,
+            duration_ns=lambda: end - start,
+        )
+
+    events = [
+        event("cudaLaunchKernel", DeviceType.CPU),
+        event("cudaLaunchKernelExC", DeviceType.CPU),
+        event("cudaGraphLaunch", DeviceType.CPU),
+        event("cudaMemcpyAsync", DeviceType.CPU),
+        event("cudaStreamSynchronize", DeviceType.CPU),
+        event("void at::native::sum<float>(int)", DeviceType.CUDA, 100, 400),
+        event("void at::native::sum<double>(int)", DeviceType.CUDA, 300, 500),
+        event("gemm", DeviceType.CUDA, 1000, 1500),
+    ]
+    kineto = SimpleNamespace(events=lambda: events)
+    found = SimpleNamespace(profiler=SimpleNamespace(kineto_results=kineto))
+    monkeypatch.setattr(cuda.profile, "profile", lambda **_: nullcontext(found))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    seen = cuda.profile.profiled("cuda", lambda: None)
+    assert (seen.launches, seen.waits) == (3, 1)
+    assert seen.busy_s == pytest.approx(900e-9)  # 100 to 500, 1000 to 1500
+    assert seen.kernels == {"sum": 0.5, "gemm": 0.5}
+    assert seen.top() == "sum 50%, gemm 50%"
+    events[5:] = []
+    assert cuda.profile.profiled("cuda", lambda: None).idle is None
 
 
 def test_ranks_are_those_of_scipy(cuda: SimpleNamespace) -> None:
