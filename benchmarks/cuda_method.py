@@ -29,26 +29,42 @@ def measure(record: Record, options: Options) -> None:
         record.skip("the method with steps", "this version has no benchmarks/steps_model.py")
         return
     if options.tiny:
-        record.attempt(
-            "steps model", partial(run, record, options, "steps_model.py", ["--dry-run"])
-        )
+        teach, cells = arguments(options, options.out, ADAPTER)
+        record.attempt("steps model", partial(understood, record, "steps_model.py", teach))
+        record.attempt("cells", partial(understood, record, "learnalign_vs.py", cells))
         return
     if options.left < LEAST:
         record.skip("the method with steps", f"{options.left:.0f} s are left")
         return
     with tempfile.TemporaryDirectory() as name:
-        work, adapter = Path(name), ADAPTER
-        if not adapter.is_dir():
-            adapter = work / "model" / "adapter"
-            teach = [f"--device={options.device}", "--batch-size=32", f"--results={work}"]
-            teach += [f"--minutes={TEACHING * options.left / 60:.2f}", f"--out={work / 'model'}"]
+        work = Path(name)
+        adapter = ADAPTER if ADAPTER.is_dir() else work / "model" / "adapter"
+        teach, cells = arguments(options, work, adapter)
+        if adapter != ADAPTER:
             record.attempt("steps model", partial(run, record, options, "steps_model.py", teach))
         if adapter.is_dir():
-            jobs = max(2, (os.cpu_count() or 2) // 2)
-            cells = ["--preset=steps", f"--device={options.device}", f"--jobs={jobs}"]
-            cells += [f"--adapter={adapter}", f"--work={work / 'vs'}"]
             record.attempt("cells", partial(run, record, options, "learnalign_vs.py", cells))
         record.attempt("cells that were finished", partial(keep, record, work))
+
+
+def arguments(options: Options, work: Path, adapter: Path) -> tuple[list[str], list[str]]:
+    """Return the arguments of both scripts."""
+    teach = [f"--device={options.device}", "--batch-size=32", f"--results={work}"]
+    teach += [f"--minutes={TEACHING * options.left / 60:.2f}", f"--out={work / 'model'}"]
+    jobs = max(2, (os.cpu_count() or 2) // 2)
+    cells = ["--preset=steps", f"--device={options.device}", f"--jobs={jobs}"]
+    cells += [f"--adapter={adapter}", f"--work={work / 'vs'}"]
+    return teach, cells
+
+
+def understood(record: Record, script: str, given: list[str]) -> None:
+    """Look whether a script has the options that it would be given."""
+    command = [sys.executable, str(HERE / script), "--help"]
+    said = subprocess.check_output(command, text=True, cwd=ROOT)
+    unknown = [name for name in given if name.partition("=")[0] not in said]
+    if unknown:
+        raise ValueError(f"{script} has no {', '.join(unknown)}")
+    record.add(script, f"{script}: has the options that it is given; not run with --tiny")
 
 
 def run(record: Record, options: Options, script: str, arguments: list[str]) -> None:

@@ -43,9 +43,10 @@ def one_shape(record: Record, options: Options, shape: Shape, most: float) -> No
         if record.attempt(f"{shape.name}, {name}", partial(one, run, 0.8 * most / len(runs))):
             speeds[name] = record.last["value"]
     said = ", ".join(f"{name} {speed:,.0f}" for name, speed in speeds.items())
-    text = f"{shape.name}, {rows} rows of {prompt} + {tokens}, tokens/s: {said}"
-    if {"ours", "generate"} <= set(speeds):
-        text += f"; ours / generate x{speeds['ours'] / speeds['generate']:.2f}"
+    text = f"{shape.name}, {rows} x {tokens}, tokens/s: {said}"
+    if "generate" in speeds and len(speeds) > 1:
+        best = max(speed for name, speed in speeds.items() if name != "generate")
+        text += f"; x{best / speeds['generate']:.2f} of generate"
     record.add(f"{shape.name}: rollouts", text, **speeds)
 
 
@@ -57,7 +58,8 @@ def contenders(
     table = problems(prompts)
     runs: dict[str, Callable[[bool], Any]] = {}
     for name in ("ours", "graphs"):
-        if name == "graphs" and "cuda_graphs" not in RolloutConfig.model_fields:
+        has_graphs = "cuda_graphs" in RolloutConfig.model_fields and device.type == "cuda"
+        if name == "graphs" and not has_graphs:
             continue
         runs[name] = partial(ours, model, table, tokens, {}, name == "graphs")
     runs["generate"] = partial(generate, model, torch.tensor(prompts, device=device), tokens)
