@@ -9,6 +9,7 @@ from transformers import (
     MistralConfig,
     MixtralConfig,
     Qwen2Config,
+    Qwen3Config,
 )
 
 VOCABULARY = 61
@@ -46,13 +47,16 @@ CONFIGS = {
     ),
 }
 
-#: A model whose prompt cannot be shared as plain keys and values.
-SLIDING = lambda: MistralConfig(**COMMON, sliding_window=4)  # noqa: E731
+OTHERS = {
+    # A model whose prompt cannot be shared as plain keys and values.
+    "sliding": lambda: MistralConfig(**COMMON, sliding_window=4),
+    "qwen3": lambda: Qwen3Config(**COMMON, head_dim=8),  # normalised queries and keys
+}
 
 
 def tiny_model(name: str, dtype: torch.dtype = torch.float64, seed: int = 0) -> torch.nn.Module:
     """Build a model by name, with weights large enough for gradients worth comparing."""
-    config = SLIDING() if name == "sliding" else CONFIGS[name]()
+    config = (CONFIGS | OTHERS)[name]()
     config._experts_implementation = "eager"  # the grouped product knows no float64
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config).to(dtype).eval()

@@ -15,6 +15,7 @@ from learnalign.runs.fingerprints import differences, fingerprint
 HARMLESS = {
     "model.device",
     "rollouts.token_budget",
+    "rollouts.cuda_graphs",
     "verifier.workers",
     "gradients.token_budget",
     "gradients.attention",

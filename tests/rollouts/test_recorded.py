@@ -120,7 +120,7 @@ def test_bad_files(tmp_path: Path, text: str, message: str, tokenizer: Any) -> N
 def test_no_file(tokenizer: Any) -> None:
     with pytest.raises(LearnAlignError, match="--recorded"):
         RecordedEngine(RolloutConfig(), tokenizer)
-    with pytest.raises(LearnAlignError, match="got no file"):
+    with pytest.raises(LearnAlignError, match="found no file"):
         RecordedEngine(RolloutConfig(recorded=(Path("no.jsonl"),)), tokenizer)
     with pytest.raises(LearnAlignError, match="is a pickle"):
         RecordedEngine(RolloutConfig(recorded=(Path("rollouts.pt"),)), tokenizer)

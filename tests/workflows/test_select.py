@@ -99,7 +99,7 @@ def test_a_finished_run_is_not_done_again(finished_copy: Path, sums: Path) -> No
 def test_changed_option_names_the_table_and_the_way_out(finished_copy: Path, sums: Path) -> None:
     before = (finished_copy / "config.yaml").read_bytes()
     with pytest.raises(
-        LearnAlignError, match=r"(?s)rollouts was made .*temperature was 1\.0.*--redo"
+        LearnAlignError, match=r"(?s)rollouts was computed .*temperature was 1\.0.*--redo"
     ):
         select(sums, finished_copy, rollouts__temperature=0.5)
     assert (finished_copy / "config.yaml").read_bytes() == before

@@ -46,6 +46,9 @@ class RolloutConfig(Section):
     """Maximum tokens per batch (prompt and response, including padding)."""
     dtype: Dtype = "auto"
     """auto: bfloat16 if it is fast on this device, else float32."""
+    cuda_graphs: bool = True
+    """On an NVIDIA GPU, replay each decoding step as a CUDA graph if the model allows it; false
+    saves the memory that the graphs and their cache keep."""
 
 
 class ServerConfig(Section):

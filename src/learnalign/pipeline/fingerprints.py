@@ -33,7 +33,7 @@ def pool_options(config: Config) -> dict[str, Any]:
 
 def sampling_options(config: Config) -> dict[str, Any]:
     """Collect what the rollouts depend on."""
-    options = _section(config, "rollouts", "token_budget", "spend", "error")
+    options = _section(config, "rollouts", "token_budget", "cuda_graphs", "spend", "error")
     options |= _section(config, "model") | {
         "run.seed": config.run.seed,
         "model.weights": weights_digest(config.model.path),
@@ -127,7 +127,14 @@ def training_options(config: Config) -> dict[str, Any]:
     """Collect the options that the steps of a training depend on, except for its problems."""
     options = _section(config, "training", "save_every", "subset") | _section(config, "model")
     options |= _section(
-        config, "rollouts", "token_budget", "reuse", "reuse_steps", "spend", "error"
+        config,
+        "rollouts",
+        "token_budget",
+        "cuda_graphs",
+        "reuse",
+        "reuse_steps",
+        "spend",
+        "error",
     )
     options |= _section(config, "verifier", "workers")
     options |= {

@@ -2,8 +2,12 @@
 
 A batch's prompts run once each; their key-value cache is then repeated for the G samples. Each
 sample has its own random stream, and leaves the batch soon after it has finished.
+
+There are two loops with the same results: the one here grows the cache token by token and works
+with any model; `fixed_decoding` keeps all shapes, so that a GPU can replay a step as a CUDA graph.
 """
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +15,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 
 from learnalign.config import RolloutConfig
 from learnalign.rollouts.cache import repeat_cache
 from learnalign.rollouts.engine import Engine, Progress
+from learnalign.rollouts.fixed_decoding import FixedDecoder, Prompts, Sampling, can_decode
+from learnalign.rollouts.graphs import CaptureError
+from learnalign.rollouts.growing import Growing
 from learnalign.rollouts.sampling import sample_tokens, uniforms
+from learnalign.rollouts.stops import StopStrings
 from learnalign.tables import ROLLOUTS
 
 #: Rows leave a batch once this share of it has finished.
@@ -60,6 +69,15 @@ class TransformersEngine(Engine):
         text = model.config.get_text_config()
         self.context = int(getattr(text, "max_position_embeddings", 0) or 0) or 1 << 30
         self.end_ids = torch.tensor(_end_ids(model, tokenizer), device=self.device)
+        self.stops = StopStrings(tokenizer, config.stop)
+        self.fixed: FixedDecoder | None = None
+        if config.cuda_graphs and self.device.type == "cuda":
+            self.fixed = FixedDecoder(model, capture=True)
+
+    def close(self) -> None:
+        """Free the CUDA graphs and the memory that they use."""
+        if self.fixed is not None:
+            self.fixed.release()
 
     def sample(
         self,
@@ -84,9 +102,13 @@ class TransformersEngine(Engine):
         ids = problems["problem_id"].to_pylist()
         prompts = problems["prompt_ids"].to_pylist()
         groups: dict[str, list[dict[str, Any]]] = {}
-        for batch in self._batches(prompts, len(requested)):
-            rows = self._decode([ids[i] for i in batch], [prompts[i] for i in batch], requested)
-            for i, rollouts in zip(batch, rows, strict=True):
+        batches = list(self._batches(prompts, len(requested)))
+        if self.fixed is not None and batches:
+            group, new = len(requested), self.config.max_tokens
+            self.fixed.expect([(len(b) * group, len(prompts[b[0]]) + new) for b in batches])
+        for batch in batches:
+            found = self._decode([ids[i] for i in batch], [prompts[i] for i in batch], requested)
+            for i, rollouts in zip(batch, found, strict=True):
                 groups[ids[i]] = rollouts
             if progress is not None:
                 progress(len(batch))
@@ -108,15 +130,18 @@ class TransformersEngine(Engine):
     ) -> list[list[dict[str, Any]]]:
         """Decode a batch of problems until all rows have finished."""
         group, max_tokens = len(samples), self.config.max_tokens
-        state, logits = self._prefill(prompts, group)
+        run = self._run_prompts(prompts)
+        streams = np.stack([uniforms(self.seed, i, g, max_tokens) for i in ids for g in samples])
+        longest = [min(max_tokens, self.context - len(p)) for p in prompts for _ in range(group)]
+        if self.fixed is not None and can_decode(self.model, run.cache):
+            growing = self._decode_fixed(self.fixed, run, streams, longest)
+            if growing is not None:
+                made = growing.tokens, growing.logprobs, growing.lengths, growing.ended
+                return self._rows(ids, samples, *made)
+        state, logits = self._start(run, group)
         total = len(prompts) * group
-        random = torch.from_numpy(
-            np.stack([uniforms(self.seed, i, g, max_tokens) for i in ids for g in samples])
-        ).to(self.device)
-        limits = torch.tensor(
-            [min(max_tokens, self.context - len(p)) for p in prompts for _ in range(group)],
-            device=self.device,
-        )
+        random = torch.from_numpy(streams).to(self.device)
+        limits = torch.tensor(longest, device=self.device)
         tokens = torch.full((total, max_tokens), _PAD_ID, dtype=torch.long, device=self.device)
         logprobs = torch.zeros(total, max_tokens, device=self.device)
         lengths = limits.clone()
@@ -138,15 +163,33 @@ class TransformersEngine(Engine):
             if (step + 1) % check_every == 0 or step + 1 == max_tokens:
                 if step + 1 == max_tokens or bool(state.done.all()):
                     break
-                if float(state.done.float().mean()) >= _COMPACT_SHARE and self._can_select(state):
+                selects = hasattr(state.cache, "batch_select_indices")
+                if selects and float(state.done.float().mean()) >= _COMPACT_SHARE:
                     kept = (~state.done).nonzero()[:, 0]
                     state.keep(kept)
                     token = token[kept]
             logits = self._step(state, token)
         return self._rows(ids, samples, tokens, logprobs, lengths, ended)
 
-    def _prefill(self, prompts: list[list[int]], group: int) -> tuple[_State, torch.Tensor]:
-        """Run each prompt once, and repeat its cache for the group's samples."""
+    def _decode_fixed(
+        self, fixed: FixedDecoder, run: Prompts, streams: NDArray[np.float64], limits: list[int]
+    ) -> Growing | None:
+        """Decode a batch with fixed shapes; None if the model cannot, which is said once."""
+        ends = self.end_ids.cpu().numpy()
+        growing = Growing(np.array(limits), self.config.max_tokens, ends, self.stops)
+        sampling = Sampling(self.config.temperature, self.config.top_p, self.context)
+        try:
+            fixed.decode(run, growing, streams, sampling)
+        except CaptureError as error:
+            fixed.release()
+            self.fixed = None
+            text = f"rollouts are sampled without CUDA graphs, which is slower: {error}"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+            return None
+        return growing
+
+    def _run_prompts(self, prompts: list[list[int]]) -> Prompts:
+        """Run each prompt once."""
         width = max(map(len, prompts))
         inputs = torch.full((len(prompts), width), _PAD_ID)
         mask = torch.zeros(len(prompts), width, dtype=torch.long)
@@ -161,17 +204,20 @@ class TransformersEngine(Engine):
             use_cache=True,
             logits_to_keep=1,
         )
-        cache = output.past_key_values
-        repeat_cache(cache, group)
-        mask = mask.repeat_interleave(group, 0)
+        return Prompts(output.past_key_values, mask, output.logits[:, -1])
+
+    def _start(self, run: Prompts, group: int) -> tuple[_State, torch.Tensor]:
+        """Repeat the prompts' cache for the group's samples."""
+        repeat_cache(run.cache, group)
+        mask = run.mask.repeat_interleave(group, 0)
         state = _State(
-            cache=cache,
+            cache=run.cache,
             mask=mask,
             positions=mask.sum(-1),
             alive=torch.arange(len(mask), device=self.device),
             done=torch.zeros(len(mask), dtype=torch.bool, device=self.device),
         )
-        return state, output.logits[:, -1].repeat_interleave(group, 0)
+        return state, run.logits.repeat_interleave(group, 0)
 
     def _step(self, state: _State, token: torch.Tensor) -> torch.Tensor:
         """Run one more token of each row; return the next (B, V) logits."""
@@ -179,7 +225,8 @@ class TransformersEngine(Engine):
         output = self.model(
             input_ids=token[:, None],
             attention_mask=state.mask,
-            position_ids=state.positions[:, None],
+            # A finished row may stay for some steps beyond the end of the model's context.
+            position_ids=state.positions.clamp(max=self.context - 1)[:, None],
             past_key_values=state.cache,
             use_cache=True,
             logits_to_keep=1,
@@ -188,29 +235,21 @@ class TransformersEngine(Engine):
         logits: torch.Tensor = output.logits[:, -1]
         return logits
 
-    def _can_select(self, state: _State) -> bool:
-        return hasattr(state.cache, "batch_select_indices")
-
     def _stopped(self, tokens: torch.Tensor, state: _State, step: int) -> torch.Tensor:
         """Find rows whose text now contains a stop string, which may span several tokens."""
         if not self.config.stop:
             return torch.zeros_like(state.done)
-        # A token is at least one byte: decode the last tokens that can contain a stop string and
-        # one character of up to four bytes before it.
-        longest = max(len(stop.encode()) for stop in self.config.stop) + 4
-        tail = tokens[state.alive, max(0, step + 1 - longest) : step + 1].tolist()
-        texts = self.tokenizer.batch_decode(tail, skip_special_tokens=True)
-        stopped = [any(stop in text for stop in self.config.stop) for text in texts]
-        return torch.tensor(stopped, device=self.device)
+        tail = tokens[state.alive, max(0, step + 1 - self.stops.window) : step + 1].tolist()
+        return torch.tensor(self.stops.in_texts(tail), device=self.device)
 
     def _rows(
         self,
         ids: list[str],
         samples: range,
-        tokens: torch.Tensor,
-        logprobs: torch.Tensor,
-        lengths: torch.Tensor,
-        ended: torch.Tensor,
+        tokens: Any,
+        logprobs: Any,
+        lengths: Any,
+        ended: Any,
     ) -> list[list[dict[str, Any]]]:
         """Convert a finished batch to rows per problem; none for problems with NaN or Inf."""
         group = len(samples)

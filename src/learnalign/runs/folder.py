@@ -93,7 +93,7 @@ class RunFolder(CheckedFolder):
                 f"the table {self.path / stage} was computed with other options: "
                 + "; ".join(changed),
                 expected="the same options as before, or no existing table",
-                do=f"recompute it with --redo {self.redo_name(stage)} (and all later tables), "
+                do=f"recompute it with --redo {self.redo_name(stage)} (and what depends on it), "
                 "or choose another folder with --out",
             )
         return record
