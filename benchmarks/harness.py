@@ -38,6 +38,7 @@ def publish(
     *,
     command: str | None = None,
     folder: Path = ROOT / "benchmarks" / "results",
+    show: bool = True,
 ) -> None:
     """Print the figures and write ``benchmarks/results/NAME.json``.
 
@@ -50,6 +51,7 @@ def publish(
         rows: The data behind the figures.
         command: The command, if it is not ``make bench NAME=name``.
         folder: Folder of the JSON file.
+        show: Whether to print the figures.
     """
     about = machine(ROOT)
     result = {
@@ -60,7 +62,7 @@ def publish(
         "figures": {key: asdict(figure) for key, figure in figures.items()},
         "rows": rows,
     }
-    for key, figure in figures.items():
+    for key, figure in figures.items() if show else ():
         spread = "" if figure.spread is None else f" +- {figure.spread:.4g}"
         goal = "" if figure.goal is None else f"  goal {figure.goal:.4g}"
         status = "  MISSED" if figure.missed else ""

@@ -11,6 +11,8 @@ from typing import Any
 
 #: CPU flags for instruction sets that arithmetic uses, on x86 and ARM; other flags are dropped.
 _ARITHMETIC = re.compile(r"(sse4|avx|amx|fma|f16c|asimd|sve|sme(?![a-z])|bf16|i8mm|fphp)")
+#: Packages whose versions are recorded even where learnalign itself is not installed.
+_ALWAYS = {"huggingface-hub", "numpy", "pyarrow", "tokenizers", "torch", "transformers"}
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -96,7 +98,7 @@ def _packages() -> dict[str, str]:
     except PackageNotFoundError:
         dependencies = []
     names = {re.split(r"[^\w.-]", text)[0] for text in dependencies if "extra == 'dev'" not in text}
-    versions = {name: _version(name) for name in sorted(names | {"tokenizers", "huggingface-hub"})}
+    versions = {name: _version(name) for name in sorted(names | _ALWAYS)}
     return {name: version for name, version in versions.items() if version is not None}
 
 
