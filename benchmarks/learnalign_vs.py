@@ -22,10 +22,12 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 import vs_picture
 import vs_tables
@@ -186,8 +188,9 @@ def plan(which: Preset, wanted: list[Cell]) -> None:
 
 
 def results(which: Preset) -> Path:
-    """Return the file of the rows; what is only tried out stays in its own folder."""
-    folder = which.work if which.name == "steps-tiny" else ROOT / "benchmarks" / "results"
+    """Return the file of the rows; what is tried out in another folder stays there."""
+    tried = which.name == "steps-tiny" or which.work.parent != WORK
+    folder = which.work if tried else ROOT / "benchmarks" / "results"
     return folder / f"learnalign_vs.{which.name}.jsonl"
 
 
@@ -202,16 +205,25 @@ def main() -> None:
     parser.add_argument("--device", help="cpu, cuda; by default the preset's.")
     parser.add_argument("--adapter", type=Path, default=ADAPTER, help="Of the preset steps.")
     parser.add_argument("--work", type=Path, default=WORK, help="Folder of pools and cells.")
+    parser.add_argument("--dev", action="store_true", help="Judge on dev.jsonl; needs --work.")
+    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE; needs --work.")
     parser.add_argument("--tiny", action="store_true", help="Try the preset steps in a minute.")
     parser.add_argument("--dry-run", action="store_true", help="Only name what is to be done.")
     parser.add_argument("--tables", action="store_true", help="Only print the tables.")
     given = parser.parse_args()
     if given.tiny and given.preset != "steps":
         parser.error("--tiny is for --preset steps")
+    work = given.work.resolve()
+    if (given.dev or given.set) and work == WORK:
+        parser.error("--dev and --set need a --work of their own")
     first, end = map(int, given.seeds.split(":"))
     begin = time.monotonic()
-    work = given.work.resolve()
     which = preset(given.preset, work=work, device=given.device, tiny=given.tiny)
+    changes = dict(pair.split("=", 1) for pair in given.set)
+    changes = {key: yaml.safe_load(value) for key, value in changes.items()}
+    which = replace(which, overrides=which.overrides | changes)
+    if given.dev:
+        which = replace(which, test=str(which.work / "data" / "dev.jsonl"))
     wanted = list(cells(which, given.parts.split(","), range(first, end)))
     if given.methods is not None:
         wanted = [cell for cell in wanted if cell.method in given.methods.split(",")]

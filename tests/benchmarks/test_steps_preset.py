@@ -83,3 +83,27 @@ def test_device_is_passed_through() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.split() == ["cuda:0"] * 5, done.stderr
+
+
+def test_settings_are_chosen_on_other_problems_and_in_another_folder(tmp_path: Path) -> None:
+    tried = ["--dev", "--set", "training.learning_rate=2e-5", "--seeds", "0:1", "--dry-run"]
+    said = subprocess.run(
+        [*COMMAND, *tried, "--work", str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert said.stdout.endswith(f"evaluated on {tmp_path / 'steps' / 'data' / 'dev.jsonl'}\n")
+    refused = subprocess.run([*COMMAND, *tried], cwd=ROOT, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "need a --work of their own" in refused.stderr
+    code = (
+        "import sys; sys.path.insert(0, 'benchmarks'); import learnalign_vs as v\n"
+        "from pathlib import Path\n"
+        "for work in (v.WORK, Path('elsewhere')):\n"
+        "    print(v.results(v.preset('steps', work=work)))\n"
+        "print(v.results(v.preset('steps', tiny=True)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == [
+        str(ROOT / "benchmarks" / "results" / "learnalign_vs.steps.jsonl"),
+        "elsewhere/steps/learnalign_vs.steps.jsonl",
+        str(ROOT / "runs" / "vs" / "steps-tiny" / "learnalign_vs.steps-tiny.jsonl"),
+    ], done.stderr
