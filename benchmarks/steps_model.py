@@ -5,8 +5,9 @@ GSM8K's, of which a model this small solves hardly any. What comes out is the po
 ``learnalign_vs.py --preset steps``. Held-out problems are judged before, during and after by
 LearnAlign's own engine and verifier. The same command goes on where it was stopped.
 
-    python benchmarks/steps_model.py --minutes 3                       # a short version, on a CPU
-    python benchmarks/steps_model.py --device cuda --batch-size 32 --tflops 300       # the whole
+    python benchmarks/steps_model.py --steps 60 --batch-size 4 --learning-rate 2e-3   # the preset's
+    python benchmarks/steps_model.py --minutes 3 --device cpu            # as much as fits
+    python benchmarks/steps_model.py --device cuda --batch-size 32       # the whole: three passes
     python benchmarks/steps_model.py --dry-run --tflops 300            # only how long it takes
 """
 

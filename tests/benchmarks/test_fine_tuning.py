@@ -250,3 +250,17 @@ def test_the_whole_is_six_flops_a_parameter_and_token(tuning: ModuleType) -> Non
     assert found["flops"] == 6 * 200 * 21
     assert found["seconds_here"] == 7.0
     assert found["seconds_at_tflops"] == pytest.approx(25_200 / 2e12)
+
+
+def test_minutes_become_steps_once(
+    steps_model: ModuleType, sums: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = steps_model.Teaching(str(sums), minutes=0.5, batch_size=2, num_held_out=2)
+    training, *_ = steps_model.prepare(given, "cpu")
+    total = sum(len(e.prompt) + len(e.response) for e in training.examples)
+    per_step = 2 * total / len(training.examples)
+    monkeypatch.setattr(steps_model, "tokens_per_second", lambda _: per_step / 10)
+    assert steps_model.teach(given, tmp_path, device="cpu")["num_steps"] == 3  # 30 s at 10 s a step
+    monkeypatch.setattr(steps_model, "tokens_per_second", lambda _: 7 * per_step)
+    again = steps_model.teach(given, tmp_path, device="cpu")
+    assert again["num_steps"] == len(again["losses"]) == 3
