@@ -7,7 +7,9 @@ outer loop, so that complete seeds can be paired whenever the benchmark is stopp
 
     python benchmarks/learnalign_vs.py                      # SmolLM2 on two cores, for hours
     python benchmarks/learnalign_vs.py --preset tiny --parts main,budgets --seeds 0:12
-    python benchmarks/learnalign_vs.py --preset gsm8k --workers 1   # Qwen2.5-1.5B, for a GPU
+    python benchmarks/learnalign_vs.py --preset steps --device cuda --jobs 8   # for one card
+    python benchmarks/learnalign_vs.py --preset steps --tiny --seeds 0:1       # try it, a minute
+    python benchmarks/learnalign_vs.py --preset gsm8k --jobs 1   # Qwen2.5-1.5B, for a GPU
     python benchmarks/learnalign_vs.py --tables             # from the existing lines
 """
 
@@ -15,22 +17,26 @@ import argparse
 import itertools
 import json
 import os
+import shlex
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import arithmetic
+import yaml
+
 import vs_picture
 import vs_tables
 from harness import ROOT, publish
 from vs_cell import Cell, Preset, make_pool, run_cell
+from vs_presets import NAMES, WORK, prepare, preset
 
-WORK = ROOT / "runs" / "vs"
-#: Methods of the main table, in the order in which the cells of a seed run.
+ADAPTER = ROOT / "runs" / "steps-model" / "adapter"
+#: Methods of the main table, in the order in which a seed's cells are run.
 METHODS = (
     "random",
     "learnalign",
@@ -57,46 +63,6 @@ MORE = (
     "perplexity_middle",
     "token_length",
 )
-#: Sizes of the generated pools, test sets and development sets.
-SIZES: dict[str, Any] = {"size": 2400, "num_test": 1500, "num_dev": 400}
-#: The same with a single kind, so that no kind can crowd out another.
-ONE_KIND: dict[str, Any] = {
-    "size": 1200,
-    "num_test": 800,
-    "num_dev": 100,
-    "kinds": ("sums of 2 digits",),
-}
-
-
-def preset(name: str) -> Preset:
-    """Return a preset by its name."""
-    work = WORK / name
-    if name == "gsm8k":
-        return Preset(
-            name,
-            ROOT / "recipes" / "gsm8k-qwen2.5-1.5b" / "select.yaml",
-            {},
-            test="gsm8k",
-            steps=21,
-            whole=156,
-            warmup=300,
-            num_samplings=4,
-            budget=1000 / 7473,
-        )
-    small = name == "smollm2"
-    return Preset(
-        name,
-        ROOT / "benchmarks" / "presets" / f"{'smollm2' if small else 'tiny'}.yaml",
-        {"data.paths": (str(work / "data" / "pool.jsonl"),)}
-        | ({"model.path": str(work / "model")} if name == "one-kind" else {}),
-        test=str(work / "data" / "test.jsonl"),
-        steps=40,
-        whole=300 if name != "one-kind" else 150,
-        budget=0.1 if name != "one-kind" else 0.2,
-        warmup=96,
-        num_samplings=3 if small else 4,
-        num_sampled=500,
-    )
 
 
 def cells(which: Preset, parts: list[str], seeds: range) -> Iterator[Cell]:
@@ -141,15 +107,14 @@ class Lines:
             out.write(json.dumps(row) + "\n")
 
 
-def task(name: str, key: str) -> dict[str, Any]:
-    """Run one task in this process: a pool or a cell."""
-    which = preset(name)
+def task(which: Preset, key: str) -> dict[str, Any]:
+    """Do one task in this process: a pool, or a cell."""
     kind, _, rest = key.partition(":")
     if kind == "pool":
         pool, number = rest.split("-")
-        row = make_pool(which, WORK / name, pool, int(number))
+        row = make_pool(which, which.work, pool, int(number))
     else:
-        row = run_cell(which, WORK / name, Cell(**json.loads(rest)))
+        row = run_cell(which, which.work, Cell(**json.loads(rest)))
     return {"key": key, **relative(row)}
 
 
@@ -161,41 +126,46 @@ def relative(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def alone(name: str) -> None:
-    """Set up this process and its children: one thread each on CPUs, this folder importable."""
+def alone(which: Preset) -> None:
+    """Set up this process and its children: one thread each on a CPU, this folder importable."""
     here = str(ROOT / "benchmarks")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
-    if name != "gsm8k":
+    if which.name != "gsm8k":
         os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def share_card(device: str, jobs: int) -> None:
+    """Give this process its share of a card's memory, so that it cannot take another's."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.set_per_process_memory_fraction(0.9 / jobs, torch.device(device))
 
 
 def pool_key(which: Preset, cell: Cell) -> str:
     return f"pool:{cell.pool}-{cell.seed % which.num_samplings}"
 
 
-def measure(name: str, parts: list[str], seeds: range, workers: int) -> None:
-    """Run the remaining tasks, ``workers`` at a time: first the pools, then the cells."""
-    which, lines = preset(name), Lines(results(name))
-    data = WORK / name / "data"
-    if name != "gsm8k":
-        arithmetic.write(data, **(ONE_KIND if name == "one-kind" else SIZES), seed=2026)
-    if name in ("tiny", "one-kind") and not (WORK / name / "model" / "tokenizer.json").is_file():
-        import tiny_model
-
-        tiny_model.make(WORK / name / "model", data)
-    wanted = list(cells(which, parts, seeds))
+def measure(which: Preset, wanted: list[Cell], jobs: int) -> None:
+    """Do what is left, ``jobs`` tasks at a time: the pools, then the cells."""
+    lines = Lines(results(which))
     pools = dict.fromkeys(pool_key(which, cell) for cell in wanted)
     missing = [
         key
         for key in pools
-        if not (lines.has(key) and (WORK / name / key.replace(":", "-")).is_dir())
+        if not (lines.has(key) and (which.work / key.replace(":", "-")).is_dir())
     ]
     keys = ["cell:" + json.dumps(asdict(cell)) for cell in wanted]
-    alone(name)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
-        # First all pools, so that no cell waits for its pool.
+    alone(which)
+    with ProcessPoolExecutor(
+        jobs,
+        mp_context=get_context("spawn"),
+        initializer=share_card,
+        initargs=(which.configure(which.work).model.device, jobs),
+    ) as executor:
+        # First all pools, so that no cell waits for its own.
         for some in (missing, [key for key in keys if not lines.has(key)]):
-            for done in as_completed([executor.submit(task, name, key) for key in some]):
+            for done in as_completed([executor.submit(task, which, key) for key in some]):
                 if done.exception() is not None:
                     executor.shutdown(wait=False, cancel_futures=True)
                 row = done.result()
@@ -204,56 +174,76 @@ def measure(name: str, parts: list[str], seeds: range, workers: int) -> None:
                 print(time.strftime("%H:%M:%S"), row["key"], means, flush=True)
 
 
-def plan(name: str, parts: list[str], seeds: range) -> None:
-    """Print the pools and cells, whether they are done, and the rollouts that each needs."""
-    which, lines = preset(name), Lines(results(name))
-    wanted = list(cells(which, parts, seeds))
+def plan(which: Preset, wanted: list[Cell]) -> None:
+    """Name the pools and cells that are left, with the rollouts that each needs."""
+    lines = Lines(results(which))
     for key in dict.fromkeys(pool_key(which, cell) for cell in wanted):
         print("done" if lines.has(key) else "to do", key)
-    group = which.configure(WORK).rollouts.num_rollouts
-    per_step = which.configure(WORK).training.problems_per_step
+    config = which.configure(which.work)
+    group, per_step = config.rollouts.num_rollouts, config.training.problems_per_step
     for cell in wanted:
         done = lines.has("cell:" + json.dumps(asdict(cell)))
         print("done" if done else "to do", cell.name, cell.steps * per_step * group, "rollouts")
     print(f"{len(wanted)} trainings, each evaluated on {which.test}")
 
 
-def results(name: str) -> Path:
-    return ROOT / "benchmarks" / "results" / f"learnalign_vs.{name}.jsonl"
+def results(which: Preset) -> Path:
+    """Return the file of the rows; what is tried out in another folder stays there."""
+    tried = which.name == "steps-tiny" or which.work.parent != WORK
+    folder = which.work if tried else ROOT / "benchmarks" / "results"
+    return folder / f"learnalign_vs.{which.name}.jsonl"
 
 
 def main() -> None:
     """Measure, or report what has been measured."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--preset", default="smollm2", choices=("smollm2", "tiny", "one-kind", "gsm8k")
-    )
+    parser.add_argument("--preset", default="smollm2", choices=NAMES)
     parser.add_argument("--parts", default="main", help="main, more, budgets, long, stages")
+    parser.add_argument("--methods", help="Only these of the parts, separated by commas.")
     parser.add_argument("--seeds", default="0:6", help="FIRST:END")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--dry-run", action="store_true", help="Only print the tasks.")
+    parser.add_argument("--jobs", "--workers", type=int, default=2, help="Cells side by side.")
+    parser.add_argument("--device", help="cpu, cuda; by default the preset's.")
+    parser.add_argument("--adapter", type=Path, default=ADAPTER, help="Of the preset steps.")
+    parser.add_argument("--work", type=Path, default=WORK, help="Folder of pools and cells.")
+    parser.add_argument("--dev", action="store_true", help="Judge on dev.jsonl; needs --work.")
+    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE; needs --work.")
+    parser.add_argument("--tiny", action="store_true", help="Try the preset steps in a minute.")
+    parser.add_argument("--dry-run", action="store_true", help="Only name what is to be done.")
     parser.add_argument("--tables", action="store_true", help="Only print the tables.")
-    options = parser.parse_args()
-    first, end = map(int, options.seeds.split(":"))
+    given = parser.parse_args()
+    if given.tiny and given.preset != "steps":
+        parser.error("--tiny is for --preset steps")
+    work = given.work.resolve()
+    if (given.dev or given.set) and work == WORK:
+        parser.error("--dev and --set need a --work of their own")
+    first, end = map(int, given.seeds.split(":"))
     begin = time.monotonic()
-    parts = options.parts.split(",")
-    if options.dry_run:
-        plan(options.preset, parts, range(first, end))
+    which = preset(given.preset, work=work, device=given.device, tiny=given.tiny)
+    changes = dict(pair.split("=", 1) for pair in given.set)
+    changes = {key: yaml.safe_load(value) for key, value in changes.items()}
+    which = replace(which, overrides=which.overrides | changes)
+    if given.dev:
+        which = replace(which, test=str(which.work / "data" / "dev.jsonl"))
+    wanted = list(cells(which, given.parts.split(","), range(first, end)))
+    if given.methods is not None:
+        wanted = [cell for cell in wanted if cell.method in given.methods.split(",")]
+    if given.dry_run:
+        plan(which, wanted)
         return
-    if not options.tables:
-        measure(options.preset, parts, range(first, end), options.workers)
-    report(options.preset, begin)
+    if not given.tables:
+        prepare(which, given.adapter)
+        measure(which, wanted, given.jobs)
+    tell(which, begin)
 
 
-def report(name: str, begin: float) -> None:
-    """Print and write the tables."""
-    which = preset(name)
-    table = vs_tables.Table(Lines(results(name)).rows, which.steps, which.budget)
+def tell(which: Preset, begin: float) -> None:
+    """Print the tables and write them."""
+    table = vs_tables.Table(Lines(results(which)).rows, which.steps, which.budget)
     budgets = sorted({cell["budget"] for cell in table.cells} - {1.0})
     lengths = sorted({cell["steps"] for cell in table.cells})
     costs = vs_tables.cost_rows(table, max(lengths))
     hypotheses = vs_tables.hypothesis_rows(table)
-    picture = WORK / name / "accuracy.html"
+    picture = which.work / "accuracy.html"
     picture.parent.mkdir(parents=True, exist_ok=True)
     vs_picture.draw(picture, table, vs_tables.accuracy_rows(table, which.budget), costs)
     tables = {
@@ -268,11 +258,12 @@ def report(name: str, begin: float) -> None:
         print(f"\n{title}\n\n{vs_tables.markdown(rows)}")
     rows = [{"table": title, "rows": rows} for title, rows in tables.items()]
     publish(
-        f"learnalign_vs.{name}",
+        f"learnalign_vs.{which.name}",
         begin,
         vs_tables.figures_of(hypotheses),
         rows,
-        command=f"python benchmarks/learnalign_vs.py --preset {name}",
+        command=shlex.join(["python", "benchmarks/learnalign_vs.py", *sys.argv[1:]]),
+        folder=results(which).parent,
     )
 
 

@@ -171,8 +171,8 @@ def make(out: Path, data: Path, *, seed: int = 0, num_steps: int = NUM_STEPS) ->
 
 
 def main() -> None:
-    """Train the model for the problems of ``learnalign_vs.py``'s preset ``tiny``."""
-    from learnalign_vs import SIZES, WORK
+    """Make the model for the problems of ``learnalign_vs.py``'s preset ``tiny``."""
+    from vs_presets import SIZES, WORK
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, metavar="OUT")

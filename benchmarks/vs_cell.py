@@ -31,6 +31,8 @@ class Preset:
     config: Path
     """Options of select and train; its paths are relative to the current folder."""
     overrides: dict[str, Any]
+    work: Path
+    """Folder of its problems, model, pools and cells."""
     test: str
     """Held-out problems."""
     steps: int
