@@ -62,6 +62,10 @@ METHODS = {
     "mopps, L = 0.5": Method(named("mopps", discount=0.5)),
     "mapp, L = 1": Method(named("mapp")),
     "mapp, L = 0.5": Method(named("mapp", discount=0.5)),
+    "learnalign": Method(named("learnalign")),
+    "learnalign, in proportion": Method(named("learnalign", sharpness=1.0)),
+    "learnalign, uniform prior": Method(named("learnalign", fitted_prior=False)),
+    "learnalign, L = 1": Method(named("learnalign", discounts=(1.0,))),
     "oracle, in proportion": Method(lambda world, seed: Oracle(world, top=False, seed=seed)),
     "oracle, top": Method(lambda world, seed: Oracle(world, top=True, seed=seed)),
 }

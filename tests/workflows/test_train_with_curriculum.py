@@ -14,6 +14,7 @@ from helpers.sums_run import configure_training as configure
 from learnalign.curriculum.registry import CURRICULA, curriculum_named
 from learnalign.errors import LearnAlignError
 from learnalign.training import native
+from learnalign.workflows.select import run
 from learnalign.workflows.train import train
 
 #: More steps than one pass, checkpoints in between.
@@ -146,3 +147,19 @@ def test_rewards_that_are_no_rates(
     )
     assert np.isfinite(done.steps["gradient_norm"].to_pylist()).all()
     assert json.loads((tmp_path / "b" / "manifest.json").read_text())["stages"]["steps"]["complete"]
+
+
+def test_a_selections_success_rates_are_the_prior(sums: Path, tmp_path: Path) -> None:
+    selected = run(configure(sums, tmp_path / "s"), progress=QUIET)
+    config = configured(
+        sums, tmp_path / "t", "learnalign",
+        **{"data.paths": (str(selected.path),), "training.subset": "all", "training.steps": 1},
+    )  # fmt: skip
+    done = train(config, progress=QUIET)
+    expected = {g["problem_id"]: g["expected_success"] for g in groups(done.history())}
+    rates = {row["problem_id"]: row["success_rate"] for row in selected.scores.to_pylist()}
+    assert set(expected) <= set(rates)
+    for one in expected:
+        for other in expected:
+            if rates[one] < rates[other]:
+                assert expected[one] < expected[other]

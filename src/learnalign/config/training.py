@@ -23,9 +23,9 @@ class TrainingConfig(Section):
     """Passes over the problems."""
     steps: PositiveInt | None = None
     """Number of training steps; overrides epochs."""
-    curriculum: Literal["order", "dynamic", "mopps", "greso", "mapp"] = "order"
+    curriculum: Literal["order", "dynamic", "mopps", "greso", "mapp", "learnalign"] = "order"
     """Which problems each step samples: order (passes over all), dynamic (drops groups without a
-    signal and refills), or by what the training has observed: mopps, greso, mapp
+    signal and refills), or by what the training has observed: mopps, greso, mapp, learnalign
     (docs/concepts/curriculum.md). Native trainer only."""
     curriculum_options: dict[str, Any] = Field(default_factory=dict)
     """Other options of the curriculum's class: --set training.curriculum_options.discount=0.5."""

@@ -8,6 +8,7 @@ L is the discount: the share of the earlier evidence that is kept. With L = 1 th
 conjugate update; below 1 the posterior follows a success rate that changes as the policy learns.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,36 @@ class BetaPosterior:
         ):
             values[places] = self.discount * values[places] + (1 - self.discount) * prior + new
 
+    def change_prior(self, prior: tuple[float, float]) -> None:
+        """Replace the prior; the evidence stays, and is forgotten towards the new prior.
+
+        Example:
+            >>> posterior = BetaPosterior(1)
+            >>> posterior.update(np.array([0]), np.array([3.0]), np.array([4.0]))
+            >>> posterior.change_prior((0.5, 2.0))
+            >>> posterior.successes.tolist(), posterior.failures.tolist()
+            ([3.5], [3.0])
+        """
+        self.successes = self.successes + (prior[0] - self.prior[0])
+        self.failures = self.failures + (prior[1] - self.prior[1])
+        self.prior = prior
+
+    def log_likelihood(self, indices: Indices, successes: Floats, num_rollouts: Floats) -> Floats:
+        """Return (k,) log-probabilities of outcomes before they are added, without the binomial.
+
+        log B(a + s, b + n - s) - log B(a, b), by log-gamma functions, so that sums of real-valued
+        rewards have one too.
+
+        Example:
+            >>> BetaPosterior(1).log_likelihood(
+            ...     np.array([0]), np.array([1.0]), np.array([1.0])).round(4).tolist()  # log 1/2
+            [-0.6931]
+        """
+        a, b = self.successes[indices], self.failures[indices]
+        wrong = num_rollouts - successes
+        after = _log_gamma(a + successes) + _log_gamma(b + wrong) - _log_gamma(a + b + num_rollouts)
+        return after - (_log_gamma(a) + _log_gamma(b) - _log_gamma(a + b))
+
     def mean(self) -> Floats:
         """Return (n,) expected success rates."""
         return self.successes / (self.successes + self.failures)
@@ -92,12 +123,22 @@ class BetaPosterior:
 
     def state(self) -> dict[str, Any]:
         """Return the state as JSON-serializable data."""
-        return {"successes": self.successes.tolist(), "failures": self.failures.tolist()}
+        return {
+            "prior": list(self.prior),
+            "successes": self.successes.tolist(),
+            "failures": self.failures.tolist(),
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""
+        a0, b0 = state["prior"]
+        self.prior = (float(a0), float(b0))
         self.successes = np.array(state["successes"], dtype=np.float64)
         self.failures = np.array(state["failures"], dtype=np.float64)
+
+
+def _log_gamma(values: Floats) -> Floats:
+    return np.array([math.lgamma(value) for value in values], dtype=np.float64)
 
 
 def _all_correct(a: Floats, b: Floats, num_rollouts: int) -> Floats:

@@ -6,13 +6,14 @@ from typing import Any
 from learnalign.curriculum.base import Curriculum
 from learnalign.curriculum.dynamic import Dynamic
 from learnalign.curriculum.greso import GRESO
+from learnalign.curriculum.learnalign import LearnAlign
 from learnalign.curriculum.mapp import MaPP
 from learnalign.curriculum.mopps import MoPPS
 from learnalign.curriculum.order import Order
 from learnalign.errors import LearnAlignError, nearest
 
 CURRICULA: dict[str, type[Curriculum]] = {
-    kind.name: kind for kind in (Order, Dynamic, MoPPS, GRESO, MaPP)
+    kind.name: kind for kind in (Order, Dynamic, MoPPS, GRESO, MaPP, LearnAlign)
 }
 
 

@@ -1,0 +1,161 @@
+"""LearnAlign at every step: problems in proportion to the chance that a group has a signal.
+
+The chance is the beta-binomial one of `mapp`,
+
+    w = 1 - B(a + G, b) / B(a, b) - B(a, b + G) / B(a, b)
+
+with four differences, each of which can be turned off:
+
+- The prior is fitted to the pool: (a0, b0) has the mean and the variance of the success rates seen
+  so far. A pool in which most problems are either solved or not has a0, b0 below 1, and a problem
+  without a single success soon stops being likely to have a signal. A problem that was never
+  sampled is expected to be like the others.
+- Evidence is forgotten at the rate that predicts best. For each of some discounts L the posterior
+  predicts every group before it is seen; predictions are averaged with weights that follow their
+  likelihoods (Bayesian model averaging), so that forgetting follows the policy's drift.
+- Chances are squared (``sharpness``), which prefers problems that are likely to have a signal, and
+  still samples all others.
+- A share of every batch is the problems that were not sampled for the longest time: a success rate
+  of 0 may be a format that the policy has not learned yet.
+
+The formulas are ours; the selection rule is MaPP's, and the discounted posterior MoPPS's.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from learnalign.curriculum.base import Booleans, Curriculum, Floats, Indices
+from learnalign.curriculum.mapp import proportional
+from learnalign.curriculum.pool_prior import PoolPrior
+from learnalign.curriculum.posterior import BetaPosterior
+
+#: Discounts that are averaged, from no forgetting to forgetting most at each observation.
+DISCOUNTS = (1.0, 0.9, 0.75, 0.5, 0.25)
+#: Weight of the past in the averaged log-likelihoods, per step.
+_MEMORY = 0.95
+
+
+class LearnAlign(Curriculum):
+    """Problems in proportion to the chance of a signal, with a fitted prior and forgetting.
+
+    Args:
+        num_problems: n, at least 1.
+        seed: Seed of the draws.
+        num_rollouts: G, rollouts per problem.
+        sharpness: Exponent of the chances: 1 samples in proportion, more prefers the highest.
+        floor: Share of each batch for the problems that were not sampled for the longest time.
+        fitted_prior: Whether the prior is fitted to the pool; otherwise it is uniform.
+        discounts: Discounts that are averaged.
+        counts: (n, 2) successes and failures known before training, such as a selection's.
+    """
+
+    name = "learnalign"
+
+    def __init__(
+        self,
+        num_problems: int,
+        *,
+        seed: int = 0,
+        num_rollouts: int = 8,
+        sharpness: float = 2.0,
+        floor: float = 0.05,
+        fitted_prior: bool = True,
+        discounts: tuple[float, ...] = DISCOUNTS,
+        counts: ArrayLike | None = None,
+    ) -> None:
+        super().__init__(num_problems, seed=seed)
+        self.num_rollouts, self.sharpness, self.floor = num_rollouts, sharpness, floor
+        self.fitted_prior = fitted_prior
+        self.prior = PoolPrior()
+        self.posteriors = [
+            BetaPosterior(num_problems, discount=discount, counts=counts) for discount in discounts
+        ]
+        if counts is not None:
+            right, wrong = np.asarray(counts, dtype=float).T
+            self._fit(right, right + wrong)
+        #: (k,) discounted log-likelihoods of the discounts' predictions.
+        self.likelihoods = np.zeros(len(discounts))
+        #: (n,) step in which a problem was sampled last, -1 if never.
+        self.last = np.full(num_problems, -1, dtype=np.int64)
+        self.step = 0
+
+    def estimates(self) -> Floats:
+        """Return (n,) expected success rates."""
+        return self._weights() @ np.stack([posterior.mean() for posterior in self.posteriors])
+
+    def signal_chances(self) -> Floats:
+        """Return (n,) chances that G new rollouts have both outcomes."""
+        chances = [posterior.signal_chance(self.num_rollouts) for posterior in self.posteriors]
+        return self._weights() @ np.stack(chances)
+
+    def metrics(self) -> dict[str, float]:
+        """Add the prior's parameters and the mean discount."""
+        discounts = [posterior.discount for posterior in self.posteriors]
+        return super().metrics() | {
+            "prior_a": self.prior.values[0],
+            "prior_b": self.prior.values[1],
+            "discount": float(self._weights() @ np.array(discounts)),
+        }
+
+    def _choose(self, count: int, excluded: Booleans) -> Indices:
+        oldest = self._oldest(round(self.floor * count), excluded)
+        taken = excluded.copy()
+        taken[oldest] = True
+        weights = np.where(taken, 0.0, self.signal_chances() ** self.sharpness)
+        rest = proportional(weights, taken, count - len(oldest), self.rng)
+        return np.concatenate([oldest, rest])
+
+    def _oldest(self, count: int, excluded: Booleans) -> Indices:
+        """Return the problems that were not sampled for the longest time, ties at random."""
+        age = np.where(excluded, np.inf, self.last + self.rng.random(self.num_problems))
+        return np.argsort(age, kind="stable")[:count]
+
+    def _update(
+        self,
+        indices: Indices,
+        successes: Floats,
+        num_rollouts: Floats,
+        sketches: NDArray[np.floating] | None,
+    ) -> None:
+        known = self.last[indices] >= 0
+        for k, posterior in enumerate(self.posteriors):
+            logs = posterior.log_likelihood(indices, successes, num_rollouts)
+            self.likelihoods[k] += float(logs[known].sum())
+            posterior.update(indices, successes, num_rollouts)
+        self.last[indices] = self.step
+        self._fit(successes, num_rollouts)
+
+    def _end_step(self) -> None:
+        self.step += 1
+        self.likelihoods *= _MEMORY
+
+    def _fit(self, successes: Floats, num_rollouts: Floats) -> None:
+        """Learn the pool's distribution of success rates, and use it as the prior."""
+        self.prior.observe(successes, num_rollouts)
+        if self.fitted_prior:
+            for posterior in self.posteriors:
+                posterior.change_prior(self.prior.values)
+
+    def _weights(self) -> Floats:
+        relative = np.exp(self.likelihoods - self.likelihoods.max())
+        weights: Floats = relative / relative.sum()
+        return weights
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "posteriors": [posterior.state() for posterior in self.posteriors],
+            "prior": self.prior.state(),
+            "likelihoods": self.likelihoods.tolist(),
+            "last": self.last.tolist(),
+            "step": self.step,
+        }
+
+    def _load_state(self, state: dict[str, Any]) -> None:
+        for posterior, saved in zip(self.posteriors, state["posteriors"], strict=True):
+            posterior.load(saved)
+        self.prior.load(state["prior"])
+        self.likelihoods = np.array(state["likelihoods"], dtype=np.float64)
+        self.last = np.array(state["last"], dtype=np.int64)
+        self.step = state["step"]

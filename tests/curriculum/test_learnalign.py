@@ -1,0 +1,144 @@
+"""LearnAlign as a curriculum: its prior, its forgetting, its draws, against plain computations."""
+
+import json
+from collections import Counter
+from math import comb
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from learnalign.curriculum.learnalign import LearnAlign
+from learnalign.curriculum.pool_prior import PoolPrior
+from learnalign.curriculum.posterior import BetaPosterior
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.5, 0.5), (0.3, 1.2), (2.0, 1.0)])
+def test_the_prior_finds_the_distribution_that_groups_come_from(a: float, b: float) -> None:
+    rng = np.random.default_rng(0)
+    prior = PoolPrior()
+    for _ in range(40):
+        rates = rng.beta(a, b, 500)
+        prior.observe(rng.binomial(8, rates).astype(float), np.full(500, 8.0))
+    assert prior.values == pytest.approx((a, b), rel=0.12)
+
+
+def test_the_prior_by_hand() -> None:
+    """16 uniform groups, and two groups with 4 and 1 successes of 4."""
+    prior = PoolPrior()
+    prior.observe(np.array([4.0, 1.0]), np.array([4.0, 4.0]))
+    mean = (16 / 2 + 1.0 + 0.25) / 18
+    second = (16 / 3 + 4 * 3 / 12 + 1 * 0 / 12) / 18
+    size = mean * (1 - mean) / (second - mean**2) - 1
+    assert prior.values == pytest.approx((mean * size, (1 - mean) * size))
+
+
+def test_the_prior_follows_the_pool() -> None:
+    prior = PoolPrior()
+    for rate in (0.1, 0.9):
+        for _ in range(20):
+            prior.observe(np.full(500, 8 * rate), np.full(500, 8.0))
+    a, b = prior.values
+    assert a / (a + b) > 0.85
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=30))
+def test_the_prior_is_always_a_distribution(groups: list[tuple[int, int]]) -> None:
+    prior = PoolPrior()
+    for successes, failures in groups:
+        total = np.array([float(successes + failures)])
+        prior.observe(np.array([float(successes)]), total)
+        a, b = prior.values
+        assert 0 < a < 9
+        assert 0 < b < 9
+
+
+def test_log_likelihood_is_the_beta_binomials() -> None:
+    posterior = BetaPosterior(1, prior=(0.7, 2.5))
+    for s in range(9):
+        found = posterior.log_likelihood(np.array([0]), np.array([float(s)]), np.array([8.0]))[0]
+        expected = stats.betabinom.pmf(s, 8, 0.7, 2.5)
+        assert comb(8, s) * np.exp(found) == pytest.approx(expected)
+
+
+def test_a_new_prior_moves_what_was_never_seen() -> None:
+    curriculum = LearnAlign(100, num_rollouts=8)
+    for start in range(0, 90, 10):
+        curriculum.next_batch(10)
+        curriculum.observe(np.arange(start, start + 10), np.zeros(10), 8)
+    rates = curriculum.estimates()
+    assert (rates[90:] == rates[90]).all()
+    assert rates[90] < 0.2  # 90 problems of 90 were never solved
+    assert (rates[:90] < rates[90]).all()
+    uniform = LearnAlign(100, fitted_prior=False)
+    assert uniform.estimates()[0] == 0.5
+
+
+def test_forgetting_follows_the_drift() -> None:
+    """Log odds that walk between visits are best predicted by forgetting, constant ones by not."""
+    rng = np.random.default_rng(0)
+    found = []
+    for drift in (0.0, 0.5, 1.5):
+        curriculum, odds = LearnAlign(50, seed=1), rng.normal(0, 1, 50)
+        for _ in range(200):
+            batch = curriculum.next_batch(20)
+            curriculum.observe(batch, rng.binomial(8, 1 / (1 + np.exp(-odds[batch]))), 8)
+            odds[batch] = 0.9 * odds[batch] + drift * rng.normal(size=20) if drift else odds[batch]
+        found.append(curriculum.metrics()["discount"])
+    assert found[0] > 0.95 > 0.8 > found[1] > found[2]
+
+
+def test_draws_are_in_proportion_to_the_squared_chance() -> None:
+    """One problem of a batch: its frequency is its share of the squared chances."""
+    curriculum = LearnAlign(4, floor=0.0, discounts=(1.0,), fitted_prior=False)
+    curriculum.next_batch(4)
+    curriculum.observe(np.arange(4), np.array([0, 1, 4, 8]), 8)
+    chances = curriculum.signal_chances()
+    by_hand = [
+        1 - stats.betabinom.pmf(0, 8, 1 + s, 9 - s) - stats.betabinom.pmf(8, 8, 1 + s, 9 - s)
+        for s in (0, 1, 4, 8)
+    ]
+    assert chances == pytest.approx(by_hand)
+    draws = Counter(int(curriculum.next_batch(1)[0]) for _ in range(4000))
+    expected = 4000 * chances**2 / (chances**2).sum()
+    statistic = sum((draws[i] - expected[i]) ** 2 / expected[i] for i in range(4))
+    assert statistic < stats.chi2.ppf(0.999, 3)
+
+
+def test_the_floor_takes_the_oldest() -> None:
+    curriculum = LearnAlign(20, floor=0.5, seed=3)
+    for indices in (range(10), range(10, 20), range(5)):
+        curriculum.next_batch(4)
+        curriculum.observe(list(indices), np.full(len(indices), 4.0), 8)
+    batch = curriculum.next_batch(8)
+    assert set(batch[:4].tolist()) <= {5, 6, 7, 8, 9}  # sampled in the first step, not since
+
+
+def test_a_selections_counts_are_the_prior() -> None:
+    counts = np.array([[8, 0], [4, 4], [0, 8]])
+    curriculum = LearnAlign(3, counts=counts)
+    low, middle, high = curriculum.estimates()[[2, 1, 0]]
+    assert low < 0.2 < middle < 0.8 < high
+    assert curriculum.signal_chances().argmax() == 1
+    assert curriculum.metrics()["coverage"] == 0.0  # nothing was sampled yet
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 30), st.integers(0, 6), st.integers(0, 99))
+def test_state_is_plain_and_exact(num_problems: int, steps: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    curriculum = LearnAlign(num_problems, seed=seed)
+    for _ in range(steps):
+        batch = curriculum.next_batch(5)
+        curriculum.observe(batch, rng.integers(0, 9, len(batch)), 8)
+    other = LearnAlign(num_problems, seed=seed)
+    other.load_state_dict(json.loads(json.dumps(curriculum.state_dict())))
+    assert other.estimates().tolist() == curriculum.estimates().tolist()
+    for _ in range(3):
+        batch = curriculum.next_batch(4)
+        assert other.next_batch(4).tolist() == batch.tolist()
+        for one in (curriculum, other):
+            one.observe(batch, np.full(len(batch), 3.0), 8)
+    assert other.metrics() == curriculum.metrics()
