@@ -39,7 +39,7 @@ step() {
 
 # Print what a verb's --dry-run counts, and keep it for the sum.
 told() {
-  printf '%s\n' "$1" | sed -n '/^work to be done:/,$ s/^  /     /p'
+  printf '%s\n' "$1" | sed -n '/^estimated work:/,$ s/^  /     /p'
   costs="$costs
 $1"
 }

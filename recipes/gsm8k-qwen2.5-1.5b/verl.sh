@@ -77,7 +77,7 @@ if [ ! -f "$RUN/scores.parquet" ]; then
   step "select $problems of $(figure problems) problems" learnalign select "$MODEL" "$DATA" \
     --config "$config" ${BUDGET:+--budget "$BUDGET"} --out "$RUN"
   if dry; then
-    printf '%s\n' "$plan" | sed -n '/^work to be done:/,$ s/^  /     /p'
+    printf '%s\n' "$plan" | sed -n '/^estimated work:/,$ s/^  /     /p'
   fi
 elif [ -n "$BUDGET" ]; then
   step "rank anew: $BUDGET problems" learnalign score "$RUN" --budget "$BUDGET"

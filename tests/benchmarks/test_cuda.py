@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import version
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -190,7 +191,13 @@ def test_a_row_counted_by_hand(cuda: SimpleNamespace) -> None:
 
 
 def test_operations_are_those_of_the_other_count(cuda: SimpleNamespace) -> None:
-    count = import_module("gradients").arithmetic
+    # By its path: among the tests there is a package of the same name.
+    spec = spec_from_file_location("gradients_benchmark", BENCHMARKS / "gradients.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    count = module.arithmetic
     smollm2 = cuda.shapes.Shape("SmolLM2", 576, 30, 9, 3, 1536, 49152, True)
     for prompt, response in ((60, 16), (100, 600)):
         responses = [[row, *range(1, response)] for row in range(8)]
