@@ -1,7 +1,12 @@
 """Curricula in real trainings with TRL: what was sampled, observed and resumed."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -284,3 +289,75 @@ def test_rewards_beyond_1_need_a_curriculum_without_success_rates(model, tmp_pat
 def test_what_does_not_fit_is_refused(model, tmp_path, name, count, rows, message):
     with pytest.raises(LearnAlignError, match=message):
         trainer(model, tmp_path, curriculum_named(name, count), rows=rows)
+
+
+def test_the_docs_lines_train(model, tmp_path):
+    page = Path(__file__).parents[2] / "docs" / "concepts" / "curriculum.md"
+    section = page.read_text().split("## In your own TRL script")[1]
+    block = section.split("```python\n")[1].split("```")[0]
+    args = trl.GRPOConfig(
+        output_dir=str(tmp_path), max_steps=2, num_generations=GROUP, max_completion_length=1,
+        per_device_train_batch_size=8, use_cpu=True, bf16=False, report_to=[], disable_tqdm=True,
+        save_strategy="no", gradient_checkpointing=False,
+    )  # fmt: skip
+    given = {"model": model.path, "reward": Rewards(), "args": args}
+    given["dataset"] = datasets.Dataset.from_dict({"prompt": PROMPTS})
+    exec(block, given)
+    assert given["trainer"].curriculum.num_rollouts == GROUP
+    assert given["trainer"].curriculum.times_observed.sum() == 4
+    assert len(given["reward"].calls) == 2
+
+
+@pytest.fixture(scope="module")
+def two_processes(model, tmp_path_factory):
+    """What each of two processes saw, in a training and after its resume."""
+    folder = tmp_path_factory.mktemp("two")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    script = Path(__file__).with_name("one_of_two.py")
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    running = [
+        subprocess.Popen(
+            [sys.executable, str(script), model.path, str(folder)],
+            env=os.environ | shared | {"RANK": rank, "LOCAL_RANK": rank},
+            stdout=subprocess.DEVNULL,
+            stderr=(folder / f"errors-{rank}").open("w"),
+        )
+        for rank in "01"
+    ]
+    try:
+        for rank, process in enumerate(running):
+            assert process.wait(200) == 0, (folder / f"errors-{rank}").read_text()[-3000:]
+    finally:
+        for process in running:
+            process.kill()
+    return [json.loads((folder / f"seen-{rank}.json").read_text()) for rank in (0, 1)]
+
+
+@pytest.mark.slow
+def test_one_of_two_processes_chooses_for_both(two_processes):
+    """Three prompts of four rollouts: the processes share the second prompt's."""
+    (first, _), (second, _) = two_processes
+    assert first["processes"] == second["processes"] == 2
+    assert second["observed"] == []
+    assert len(first["observed"]) == len(first["calls"]) == len(second["calls"]) == 3
+    assert first["weight"] == second["weight"]
+    independent = curriculum_named("mapp", len(PROMPTS), seed=0, num_rollouts=GROUP)
+    for (places, successes), *halves in zip(
+        first["observed"], first["calls"], second["calls"], strict=True
+    ):
+        assert places == independent.next_batch(3).tolist()
+        both = [pair for half in halves for pair in half]
+        assert [prompt for prompt, _ in both] == repeated(places)
+        even = np.array([len(text) == 1 and text in "02468" for _, text in both])
+        assert successes == even.reshape(-1, GROUP).sum(axis=1).tolist()
+        independent.observe(places, successes, GROUP)
+
+
+@pytest.mark.slow
+def test_two_processes_resume(two_processes):
+    for whole, resumed in two_processes:
+        assert resumed["calls"] == whole["calls"][1:]
+        assert resumed["observed"] == whole["observed"][1:]
+        assert resumed["weight"] == whole["weight"]

@@ -84,8 +84,9 @@ class CurriculumMixin(_Trainer):  # type: ignore[misc]
 
     def _choose_rows(self, count: int) -> list[dict[str, Any]]:
         """Choose the next generation batch and return this process's ``count`` rows of it."""
-        from accelerate.utils import broadcast_object_list
+        from accelerate.utils import broadcast_object_list, send_to_device
 
+        # What the loaders of all processes yield together is one generation batch.
         groups, rest = divmod(count * self.accelerator.num_processes, self.num_generations)
         assert rest == 0
         box: list[Any] = [None]
@@ -97,7 +98,7 @@ class CurriculumMixin(_Trainer):  # type: ignore[misc]
         begin = count * self.accelerator.process_index
         loader = self.callback_handler.train_dataloader  # its data set has only the columns in use
         rows = [loader.dataset[index] for index in repeated[begin : begin + count].tolist()]
-        return list(loader.collate_fn(rows))
+        return list(send_to_device(loader.collate_fn(rows), self.accelerator.device))
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Any:
         rewards = super()._calculate_rewards(*args, **kwargs)
