@@ -84,7 +84,7 @@ class CheckedFolder(ABC):
                 if self.hash_to_check(path, expected) and files.sha256(path) != expected:
                     raise files.DamagedFileError(files.CHANGED)
 
-    def discard_cached(self, *names: str) -> None:
+    def delete(self, *names: str) -> None:
         """Remove files and subfolders from the manifest on disk, then delete them."""
         for name in names:
             self._drop(name)

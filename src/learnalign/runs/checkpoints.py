@@ -72,7 +72,7 @@ def keep_checkpoints(folder: RunFolder, trainer: str) -> None:
     existing = (folder.path / "checkpoints").glob("*")
     outdated = sorted({f"checkpoints/{path.name}" for path in existing} - kept)
     if outdated:
-        folder.discard_cached(*outdated)
+        folder.delete(*outdated)
 
 
 def verify_training(folder: RunFolder, trainer: str) -> int:
@@ -130,7 +130,7 @@ def drop_checkpoint(folder: RunFolder, trainer: str) -> None:
     outdated = [checkpoint(trainer, ends[last])]
     shards = [folder.manifest.stages[stage].shards.pop(last) for stage in ("history", "steps")]
     outdated += [shard.file for shard in shards]
-    folder.discard_cached(*outdated)
+    folder.delete(*outdated)
 
 
 def _previous(folder: RunFolder, trainer: str) -> int | None:

@@ -104,7 +104,7 @@ class RunFolder(CheckedFolder):
             self.manifest.stages.pop(stage, None)
         self.manifest.summary = {}
         others = ["scores.parquet", *(["sources"] if "problems" in stages else [])]
-        self.discard_cached(*others)
+        self.delete(*others)
         for stage in stages:
             remove_tree(self.path / stage)
             remove_matching(self.path / "excluded", f"{stage}-*.parquet")

@@ -107,7 +107,7 @@ def train(
         else:
             _train(folder, config, resources, problems, order, progress)
         if (folder.path / "checkpoints").exists():
-            folder.discard_cached("checkpoints")
+            folder.delete("checkpoints")
         return Training(folder.path, folder.path / name, folder.table("steps"))
 
 
@@ -124,7 +124,7 @@ def _redo(folder: RunFolder, redo: str, trainer: str) -> None:
             do="correct --redo",
         )
     folder.discard_tables(folder.stages[folder.stages.index(redo) :])
-    folder.discard_cached("checkpoints", "model", "adapter", "training.html")
+    folder.delete("checkpoints", "model", "adapter", "training.html")
 
 
 @dataclass
