@@ -137,7 +137,8 @@ class _Sampling:
         self.sampling_s += sampled - begin
         self.verifying_s += time.monotonic() - sampled
         self._rounds.append((rollouts, verdicts))
-        rewards = [group_rollouts(rollouts, verdicts)[name].rewards for name in ids]
+        groups = group_rollouts(rollouts, verdicts)
+        rewards = [groups[name].rewards for name in ids]
         counts = np.array([len(group) for group in rewards])
         differs = np.array([len(set(group)) > 1 for group in rewards])
         return Outcomes(self._sums(rewards), counts, has_signal=differs)

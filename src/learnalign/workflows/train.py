@@ -8,12 +8,9 @@ import pyarrow as pa
 
 from learnalign.config import Config
 from learnalign.config.load import write_config
-from learnalign.curriculum.base import Curriculum
-from learnalign.curriculum.registry import curriculum_named
 from learnalign.errors import LearnAlignError
 from learnalign.pipeline.fingerprints import training_options
 from learnalign.pipeline.resources import Resources
-from learnalign.pipeline.stages import reward_stats
 from learnalign.runs.checkpoints import (
     add_checkpoint,
     checkpoint,
@@ -31,7 +28,8 @@ from learnalign.terminal.progress import Advance, Progress
 from learnalign.training.history import History
 from learnalign.training.order import Indices, step_problems
 from learnalign.verifying.verifier import open_verifier
-from learnalign.workflows.training_problems import training_problems, training_source
+from learnalign.workflows.training_curriculum import open_curriculum
+from learnalign.workflows.training_problems import training_problems
 
 if TYPE_CHECKING:
     import torch
@@ -240,41 +238,6 @@ def _train_native(job: _Job, first: int, dtype: "torch.dtype") -> None:
         progress=job.advance,
     )
     learner.masters.widen()
-
-
-def open_curriculum(config: Config, problems: pa.Table) -> Curriculum:
-    """Create the curriculum of ``training.curriculum`` with its options.
-
-    ``learnalign`` begins with the success counts of the selection that the problems come from.
-
-    Raises:
-        LearnAlignError: for an option that its class does not have.
-    """
-    training = config.training
-    options: dict[str, Any] = {}
-    if training.curriculum in ("order", "dynamic"):
-        options["shuffled"] = training.shuffled
-    if training.curriculum in ("mapp", "learnalign"):
-        options["num_rollouts"] = config.rollouts.num_rollouts
-    source = training_source(config)
-    if training.curriculum == "learnalign" and source is not None:
-        options["counts"] = _success_counts(source, problems["problem_id"].to_pylist())
-    options |= training.curriculum_options
-    name, count = training.curriculum, problems.num_rows
-    return curriculum_named(name, count, seed=config.run.seed, **options)
-
-
-def _success_counts(source: RunFolder, problem_ids: list[str]) -> list[tuple[float, float]]:
-    """Return each problem's sums of rewards and of what is missing to 1 in a selection."""
-    stats = reward_stats(source).select(["problem_id", "success_rate", "num_rollouts"])
-    known = {row["problem_id"]: row for row in stats.to_pylist()}
-    counts = []
-    for name in problem_ids:
-        row = known.get(name, {})
-        rate, size = row.get("success_rate") or 0.0, row.get("num_rollouts") or 0
-        right = min(max(rate, 0.0), 1.0) * size
-        counts.append((right, size - right))
-    return counts
 
 
 def _train_trl(job: _Job, first: int) -> None:

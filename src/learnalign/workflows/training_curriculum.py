@@ -1,0 +1,47 @@
+"""The curriculum of a training: its options, and a selection's success counts as its prior."""
+
+from typing import Any
+
+import pyarrow as pa
+
+from learnalign.config import Config
+from learnalign.curriculum.base import Curriculum
+from learnalign.curriculum.registry import curriculum_named
+from learnalign.pipeline.stages import reward_stats
+from learnalign.runs.folder import RunFolder
+from learnalign.workflows.training_problems import training_source
+
+
+def open_curriculum(config: Config, problems: pa.Table) -> Curriculum:
+    """Create the curriculum of ``training.curriculum`` with its options.
+
+    ``learnalign`` begins with the success counts of the selection that the problems come from.
+
+    Raises:
+        LearnAlignError: for an option that its class does not have.
+    """
+    training = config.training
+    options: dict[str, Any] = {}
+    if training.curriculum in ("order", "dynamic"):
+        options["shuffled"] = training.shuffled
+    if training.curriculum in ("mapp", "learnalign"):
+        options["num_rollouts"] = config.rollouts.num_rollouts
+    source = training_source(config)
+    if training.curriculum == "learnalign" and source is not None:
+        options["counts"] = _success_counts(source, problems["problem_id"].to_pylist())
+    options |= training.curriculum_options
+    name, count = training.curriculum, problems.num_rows
+    return curriculum_named(name, count, seed=config.run.seed, **options)
+
+
+def _success_counts(source: RunFolder, problem_ids: list[str]) -> list[tuple[float, float]]:
+    """Return each problem's sums of rewards and of what is missing to 1 in a selection."""
+    stats = reward_stats(source).select(["problem_id", "success_rate", "num_rollouts"])
+    known = {row["problem_id"]: row for row in stats.to_pylist()}
+    counts = []
+    for name in problem_ids:
+        row = known.get(name, {})
+        rate, size = row.get("success_rate") or 0.0, row.get("num_rollouts") or 0
+        right = min(max(rate, 0.0), 1.0) * size
+        counts.append((right, size - right))
+    return counts
