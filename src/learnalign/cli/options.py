@@ -66,6 +66,7 @@ TRAINING = (
     "training.problems_per_step",
     "training.epochs",
     "training.steps",
+    "training.max_rollouts",
     "training.curriculum",
     "training.parameters",
     "training.learning_rate",

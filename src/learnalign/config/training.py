@@ -23,6 +23,9 @@ class TrainingConfig(Section):
     """Passes over the problems."""
     steps: PositiveInt | None = None
     """Number of training steps; overrides epochs."""
+    max_rollouts: PositiveInt | None = None
+    """Stop after the step in which this many rollouts have been sampled, dropped ones included;
+    overrides epochs."""
     curriculum: Literal["order", "dynamic", "mopps", "greso", "mapp", "learnalign"] = "order"
     """Which problems each step samples: order (passes over all), dynamic (drops groups without a
     signal and refills), or by what the training has observed: mopps, greso, mapp, learnalign

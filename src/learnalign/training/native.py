@@ -30,10 +30,12 @@ def train(
     *,
     num_steps: int,
     per_step: int,
+    max_groups: int | None = None,
     seed: int,
     save: Callable[[], None],
     save_every: int,
     progress: Callable[[int], None],
+    after_step: Callable[[dict[str, Any], Any], None] | None = None,
 ) -> None:
     """Run the remaining steps.
 
@@ -46,10 +48,12 @@ def train(
         history: Receives each step's rollouts and metrics.
         num_steps: Number of steps of the whole training.
         per_step: Problems per step; a curriculum that drops groups samples more.
+        max_groups: The training ends after the step in which this many groups have been sampled.
         seed: Seed of the rollouts.
         save: Called after every ``save_every`` steps and after the last.
         save_every: Steps between two saves.
         progress: Called with 1 after each step.
+        after_step: Called after each step with its row of STEPS and the model.
 
     Raises:
         LearnAlignError: if training diverges (all logits of a step contain NaN or Inf), if a
@@ -57,6 +61,8 @@ def train(
             and gets others.
     """
     for step in range(learner.done, num_steps):
+        if _spent(curriculum, max_groups):
+            return
         engine.seed = seed + SEED_STEP * (step + 1)
         state = {"global_step": step, "max_steps": num_steps}
         sampling = _Sampling(engine, verifier, problems, curriculum, state)
@@ -92,8 +98,15 @@ def train(
             **rollout_metrics(rollouts, verdicts),
         )
         progress(1)
-        if learner.done % save_every == 0 or learner.done == num_steps:
+        if after_step is not None:
+            after_step(history.steps[-1], learner.model)
+        last = learner.done == num_steps or _spent(curriculum, max_groups)
+        if learner.done % save_every == 0 or last:
             save()
+
+
+def _spent(curriculum: Curriculum, max_groups: int | None) -> bool:
+    return max_groups is not None and int(curriculum.times_observed.sum()) >= max_groups
 
 
 class _Sampling:

@@ -15,7 +15,7 @@ from learnalign.selecting.order import budget_count
 from learnalign.tables import PROBLEMS
 from learnalign.terminal.durations import duration
 from learnalign.workflows.evaluate import parts
-from learnalign.workflows.training_problems import chosen_ids, training_source
+from learnalign.workflows.training_problems import chosen_ids, step_limit, training_source
 from learnalign.workflows.warmup import warmup_config
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def estimate_training(config: Config) -> dict[str, Any]:
         count = len(chosen_ids(source, training.subset, seed=config.run.seed))
     count = min(count, training.num_problems or count)
     order = step_problems(
-        count, training.problems_per_step, epochs=training.epochs, steps=training.steps
+        count, training.problems_per_step, epochs=training.epochs, steps=step_limit(config, count)
     )
     rollouts = order.size * group
     tokens = rollouts * config.rollouts.max_tokens

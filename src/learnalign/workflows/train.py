@@ -1,5 +1,7 @@
 """Train in a run folder that holds the problems, history, checkpoints and final model."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,10 +31,14 @@ from learnalign.training.history import History
 from learnalign.training.order import Indices, step_problems
 from learnalign.verifying.verifier import open_verifier
 from learnalign.workflows.training_curriculum import open_curriculum
-from learnalign.workflows.training_problems import training_problems
+from learnalign.workflows.training_problems import step_limit, training_problems
 
 if TYPE_CHECKING:
     import torch
+
+
+#: A function of a step's row of STEPS and the model.
+AfterStep = Callable[[dict[str, Any], Any], None]
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,12 @@ class Training:
 
 
 def train(
-    config: Config, *, progress: Progress, redo: str | None = None, below: str = ""
+    config: Config,
+    *,
+    progress: Progress,
+    redo: str | None = None,
+    below: str = "",
+    after_step: AfterStep | None = None,
 ) -> Training:
     """Train a model with GRPO; calling it again resumes the training.
 
@@ -64,6 +75,8 @@ def train(
         redo: What to discard first: ``problems`` or ``history``, with everything after it, or
             ``checkpoint``, the latest one, to resume from the one before.
         below: Prefix of ``redo`` in the --redo of the larger run that contains this training.
+        after_step: Called after each step with its row of STEPS and the model, which it may sample
+            from but must not change; native trainer only.
 
     Raises:
         LearnAlignError: for errors that the user can fix.
@@ -79,7 +92,7 @@ def train(
             problems.num_rows,
             config.training.problems_per_step,
             epochs=config.training.epochs,
-            steps=config.training.steps,
+            steps=step_limit(config, problems.num_rows),
             shuffled=config.training.shuffled,
             seed=config.run.seed,
         )
@@ -103,7 +116,7 @@ def train(
             verify_tables(folder)
             folder.verify(name, do=folder.redo_advice("history"))
         else:
-            _train(folder, config, resources, problems, order, progress)
+            _train(folder, config, resources, problems, order, progress, after_step)
         if (folder.path / "checkpoints").exists():
             folder.delete("checkpoints")
         return Training(folder.path, folder.path / name, folder.table("steps"))
@@ -157,6 +170,7 @@ def _train(
     problems: pa.Table,
     order: Indices,
     progress: Progress,
+    after_step: AfterStep | None,
 ) -> None:
     """Run the remaining steps and write the model."""
     import torch
@@ -183,7 +197,7 @@ def _train(
     ):
         job = _Job(folder, config, model, engine, verifier, problems, order, advance, History())
         if native:
-            _train_native(job, first, dtype)
+            _train_native(job, first, dtype, after_step)
         else:
             _train_trl(job, first)
     _write_model(folder, config, model, resources.tokenizer)
@@ -194,7 +208,9 @@ def _train(
     folder.finish("steps")
 
 
-def _train_native(job: _Job, first: int, dtype: "torch.dtype") -> None:
+def _train_native(
+    job: _Job, first: int, dtype: "torch.dtype", after_step: AfterStep | None
+) -> None:
     from learnalign.models.loading import load_model
     from learnalign.training.checkpoint import load_checkpoint, save_checkpoint
     from learnalign.training.learner import Learner
@@ -232,12 +248,19 @@ def _train_native(job: _Job, first: int, dtype: "torch.dtype") -> None:
         job.history,
         num_steps=num_steps,
         per_step=per_step,
+        max_groups=_max_groups(config),
         seed=config.run.seed,
         save=save,
         save_every=training.save_every,
         progress=job.advance,
+        after_step=after_step,
     )
     learner.masters.widen()
+
+
+def _max_groups(config: Config) -> int | None:
+    most = config.training.max_rollouts
+    return None if most is None else math.ceil(most / config.rollouts.num_rollouts)
 
 
 def _train_trl(job: _Job, first: int) -> None:
