@@ -102,7 +102,8 @@ def run(cell: Cell, work: Path, rollouts: int) -> dict[str, Any]:
         "folder": str(out.relative_to(ROOT) if out.is_relative_to(ROOT) else out),
         "readings": readings.rows,
         "num_steps": len(steps),
-        "signal": sum(row["num_signal"] for row in steps) / sum(row["num_sampled"] for row in steps),
+        "signal": sum(row["num_signal"] for row in steps)
+        / sum(row["num_sampled"] for row in steps),
         "coverage": steps[-1]["coverage"],
         "trained": _trained(training.history().to_pylist(), data / "pool.jsonl"),
         **{
@@ -171,7 +172,7 @@ def greedy_accuracy(test: Path, config: Any, model: Any) -> tuple[float, dict[st
     for row, text in zip(rows, texts, strict=True):
         columns = {"id": [row["id"]], "answer": [row["answer"]], "noise": ["none"]}
         (reward,) = curriculum_pools.reward([text], **columns)
-        right.setdefault(row["source"], []).append(reward)
+        right.setdefault(row["kind"], []).append(reward)
     total = sum(map(sum, right.values())) / len(rows)
     return total, {kind: round(sum(values) / len(values), 4) for kind, values in right.items()}
 
@@ -179,14 +180,13 @@ def greedy_accuracy(test: Path, config: Any, model: Any) -> tuple[float, dict[st
 def _trained(history: list[dict[str, Any]], pool: Path) -> dict[str, dict[str, int]]:
     """Count the trained groups with a signal by noise and by kind."""
     rows = {
-        row["id"]: row
-        for row in map(json.loads, pool.read_text(encoding="utf-8").splitlines())
+        row["id"]: row for row in map(json.loads, pool.read_text(encoding="utf-8").splitlines())
     }
     rewards: dict[tuple[int, str], set[float]] = {}
     for row in history:
         if row["trained"]:
             rewards.setdefault((row["step"], row["problem_id"]), set()).add(row["reward"])
-    counts: dict[str, dict[str, int]] = {"noise": {}, "source": {}}
+    counts: dict[str, dict[str, int]] = {"noise": {}, "kind": {}}
     for (_, name), values in rewards.items():
         if len(values) > 1:
             for key, found in counts.items():

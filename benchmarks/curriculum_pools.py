@@ -91,23 +91,28 @@ def write(folder: Path, pool: Pool, *, seed: int) -> None:
     wrong = round(pool.mislabelled * pool.size)
     for index in noisy[:wrong]:
         rows[index]["noise"] = "mislabelled"
-        rows[index]["answer"] = str(int(rows[index]["answer"]) + rng.choice((-10, -2, -1, 1, 2, 10)))
+        rows[index]["answer"] = str(
+            int(rows[index]["answer"]) + rng.choice((-10, -2, -1, 1, 2, 10))
+        )
     for index in noisy[wrong:]:
         rows[index]["noise"] = "coin"
     rng.shuffle(rows)
     _write(folder / "pool.jsonl", rows)
     _write(folder / "test.jsonl", _read(folder / "test.jsonl")[:NUM_TEST])
+    (folder / "dev.jsonl").unlink()
 
 
 def _row(name: str, kind: str, rng: random.Random) -> Row:
     question, answer = _guess(rng) if kind == "guesses" else HARD[kind](rng)
     noise = "guess" if kind == "guesses" else "none"
     row = {"id": name, "question": question, "answer": str(answer)}
-    return row | {"source": kind, "noise": noise}
+    return row | {"kind": kind, "noise": noise}
 
 
 def _read(path: Path) -> list[Row]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """Read rows; their kind is not called source, which would be told to a curriculum."""
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [{"kind" if key == "source" else key: row[key] for key in row} for row in rows]
 
 
 def _write(path: Path, rows: list[Row]) -> None:

@@ -22,7 +22,7 @@ def test_the_prior_finds_the_distribution_that_groups_come_from(a: float, b: flo
     for _ in range(40):
         rates = rng.beta(a, b, 500)
         prior.observe(rng.binomial(8, rates).astype(float), np.full(500, 8.0))
-    assert prior.values == pytest.approx((a, b), rel=0.12)
+    assert prior.values() == pytest.approx((a, b), rel=0.12)
 
 
 def test_the_prior_by_hand() -> None:
@@ -32,7 +32,7 @@ def test_the_prior_by_hand() -> None:
     mean = (16 / 2 + 1.0 + 0.25) / 18
     second = (16 / 3 + 4 * 3 / 12 + 1 * 0 / 12) / 18
     size = mean * (1 - mean) / (second - mean**2) - 1
-    assert prior.values == pytest.approx((mean * size, (1 - mean) * size))
+    assert prior.values() == pytest.approx((mean * size, (1 - mean) * size))
 
 
 def test_the_prior_follows_the_pool() -> None:
@@ -40,7 +40,7 @@ def test_the_prior_follows_the_pool() -> None:
     for rate in (0.1, 0.9):
         for _ in range(20):
             prior.observe(np.full(500, 8 * rate), np.full(500, 8.0))
-    a, b = prior.values
+    a, b = prior.values()
     assert a / (a + b) > 0.85
 
 
@@ -50,7 +50,7 @@ def test_the_prior_is_always_a_distribution(groups: list[tuple[int, int]]) -> No
     for successes, failures in groups:
         total = np.array([float(successes + failures)])
         prior.observe(np.array([float(successes)]), total)
-        a, b = prior.values
+        a, b = prior.values()
         assert 0 < a < 9
         assert 0 < b < 9
 

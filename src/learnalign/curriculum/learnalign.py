@@ -4,12 +4,14 @@ The chance is the beta-binomial one of `mapp`,
 
     w = 1 - B(a + G, b) / B(a, b) - B(a, b + G) / B(a, b)
 
-with four differences, each of which can be turned off:
+with five differences, each of which can be turned off:
 
-- The prior is fitted to the pool: (a0, b0) has the mean and the variance of the success rates seen
-  so far. A pool in which most problems are either solved or not has a0, b0 below 1, and a problem
-  without a single success soon stops being likely to have a signal. A problem that was never
-  sampled is expected to be like the others.
+- What is observed of a problem counts for problems that are like it: a logistic model of the
+  success rates over features (`success_model`) expects the rate of each, also of those that were
+  never sampled, or not for long.
+- The prior is fitted to the pool: (a0, b0) has the mean and the spread of the success rates seen so
+  far, around what the model expects. A pool in which most problems are either solved or not has a0,
+  b0 below 1, and a problem without a single success soon stops being likely to have a signal.
 - Evidence is forgotten at the rate that predicts best. For each of some discounts L the posterior
   predicts every group before it is seen; predictions are averaged with weights that follow their
   likelihoods (Bayesian model averaging), so that forgetting follows the policy's drift.
@@ -30,6 +32,8 @@ from learnalign.curriculum.base import Booleans, Curriculum, Floats, Indices
 from learnalign.curriculum.mapp import proportional
 from learnalign.curriculum.pool_prior import PoolPrior
 from learnalign.curriculum.posterior import BetaPosterior
+from learnalign.curriculum.success_model import SuccessModel
+from learnalign.errors import LearnAlignError
 
 #: Discounts that are averaged, from no forgetting to forgetting most at each observation.
 DISCOUNTS = (1.0, 0.9, 0.75, 0.5, 0.25)
@@ -47,6 +51,8 @@ class LearnAlign(Curriculum):
         sharpness: Exponent of the chances: 1 samples in proportion, more prefers the highest.
         floor: Share of each batch for the problems that were not sampled for the longest time.
         fitted_prior: Whether the prior is fitted to the pool; otherwise it is uniform.
+        features: (n, d) what problems have in common, such as `text_features`; without them,
+            problems that were never sampled are all alike.
         discounts: Discounts that are averaged.
         counts: (n, 2) successes and failures known before training, such as a selection's.
     """
@@ -62,6 +68,7 @@ class LearnAlign(Curriculum):
         sharpness: float = 2.0,
         floor: float = 0.05,
         fitted_prior: bool = True,
+        features: ArrayLike | None = None,
         discounts: tuple[float, ...] = DISCOUNTS,
         counts: ArrayLike | None = None,
     ) -> None:
@@ -69,12 +76,19 @@ class LearnAlign(Curriculum):
         self.num_rollouts, self.sharpness, self.floor = num_rollouts, sharpness, floor
         self.fitted_prior = fitted_prior
         self.prior = PoolPrior()
+        self.model = None if features is None else SuccessModel(features)
+        if self.model is not None and len(self.model.features) != num_problems:
+            raise LearnAlignError(
+                f"got features of {len(self.model.features)} problems",
+                expected=f"{num_problems} rows",
+                do="pass one row for each problem, in their order",
+            )
         self.posteriors = [
             BetaPosterior(num_problems, discount=discount, counts=counts) for discount in discounts
         ]
         if counts is not None:
             right, wrong = np.asarray(counts, dtype=float).T
-            self._fit(right, right + wrong)
+            self._fit(np.arange(num_problems), right, right + wrong)
         #: (k,) discounted log-likelihoods of the discounts' predictions.
         self.likelihoods = np.zeros(len(discounts))
         #: (n,) step in which a problem was sampled last, -1 if never.
@@ -91,16 +105,18 @@ class LearnAlign(Curriculum):
         return self._weights() @ np.stack(chances)
 
     def metrics(self) -> dict[str, float]:
-        """Add the prior's parameters and the mean discount."""
+        """Add the pool's prior and the mean discount."""
         discounts = [posterior.discount for posterior in self.posteriors]
+        a, b = self.prior.values()
         return super().metrics() | {
-            "prior_a": self.prior.values[0],
-            "prior_b": self.prior.values[1],
+            "prior_a": float(a),
+            "prior_b": float(b),
             "discount": float(self._weights() @ np.array(discounts)),
         }
 
     def _choose(self, count: int, excluded: Booleans) -> Indices:
-        oldest = self._oldest(round(self.floor * count), excluded)
+        # Rounded at random, so that small batches have their share too.
+        oldest = self._oldest(int(self.floor * count + self.rng.random()), excluded)
         taken = excluded.copy()
         taken[oldest] = True
         weights = np.where(taken, 0.0, self.signal_chances() ** self.sharpness)
@@ -125,18 +141,29 @@ class LearnAlign(Curriculum):
             self.likelihoods[k] += float(logs[known].sum())
             posterior.update(indices, successes, num_rollouts)
         self.last[indices] = self.step
-        self._fit(successes, num_rollouts)
+        self._fit(indices, successes, num_rollouts)
 
     def _end_step(self) -> None:
         self.step += 1
         self.likelihoods *= _MEMORY
+        if self.model is not None:
+            self.model.drift()
 
-    def _fit(self, successes: Floats, num_rollouts: Floats) -> None:
+    def _fit(self, indices: Indices, successes: Floats, num_rollouts: Floats) -> None:
         """Learn the pool's distribution of success rates, and use it as the prior."""
-        self.prior.observe(successes, num_rollouts)
+        expected = None
+        if self.model is None:
+            self.prior.observe(successes, num_rollouts)
+        else:
+            self.prior.observe(successes, num_rollouts, self.model.predict(indices))
+            self.model.update(indices, successes, num_rollouts)
+            expected = self.model.predict()
         if self.fitted_prior:
-            for posterior in self.posteriors:
-                posterior.change_prior(self.prior.values)
+            self._set_prior(expected)
+
+    def _set_prior(self, expected: Floats | None) -> None:
+        for posterior in self.posteriors:
+            posterior.prior = self.prior.values(expected)
 
     def _weights(self) -> Floats:
         relative = np.exp(self.likelihoods - self.likelihoods.max())
@@ -147,6 +174,7 @@ class LearnAlign(Curriculum):
         return {
             "posteriors": [posterior.state() for posterior in self.posteriors],
             "prior": self.prior.state(),
+            "model": None if self.model is None else self.model.state(),
             "likelihoods": self.likelihoods.tolist(),
             "last": self.last.tolist(),
             "step": self.step,
@@ -156,6 +184,10 @@ class LearnAlign(Curriculum):
         for posterior, saved in zip(self.posteriors, state["posteriors"], strict=True):
             posterior.load(saved)
         self.prior.load(state["prior"])
+        if self.model is not None and state["model"] is not None:
+            self.model.load(state["model"])
+        if self.fitted_prior:
+            self._set_prior(None if self.model is None else self.model.predict())
         self.likelihoods = np.array(state["likelihoods"], dtype=np.float64)
         self.last = np.array(state["last"], dtype=np.int64)
         self.step = state["step"]

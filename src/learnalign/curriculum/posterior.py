@@ -17,6 +17,8 @@ from numpy.typing import ArrayLike
 from learnalign.curriculum.base import Floats, Indices
 from learnalign.errors import LearnAlignError
 
+Prior = tuple[float | Floats, float | Floats]
+
 
 class BetaPosterior:
     """Beta(a, b) for each problem.
@@ -24,7 +26,7 @@ class BetaPosterior:
     Args:
         num_problems: n.
         discount: L, in (0, 1].
-        prior: (a0, b0), both above 0; (1, 1) is uniform.
+        prior: (a0, b0), both above 0; (1, 1) is uniform. Either may be (n,), one for each problem.
         counts: (n, 2) successes and failures known before training, added to the prior. With a
             discount they are forgotten like other evidence.
 
@@ -41,7 +43,7 @@ class BetaPosterior:
         num_problems: int,
         *,
         discount: float = 1.0,
-        prior: tuple[float, float] = (1.0, 1.0),
+        prior: Prior = (1.0, 1.0),
         counts: ArrayLike | None = None,
     ) -> None:
         known = np.zeros((num_problems, 2)) if counts is None else np.asarray(counts, dtype=float)
@@ -51,41 +53,36 @@ class BetaPosterior:
                 expected=f"non-negative successes and failures, of shape ({num_problems}, 2)",
                 do="pass zeros for problems that nothing is known of",
             )
-        if not 0 < discount <= 1 or min(prior) <= 0:
+        if not 0 < discount <= 1 or min(np.min(prior[0]), np.min(prior[1])) <= 0:
             raise LearnAlignError(
                 f"got discount = {discount} and prior = {prior}",
                 expected="a discount above 0 and at most 1, and a prior above 0",
                 do="use 1 to keep all evidence",
             )
-        self.discount, self.prior = discount, prior
-        self.successes: Floats = prior[0] + known[:, 0]
+        self.discount = discount
+        self.prior = prior
+        """(a0, b0); replace it freely, the evidence stays and is forgotten towards the new one."""
+        self._evidence = known.T.copy()
+        """(2, n) successes and failures without the prior."""
+
+    @property
+    def successes(self) -> Floats:
         """(n,) a."""
-        self.failures: Floats = prior[1] + known[:, 1]
+        found: Floats = self.prior[0] + self._evidence[0]
+        return found
+
+    @property
+    def failures(self) -> Floats:
         """(n,) b."""
+        found: Floats = self.prior[1] + self._evidence[1]
+        return found
 
     def update(self, indices: Indices, successes: Floats, num_rollouts: Floats) -> None:
         """Add (k,) outcomes; a group without rollouts changes nothing."""
         seen = num_rollouts > 0
         places, right, wrong = indices[seen], successes[seen], (num_rollouts - successes)[seen]
-        for values, prior, new in (
-            (self.successes, self.prior[0], right),
-            (self.failures, self.prior[1], wrong.clip(0.0)),
-        ):
-            values[places] = self.discount * values[places] + (1 - self.discount) * prior + new
-
-    def change_prior(self, prior: tuple[float, float]) -> None:
-        """Replace the prior; the evidence stays, and is forgotten towards the new prior.
-
-        Example:
-            >>> posterior = BetaPosterior(1)
-            >>> posterior.update(np.array([0]), np.array([3.0]), np.array([4.0]))
-            >>> posterior.change_prior((0.5, 2.0))
-            >>> posterior.successes.tolist(), posterior.failures.tolist()
-            ([3.5], [3.0])
-        """
-        self.successes = self.successes + (prior[0] - self.prior[0])
-        self.failures = self.failures + (prior[1] - self.prior[1])
-        self.prior = prior
+        kept = self.discount * self._evidence[:, places]
+        self._evidence[:, places] = kept + np.stack([right, wrong.clip(0.0)])
 
     def log_likelihood(self, indices: Indices, successes: Floats, num_rollouts: Floats) -> Floats:
         """Return (k,) log-probabilities of outcomes before they are added, without the binomial.
@@ -105,7 +102,8 @@ class BetaPosterior:
 
     def mean(self) -> Floats:
         """Return (n,) expected success rates."""
-        return self.successes / (self.successes + self.failures)
+        right = self.successes
+        return right / (right + self.failures)
 
     def signal_chance(self, num_rollouts: int) -> Floats:
         """Return (n,) chances that G new rollouts are neither all correct nor all wrong.
@@ -122,19 +120,12 @@ class BetaPosterior:
         return chance.clip(0.0, 1.0)
 
     def state(self) -> dict[str, Any]:
-        """Return the state as JSON-serializable data."""
-        return {
-            "prior": list(self.prior),
-            "successes": self.successes.tolist(),
-            "failures": self.failures.tolist(),
-        }
+        """Return the evidence as JSON-serializable data."""
+        return {"evidence": self._evidence.tolist()}
 
     def load(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""
-        a0, b0 = state["prior"]
-        self.prior = (float(a0), float(b0))
-        self.successes = np.array(state["successes"], dtype=np.float64)
-        self.failures = np.array(state["failures"], dtype=np.float64)
+        self._evidence = np.array(state["evidence"], dtype=np.float64)
 
 
 def _log_gamma(values: Floats) -> Floats:

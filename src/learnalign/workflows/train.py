@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from learnalign.config import Config
 from learnalign.config.load import write_config
+from learnalign.curriculum.base import Curriculum
 from learnalign.errors import LearnAlignError
 from learnalign.pipeline.fingerprints import training_options
 from learnalign.pipeline.resources import Resources
@@ -107,7 +108,7 @@ def train(
                 expected="the native trainer, which asks a curriculum for each step's problems",
                 do="leave out --trainer, or use --curriculum order",
             )
-        open_curriculum(config, problems)  # an unknown option ends the run here
+        curriculum = open_curriculum(config, problems)  # an unknown option ends the run here
         folder.begin("history", options)
         done = folder.begin("steps", options).complete
         write_config(folder.path / "config.yaml", config)
@@ -116,7 +117,7 @@ def train(
             verify_tables(folder)
             folder.verify(name, do=folder.redo_advice("history"))
         else:
-            _train(folder, config, resources, problems, order, progress, after_step)
+            _train(folder, config, resources, problems, order, curriculum, progress, after_step)
         if (folder.path / "checkpoints").exists():
             folder.delete("checkpoints")
         return Training(folder.path, folder.path / name, folder.table("steps"))
@@ -149,6 +150,7 @@ class _Job:
     verifier: Any
     problems: pa.Table
     order: Indices
+    curriculum: Curriculum
     advance: Advance
     history: History
 
@@ -169,6 +171,7 @@ def _train(
     resources: Resources,
     problems: pa.Table,
     order: Indices,
+    curriculum: Curriculum,
     progress: Progress,
     after_step: AfterStep | None,
 ) -> None:
@@ -195,7 +198,9 @@ def _train(
         open_verifier(config.verifier) as verifier,
         progress.stage("training", len(order), first, unit="steps") as advance,
     ):
-        job = _Job(folder, config, model, engine, verifier, problems, order, advance, History())
+        job = _Job(
+            folder, config, model, engine, verifier, problems, order, curriculum, advance, History()
+        )
         if native:
             _train_native(job, first, dtype, after_step)
         else:
@@ -221,7 +226,6 @@ def _train_native(
     if training.kl_beta and training.parameters == "full":
         reference = load_model(config.model, dtype=dtype)
     num_steps, per_step = job.order.shape
-    curriculum = open_curriculum(config, job.problems)
     learner = Learner(
         job.model,
         training,
@@ -233,10 +237,10 @@ def _train_native(
         dtype=dtype if training.parameters == "full" else None,
     )
     if first:
-        load_checkpoint(job.checkpoint(first), first, learner, curriculum)
+        load_checkpoint(job.checkpoint(first), first, learner, job.curriculum)
 
     def save() -> None:
-        save_checkpoint(job.checkpoint(learner.done), learner, curriculum)
+        save_checkpoint(job.checkpoint(learner.done), learner, job.curriculum)
         job.save(learner.done)
 
     train(
@@ -244,7 +248,7 @@ def _train_native(
         job.engine,
         job.verifier,
         job.problems,
-        curriculum,
+        job.curriculum,
         job.history,
         num_steps=num_steps,
         per_step=per_step,

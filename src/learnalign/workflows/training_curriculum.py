@@ -7,6 +7,7 @@ import pyarrow as pa
 from learnalign.config import Config
 from learnalign.curriculum.base import Curriculum
 from learnalign.curriculum.registry import curriculum_named
+from learnalign.curriculum.text_features import text_features
 from learnalign.pipeline.stages import reward_stats
 from learnalign.runs.folder import RunFolder
 from learnalign.workflows.training_problems import training_source
@@ -15,7 +16,8 @@ from learnalign.workflows.training_problems import training_source
 def open_curriculum(config: Config, problems: pa.Table) -> Curriculum:
     """Create the curriculum of ``training.curriculum`` with its options.
 
-    ``learnalign`` begins with the success counts of the selection that the problems come from.
+    ``learnalign`` begins with the success counts of the selection that the problems come from, and
+    shares what it observes by the prompts' words, unless ``text`` is false in its options.
 
     Raises:
         LearnAlignError: for an option that its class does not have.
@@ -30,6 +32,10 @@ def open_curriculum(config: Config, problems: pa.Table) -> Curriculum:
     if training.curriculum == "learnalign" and source is not None:
         options["counts"] = _success_counts(source, problems["problem_id"].to_pylist())
     options |= training.curriculum_options
+    if training.curriculum == "learnalign" and options.pop("text", True):
+        options["features"] = text_features(
+            problems["prompt"].to_pylist(), sources=problems["source"].to_pylist()
+        )
     name, count = training.curriculum, problems.num_rows
     return curriculum_named(name, count, seed=config.run.seed, **options)
 

@@ -1,0 +1,125 @@
+"""What is observed of a problem counts for those like it: the model, its features, the curriculum."""
+
+import numpy as np
+import pytest
+from scipy import optimize, stats
+
+from learnalign.curriculum.learnalign import LearnAlign
+from learnalign.curriculum.success_model import SuccessModel
+from learnalign.curriculum.text_features import text_features
+from learnalign.errors import LearnAlignError
+
+
+def test_one_group_moves_the_model_to_near_the_posterior_mode() -> None:
+    """Against the exact maximum of log prior + log likelihood, which one Newton step approximates."""
+    model = SuccessModel(np.array([[0.6, 0.8]]), weight=8.0)
+    model.update(np.array([0]), np.array([3.0]), np.array([8.0]))
+    x = np.array([0.6, 0.8, 1.0])
+
+    def loss(w: np.ndarray) -> float:
+        return float(w @ w / (2 * 4.0) - 3 * x @ w + 8 * np.logaddexp(0, x @ w))
+
+    assert x @ model.mean == pytest.approx(x @ optimize.minimize(loss, np.zeros(3)).x, abs=0.02)
+
+
+def test_the_covariance_is_the_information_form() -> None:
+    """S^-1 = S0^-1 + w e (1 - e) x x', with the curvature where the step began."""
+    model = SuccessModel(np.array([[0.6, 0.8]]), weight=2.0)
+    before = np.linalg.inv(model.covariance)
+    model.update(np.array([0]), np.array([8.0]), np.array([8.0]))
+    x = np.array([0.6, 0.8, 1.0])
+    expected = before + 2 * 0.25 * np.outer(x, x)
+    assert np.linalg.inv(model.covariance) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_group_without_rollouts_teaches_nothing() -> None:
+    model = SuccessModel(np.eye(2))
+    mean = model.mean.copy()
+    model.update(np.array([0]), np.array([0.0]), np.array([0.0]))
+    assert (model.mean == mean).all()
+
+
+def test_it_predicts_problems_that_were_never_seen() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(2000, 8)) / np.sqrt(8)
+    truth = 1 / (1 + np.exp(-3 * features @ rng.normal(size=8) + 1))
+    model = SuccessModel(features)
+    seen = np.arange(400)
+    model.update(seen, rng.binomial(8, truth[seen]).astype(float), np.full(400, 8.0))
+    assert stats.spearmanr(model.predict()[400:], truth[400:]).statistic > 0.9
+    assert abs(model.predict()[400:].mean() - truth[400:].mean()) < 0.05
+    assert (model.predict(np.array([7, 3])) == model.predict()[[7, 3]]).all()
+
+
+def test_features_are_checked() -> None:
+    with pytest.raises(LearnAlignError, match=r"features of shape \(3,\)"):
+        SuccessModel(np.zeros(3))
+    with pytest.raises(LearnAlignError, match="finite"):
+        SuccessModel(np.array([[np.nan]]))
+    with pytest.raises(LearnAlignError, match="features of 2 problems"):
+        LearnAlign(3, features=np.eye(2))
+
+
+def test_texts_that_differ_in_digits_are_alike() -> None:
+    texts = ["What is 12 + 34?", "What is 98 + 76?", "What is 123 + 4567?", "Name a prime.", ""]
+    found = text_features(texts, size=4096)
+    alike = found[:, :-1] @ found[:, :-1].T
+    assert alike[0, 1] == pytest.approx(1.0, abs=1e-5)
+    assert 0.1 < alike[0, 2] < 0.9
+    assert alike[0, 3] < alike[0, 2]
+    assert np.linalg.norm(found[:4, :-1], axis=1) == pytest.approx(np.ones(4), abs=1e-5)
+    assert (found[4, :-1] == 0).all()
+
+
+def test_words_in_every_text_say_nothing() -> None:
+    """A template around each problem leaves the similarities as they are."""
+    texts = [f"{a} {b}" for a in ("red", "green", "blue") for b in ("fox", "hen", "owl")]
+    plain = text_features(texts, size=4096)[:, :-1]
+    alike = plain @ plain.T
+    assert alike[0, 1] > alike[0, 4] + 0.2  # a shared word; none
+    framed = text_features([f"Solve: {text} ." for text in texts], size=4096)[:, :-1]
+    assert (framed @ framed.T)[0, 1] > (framed @ framed.T)[0, 4] + 0.1
+
+
+def test_a_source_is_a_word() -> None:
+    texts = ["alpha beta", "gamma delta", "epsilon zeta", "eta theta"]
+    found = text_features(texts, size=4096, sources=["a", "a", "b", "b"])[:, :-1]
+    alike = found @ found.T
+    assert alike[0, 1] > alike[0, 2]
+    assert alike[2, 3] > alike[1, 2]
+
+
+def test_a_new_problem_is_expected_to_be_like_its_kind() -> None:
+    """Two kinds: one is never solved. Unseen problems of the other are chosen, though none is known."""
+    rng = np.random.default_rng(1)
+    features = np.repeat(np.eye(2), 500, axis=0)
+    truth = np.repeat([0.0, 0.5], 500)
+    curriculum = LearnAlign(1000, features=features, seed=2)
+    plain = LearnAlign(1000, seed=2)
+    shares = []
+    for each in (curriculum, plain):
+        with_signal = 0
+        for step in range(40):
+            batch = each.next_batch(16)
+            right = rng.binomial(8, truth[batch])
+            each.observe(batch, right, 8)
+            with_signal += int(((right > 0) & (right < 8)).sum()) if step >= 20 else 0
+        shares.append(with_signal / 320)
+    assert shares[0] > 0.85
+    assert shares[0] > shares[1] + 0.1
+    unseen = curriculum.times_observed == 0
+    assert curriculum.estimates()[:500][unseen[:500]].max() < 0.1
+
+
+def test_the_model_is_part_of_the_state() -> None:
+    features = np.random.default_rng(0).normal(size=(30, 4))
+    one, other = (LearnAlign(30, features=features, seed=1) for _ in range(2))
+    for _ in range(5):
+        batch = one.next_batch(6)
+        one.observe(batch, batch % 9, 8)
+    other.load_state_dict(one.state_dict())
+    for _ in range(5):
+        batch = one.next_batch(6)
+        assert (other.next_batch(6) == batch).all()
+        for each in (one, other):
+            each.observe(batch, batch % 9, 8)
