@@ -102,7 +102,8 @@ def run(cell: Cell, work: Path, rollouts: int) -> dict[str, Any]:
         "folder": str(out.relative_to(ROOT) if out.is_relative_to(ROOT) else out),
         "readings": readings.rows,
         "num_steps": len(steps),
-        "signal": sum(row["num_signal"] for row in steps) / sum(row["num_sampled"] for row in steps),
+        "signal": sum(row["num_signal"] for row in steps)
+        / sum(row["num_sampled"] for row in steps),
         "coverage": steps[-1]["coverage"],
         "trained": _trained(training.history().to_pylist(), data / "pool.jsonl"),
         **{
@@ -179,8 +180,7 @@ def greedy_accuracy(test: Path, config: Any, model: Any) -> tuple[float, dict[st
 def _trained(history: list[dict[str, Any]], pool: Path) -> dict[str, dict[str, int]]:
     """Count the trained groups with a signal by noise and by kind."""
     rows = {
-        row["id"]: row
-        for row in map(json.loads, pool.read_text(encoding="utf-8").splitlines())
+        row["id"]: row for row in map(json.loads, pool.read_text(encoding="utf-8").splitlines())
     }
     rewards: dict[tuple[int, str], set[float]] = {}
     for row in history:

@@ -91,7 +91,9 @@ def write(folder: Path, pool: Pool, *, seed: int) -> None:
     wrong = round(pool.mislabelled * pool.size)
     for index in noisy[:wrong]:
         rows[index]["noise"] = "mislabelled"
-        rows[index]["answer"] = str(int(rows[index]["answer"]) + rng.choice((-10, -2, -1, 1, 2, 10)))
+        rows[index]["answer"] = str(
+            int(rows[index]["answer"]) + rng.choice((-10, -2, -1, 1, 2, 10))
+        )
     for index in noisy[wrong:]:
         rows[index]["noise"] = "coin"
     rng.shuffle(rows)

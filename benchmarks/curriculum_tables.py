@@ -1,4 +1,5 @@
 """Tables of `curriculum.py`."""
+
 from pathlib import Path
 from typing import Any
 
