@@ -102,15 +102,17 @@ def run(cell: Cell, work: Path, rollouts: int) -> dict[str, Any]:
         "folder": str(out.relative_to(ROOT) if out.is_relative_to(ROOT) else out),
         "readings": readings.rows,
         "num_steps": len(steps),
-        "signal": sum(row["num_signal"] for row in steps)
-        / sum(row["num_sampled"] for row in steps),
+        "signal": _total(steps, "num_signal") / _total(steps, "num_sampled"),
         "coverage": steps[-1]["coverage"],
         "trained": _trained(training.history().to_pylist(), data / "pool.jsonl"),
         **{
-            key: round(sum(row[key] for row in steps), 2)
-            for key in ("sampling_s", "verifying_s", "learning_s")
+            key: round(_total(steps, key), 2) for key in ("sampling_s", "verifying_s", "learning_s")
         },
     }
+
+
+def _total(steps: list[dict[str, Any]], key: str) -> float:
+    return float(sum(row[key] for row in steps))
 
 
 class _Readings:

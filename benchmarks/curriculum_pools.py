@@ -91,9 +91,8 @@ def write(folder: Path, pool: Pool, *, seed: int) -> None:
     wrong = round(pool.mislabelled * pool.size)
     for index in noisy[:wrong]:
         rows[index]["noise"] = "mislabelled"
-        rows[index]["answer"] = str(
-            int(rows[index]["answer"]) + rng.choice((-10, -2, -1, 1, 2, 10))
-        )
+        offset = rng.choice((-10, -2, -1, 1, 2, 10))
+        rows[index]["answer"] = str(int(rows[index]["answer"]) + offset)
     for index in noisy[wrong:]:
         rows[index]["noise"] = "coin"
     rng.shuffle(rows)
@@ -110,7 +109,7 @@ def _row(name: str, kind: str, rng: random.Random) -> Row:
 
 
 def _read(path: Path) -> list[Row]:
-    """Read rows; their kind is not called source, which would be told to a curriculum."""
+    """Read rows; their kind is not called source, which a curriculum would use."""
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [{"kind" if key == "source" else key: row[key] for key in row} for row in rows]
 

@@ -181,6 +181,37 @@ def test_wrong_outcomes_are_errors(indices, successes, num_rollouts):
     assert curriculum.state_dict() == before
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_of_a_steps_problems(name):
+    """They come after the rewards; a method that does not use them is not changed by them."""
+    curriculum = curriculum_named(name, 6)
+    places = curriculum.next_batch(3)
+    curriculum.observe(places, [1, 4, 7], 8)
+    before = curriculum.state_dict()
+    rows = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
+    curriculum.observe_gradients(places, rows)
+    curriculum.observe_gradients([], np.zeros((0, 5), dtype=np.float32))
+    assert curriculum.uses_gradients or curriculum.state_dict() == before
+
+
+@pytest.mark.parametrize(
+    ("indices", "rows", "message"),
+    [
+        ([0, 0], np.ones((2, 3)), "sketches of shape"),
+        ([5], np.ones((1, 3)), "sketches of shape"),
+        ([-1], np.ones((1, 3)), "sketches of shape"),
+        ([0, 1], np.ones((1, 3)), "sketches of shape"),
+        ([0, 1], np.ones(2), "sketches of shape"),
+        ([0], np.array([[1.0, np.nan]]), "NaN or Inf"),
+        ([0], np.array([[1.0, np.inf]]), "NaN or Inf"),
+    ],
+)
+def test_wrong_gradients_are_errors(indices, rows, message):
+    curriculum = curriculum_named("order", 5)
+    with pytest.raises(LearnAlignError, match=message):
+        curriculum.observe_gradients(indices, rows)
+
+
 def test_a_state_of_another_training_is_an_error():
     state = curriculum_named("mapp", 5).state_dict()
     for other in (curriculum_named("mapp", 6), curriculum_named("mopps", 5)):

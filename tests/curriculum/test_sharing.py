@@ -1,4 +1,4 @@
-"""What is observed of a problem counts for those like it: the model, its features, the curriculum."""
+"""What is observed of a problem counts for those like it: model, features, curriculum."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from learnalign.errors import LearnAlignError
 
 
 def test_one_group_moves_the_model_to_near_the_posterior_mode() -> None:
-    """Against the exact maximum of log prior + log likelihood, which one Newton step approximates."""
+    """Against the exact maximum of log prior + log likelihood."""
     model = SuccessModel(np.array([[0.6, 0.8]]), weight=8.0)
     model.update(np.array([0]), np.array([3.0]), np.array([8.0]))
     x = np.array([0.6, 0.8, 1.0])
@@ -90,7 +90,7 @@ def test_a_source_is_a_word() -> None:
 
 
 def test_a_new_problem_is_expected_to_be_like_its_kind() -> None:
-    """Two kinds: one is never solved. Unseen problems of the other are chosen, though none is known."""
+    """Two kinds, one of which is never solved: unseen problems of the other are chosen."""
     rng = np.random.default_rng(1)
     features = np.repeat(np.eye(2), 500, axis=0)
     truth = np.repeat([0.0, 0.5], 500)

@@ -11,6 +11,7 @@ import pytest
 
 from helpers.sums_run import QUIET
 from helpers.sums_run import configure_training as configure
+from learnalign.curriculum.order import Order
 from learnalign.curriculum.registry import CURRICULA, curriculum_named
 from learnalign.errors import LearnAlignError
 from learnalign.training import native
@@ -114,6 +115,40 @@ def test_order_trains_as_before_there_were_curricula(sums: Path, tmp_path: Path)
     expected = [[pool[i] for i in plain.next_batch(3)] for _ in range(6)]
     chosen = [[g["problem_id"] for g in groups(history) if g["step"] == s] for s in range(6)]
     assert chosen == expected
+
+
+@pytest.mark.parametrize("parameters", ["full", "lora"])
+def test_gradients_of_what_was_trained_are_observed(
+    parameters: str, sums: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After each step's rewards: one sketch for each trained problem with a signal."""
+    calls: list[tuple[str, list[int], Any]] = []
+
+    class Spy(Order):
+        uses_gradients = True
+
+        def _update(self, indices: Any, *outcomes: Any) -> None:
+            super()._update(indices, *outcomes)
+            calls.append(("rewards", indices.tolist(), None))
+
+        def _update_gradients(self, indices: Any, sketches: Any) -> None:
+            calls.append(("gradients", indices.tolist(), sketches))
+
+    monkeypatch.setitem(CURRICULA, "order", Spy)
+    config = configured(sums, tmp_path / "t", "order", **{"training.parameters": parameters})
+    done = train(config, progress=QUIET)
+    pool = [row["problem_id"] for row in _problems(tmp_path / "t")]
+    steps = [place for place, (kind, *_) in enumerate(calls) if kind == "rewards"]
+    assert len(steps) == 6
+    for step, place in enumerate(steps):
+        of_step = {g["problem_id"]: g for g in groups(done.history()) if g["step"] == step}
+        chosen = calls[place][1]
+        signal = [i for i in chosen if len(set(of_step[pool[i]]["rewards"])) > 1]
+        if signal:
+            kind, found, sketches = calls[place + 1]
+            assert (kind, found) == ("gradients", signal)
+            assert (np.abs(sketches).sum(axis=1) > 0).tolist() == [True] * len(signal)
+    assert len({call[2].shape[1] for call in calls if call[0] == "gradients"}) == 1
 
 
 @pytest.mark.parametrize(

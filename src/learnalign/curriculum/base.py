@@ -26,9 +26,13 @@ class Curriculum(ABC):
     An outcome may come after the next batch was chosen, as in trainers that fetch ahead; `metrics`
     counts it in the step in which it arrives.
 
-    A subclass implements `_choose`, and `_update`, `_end_step`, `_state` and `_load_state` where
-    needed. It draws random numbers from ``self.rng`` only, so that a restored state has the same
-    future.
+    A curriculum that compares problems by their gradients sets ``uses_gradients``; a trainer that
+    sketches gradients then calls `observe_gradients` after each step. It has to work without, since
+    not every trainer does.
+
+    A subclass implements `_choose`, and `_update`, `_update_gradients`, `_end_step`, `_state` and
+    `_load_state` where needed. It draws random numbers from ``self.rng`` only, so that a restored
+    state has the same future.
 
     Args:
         num_problems: n, at least 1. Problems are the indices 0 to n - 1.
@@ -61,6 +65,8 @@ class Curriculum(ABC):
     name: ClassVar[str]
     #: Whether groups without a signal are dropped, so that the trainer has to refill its batch.
     drops: ClassVar[bool] = False
+    #: Whether it learns from gradients, so that the trainer sketches them for `observe_gradients`.
+    uses_gradients: bool = False
 
     def __init__(self, num_problems: int, *, seed: int = 0) -> None:
         if num_problems < 1 or seed < 0:
@@ -106,7 +112,6 @@ class Curriculum(ABC):
         indices: ArrayLike,
         successes: ArrayLike,
         num_rollouts: ArrayLike,
-        sketches: NDArray[np.floating] | None = None,
         *,
         has_signal: ArrayLike | None = None,
     ) -> Booleans:
@@ -117,7 +122,6 @@ class Curriculum(ABC):
             successes: (k,) sums of rewards in [0, 1]: the number of correct rollouts where rewards
                 are 0 or 1.
             num_rollouts: (k,) or scalar, rollouts with a reward; 0 where the verifier failed.
-            sketches: (k, d) sketched gradients; most methods ignore them.
             has_signal: (k,) whether the rewards of a group differ. By default
                 0 < successes < num_rollouts, which is exact for rewards of 0 and 1.
 
@@ -131,12 +135,43 @@ class Curriculum(ABC):
         differ = (sums > 0) & (sums < counts)
         signal = differ if has_signal is None else np.asarray(has_signal, dtype=bool)
         assert signal.shape == places.shape
-        assert sketches is None or len(sketches) == len(places)
         self.times_observed[places] += 1
         self._groups += len(places)
         self._with_signal += int(signal.sum())
-        self._update(places, sums, counts, sketches)
+        self._update(places, sums, counts)
         return signal if self.drops else np.ones(len(places), dtype=bool)
+
+    def observe_gradients(self, indices: ArrayLike, sketches: ArrayLike) -> None:
+        """Learn from the gradients of the problems that a step was trained on.
+
+        Called once a step, after its `observe`, by trainers that sketch gradients. The cosine of
+        two sketches estimates that of the gradients, also between steps.
+
+        Args:
+            indices: (k,) distinct problems, those of the step that had a gradient.
+            sketches: (k, d) their sketches, finite; d is the same in each call.
+
+        Raises:
+            LearnAlignError: if there is not one finite sketch for each of some distinct problems.
+        """
+        places = np.asarray(indices, dtype=np.int64).reshape(-1)
+        rows = np.asarray(sketches, dtype=np.float64)
+        distinct = len(np.unique(places)) == len(places)
+        inside = ((places >= 0) & (places < self.num_problems)).all()
+        if rows.ndim != 2 or len(rows) != len(places) or not distinct or not inside:
+            raise LearnAlignError(
+                f"got sketches of shape {rows.shape} for the problems {places[:8].tolist()}",
+                expected=f"one for each of some distinct indices from 0 to {self.num_problems - 1}",
+                do="pass one row for each problem that was trained on",
+            )
+        if not np.isfinite(rows).all():
+            raise LearnAlignError(
+                "got a sketch that contains NaN or Inf",
+                expected="finite gradients",
+                do="leave out problems without a gradient",
+            )
+        if len(places):
+            self._update_gradients(places, rows)
 
     def estimates(self) -> Floats | None:
         """Return (n,) estimates of the success rates, or None if the method has none."""
@@ -194,13 +229,12 @@ class Curriculum(ABC):
         """Return ``count`` >= 1 distinct problems outside ``excluded`` (n,); enough are left."""
 
     def _update(  # noqa: B027
-        self,
-        indices: Indices,
-        successes: Floats,
-        num_rollouts: Floats,
-        sketches: NDArray[np.floating] | None,
+        self, indices: Indices, successes: Floats, num_rollouts: Floats
     ) -> None:
         """Learn from checked (k,) outcomes."""
+
+    def _update_gradients(self, indices: Indices, sketches: Floats) -> None:  # noqa: B027
+        """Learn from checked (k,) problems and (k, d) sketches of their gradients."""
 
     def _end_step(self) -> None:  # noqa: B027
         """React to the end of a step; called when the next one begins."""

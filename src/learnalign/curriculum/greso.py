@@ -20,7 +20,6 @@ groups to draw again; and no problem appears twice in a step that spans two pass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from learnalign.curriculum.base import Booleans, Floats, Indices
 from learnalign.curriculum.order import Order
@@ -79,13 +78,7 @@ class GRESO(Order):
             count, excluded, lambda places: self.rng.random(len(places)) < chances[places]
         )
 
-    def _update(
-        self,
-        indices: Indices,
-        successes: Floats,
-        num_rollouts: Floats,
-        sketches: NDArray[np.floating] | None,
-    ) -> None:
+    def _update(self, indices: Indices, successes: Floats, num_rollouts: Floats) -> None:
         known = num_rollouts > 0
         places, means = indices[known], successes[known] / num_rollouts[known]
         for kind, outcome in ((_EASY, means >= self.easy_from), (_HARD, means <= self.hard_to)):

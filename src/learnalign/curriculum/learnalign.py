@@ -26,7 +26,7 @@ The formulas are ours; the selection rule is MaPP's, and the discounted posterio
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from learnalign.curriculum.base import Booleans, Curriculum, Floats, Indices
 from learnalign.curriculum.mapp import proportional
@@ -128,13 +128,7 @@ class LearnAlign(Curriculum):
         age = np.where(excluded, np.inf, self.last + self.rng.random(self.num_problems))
         return np.argsort(age, kind="stable")[:count]
 
-    def _update(
-        self,
-        indices: Indices,
-        successes: Floats,
-        num_rollouts: Floats,
-        sketches: NDArray[np.floating] | None,
-    ) -> None:
+    def _update(self, indices: Indices, successes: Floats, num_rollouts: Floats) -> None:
         known = self.last[indices] >= 0
         for k, posterior in enumerate(self.posteriors):
             logs = posterior.log_likelihood(indices, successes, num_rollouts)

@@ -16,7 +16,7 @@ our choices: a0 = b0 = 1, and L = 1.
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from learnalign.curriculum.base import Booleans, Curriculum, Floats, Indices
 from learnalign.curriculum.posterior import BetaPosterior
@@ -56,13 +56,7 @@ class MaPP(Curriculum):
         weights = np.where(excluded, 0.0, self.posterior.signal_chance(self.num_rollouts))
         return proportional(weights, excluded, count, self.rng)
 
-    def _update(
-        self,
-        indices: Indices,
-        successes: Floats,
-        num_rollouts: Floats,
-        sketches: NDArray[np.floating] | None,
-    ) -> None:
+    def _update(self, indices: Indices, successes: Floats, num_rollouts: Floats) -> None:
         self.posterior.update(indices, successes, num_rollouts)
 
     def _state(self) -> dict[str, Any]:

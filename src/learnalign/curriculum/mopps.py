@@ -16,7 +16,7 @@ not be drawn again for a very long time.
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from learnalign.curriculum.base import Booleans, Curriculum, Floats, Indices
 from learnalign.curriculum.posterior import BetaPosterior
@@ -65,13 +65,7 @@ class MoPPS(Curriculum):
         distance = (self.rng.beta(a, b) - self.target) ** 2
         return candidates[np.argsort(distance, kind="stable")[:count]]
 
-    def _update(
-        self,
-        indices: Indices,
-        successes: Floats,
-        num_rollouts: Floats,
-        sketches: NDArray[np.floating] | None,
-    ) -> None:
+    def _update(self, indices: Indices, successes: Floats, num_rollouts: Floats) -> None:
         self.posterior.update(indices, successes, num_rollouts)
 
     def _state(self) -> dict[str, Any]:

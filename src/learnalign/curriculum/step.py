@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from learnalign.curriculum.base import Curriculum, Indices
 
@@ -15,7 +15,6 @@ class Outcomes(NamedTuple):
 
     successes: ArrayLike
     num_rollouts: ArrayLike
-    sketches: NDArray[np.floating] | None = None
     has_signal: ArrayLike | None = None
 
 
@@ -65,11 +64,7 @@ def collect_step(
             break
         found = roll_out(indices)
         keep = curriculum.observe(
-            indices,
-            found.successes,
-            found.num_rollouts,
-            found.sketches,
-            has_signal=found.has_signal,
+            indices, found.successes, found.num_rollouts, has_signal=found.has_signal
         )
         sampled += indices.tolist()
         trained += indices[keep].tolist()

@@ -6,8 +6,8 @@ For the success rate p of a problem with features x,
 
 and every observed group moves (m, S) by one Newton step of its binomial likelihood (assumed density
 filtering, an extended Kalman filter for a logistic observation). Between steps S grows a little,
-because the policy learns and w with it. A group counts as at most ``weight`` rollouts: problems that
-look alike still differ, so eight rollouts of one say less than one rollout of each of eight.
+because the policy learns and w with it. A group counts as at most ``weight`` rollouts: problems
+that look alike still differ, so eight rollouts of one say less than one rollout of each of eight.
 
 It predicts problems that were never sampled, and follows those that were not sampled for long.
 """
@@ -72,7 +72,7 @@ class SuccessModel:
         curvature = max(weight * expected * (1 - expected), 1e-6)
         along = self.covariance @ x
         gain = along / (1 / curvature + x @ along)
-        # One Newton step: the residual in log odds is (rate - expected) / (expected (1 - expected)).
+        # A Newton step: the residual in log odds is (rate - expected) / (expected (1 - expected)).
         self.mean += gain * np.clip(weight * (rate - expected) / curvature, -4.0, 4.0)
         self.covariance -= np.outer(gain, along)
 

@@ -160,7 +160,19 @@ def _projection(weight: Weight, width: int, seed: int, index: int) -> torch.Tens
     inputs = weight.shape[1]
     if weight.module is None or width == 0 or inputs <= width:
         return None
-    rng = np.random.Generator(np.random.Philox(key=[seed, (index << 32) + inputs]))
-    signs = rng.integers(2, size=(inputs, width), dtype=np.int8) * 2 - 1
-    parameter = weight.parameter
-    return torch.from_numpy(signs).to(device=parameter.device, dtype=parameter.dtype)
+    return random_signs(inputs, width, weight.parameter, seed, index)
+
+
+def random_signs(size: int, width: int, like: torch.Tensor, seed: int, index: int) -> torch.Tensor:
+    """Sample (size, width) signs, the same on every device.
+
+    Args:
+        size: Number of values that are combined.
+        width: Number of combinations.
+        like: A tensor of the signs' device and dtype.
+        seed: Seed.
+        index: Distinguishes matrices of one seed.
+    """
+    rng = np.random.Generator(np.random.Philox(key=[seed, (index << 32) + size]))
+    signs = rng.integers(2, size=(size, width), dtype=np.int8) * 2 - 1
+    return torch.from_numpy(signs).to(device=like.device, dtype=like.dtype)

@@ -13,6 +13,7 @@ from learnalign.config import GradientConfig, TrainingConfig
 from learnalign.errors import LearnAlignError
 from learnalign.gradients.backward import Backward
 from learnalign.gradients.engine import Group
+from learnalign.gradients.group_sketches import GroupSketcher, GroupSketches
 from learnalign.gradients.layout import lay_out
 from learnalign.gradients.logprobs import Floats, LogProbs
 from learnalign.gradients.memory import enough, find_budget, is_out_of_memory, too_large
@@ -31,6 +32,8 @@ class Step:
     learning_rate: float
     kl: float | None
     """Mean over tokens of ``pi_ref/pi - log(pi_ref/pi) - 1``; None without a KL term."""
+    sketches: GroupSketches | None = None
+    """Of each group's share of the loss's gradient, before the step; None without a sketcher."""
 
 
 class Learner:
@@ -50,6 +53,7 @@ class Learner:
         num_steps: Total number of steps; the learning rate's schedule ends there.
         reference: Reference model of the KL term; None for the model without its adapter.
         dtype: dtype of the model's forward pass; see `MasterWeights`. None keeps the model's.
+        sketcher: Sketches the groups' gradients at a few of the model's layers.
     """
 
     def __init__(
@@ -63,10 +67,11 @@ class Learner:
         num_steps: int,
         reference: nn.Module | None = None,
         dtype: torch.dtype | None = None,
+        sketcher: GroupSketcher | None = None,
     ) -> None:
         self.masters = MasterWeights(model, dtype)
         self.model, self.training, self.objective = model, training, objective
-        self.max_tokens = max_tokens
+        self.max_tokens, self.sketcher = max_tokens, sketcher
         plain = model.get_base_model() if hasattr(model, "get_base_model") else model
         first = next(plain.parameters())
         self.device = first.device
@@ -114,7 +119,7 @@ class Learner:
             LearnAlignError: if memory runs out on a single response, or a gradient is not finite.
         """
         tasks = self._tasks(prompts, groups)
-        kl = self._accumulate(tasks)
+        kl = self._accumulate(tasks, len(groups))
         self.masters.fill_gradients()
         limit = self.training.max_grad_norm or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(list(self.masters.named.values()), limit)
@@ -131,7 +136,10 @@ class Learner:
         self.masters.write_back()
         self.masters.clear_gradients()
         self.done += 1
-        return Step(float(norm), rate, kl)
+        sketches = None
+        if self.sketcher is not None:
+            sketches = self.sketcher.finish([task.key for task in tasks])
+        return Step(float(norm), rate, kl, sketches)
 
     def _tasks(
         self, prompts: Sequence[Sequence[int]], groups: Sequence[Group]
@@ -174,7 +182,7 @@ class Learner:
                 [(p, group.responses) for p, group in zip(prompts, groups, strict=True)]
             )
 
-    def _accumulate(self, tasks: list[GradientTask]) -> float | None:
+    def _accumulate(self, tasks: list[GradientTask], num_groups: int) -> float | None:
         """Accumulate the loss's gradients over packs; start again if memory runs out."""
         longest = max((task.longest for task in tasks), default=0)
         if self.checkpointed or longest > self.budget:
@@ -185,10 +193,13 @@ class Learner:
                 tasks, self.budget, enough=min(self.budget, self.enough), shared=self.shared
             )
             ratios = []
+            if self.sketcher is not None:
+                self.sketcher.start(num_groups)
             try:
                 for batch in packs:
                     pack = lay_out(batch, shared=self.shared, device=self.device, dtype=self.dtype)
-                    self.backward(pack)
+                    with self.sketcher.sketching(pack) if self.sketcher else nullcontext():
+                        self.backward(pack)
                     ratios += [] if pack.ratios is None else [pack.ratios]
             except Exception as error:
                 if not is_out_of_memory(error):

@@ -44,7 +44,8 @@ def train(
         engine: `TransformersEngine` of that model; its seed is set at each step.
         verifier: `Verifier`.
         problems: PROBLEMS table.
-        curriculum: Chooses each step's problems, as indices into ``problems``.
+        curriculum: Chooses each step's problems, as indices into ``problems``. It observes their
+            gradients if the learner sketches them.
         history: Receives each step's rollouts and metrics.
         num_steps: Number of steps of the whole training.
         per_step: Problems per step; a curriculum that drops groups samples more.
@@ -76,6 +77,8 @@ def train(
         result = learner.step(
             batch["prompt_ids"].to_pylist(), [groups[i] for i in batch["problem_id"].to_pylist()]
         )
+        if result.sketches is not None:
+            curriculum.observe_gradients(trained[result.sketches.groups], result.sketches.values)
         learned = time.monotonic()
         history.add_rollouts(
             step,

@@ -216,6 +216,7 @@ def _train(
 def _train_native(
     job: _Job, first: int, dtype: "torch.dtype", after_step: AfterStep | None
 ) -> None:
+    from learnalign.gradients.group_sketches import GroupSketcher, spread_layers
     from learnalign.models.loading import load_model
     from learnalign.training.checkpoint import load_checkpoint, save_checkpoint
     from learnalign.training.learner import Learner
@@ -226,6 +227,9 @@ def _train_native(
     if training.kl_beta and training.parameters == "full":
         reference = load_model(config.model, dtype=dtype)
     num_steps, per_step = job.order.shape
+    sketcher = None
+    if job.curriculum.uses_gradients:
+        sketcher = GroupSketcher(spread_layers(job.model), seed=config.run.seed)
     learner = Learner(
         job.model,
         training,
@@ -235,6 +239,7 @@ def _train_native(
         num_steps=num_steps,
         reference=reference,
         dtype=dtype if training.parameters == "full" else None,
+        sketcher=sketcher,
     )
     if first:
         load_checkpoint(job.checkpoint(first), first, learner, job.curriculum)
