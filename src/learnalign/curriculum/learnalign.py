@@ -4,7 +4,7 @@ The chance is the beta-binomial one of `mapp`,
 
     w = 1 - B(a + G, b) / B(a, b) - B(a, b + G) / B(a, b)
 
-with five differences, each of which can be turned off:
+with six differences, each of which can be turned off:
 
 - What is observed of a problem counts for problems that are like it: a logistic model of the
   success rates over features (`success_model`) expects the rate of each, also of those that were
@@ -17,6 +17,9 @@ with five differences, each of which can be turned off:
   likelihoods (Bayesian model averaging), so that forgetting follows the policy's drift.
 - Chances are squared (``sharpness``), which prefers problems that are likely to have a signal, and
   still samples all others.
+- Where the trainer sketches gradients, the weight is multiplied by the chance that the problem's
+  gradient agrees with its own earlier ones (`agreement`). A problem with random rewards always has
+  a signal; without this it would be chosen for ever.
 - A share of every batch is the problems that were not sampled for the longest time: a success rate
   of 0 may be a format that the policy has not learned yet.
 
@@ -28,6 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from learnalign.curriculum.agreement import Agreement
 from learnalign.curriculum.base import Booleans, Curriculum, Floats, Indices
 from learnalign.curriculum.mapp import proportional
 from learnalign.curriculum.pool_prior import PoolPrior
@@ -51,6 +55,7 @@ class LearnAlign(Curriculum):
         sharpness: Exponent of the chances: 1 samples in proportion, more prefers the highest.
         floor: Share of each batch for the problems that were not sampled for the longest time.
         fitted_prior: Whether the prior is fitted to the pool; otherwise it is uniform.
+        gradients: Whether it asks the trainer for sketches of gradients, and leaves noise out.
         features: (n, d) what problems have in common, such as `text_features`; without them,
             problems that were never sampled are all alike.
         discounts: Discounts that are averaged.
@@ -68,6 +73,7 @@ class LearnAlign(Curriculum):
         sharpness: float = 2.0,
         floor: float = 0.05,
         fitted_prior: bool = True,
+        gradients: bool = True,
         features: ArrayLike | None = None,
         discounts: tuple[float, ...] = DISCOUNTS,
         counts: ArrayLike | None = None,
@@ -75,6 +81,8 @@ class LearnAlign(Curriculum):
         super().__init__(num_problems, seed=seed)
         self.num_rollouts, self.sharpness, self.floor = num_rollouts, sharpness, floor
         self.fitted_prior = fitted_prior
+        self.uses_gradients = gradients
+        self.agreement = Agreement(num_problems)
         self.prior = PoolPrior()
         self.model = None if features is None else SuccessModel(features)
         if self.model is not None and len(self.model.features) != num_problems:
@@ -105,13 +113,14 @@ class LearnAlign(Curriculum):
         return self._weights() @ np.stack(chances)
 
     def metrics(self) -> dict[str, float]:
-        """Add the pool's prior and the mean discount."""
+        """Add the pool's prior, the mean discount and the share of noise among what is trained."""
         discounts = [posterior.discount for posterior in self.posteriors]
         a, b = self.prior.values()
         return super().metrics() | {
             "prior_a": float(a),
             "prior_b": float(b),
             "discount": float(self._weights() @ np.array(discounts)),
+            "noise": self.agreement.share,
         }
 
     def _choose(self, count: int, excluded: Booleans) -> Indices:
@@ -119,7 +128,8 @@ class LearnAlign(Curriculum):
         oldest = self._oldest(int(self.floor * count + self.rng.random()), excluded)
         taken = excluded.copy()
         taken[oldest] = True
-        weights = np.where(taken, 0.0, self.signal_chances() ** self.sharpness)
+        weights = self.signal_chances() ** self.sharpness * self.agreement.chances()
+        weights[taken] = 0.0
         rest = proportional(weights, taken, count - len(oldest), self.rng)
         return np.concatenate([oldest, rest])
 
@@ -136,6 +146,9 @@ class LearnAlign(Curriculum):
             posterior.update(indices, successes, num_rollouts)
         self.last[indices] = self.step
         self._fit(indices, successes, num_rollouts)
+
+    def _update_gradients(self, indices: Indices, sketches: Floats) -> None:
+        self.agreement.observe(indices, sketches)
 
     def _end_step(self) -> None:
         self.step += 1
@@ -168,6 +181,7 @@ class LearnAlign(Curriculum):
         return {
             "posteriors": [posterior.state() for posterior in self.posteriors],
             "prior": self.prior.state(),
+            "agreement": self.agreement.state(),
             "model": None if self.model is None else self.model.state(),
             "likelihoods": self.likelihoods.tolist(),
             "last": self.last.tolist(),
@@ -178,6 +192,7 @@ class LearnAlign(Curriculum):
         for posterior, saved in zip(self.posteriors, state["posteriors"], strict=True):
             posterior.load(saved)
         self.prior.load(state["prior"])
+        self.agreement.load(state["agreement"])
         if self.model is not None and state["model"] is not None:
             self.model.load(state["model"])
         if self.fitted_prior:

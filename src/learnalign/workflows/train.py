@@ -229,7 +229,7 @@ def _train_native(
     num_steps, per_step = job.order.shape
     sketcher = None
     if job.curriculum.uses_gradients:
-        sketcher = GroupSketcher(spread_layers(job.model), seed=config.run.seed)
+        sketcher = GroupSketcher(spread_layers(job.model, 8), width=8, seed=config.run.seed)
     learner = Learner(
         job.model,
         training,
