@@ -12,8 +12,10 @@ from learnalign.config import GradientConfig, TrainingConfig
 from learnalign.errors import LearnAlignError
 from learnalign.gradients.engine import Group
 from learnalign.gradients.group_sketches import GroupSketcher, spread_layers
+from learnalign.gradients.layout import lay_out
 from learnalign.gradients.objective import advantages
-from learnalign.gradients.parameters import select_weights
+from learnalign.gradients.parameters import Weight, select_weights
+from learnalign.gradients.tasks import make_task
 from learnalign.training.learner import Learner
 
 TEMPERATURE, MOST, WIDTH = 0.9, 9, 5
@@ -32,6 +34,10 @@ def batch(seed=0, count=4):
     ]
     groups[1].rewards = [1.0] * 4
     return prompts, groups
+
+
+def linear(weights, **options):
+    return GroupSketcher(weights, width=WIDTH, balanced=False, **options)
 
 
 def learner(model, sketcher, *, beta=0.0, reference=None, loss="grpo"):
@@ -108,7 +114,7 @@ def own_rows(subject, reference, indices, **options):
 @pytest.mark.parametrize("name", ["llama", "gpt2", "mixtral", "sliding", "gemma"])
 def test_a_sketch_is_the_projection_of_the_groups_own_gradient(name):
     model = tiny_model(name).requires_grad_(True)
-    subject = learner(model, GroupSketcher(weights_of(model), width=WIDTH, seed=3))
+    subject = learner(model, linear(weights_of(model), seed=3))
     expected = own_rows(subject, None, [0, 2, 3])
     found = subject.step(*batch()).sketches
     assert found.groups.tolist() == [0, 2, 3]  # the second has no gradient
@@ -119,7 +125,7 @@ def test_a_sketch_is_the_projection_of_the_groups_own_gradient(name):
 @pytest.mark.parametrize(("loss", "beta"), [("grpo", 0.3), ("dapo", 0.0), ("dapo", 0.3)])
 def test_weights_are_those_of_the_loss(loss, beta):
     model, reference = tiny_model("llama").requires_grad_(True), tiny_model("llama", seed=1)
-    sketcher = GroupSketcher(spread_layers(model), width=WIDTH)
+    sketcher = linear(spread_layers(model))
     subject = learner(model, sketcher, beta=beta, reference=reference, loss=loss)
     # With a KL term the group of equal rewards has a gradient too.
     indices = [0, 1, 2, 3] if beta else [0, 2, 3]
@@ -129,9 +135,40 @@ def test_weights_are_those_of_the_loss(loss, beta):
     np.testing.assert_allclose(found.values, expected, rtol=1e-5, atol=1e-7)
 
 
+def test_balanced_layers_have_equal_norms():
+    """Cosines are the means of the layers' cosines, and norms are those of the linear sketch."""
+    model = tiny_model("llama").requires_grad_(True)
+    weights = weights_of(model)
+    subject = learner(model, GroupSketcher(weights, width=WIDTH))
+    blocks = own_rows(subject, None, [0, 2, 3]).reshape(3, len(weights), -1)
+    found = subject.step(*batch()).sketches.values.astype(float)
+    norms = np.linalg.norm(blocks, axis=2)
+    assert norms.max() > 3 * norms.min()
+    np.testing.assert_allclose(
+        np.linalg.norm(found, axis=1), np.linalg.norm(norms, axis=1), rtol=1e-5
+    )
+    units = blocks / norms[:, :, None]
+    cosines = np.einsum("ilv,jlv->ij", units, units) / len(weights)
+    rows = found / np.linalg.norm(found, axis=1, keepdims=True)
+    np.testing.assert_allclose(rows @ rows.T, cosines, atol=1e-5)
+
+
+def test_a_layer_without_a_gradient_is_zero():
+    """Of a group whose tokens do not pass through it, for instance."""
+    first, second = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    weights = [Weight("first", first.weight, first), Weight("second", second.weight, second)]
+    sketcher = GroupSketcher(weights, width=2)
+    sketcher.start(1)
+    with sketcher.sketching(lay_out([make_task(0, [5, 6], [[9]], [1.0])], shared=True)):
+        (first(torch.ones(2, 3)) * torch.tensor([1.0, 2.0])).sum().backward()
+    ((*one, a, b, c, d),) = sketcher.finish([0]).values.tolist()
+    assert any(one)
+    assert [a, b, c, d] == [0.0] * 4
+
+
 def test_the_second_step_forgets_the_first():
     model = tiny_model("llama").requires_grad_(True)
-    subject = learner(model, GroupSketcher(spread_layers(model), width=WIDTH))
+    subject = learner(model, linear(spread_layers(model)))
     subject.step(*batch(1))
     expected = own_rows(subject, None, [0, 2, 3])
     np.testing.assert_allclose(
@@ -152,7 +189,7 @@ def test_an_adapted_layer_is_sketched_by_its_base(beta):
             torch.nn.init.normal_(parameter, std=0.3)
     weights = spread_layers(model)
     assert [w.name.rsplit(".", 3)[1] for w in weights] == ["down_proj"] * 2
-    subject = learner(model, GroupSketcher(weights, width=WIDTH), beta=beta)
+    subject = learner(model, linear(weights), beta=beta)
     indices = [0, 1, 2, 3] if beta else [0, 2, 3]
     expected = own_rows(subject, reference, indices, beta=beta)
     assert not weights[0].parameter.requires_grad
@@ -163,7 +200,7 @@ def test_an_adapted_layer_is_sketched_by_its_base(beta):
 
 def test_a_model_without_shared_prompts():
     model = build("Bloom").requires_grad_(True)
-    subject = learner(model, GroupSketcher(weights_of(model), width=WIDTH))
+    subject = learner(model, linear(weights_of(model)))
     assert not subject.shared
     expected = own_rows(subject, None, [0, 2, 3])
     found = subject.step(*batch()).sketches.values
@@ -174,7 +211,7 @@ def test_a_model_without_shared_prompts():
 def test_packs_of_any_size_and_checkpointed_layers(budget):
     """Groups split into several packs, and layers that run twice, add up to the same."""
     model = tiny_model("llama").requires_grad_(True)
-    subject = learner(model, GroupSketcher(weights_of(model), width=WIDTH))
+    subject = learner(model, linear(weights_of(model)))
     expected = own_rows(subject, None, [0, 2, 3])
     subject.budget = budget
     found = subject.step(*batch()).sketches.values
@@ -184,7 +221,7 @@ def test_packs_of_any_size_and_checkpointed_layers(budget):
 
 def test_memory_that_runs_out_counts_nothing_twice():
     model = tiny_model("llama").requires_grad_(True)
-    subject = learner(model, GroupSketcher(spread_layers(model), width=WIDTH))
+    subject = learner(model, linear(spread_layers(model)))
     expected = own_rows(subject, None, [0, 2, 3])
     run, failed = subject.backward, []
 

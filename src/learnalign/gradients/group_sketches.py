@@ -7,9 +7,13 @@ the outer products over the tokens of each problem::
     S = sum_t (P g_t) (Q a_t)^T / width        of (width, width), from P (width, outputs)
                                                and Q (width, inputs)
 
-which is the projected gradient ``P G Q^T / width``. A problem's sketch is the blocks of all layers;
-its inner products estimate those of the gradients at these layers without bias. Parameters may
+which is the projected gradient ``P G Q^T / width``; inner products of blocks estimate those of the
+layer's gradients without bias. A problem's sketch is the blocks of all layers. Parameters may
 require gradients or not: autograd's own work is neither used nor changed.
+
+The layers' gradients differ in size by an order of magnitude, and the largest come from single huge
+activations, which a projection turns into noise of that size. So the blocks of a problem are scaled
+to the same norm: the cosine of two sketches is the mean of the layers' cosines.
 """
 
 from collections.abc import Iterator, Sequence
@@ -44,6 +48,8 @@ class GroupSketcher:
         weights: Weights of linear layers, such as `spread_layers` selects; the layers get hooks.
         width: Number of random combinations of a layer's inputs, and of its outputs.
         seed: Seed of the combinations.
+        balanced: Whether a problem's blocks are scaled to the same norm, which keeps that of the
+            sketch; otherwise sketches are linear in the gradients.
 
     Example:
         >>> from learnalign.gradients.layout import lay_out
@@ -58,8 +64,10 @@ class GroupSketcher:
         (2, 16)
     """
 
-    def __init__(self, weights: Sequence[Weight], *, width: int = 16, seed: int = 0) -> None:
-        self.weights, self.width = list(weights), width
+    def __init__(
+        self, weights: Sequence[Weight], *, width: int = 16, seed: int = 0, balanced: bool = True
+    ) -> None:
+        self.weights, self.width, self.balanced = list(weights), width, balanced
         #: (outputs, width) and (inputs, width) signs of each layer, P and Q transposed.
         self.projections = [
             (
@@ -108,9 +116,13 @@ class GroupSketcher:
     def finish(self, groups: Sequence[int]) -> GroupSketches:
         """Copy the sketches of some groups to the host, in one transfer."""
         assert self._sums is not None
-        values = self._sums.flatten(1).cpu().numpy() / self.width
+        blocks = self._sums.flatten(2) / self.width
+        if self.balanced:
+            norms = blocks.norm(dim=2, keepdim=True)
+            mean = norms.square().mean(dim=1, keepdim=True).sqrt()
+            blocks = blocks * (mean / norms).nan_to_num(posinf=0.0)
         index = np.array(groups, dtype=np.int64)
-        return GroupSketches(index, values[index].astype(np.float32))
+        return GroupSketches(index, blocks.flatten(1).float().cpu().numpy()[index])
 
     def _forward(self, index: int, _module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
         # A checkpointed layer runs without a graph first; it is run again before its backward pass.
