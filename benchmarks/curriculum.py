@@ -25,7 +25,7 @@ from typing import Any
 
 import curriculum_pools
 from curriculum_pools import Pool
-from harness import ROOT
+from harness import ROOT, Figure, publish
 from learnalign import load_config
 
 WORK = ROOT / "runs" / "curriculum"
@@ -260,7 +260,7 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true", help="Only name what is left to do.")
     parser.add_argument("--tables", action="store_true", help="Only print the tables.")
     given = parser.parse_args()
-    work = given.work.resolve()
+    begin, work = time.monotonic(), given.work.resolve()
     if work == WORK and given.rollouts != ROLLOUTS:
         parser.error("--rollouts needs a --work of its own")
     lines = Lines((RESULTS if work == WORK else work) / "curriculum.jsonl")
@@ -278,9 +278,30 @@ def main() -> None:
     if not given.tables:
         prepare(cells, work)
         measure(cells, lines, work, given.rollouts, given.jobs)
+    tell(lines.rows, RESULTS if work == WORK else work, begin)
+
+
+def tell(rows: list[dict[str, Any]], folder: Path, begin: float) -> None:
+    """Print the tables, and write them and the picture."""
     import curriculum_tables
 
-    sys.stdout.write(curriculum_tables.report(lines.rows, RESULTS if work == WORK else work))
+    found = curriculum_tables.tables(rows, list(POOLS), list(METHODS))
+    sys.stdout.write(curriculum_tables.text(found))
+    figures = {
+        f"{table['table']}: {row['curriculum']} less order": Figure(
+            gap["difference"], "", "higher", (gap["high"] - gap["low"]) / 2
+        )
+        for table in found
+        for row in table["rows"]
+        if (gap := row["to order, equal rollouts"]) and row["curriculum"] != "order"
+    }
+    publish("curriculum", begin, figures, found, folder=folder, show=False)
+    curriculum_tables.draw(
+        (WORK if folder == RESULTS else folder) / "curriculum.html",
+        rows,
+        list(POOLS),
+        list(METHODS),
+    )
 
 
 if __name__ == "__main__":

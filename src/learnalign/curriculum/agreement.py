@@ -33,7 +33,7 @@ _KEPT = 20_000
 
 
 class Agreement:
-    """The chance of each problem to pull in a direction of its own.
+    """The chance that a problem is not noise.
 
     Args:
         num_problems: n.
@@ -111,8 +111,8 @@ class Agreement:
             self.share = float((count + _NOISE) / (len(cosines) + _NOISE + _SIGNAL))
             mean = ((1 - weights) @ cosines) / max(rest, 1e-9)
             self.mean = float(max(mean, _LOWEST_MEAN))
-            self.noise_deviation = _deviation(weights @ cosines**2, count)
-            self.deviation = _deviation((1 - weights) @ (cosines - self.mean) ** 2, rest)
+            self.noise_deviation = _deviation(float(weights @ cosines**2), count)
+            self.deviation = _deviation(float((1 - weights) @ (cosines - self.mean) ** 2), rest)
 
     def state(self) -> dict[str, Any]:
         """Return the state as JSON-serializable data; sketches in base64."""
