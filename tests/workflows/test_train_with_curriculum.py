@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import torch
 
 from helpers.sums_run import QUIET
 from helpers.sums_run import configure_training as configure
@@ -70,7 +71,7 @@ def _problems(folder: Path) -> list[dict[str, Any]]:
     return pa.concat_tables(tables).to_pylist()
 
 
-@pytest.mark.parametrize("name", ["mopps", "greso"])
+@pytest.mark.parametrize("name", ["mopps", "greso", "learnalign"])
 def test_a_resumed_training_equals_an_undisturbed_one(
     name: str, sums: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +94,40 @@ def test_a_resumed_training_equals_an_undisturbed_one(
     assert parts.history().equals(whole.history())
     for column in ("num_sampled", "num_signal", "coverage", "gradient_norm", "mean_reward"):
         assert parts.steps[column].equals(whole.steps[column])
+
+
+@pytest.mark.parametrize("name", ["order", "dynamic"])
+def test_a_budget_of_rollouts_ends_the_training(name: str, sums: Path, tmp_path: Path) -> None:
+    """After the step that spends it, dropped groups included; also when it is resumed."""
+    unlimited = train(configured(sums, tmp_path / "whole", name), progress=QUIET)
+    size = len(groups(unlimited.history())[0]["rewards"])
+    spent = np.cumsum(unlimited.steps["num_sampled"].to_numpy()) * size
+    budget = int(spent[2]) - 1
+    config = configured(sums, tmp_path / "t", name, **{"training.max_rollouts": budget})
+    seen: list[int] = []
+    done = train(config, progress=QUIET, after_step=lambda row, _: seen.append(row["step"]))
+    assert done.history().num_rows == spent[2]
+    assert seen == done.steps["step"].to_pylist() == [0, 1, 2]
+    assert done.history().equals(unlimited.history().slice(0, int(spent[2])))
+    again = train(config, progress=QUIET, after_step=lambda row, _: seen.append(row["step"]))
+    assert again.steps.equals(done.steps)
+    assert seen == [0, 1, 2]
+
+
+def test_a_function_after_each_step_sees_the_model_of_that_step(sums: Path, tmp_path: Path) -> None:
+    """Sampling from it changes nothing."""
+    plain = train(configured(sums, tmp_path / "plain", "order"), progress=QUIET)
+    norms: list[float] = []
+
+    def after_step(row: dict[str, Any], model: Any) -> None:
+        model(input_ids=torch.tensor([[5, 6, 7]]))
+        norms.append(sum(float(p.detach().double().norm()) for p in model.parameters()))
+
+    watched = train(
+        configured(sums, tmp_path / "watched", "order"), progress=QUIET, after_step=after_step
+    )
+    assert watched.history().equals(plain.history())
+    assert len(norms) == len(set(norms)) == 6
 
 
 def test_estimates_are_recorded_before_the_step(sums: Path, tmp_path: Path) -> None:
