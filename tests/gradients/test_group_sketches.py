@@ -1,11 +1,13 @@
 """Sketches of a step's groups: the projection of each group's own gradient by plain autograd."""
 
 import copy
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 
+from gradients.test_device import Waits
 from gradients.test_families import build
 from helpers.tiny_models import tiny_model
 from learnalign.config import GradientConfig, TrainingConfig
@@ -259,6 +261,22 @@ def test_bfloat16_agrees_with_float32():
     one, other = rows
     cosines = (one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
     assert cosines.min() > 0.9
+
+
+def test_sketching_does_not_make_the_host_wait():
+    model = tiny_model("llama").requires_grad_(True)
+    sketcher = GroupSketcher(spread_layers(model))
+    subject = learner(model, sketcher)
+    pack = lay_out(subject._tasks(*batch()), shared=True, dtype=torch.float64)
+    found = []
+    for manager in (nullcontext(), sketcher.sketching(pack)):
+        with Waits() as waits:
+            sketcher.start(4)
+            with manager:
+                subject.backward(pack)
+        found.append(waits.found)
+    assert found[0] == found[1]
+    assert np.abs(sketcher.finish([0]).values).sum() > 0
 
 
 def test_inner_products_are_unbiased():

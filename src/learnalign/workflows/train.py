@@ -31,7 +31,7 @@ from learnalign.terminal.progress import Advance, Progress
 from learnalign.training.history import History
 from learnalign.training.order import Indices, step_problems
 from learnalign.verifying.verifier import open_verifier
-from learnalign.workflows.training_curriculum import open_curriculum
+from learnalign.workflows.training_curriculum import open_curriculum, open_sketcher
 from learnalign.workflows.training_problems import step_limit, training_problems
 
 if TYPE_CHECKING:
@@ -216,7 +216,6 @@ def _train(
 def _train_native(
     job: _Job, first: int, dtype: "torch.dtype", after_step: AfterStep | None
 ) -> None:
-    from learnalign.gradients.group_sketches import GroupSketcher, spread_layers
     from learnalign.models.loading import load_model
     from learnalign.training.checkpoint import load_checkpoint, save_checkpoint
     from learnalign.training.learner import Learner
@@ -227,9 +226,6 @@ def _train_native(
     if training.kl_beta and training.parameters == "full":
         reference = load_model(config.model, dtype=dtype)
     num_steps, per_step = job.order.shape
-    sketcher = None
-    if job.curriculum.uses_gradients:
-        sketcher = GroupSketcher(spread_layers(job.model, 8), width=8, seed=config.run.seed)
     learner = Learner(
         job.model,
         training,
@@ -239,7 +235,7 @@ def _train_native(
         num_steps=num_steps,
         reference=reference,
         dtype=dtype if training.parameters == "full" else None,
-        sketcher=sketcher,
+        sketcher=open_sketcher(job.curriculum, job.model, config.run.seed),
     )
     if first:
         load_checkpoint(job.checkpoint(first), first, learner, job.curriculum)

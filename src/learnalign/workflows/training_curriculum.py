@@ -1,6 +1,6 @@
-"""The curriculum of a training: its options, and a selection's success counts as its prior."""
+"""The curriculum of a training: its options, a selection's counts as its prior, its sketches."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -11,6 +11,9 @@ from learnalign.curriculum.text_features import text_features
 from learnalign.pipeline.stages import reward_stats
 from learnalign.runs.folder import RunFolder
 from learnalign.workflows.training_problems import training_source
+
+if TYPE_CHECKING:
+    from learnalign.gradients.group_sketches import GroupSketcher
 
 
 def open_curriculum(config: Config, problems: pa.Table) -> Curriculum:
@@ -38,6 +41,19 @@ def open_curriculum(config: Config, problems: pa.Table) -> Curriculum:
         )
     name, count = training.curriculum, problems.num_rows
     return curriculum_named(name, count, seed=config.run.seed, **options)
+
+
+def open_sketcher(curriculum: Curriculum, model: Any, seed: int) -> "GroupSketcher | None":
+    """Create what sketches the gradients of each step; None if the curriculum does not use them.
+
+    Raises:
+        LearnAlignError: if the model has no layers to sketch.
+    """
+    if not curriculum.uses_gradients:
+        return None
+    from learnalign.gradients.group_sketches import GroupSketcher, spread_layers
+
+    return GroupSketcher(spread_layers(model), seed=seed)
 
 
 def _success_counts(source: RunFolder, problem_ids: list[str]) -> list[tuple[float, float]]:
