@@ -8,6 +8,7 @@ problems, 460 steps) and in a synthetic training that reacts to what is trained
 import sys
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -28,6 +29,7 @@ from curriculum_worlds import (
 )  # fmt: skip
 from harness import Figure, publish
 from learnalign.curriculum.base import Curriculum, Floats
+from learnalign.curriculum.learnalign import LearnAlign
 from learnalign.curriculum.registry import curriculum_named
 
 SEEDS, STEPS, LARGE_STEPS, SYNTHETIC_STEPS = range(8), 500, 460, 300
@@ -53,6 +55,13 @@ def named(name: str, **options: Any) -> Callable[[World, int], Curriculum]:
     return lambda world, seed: curriculum_named(name, world.num_problems, seed=seed, **options)
 
 
+def ours(**options: Any) -> Callable[[World, int], Curriculum]:
+    """Make `learnalign` with the features that a world has."""
+    return lambda world, seed: LearnAlign(
+        world.num_problems, seed=seed, features=world.features, **options
+    )
+
+
 METHODS = {
     "order": Method(named("order")),
     "dynamic": Method(named("dynamic")),
@@ -62,10 +71,11 @@ METHODS = {
     "mopps, L = 0.5": Method(named("mopps", discount=0.5)),
     "mapp, L = 1": Method(named("mapp")),
     "mapp, L = 0.5": Method(named("mapp", discount=0.5)),
-    "learnalign": Method(named("learnalign")),
-    "learnalign, in proportion": Method(named("learnalign", sharpness=1.0)),
-    "learnalign, uniform prior": Method(named("learnalign", fitted_prior=False)),
-    "learnalign, L = 1": Method(named("learnalign", discounts=(1.0,))),
+    "learnalign": Method(ours()),
+    "learnalign, no sharing": Method(named("learnalign")),
+    "learnalign, in proportion": Method(ours(sharpness=1.0)),
+    "learnalign, uniform prior": Method(ours(fitted_prior=False)),
+    "learnalign, L = 1": Method(ours(discounts=(1.0,))),
     "oracle, in proportion": Method(lambda world, seed: Oracle(world, top=False, seed=seed)),
     "oracle, top": Method(lambda world, seed: Oracle(world, top=True, seed=seed)),
 }
@@ -143,16 +153,16 @@ def interval(values: list[float]) -> tuple[float, float]:
 
 def given_rates_rows() -> list[dict[str, Any]]:
     """Compare the curricula in the recorded training, smoothed too, and on a large pool."""
-    readings, large = load_readings(), load_large_pool()
-    worlds: dict[str, tuple[Callable[[], World], int]] = {
-        "recorded": (lambda: Recorded(readings, STEPS), STEPS),
-        "recorded, 5 readings averaged": (lambda: Recorded(readings, STEPS, window=5), STEPS),
-        "large pool": (lambda: Fixed(large), LARGE_STEPS),
+    readings, texts = load_readings()
+    worlds: dict[str, tuple[Recorded | Fixed, int]] = {
+        "recorded": (Recorded(readings, texts, STEPS), STEPS),
+        "recorded, 5 readings averaged": (Recorded(readings, texts, STEPS, window=5), STEPS),
+        "large pool": (Fixed(*load_large_pool()), LARGE_STEPS),
     }
     rows = []
-    for label, (make, steps) in worlds.items():
+    for label, (world, steps) in worlds.items():
         for name, method in METHODS.items():
-            runs = [given_rates_run(method, make(), steps, seed) for seed in SEEDS]
+            runs = [given_rates_run(method, copy(world), steps, seed) for seed in SEEDS]
             row: dict[str, Any] = {"table": label, "method": name}
             for key in runs[0]:
                 row[key], row[f"{key}_half"] = interval([run[key] for run in runs])

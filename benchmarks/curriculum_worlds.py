@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness import ROOT
 from learnalign.curriculum.base import Booleans, Curriculum, Floats, Indices
 from learnalign.curriculum.mapp import proportional
 from learnalign.curriculum.step import Outcomes, collect_step
+from learnalign.curriculum.text_features import text_features
 
 HISTORY = ROOT.parent / "shared" / "data" / "history"
 GROUP, BATCH, MAX_ROUNDS = 8, 64, 10
@@ -27,6 +29,8 @@ class World(Protocol):
     """Success rates that change over a training."""
 
     num_problems: int
+    features: NDArray[Any]
+    """(n, d) what a curriculum may know of the problems: their words, or their cluster."""
 
     def rates(self) -> Floats:
         """Return the problems' (n,) success rates now."""
@@ -40,12 +44,16 @@ class Recorded:
 
     Args:
         readings: The problems' readings in time order, spread evenly over the steps.
+        texts: The problems.
         steps: Steps of the recorded training.
         window: Readings averaged around each; 1 takes them as they are.
     """
 
-    def __init__(self, readings: list[list[float]], steps: int, *, window: int = 1) -> None:
+    def __init__(
+        self, readings: list[list[float]], texts: list[str], steps: int, *, window: int = 1
+    ) -> None:
         self.num_problems, self.step = len(readings), 0
+        self.features: NDArray[Any] = text_features(texts)
         grid = np.arange(steps + 1) / steps
         self._table = np.array([
             np.interp(grid, np.linspace(0, 1, len(row)), smoothed(row, window)) for row in readings
@@ -73,10 +81,12 @@ class Fixed:
 
     Args:
         rates: (n,) success rates.
+        texts: The problems.
     """
 
-    def __init__(self, rates: Floats) -> None:
+    def __init__(self, rates: Floats, texts: list[str]) -> None:
         self.num_problems, self._rates = len(rates), rates
+        self.features: NDArray[Any] = text_features(texts)
 
     def rates(self) -> Floats:
         """Return the (n,) rates."""
@@ -86,15 +96,17 @@ class Fixed:
         """Change nothing."""
 
 
-def load_readings() -> list[list[float]]:
+def load_readings() -> tuple[list[list[float]], list[str]]:
     """Read one-shot RLVR's record: 1,209 problems, Qwen2.5-Math-1.5B."""
-    return [row["acc_history"] for row in _rows("dsr_sub_history.jsonl.gz")]
+    rows = _rows("dsr_sub_history.jsonl.gz")
+    return [row["acc_history"] for row in rows], [row["problem"] for row in rows]
 
 
-def load_large_pool() -> Floats:
+def load_large_pool() -> tuple[Floats, list[str]]:
     """Read AdaRFT's 29,446 success rates of Qwen2.5-Math-7B, 128 rollouts each."""
     rows = _rows("adarft_difficulty.jsonl.gz")
-    return 1 - np.array([row["difficulty"] for row in rows], dtype=float) / 100
+    rates = 1 - np.array([row["difficulty"] for row in rows], dtype=float) / 100
+    return rates, [row["problem"] for row in rows]
 
 
 def _rows(name: str) -> list[dict[str, Any]]:
@@ -109,9 +121,10 @@ class Synthetic:
     """Logistic growth by cluster: problems that are alike learn from each other.
 
     The log odds of a problem are its difficulty plus what its cluster and the policy as a whole
-    have learned. A trained group with a signal adds ``gain`` to its cluster and a hundredth to all.
-    With ``normalised``, a step's additions are scaled to those of a full batch, as an optimiser
-    does that divides by the gradient's size; otherwise they are proportional to the groups.
+    have learned; its features are its cluster's direction with noise. A trained group with a signal
+    adds ``gain`` to its cluster and a hundredth to all. With ``normalised``, a step's additions are
+    scaled to those of a full batch, as an optimiser does that divides by the gradient's size;
+    otherwise they are proportional to the groups.
 
     Args:
         share: Expected share of groups with a signal at first.
@@ -137,6 +150,10 @@ class Synthetic:
             low, high = (low, middle) if above else (middle, high)
         self._difficulty = spread + low
         self._learned, self._shared = np.zeros(self.CLUSTERS), 0.0
+        known = np.random.default_rng([seed, 3])
+        places = known.normal(size=(self.CLUSTERS, 16)) / 4
+        self.features: NDArray[Any] = places[self._cluster[:num_problems]]
+        self.features = self.features + 0.15 * known.normal(size=self.features.shape)
 
     def rates(self) -> Floats:
         """Return the pool's (n,) rates now."""
