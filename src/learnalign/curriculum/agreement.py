@@ -6,10 +6,11 @@ around 0, whatever its success rate. Cosines come from two kinds of problems,
 
     noise: c ~ N(0, s0^2)       signal: c ~ N(m, s1^2),  m > 0
 
-with an unknown share of noise; share and moments are fitted to the recent cosines of all problems
-by expectation maximisation, and a problem's own cosines give its posterior odds. The mixture is
-ours; that gradients of coins have cosines near 0, and those of problems that can be learned do not,
-was measured (docs/concepts/curriculum.md).
+All negative cosines are taken as noise, and as many positive ones, mirrored. What is left of the
+positive ones is the signal: so the share of noise and both moments follow from sums over the recent
+cosines of all problems, and a problem's own cosines give its posterior odds. The mixture is ours;
+that gradients of coins have cosines near 0, and those of problems that can be learned do not, was
+measured (docs/concepts/curriculum.md).
 """
 
 import base64
@@ -22,12 +23,10 @@ from learnalign.curriculum.base import Floats, Indices
 
 #: Cosines that the mixture is fitted to, the most recent ones.
 _RECENT = 2_000
-#: Cosines needed before a problem is doubted.
-_NEEDED = 30
-#: A prior of the share of noise, as cosines: 2 of noise, 8 of signal.
-_NOISE, _SIGNAL = 2.0, 8.0
-#: Bounds of the standard deviations, of the signal's mean, and of one cosine's log odds.
-_NARROWEST, _WIDEST, _LOWEST_MEAN, _MOST = 0.05, 0.5, 0.1, 4.0
+#: Cosines needed before a problem is doubted, and how many of them have to be signal.
+_NEEDED, _NEEDED_SIGNAL = 20, 10
+#: Bounds of the standard deviations, of the share of noise, and of one cosine's log odds.
+_NARROWEST, _WIDEST, _SHARES, _MOST = 0.05, 0.5, (0.01, 0.9), 4.0
 #: Sketches that are kept, those of the problems trained last.
 _KEPT = 20_000
 
@@ -55,8 +54,8 @@ class Agreement:
         #: from its cosines' number, sum and sum of squares, since the moments change.
         self.sums = np.zeros((3, num_problems))
         self.recent: list[float] = []
-        self.share, self.mean = 0.2, 0.4
-        self.noise_deviation = self.deviation = 0.2
+        self.fitted = False
+        self.share, self.mean, self.noise_deviation, self.deviation = 0.0, 0.0, 0.0, 0.0
         #: The last sketch of each problem, of norm 1, in the order of their last visits.
         self.sketches: dict[int, NDArray[np.float16]] = {}
 
@@ -76,14 +75,13 @@ class Agreement:
         self.recent = self.recent[-_RECENT:]
         while len(self.sketches) > _KEPT:
             del self.sketches[next(iter(self.sketches))]
-        if len(self.recent) >= _NEEDED:
-            self._fit(np.array(self.recent))
+        self._fit(np.array(self.recent))
 
     def chances(self) -> Floats:
         """Return (n,) chances of not being noise, relative to a problem without a cosine."""
         number, total, squares = self.sums
         known = number > 0
-        if len(self.recent) < _NEEDED:
+        if not self.fitted:
             return np.ones(len(known))
         signal = squares - 2 * self.mean * total + number * self.mean**2
         odds = squares / (2 * self.noise_deviation**2) - signal / (2 * self.deviation**2)
@@ -93,26 +91,18 @@ class Agreement:
         chances = 1 / (1 + np.exp(-np.clip(prior + odds, -30.0, 30.0)))
         return np.minimum(1.0, np.where(known, chances / (1 - self.share), 1.0))
 
-    def _fit(self, cosines: Floats, steps: int = 5) -> None:
-        """Improve the mixture by a few steps of expectation maximisation."""
-        for _ in range(steps):
-            noise = (
-                self.share
-                / self.noise_deviation
-                * np.exp(-(cosines**2) / (2 * self.noise_deviation**2))
-            )
-            signal = (
-                (1 - self.share)
-                / self.deviation
-                * np.exp(-((cosines - self.mean) ** 2) / (2 * self.deviation**2))
-            )
-            weights = noise / np.maximum(noise + signal, 1e-300)
-            count, rest = weights.sum(), (1 - weights).sum()
-            self.share = float((count + _NOISE) / (len(cosines) + _NOISE + _SIGNAL))
-            mean = ((1 - weights) @ cosines) / max(rest, 1e-9)
-            self.mean = float(max(mean, _LOWEST_MEAN))
-            self.noise_deviation = _deviation(float(weights @ cosines**2), count)
-            self.deviation = _deviation(float((1 - weights) @ (cosines - self.mean) ** 2), rest)
+    def _fit(self, cosines: Floats) -> None:
+        """Find share and moments; leave them as they are if there is too little signal."""
+        above, below = cosines[cosines > 0], cosines[cosines < 0]
+        count = len(above) - len(below)
+        if len(cosines) < _NEEDED or count < _NEEDED_SIGNAL:
+            return
+        self.fitted = True
+        self.share = float(np.clip(2 * len(below) / len(cosines), *_SHARES))
+        # One more noise cosine of 0.2 keeps the deviation from being 0.
+        self.noise_deviation = _deviation(float(below @ below + 0.04) / (len(below) + 1))
+        self.mean = float((above.sum() + below.sum()) / count)
+        self.deviation = _deviation(float(above @ above - below @ below) / count - self.mean**2)
 
     def state(self) -> dict[str, Any]:
         """Return the state as JSON-serializable data; sketches in base64."""
@@ -120,6 +110,7 @@ class Agreement:
         return {
             "sums": self.sums.tolist(),
             "recent": self.recent,
+            "fitted": self.fitted,
             "mixture": [self.share, self.mean, self.noise_deviation, self.deviation],
             "sketches": kept,
         }
@@ -127,7 +118,7 @@ class Agreement:
     def load(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""
         self.sums = np.array(state["sums"], dtype=np.float64)
-        self.recent = list(state["recent"])
+        self.recent, self.fitted = list(state["recent"]), state["fitted"]
         self.share, self.mean, self.noise_deviation, self.deviation = state["mixture"]
         self.sketches = {
             int(index): np.frombuffer(base64.b64decode(text), dtype=np.float16)
@@ -135,6 +126,5 @@ class Agreement:
         }
 
 
-def _deviation(squares: float, count: float) -> float:
-    """Return a standard deviation within bounds, with one observation of the prior's 0.2."""
-    return float(np.clip(np.sqrt((squares + 0.04) / (count + 1)), _NARROWEST, _WIDEST))
+def _deviation(variance: float) -> float:
+    return float(np.clip(np.sqrt(max(variance, 0.0)), _NARROWEST, _WIDEST))
