@@ -283,7 +283,7 @@ def test_rewards_beyond_1_need_a_curriculum_without_success_rates(model, tmp_pat
         ("dynamic", 16, PROMPTS, "drops groups"),
         ("greso", 16, PROMPTS, "cannot refill"),
         ("order", 15, PROMPTS, "16, one for each row"),
-        ("order", 1, PROMPTS[:1], "generation batches of 2 prompts"),
+        ("order", 1, PROMPTS[:1], "batches of 2 prompts"),
     ],
 )
 def test_what_does_not_fit_is_refused(model, tmp_path, name, count, rows, message):
