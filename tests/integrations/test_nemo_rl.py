@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.trainer_docs import shown_lines
 from learnalign.curriculum.registry import curriculum_named
 from learnalign.errors import LearnAlignError
 from learnalign.integrations.nemo_rl import CurriculumLoader
@@ -245,3 +246,16 @@ def test_another_process_is_refused():
     loader = CurriculumLoader(loaded(), curriculum_named("mapp", ROWS), GROUP, checkpoint=None)
     with pytest.raises(LearnAlignError, match="async_grpo"):
         pickle.dumps(loader)
+
+
+def test_the_docs_lines_replace_loader_and_logger(tmp_path):
+    config = configured(tmp_path, steps=1)
+    given = {"config": config, "dataloader": loaded(), "logger": MagicMock()}
+    given["checkpointer"] = CheckpointManager(config.checkpointing)
+    given["dataset"] = given["dataloader"].dataset
+    exec(shown_lines("NeMo-RL"), given)
+    rows = next(iter(given["dataloader"]))["idx"]
+    rewards = {"rewards": [1.0, 0.0] * (BATCH * GROUP // 2)}
+    given["logger"].log_batched_dict_as_jsonl(rewards, "train_data_step1.jsonl")
+    assert given["curriculum"].times_observed.nonzero()[0].tolist() == sorted(rows)
+    assert given["curriculum"].num_rollouts == GROUP

@@ -10,6 +10,7 @@ from argparse import Namespace
 import pytest
 
 from helpers.digits import digits_model
+from helpers.trainer_docs import shown_lines
 from learnalign.curriculum.registry import curriculum_named
 from learnalign.errors import LearnAlignError
 from learnalign.integrations import slime as integration
@@ -198,3 +199,12 @@ def test_a_rollout_of_several_samples_has_the_last_ones_reward(files):
 def test_what_does_not_fit_is_refused(files, name, more, message):
     with pytest.raises(LearnAlignError, match=message):
         named(name)(arguments(files, **more))
+
+
+def test_the_docs_lines_roll_out(files, server):
+    given = {}
+    exec(shown_lines("slime"), given)
+    data = given["CurriculumSource"](arguments(files))
+    assert data.curriculum.num_rollouts == GROUP
+    trained = [rolled_out(data.args, data, server, rollout_id)[1] for rollout_id in range(2)]
+    assert data.curriculum.times_observed.sum() == sum(map(len, trained))

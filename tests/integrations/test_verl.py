@@ -6,6 +6,9 @@ pass through verl's own agent loop worker. Skipped without verl 0.9 and its Tran
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -15,6 +18,7 @@ import numpy as np
 import pytest
 
 from helpers.digits import digits_model
+from helpers.trainer_docs import shown_lines
 from learnalign.curriculum.registry import curriculum_named
 from learnalign.errors import LearnAlignError
 from learnalign.integrations.verl import CurriculumMixin
@@ -308,3 +312,27 @@ def test_rewards_beyond_1_need_a_curriculum_without_success_rates(files, tmp_pat
     monkeypatch.setattr(Chosen, "name", "mapp")
     with pytest.raises(LearnAlignError, match=r"a reward of (3|-2)"):
         scaled(configured(files, tmp_path / "mapp"))
+
+
+def test_the_docs_lines_train(files, tmp_path, monkeypatch):
+    given = {}
+    exec(shown_lines("verl"), given)
+    v1.register_trainer("here")(type("Here", (WithoutGpus, given["CurriculumTrainer"]), {}))
+    trainer, rollouts, _ = train(configured(files, tmp_path, "here"), monkeypatch)
+    assert trainer.curriculum.num_rollouts == GROUP
+    times = Counter(row for rows in rollouts.asked for row in rows)
+    assert trainer.curriculum.times_observed.tolist() == [times[row] for row in range(ROWS)]
+
+
+def test_verl_finds_the_docs_lines_by_its_variable(tmp_path):
+    (tmp_path / "my_trainer.py").write_text(shown_lines("verl"))
+    shown = subprocess.run(
+        [
+            sys.executable, "-c",
+            "import verl.trainer.main_ppo; from verl.trainer.ppo.v1 import get_trainer_cls;"
+            "print(get_trainer_cls('curriculum').__module__)",
+        ],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        env=os.environ | {"VERL_USE_EXTERNAL_MODULES": "my_trainer"},
+    )  # fmt: skip
+    assert shown.stdout.split() == ["my_trainer"], shown.stderr[-2000:]

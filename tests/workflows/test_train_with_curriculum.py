@@ -119,7 +119,10 @@ def test_order_trains_as_before_there_were_curricula(sums: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"training.trainer": "trl", "training.curriculum": "mopps"}, "with --trainer trl"),
+        (
+            {"training.trainer": "trl", "training.curriculum": "mopps"},
+            r"(?s)with --trainer trl.*learnalign\.integrations\.trl\.CurriculumMixin",
+        ),
         (
             {"training.curriculum": "mopps", "training.curriculum_options": {"discout": 0.5}},
             "the nearest is 'discount'",
