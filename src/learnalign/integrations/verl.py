@@ -139,6 +139,7 @@ class ChosenRows:
 
     def __next__(self) -> Any:
         batch, self._chosen = self._chosen[: self.batch_size], self._chosen[self.batch_size :]
+        assert len(batch) == self.batch_size
         return self.collate([{**self.dataset[index], PROBLEM: index} for index in batch])
 
     def state_dict(self) -> dict[str, Any]:
