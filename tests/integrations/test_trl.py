@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from helpers.digits import digits_model
+from helpers.trainer_docs import shown_lines
 from learnalign.config import ModelConfig
 from learnalign.curriculum.registry import curriculum_named
 from learnalign.errors import LearnAlignError
@@ -283,7 +284,7 @@ def test_rewards_beyond_1_need_a_curriculum_without_success_rates(model, tmp_pat
         ("dynamic", 16, PROMPTS, "drops groups"),
         ("greso", 16, PROMPTS, "cannot refill"),
         ("order", 15, PROMPTS, "16, one for each row"),
-        ("order", 1, PROMPTS[:1], "generation batches of 2 prompts"),
+        ("order", 1, PROMPTS[:1], "batches of 2 prompts"),
     ],
 )
 def test_what_does_not_fit_is_refused(model, tmp_path, name, count, rows, message):
@@ -292,9 +293,6 @@ def test_what_does_not_fit_is_refused(model, tmp_path, name, count, rows, messag
 
 
 def test_the_docs_lines_train(model, tmp_path):
-    page = Path(__file__).parents[2] / "docs" / "concepts" / "curriculum.md"
-    section = page.read_text().split("## In your own TRL script")[1]
-    block = section.split("```python\n")[1].split("```")[0]
     args = trl.GRPOConfig(
         output_dir=str(tmp_path), max_steps=2, num_generations=GROUP, max_completion_length=1,
         per_device_train_batch_size=8, use_cpu=True, bf16=False, report_to=[], disable_tqdm=True,
@@ -302,7 +300,7 @@ def test_the_docs_lines_train(model, tmp_path):
     )  # fmt: skip
     given = {"model": model.path, "reward": Rewards(), "args": args}
     given["dataset"] = datasets.Dataset.from_dict({"prompt": PROMPTS})
-    exec(block, given)
+    exec(shown_lines("TRL"), given)
     assert given["trainer"].curriculum.num_rollouts == GROUP
     assert given["trainer"].curriculum.times_observed.sum() == 4
     assert len(given["reward"].calls) == 2

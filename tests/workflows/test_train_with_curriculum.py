@@ -189,7 +189,10 @@ def test_gradients_of_what_was_trained_are_observed(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"training.trainer": "trl", "training.curriculum": "mopps"}, "with --trainer trl"),
+        (
+            {"training.trainer": "trl", "training.curriculum": "mopps"},
+            r"(?s)with --trainer trl.*learnalign\.integrations\.trl\.CurriculumMixin",
+        ),
         (
             {"training.curriculum": "mopps", "training.curriculum_options": {"discout": 0.5}},
             "the nearest is 'discount'",

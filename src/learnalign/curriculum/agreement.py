@@ -23,10 +23,13 @@ from learnalign.curriculum.base import Floats, Indices
 
 #: Cosines that the mixture is fitted to, the most recent ones.
 _RECENT = 2_000
-#: Cosines needed before a problem is doubted, and how many of them have to be signal.
-_NEEDED, _NEEDED_SIGNAL = 20, 10
+#: Cosines needed before a problem is doubted, and by how many standard deviations (of noise alone)
+#: more of them have to be positive than negative.
+_NEEDED, _CERTAIN = 20, 3.0
 #: Bounds of the standard deviations, of the share of noise, and of one cosine's log odds.
-_NARROWEST, _WIDEST, _SHARES, _MOST = 0.05, 0.5, (0.01, 0.9), 4.0
+_NARROWEST, _WIDEST, _SHARES, _MOST = 0.05, 0.5, (0.01, 0.9), 3.0
+#: Cosines that are remembered of each problem.
+_REMEMBERED = 8
 #: Sketches that are kept, those of the problems trained last.
 _KEPT = 20_000
 
@@ -50,9 +53,8 @@ class Agreement:
     """
 
     def __init__(self, num_problems: int) -> None:
-        #: (n,) sums over a problem's cosines of the log odds of signal against noise are computed
-        #: from its cosines' number, sum and sum of squares, since the moments change.
-        self.sums = np.zeros((3, num_problems))
+        #: (n, 8) the latest cosines of each problem, NaN where there are fewer.
+        self.cosines = np.full((num_problems, _REMEMBERED), np.nan, dtype=np.float32)
         self.recent: list[float] = []
         self.fitted = False
         self.share, self.mean, self.noise_deviation, self.deviation = 0.0, 0.0, 0.0, 0.0
@@ -70,7 +72,8 @@ class Agreement:
             self.sketches[index] = unit
             if last is not None:
                 cosine = float(unit.astype(np.float64) @ last.astype(np.float64))
-                self.sums[:, index] += (1.0, cosine, cosine**2)
+                self.cosines[index] = np.roll(self.cosines[index], 1)
+                self.cosines[index, 0] = cosine
                 self.recent.append(cosine)
         self.recent = self.recent[-_RECENT:]
         while len(self.sketches) > _KEPT:
@@ -79,23 +82,28 @@ class Agreement:
 
     def chances(self) -> Floats:
         """Return (n,) chances of not being noise, relative to a problem without a cosine."""
-        number, total, squares = self.sums
-        known = number > 0
+        chances = np.ones(len(self.cosines))
         if not self.fitted:
-            return np.ones(len(known))
-        signal = squares - 2 * self.mean * total + number * self.mean**2
-        odds = squares / (2 * self.noise_deviation**2) - signal / (2 * self.deviation**2)
-        odds += number * np.log(self.noise_deviation / self.deviation)
-        odds = np.clip(odds, -_MOST * number, _MOST * number)
+            return chances
+        known = self._known()
+        # A cosine above the signal's mean is no less a signal than the mean.
+        cosines = np.minimum(self.cosines[known].astype(np.float64), self.mean)
+        noise = _log_density(cosines, 0.0, self.noise_deviation)
+        signal = _log_density(cosines, self.mean, self.deviation)
+        odds = np.nansum(np.clip(signal - noise, -_MOST, _MOST), axis=1)
         prior = np.log((1 - self.share) / self.share)
-        chances = 1 / (1 + np.exp(-np.clip(prior + odds, -30.0, 30.0)))
-        return np.minimum(1.0, np.where(known, chances / (1 - self.share), 1.0))
+        chances[known] = 1 / (1 + np.exp(-np.clip(prior + odds, -30.0, 30.0))) / (1 - self.share)
+        return np.minimum(1.0, chances)
+
+    def _known(self) -> Indices:
+        """Return the problems that have a cosine."""
+        return np.flatnonzero(~np.isnan(self.cosines[:, 0]))
 
     def _fit(self, cosines: Floats) -> None:
         """Find share and moments; leave them as they are if there is too little signal."""
         above, below = cosines[cosines > 0], cosines[cosines < 0]
         count = len(above) - len(below)
-        if len(cosines) < _NEEDED or count < _NEEDED_SIGNAL:
+        if len(cosines) < _NEEDED or count < _CERTAIN * np.sqrt(len(cosines)):
             return
         self.fitted = True
         self.share = float(np.clip(2 * len(below) / len(cosines), *_SHARES))
@@ -108,7 +116,10 @@ class Agreement:
         """Return the state as JSON-serializable data; sketches in base64."""
         kept = {str(i): base64.b64encode(s.tobytes()).decode() for i, s in self.sketches.items()}
         return {
-            "sums": self.sums.tolist(),
+            "cosines": {
+                str(i): self.cosines[i][~np.isnan(self.cosines[i])].tolist()
+                for i in self._known().tolist()
+            },
             "recent": self.recent,
             "fitted": self.fitted,
             "mixture": [self.share, self.mean, self.noise_deviation, self.deviation],
@@ -117,7 +128,9 @@ class Agreement:
 
     def load(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""
-        self.sums = np.array(state["sums"], dtype=np.float64)
+        self.cosines[:] = np.nan
+        for index, cosines in state["cosines"].items():
+            self.cosines[int(index), : len(cosines)] = cosines
         self.recent, self.fitted = list(state["recent"]), state["fitted"]
         self.share, self.mean, self.noise_deviation, self.deviation = state["mixture"]
         self.sketches = {
@@ -128,3 +141,9 @@ class Agreement:
 
 def _deviation(variance: float) -> float:
     return float(np.clip(np.sqrt(max(variance, 0.0)), _NARROWEST, _WIDEST))
+
+
+def _log_density(values: Floats, mean: float, deviation: float) -> Floats:
+    """Return the normal log-density, up to a constant."""
+    found: Floats = -((values - mean) ** 2) / (2 * deviation**2) - np.log(deviation)
+    return found

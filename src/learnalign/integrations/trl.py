@@ -8,7 +8,6 @@ TRL generates. TRL calls `_generate_and_score_completions` once for each generat
 many accumulation steps and iterations use it afterwards.
 """
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,14 @@ from numpy.typing import NDArray
 
 from learnalign.curriculum.base import Curriculum
 from learnalign.errors import LearnAlignError
+from learnalign.integrations.groups import (
+    observe_groups,
+    read_state,
+    require_no_drops,
+    require_rows,
+    require_success_rates,
+    write_state,
+)
 
 if TYPE_CHECKING:
     _Trainer = Any
@@ -25,8 +32,6 @@ else:
 
 #: The file in TRL's checkpoints that contains the curriculum's state.
 STATE_FILE = "curriculum.json"
-#: TRL adds rewards in float32; differences below this are rounding.
-_ROUNDING = 1e-6
 
 
 class CurriculumMixin(_Trainer):  # type: ignore[misc]
@@ -51,31 +56,23 @@ class CurriculumMixin(_Trainer):  # type: ignore[misc]
     """
 
     def __init__(self, *args: Any, curriculum: Curriculum, **kwargs: Any) -> None:
-        if curriculum.drops:
-            raise LearnAlignError(
-                f"got the curriculum {curriculum.name!r}, which drops groups without a signal",
-                expected="one that trains on all it samples: TRL cannot refill a batch",
-                do="use another one, such as learnalign, or `learnalign train`, which refills",
-            )
+        require_no_drops(curriculum, "TRL")
         self.curriculum = curriculum
         self._chosen: NDArray[np.int64] | None = None
         super().__init__(*args, **kwargs)
-        rows = len(self.train_dataset) if hasattr(self.train_dataset, "__len__") else None
-        if rows != curriculum.num_problems:
+        if not hasattr(self.train_dataset, "__len__"):
             raise LearnAlignError(
-                f"got a curriculum of {curriculum.num_problems} problems",
-                expected=f"{rows}, one for each row of train_dataset"
-                if rows is not None
-                else "a train_dataset with a length and indexed rows",
-                do="make it with num_problems=len(train_dataset)",
+                f"got a train_dataset of the class {type(self.train_dataset).__name__}",
+                expected="one with a length and indexed rows, from which a curriculum can choose",
+                do="load the data without streaming",
             )
-        wanted = self.args.generation_batch_size // self.num_generations
-        if wanted > curriculum.num_problems:
-            raise LearnAlignError(
-                f"got {rows} rows for generation batches of {wanted} prompts",
-                expected="at least as many rows, because no prompt appears twice in a batch",
-                do="lower steps_per_generation or per_device_train_batch_size",
-            )
+        require_rows(
+            curriculum,
+            len(self.train_dataset),
+            self.args.generation_batch_size // self.num_generations,
+            data="train_dataset",
+            lower="steps_per_generation or per_device_train_batch_size",
+        )
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Any:
         if self.model.training:
@@ -110,44 +107,22 @@ class CurriculumMixin(_Trainer):  # type: ignore[misc]
     def _observe(self, chosen: NDArray[np.int64], rewards: NDArray[np.float64]) -> None:
         """Observe the rewards of all processes, (rollouts,) with NaN for none."""
         groups = rewards.reshape(len(chosen), self.num_generations)
-        given = ~np.isnan(groups)
-        outside = groups[given & ((groups < -_ROUNDING) | (groups > 1 + _ROUNDING))]
-        if len(outside) and self.curriculum.estimates() is not None:
-            raise LearnAlignError(
-                f"the curriculum {self.curriculum.name} got a reward of {outside[0]:g}",
-                expected="rewards from 0 to 1, from which it estimates success rates",
-                do="scale the rewards or set reward_weights, or use the curriculum order",
-            )
+        require_success_rates(self.curriculum, groups)  # in every process
         if self.accelerator.is_main_process:
-            highest = np.where(given, groups, -np.inf).max(axis=1)
-            lowest = np.where(given, groups, np.inf).min(axis=1)
-            successes = np.where(given, groups.clip(0.0, 1.0), 0.0).sum(axis=1)
-            self.curriculum.observe(
-                chosen, successes, given.sum(axis=1), has_signal=highest - lowest > _ROUNDING
-            )
-            for name, value in self.curriculum.metrics().items():
-                self._metrics["train"][f"curriculum/{name}"].append(value)
+            for name, value in observe_groups(self.curriculum, chosen, list(groups)).items():
+                self._metrics["train"][name].append(value)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         if self.accelerator.is_main_process:
             folder = Path(self._get_output_dir(trial=trial))
-            path = folder / f"checkpoint-{self.state.global_step}" / STATE_FILE
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(self.curriculum.state_dict()))
+            checkpoint = folder / f"checkpoint-{self.state.global_step}"
+            write_state(self.curriculum, checkpoint / STATE_FILE)
         super()._save_checkpoint(model, trial)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is not None:
-            path = Path(checkpoint) / STATE_FILE
-            if self.accelerator.is_main_process and not path.is_file():
-                raise LearnAlignError(
-                    f"got a checkpoint without {STATE_FILE}: {checkpoint}",
-                    expected="one of a training with a curriculum",
-                    do="resume from such a checkpoint, or start a new training",
-                )
-            if self.accelerator.is_main_process:
-                self.curriculum.load_state_dict(json.loads(path.read_text()))
+        if checkpoint is not None and self.accelerator.is_main_process:
+            read_state(self.curriculum, Path(checkpoint) / STATE_FILE)
 
 
 def _weighted_sum(rewards: Any, weights: Any) -> NDArray[np.float64]:

@@ -106,7 +106,8 @@ def train(
             raise LearnAlignError(
                 f"got --curriculum {config.training.curriculum} with --trainer trl",
                 expected="the native trainer, which asks a curriculum for each step's problems",
-                do="leave out --trainer, or use --curriculum order",
+                do="leave out --trainer, or use --curriculum order; in a TRL script of your own, "
+                "learnalign.integrations.trl.CurriculumMixin makes a curriculum choose",
             )
         curriculum = open_curriculum(config, problems)  # an unknown option ends the run here
         folder.begin("history", options)
