@@ -236,3 +236,31 @@ def test_a_selections_success_rates_are_the_prior(sums: Path, tmp_path: Path) ->
         for other in expected:
             if rates[one] < rates[other]:
                 assert expected[one] < expected[other]
+
+
+def test_known_success_rates_are_the_prior(tmp_path: Path, sums: Path) -> None:
+    """The first estimates are those of the rows' column, as eight rollouts."""
+    train(configured(sums, tmp_path / "plain", "order"), progress=QUIET)
+    rows = [json.loads(row["row"]) for row in _problems(tmp_path / "plain")]
+    for number, row in enumerate(rows):
+        row["info"] = {"rate": None if number == 0 else round(number / len(rows), 3)}
+    known = tmp_path / "known.jsonl"
+    known.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    options = {"data.paths": (str(known),), "training.known_success": "info.rate"}
+    done = train(configured(sums, tmp_path / "t", "mapp", **options), progress=QUIET)
+    rates = {
+        row["problem_id"]: json.loads(row["row"])["info"]["rate"]
+        for row in _problems(tmp_path / "t")
+    }
+    first = [g for g in groups(done.history()) if g["step"] == 0]
+    for group in first:
+        rate = rates[group["problem_id"]]
+        expected = 0.5 if rate is None else (1 + 8 * rate) / 10
+        assert group["expected_success"] == pytest.approx(expected)
+    for change, message in (
+        ({"training.known_success": "rate"}, "empty in all rows"),
+        ({"training.curriculum": "greso"}, "with --curriculum greso"),
+        ({"training.known_success": "answer"}, "a success rate from 0 to 1"),
+    ):
+        with pytest.raises(LearnAlignError, match=message):
+            train(configured(sums, tmp_path / "u", "mapp", **options | change), progress=QUIET)

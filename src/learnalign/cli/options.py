@@ -68,6 +68,7 @@ TRAINING = (
     "training.steps",
     "training.max_rollouts",
     "training.curriculum",
+    "training.known_success",
     "training.parameters",
     "training.learning_rate",
     "training.kl_beta",

@@ -32,6 +32,11 @@ class TrainingConfig(Section):
     (docs/concepts/curriculum.md). Native trainer only."""
     curriculum_options: dict[str, Any] = Field(default_factory=dict)
     """Other options of the curriculum's class: --set training.curriculum_options.discount=0.5."""
+    known_success: str | None = None
+    """Column of success rates known before the training, from 0 to 1, such as another run's; a
+    prior of mopps, mapp and learnalign."""
+    known_rollouts: PositiveInt = 8
+    """Rollouts that a known success rate counts as."""
     shuffled: bool = True
     """Shuffle the problems in each epoch; otherwise they keep the order of the scores or the
     file."""

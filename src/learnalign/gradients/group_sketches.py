@@ -167,7 +167,7 @@ def spread_layers(model: nn.Module, count: int = 4) -> list[Weight]:
         raise LearnAlignError(
             f"found no block with a linear layer in a {type(model).__name__}",
             expected="a model of numbered blocks, such as model.layers.0",
-            do="use a curriculum that does not compare gradients",
+            do="use --set training.curriculum_options.gradients=false, or another curriculum",
         )
     blocks, number = list(last.values()), min(count, len(last))
     return [blocks[(2 * k + 1) * len(blocks) // (2 * number)] for k in range(number)]

@@ -1,14 +1,17 @@
 """The curriculum of a training: its options, a selection's counts as its prior, its sketches."""
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from learnalign.config import Config
+from learnalign.config import Config, TrainingConfig
 from learnalign.curriculum.base import Curriculum
 from learnalign.curriculum.registry import curriculum_named
 from learnalign.curriculum.text_features import text_features
+from learnalign.errors import LearnAlignError
 from learnalign.pipeline.stages import reward_stats
+from learnalign.problems.nested import value
 from learnalign.runs.folder import RunFolder
 from learnalign.workflows.training_problems import training_source
 
@@ -23,7 +26,8 @@ def open_curriculum(config: Config, problems: pa.Table) -> Curriculum:
     shares what it observes by the prompts' words, unless ``text`` is false in its options.
 
     Raises:
-        LearnAlignError: for an option that its class does not have.
+        LearnAlignError: for an option that its class does not have, or known success rates that are
+            missing or outside [0, 1].
     """
     training = config.training
     options: dict[str, Any] = {}
@@ -32,7 +36,9 @@ def open_curriculum(config: Config, problems: pa.Table) -> Curriculum:
     if training.curriculum in ("mapp", "learnalign"):
         options["num_rollouts"] = config.rollouts.num_rollouts
     source = training_source(config)
-    if training.curriculum == "learnalign" and source is not None:
+    if training.known_success is not None:
+        options["counts"] = _known_counts(problems["row"], training)
+    elif training.curriculum == "learnalign" and source is not None:
         options["counts"] = _success_counts(source, problems["problem_id"].to_pylist())
     options |= training.curriculum_options
     if training.curriculum == "learnalign" and options.pop("text", True):
@@ -54,6 +60,41 @@ def open_sketcher(curriculum: Curriculum, model: Any, seed: int) -> "GroupSketch
     from learnalign.gradients.group_sketches import GroupSketcher, spread_layers
 
     return GroupSketcher(spread_layers(model), seed=seed)
+
+
+def _known_counts(rows: pa.ChunkedArray, training: TrainingConfig) -> list[tuple[float, float]]:
+    """Return successes and failures by the users' column of success rates; zeros where it is empty.
+
+    Raises:
+        LearnAlignError: if no row has the column, or a value is not a rate.
+    """
+    name, size = training.known_success, float(training.known_rollouts)
+    if training.curriculum not in ("mopps", "mapp", "learnalign"):
+        raise LearnAlignError(
+            f"got --known-success {name} with --curriculum {training.curriculum}",
+            expected="mopps, mapp or learnalign, which estimate success rates",
+            do="choose one of them, or leave the option out",
+        )
+    values = [value(json.loads(row), name) for row in rows.to_pylist()]
+    if all(rate is None for rate in values):
+        raise LearnAlignError(
+            f"got --known-success {name}, which is empty in all rows",
+            expected="a column of success rates from 0 to 1",
+            do="correct the name; use dots for nested columns",
+        )
+    counts = []
+    for rate in values:
+        if rate is None:
+            counts.append((0.0, 0.0))
+        elif isinstance(rate, int | float) and 0 <= rate <= 1:
+            counts.append((rate * size, (1 - rate) * size))
+        else:
+            raise LearnAlignError(
+                f"got {rate!r} in the column {name!r}",
+                expected="a success rate from 0 to 1, or null",
+                do="divide successes by rollouts, and percentages by 100",
+            )
+    return counts
 
 
 def _success_counts(source: RunFolder, problem_ids: list[str]) -> list[tuple[float, float]]:
