@@ -153,6 +153,7 @@ HISTORY = pa.schema(
         ("reward", pa.float64()),  # null without a reward
         ("trained", pa.bool_()),  # false in a group that the curriculum dropped
         ("expected_success", pa.float64()),  # by the curriculum, before the step; null without one
+        ("noise", pa.float64()),  # chance that its gradient is noise, before the step; or null
     ]
 )
 

@@ -5,6 +5,7 @@ import pyarrow as pa
 from learnalign.reporting.training import (
     calibration,
     cost_without_signal,
+    doubted,
     group_counts,
     training_figure,
     write_picture,
@@ -77,3 +78,19 @@ def test_calibration_by_hand():
     figure = training_figure(STEPS_TABLE, pa.Table.from_pylist(rows, schema=HISTORY))
     (points,) = (t for t in figure.data if t.type == "scatter" and t.mode == "markers")
     assert list(points.y) == [0.25, 1.0]
+
+
+def test_doubted_problems_by_hand():
+    """By the last step of each; below one half nobody is doubted."""
+    steps = [(0, "a", 0.9), (1, "a", 0.6), (0, "b", 0.8), (1, "c", 0.4), (2, "d", None)]
+    rows = [
+        {"step": s, "problem_id": name, "sample": g, "reward": float(g), "noise": chance}
+        for s, name, chance in steps
+        for g in range(2)
+    ]
+    history = pa.Table.from_pylist(rows, schema=HISTORY)
+    assert doubted(history) == [("b", 0.8), ("a", 0.6)]
+    assert doubted(history, count=1) == [("b", 0.8)]
+    assert doubted(HISTORY_TABLE) == []
+    (bar,) = (t for t in training_figure(STEPS_TABLE, history).data if t.orientation == "h")
+    assert list(bar.y) == ["a", "b"]

@@ -264,3 +264,21 @@ def test_known_success_rates_are_the_prior(tmp_path: Path, sums: Path) -> None:
     ):
         with pytest.raises(LearnAlignError, match=message):
             train(configured(sums, tmp_path / "u", "mapp", **options | change), progress=QUIET)
+
+
+def test_chances_of_noise_are_recorded(
+    sums: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the problems, before the step; none until the curriculum has any."""
+    calls = [0]
+
+    def chances(curriculum: Any) -> Any:
+        calls[0] += 1
+        return None if calls[0] < 3 else np.arange(curriculum.num_problems) / 10
+
+    monkeypatch.setattr(CURRICULA["learnalign"], "noise_chances", chances)
+    done = train(configured(sums, tmp_path / "t", "learnalign"), progress=QUIET)
+    place = {row["problem_id"]: i for i, row in enumerate(_problems(tmp_path / "t"))}
+    for row in done.history().to_pylist():
+        expected = None if row["step"] < 2 else place[row["problem_id"]] / 10
+        assert row["noise"] == expected

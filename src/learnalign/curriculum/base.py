@@ -177,6 +177,10 @@ class Curriculum(ABC):
         """Return (n,) estimates of the success rates, or None if the method has none."""
         return None
 
+    def noise_chances(self) -> Floats | None:
+        """Return (n,) chances that a problem's gradient is noise, or None if nothing is known."""
+        return None
+
     def metrics(self) -> dict[str, float]:
         """Describe the current step and the pool so far.
 

@@ -112,6 +112,10 @@ class LearnAlign(Curriculum):
         chances = [posterior.signal_chance(self.num_rollouts) for posterior in self.posteriors]
         return self._weights() @ np.stack(chances)
 
+    def noise_chances(self) -> Floats | None:
+        """Return (n,) chances that a problem's gradient is noise, 0 where nothing speaks for it."""
+        return 1.0 - self.agreement.chances() if self.agreement.fitted else None
+
     def metrics(self) -> dict[str, float]:
         """Add the pool's prior, the mean discount and the share of noise among what is trained."""
         discounts = [posterior.discount for posterior in self.posteriors]

@@ -112,6 +112,19 @@ def calibration(history: pa.Table, bins: int = 10) -> dict[str, list[float]] | N
     }
 
 
+def doubted(history: pa.Table, count: int = 15) -> list[tuple[str, float]]:
+    """Return the problems whose gradients are most likely noise, by their last step.
+
+    Args:
+        history: HISTORY of a training.
+        count: Number of problems, at most; only those with a chance of at least one half.
+    """
+    known = history.filter(history["noise"].is_valid()).sort_by("step")
+    last = dict(zip(known["problem_id"].to_pylist(), known["noise"].to_pylist(), strict=True))
+    found = [(name, chance) for name, chance in last.items() if chance >= 0.5]
+    return sorted(found, key=lambda pair: (-pair[1], pair[0]))[:count]
+
+
 def training_figure(steps: pa.Table, history: pa.Table) -> go.Figure:
     """Draw STEPS and HISTORY as stacked charts; a curriculum's calibration below them."""
     numbers = steps["step"].to_pylist()
@@ -125,6 +138,9 @@ def training_figure(steps: pa.Table, history: pa.Table) -> go.Figure:
         "gradient norm (unclipped)",
     ]
     extra = [] if calibrated is None else ["expected and observed success rate"]
+    suspects = doubted(history)
+    if suspects:
+        extra.append("problems whose gradients do not agree with their own (chance of noise)")
     figure = make_subplots(
         rows=len(titles + extra), cols=1, vertical_spacing=0.05, subplot_titles=titles + extra
     )
@@ -149,6 +165,8 @@ def training_figure(steps: pa.Table, history: pa.Table) -> go.Figure:
         figure.update_xaxes(matches="x", title_text="step" if row == len(titles) else "", row=row)
     if calibrated is not None:
         _add_calibration(figure, calibrated, row=len(titles) + 1)
+    if suspects:
+        _add_suspects(figure, suspects, row=len(titles + extra))
     wasted, total = sum(cost["rollouts"]), history.num_rows
     return figure.update_layout(
         barmode="stack",
@@ -173,6 +191,16 @@ def _add_calibration(figure: go.Figure, calibrated: dict[str, list[float]], *, r
         figure.add_trace(trace, row=row, col=1)
     figure.update_xaxes(title_text="expected by the curriculum", range=[0, 1], row=row, col=1)
     figure.update_yaxes(title_text="observed", range=[0, 1], row=row, col=1)
+
+
+def _add_suspects(figure: go.Figure, suspects: list[tuple[str, float]], *, row: int) -> None:
+    names, chances = zip(*reversed(suspects), strict=True)
+    bar = go.Bar(
+        x=chances, y=names, orientation="h", showlegend=False, marker_color="#D55E00"
+    )  # fmt: skip
+    figure.add_trace(bar, row=row, col=1)
+    figure.update_xaxes(title_text="chance of noise", range=[0, 1], row=row, col=1)
+    figure.update_yaxes(type="category", row=row, col=1)
 
 
 def write_picture(path: Path, steps: pa.Table, history: pa.Table) -> None:

@@ -24,6 +24,7 @@ class History:
         *,
         trained: frozenset[str] | None = None,
         expected: Mapping[str, float] | None = None,
+        noise: Mapping[str, float] | None = None,
     ) -> None:
         """Add a step's rollouts with their verdicts, row by row.
 
@@ -33,6 +34,7 @@ class History:
             verdicts: VERDICTS of the same rows.
             trained: The problems that were trained on; all if None.
             expected: Success rates that a curriculum expected, by problem.
+            noise: Chances of noise that it gave, by problem.
         """
         ids = rollouts["problem_id"].to_pylist()
         used = [trained is None or name in trained for name in ids]
@@ -44,6 +46,7 @@ class History:
                 "reward": verdicts["reward"],
                 "trained": pa.array(used, pa.bool_()),
                 "expected_success": pa.array([(expected or {}).get(n) for n in ids], pa.float64()),
+                "noise": pa.array([(noise or {}).get(n) for n in ids], pa.float64()),
             }
         )
         self.rollouts.append(table.select(HISTORY.names).cast(HISTORY))

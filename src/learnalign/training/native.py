@@ -86,6 +86,7 @@ def train(
             verdicts,
             trained=frozenset(batch["problem_id"].to_pylist()),
             expected=sampling.expected,
+            noise=sampling.noise,
         )
         history.add_step(
             step,
@@ -125,9 +126,11 @@ class _Sampling:
     ) -> None:
         self.engine, self.verifier, self.problems = engine, verifier, problems
         self.curriculum, self.state = curriculum, state
-        self.estimates = curriculum.estimates()
+        self.estimates, self.noise_chances = curriculum.estimates(), curriculum.noise_chances()
         self.expected: dict[str, float] = {}
         """Success rates that the curriculum expected before the step, by problem id."""
+        self.noise: dict[str, float] = {}
+        """Chances of noise that the curriculum gave before the step, by problem id."""
         self.sampling_s = self.verifying_s = 0.0
         self._rounds: list[tuple[pa.Table, pa.Table]] = []
 
@@ -137,6 +140,8 @@ class _Sampling:
         ids = batch["problem_id"].to_pylist()
         if self.estimates is not None:
             self.expected |= dict(zip(ids, self.estimates[indices].tolist(), strict=True))
+        if self.noise_chances is not None:
+            self.noise |= dict(zip(ids, self.noise_chances[indices].tolist(), strict=True))
         begin = time.monotonic()
         self.engine.failures.clear()
         rollouts = self.engine.sample(batch)
