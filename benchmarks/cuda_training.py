@@ -1,17 +1,18 @@
 """Part 4: what a native training step takes, and how long the device waits in it."""
 
 import statistics
+import time
 from functools import partial
 from typing import Any
-
-import numpy as np
 
 from cuda_clock import Options, Record, peak_bytes, synchronize
 from cuda_profile import profiled
 from cuda_shapes import GROUP, make_model, shape_of
 from cuda_tokens import engine, problems, random_prompts
 from learnalign.config import GradientConfig, TrainingConfig, VerifierConfig
+from learnalign.curriculum.order import Order
 from learnalign.gradients.engine import Group
+from learnalign.gradients.group_sketches import GroupSketcher, spread_layers
 from learnalign.training.history import History
 from learnalign.training.learner import Learner
 from learnalign.training.native import train
@@ -20,6 +21,8 @@ from learnalign.verifying.verifier import open_verifier
 #: Problems, prompt and response tokens of a step.
 SIZE, TINY = (32, 100, 300), (4, 10, 12)
 STEPS = 6
+#: Pairs of steps with and without sketches.
+PAIRS = 4
 
 
 def measure(record: Record, options: Options) -> None:
@@ -46,7 +49,7 @@ def steps(record: Record, options: Options, name: str) -> None:
     )
     sampler = engine(model, group=GROUP, tokens=tokens)
     table = problems(random_prompts(count, prompt, shape.vocabulary))
-    history = History()
+    history, curriculum = History(), Order(count)
 
     def progress(_steps: int) -> None:
         row = history.steps[-1]
@@ -55,9 +58,9 @@ def steps(record: Record, options: Options, name: str) -> None:
     with open_verifier(VerifierConfig(kind="number")) as verifier:
         for step in range(STEPS):
             # One call a step, so that the time that is left can end it.
-            order = np.tile(np.arange(count), (step + 1, 1))
             train(
-                learner, sampler, verifier, table, order, history,
+                learner, sampler, verifier, table, curriculum, history,
+                num_steps=step + 1, per_step=count,
                 seed=0, save=lambda: None, save_every=1 << 30, progress=progress,
             )  # fmt: skip
             taken = sum(_times(history.steps[-1]).values())
@@ -80,8 +83,8 @@ def steps(record: Record, options: Options, name: str) -> None:
         peak=peak,
         **medians,
     )
-    run = partial(idle, record, options, learner, sampler, table, tokens)
-    record.attempt("idle share", run)
+    for label, part in (("idle share", idle), ("gradient sketches", sketching)):
+        record.attempt(label, partial(part, record, options, learner, sampler, table, tokens))
 
 
 def _times(row: dict[str, Any]) -> dict[str, float]:
@@ -100,15 +103,9 @@ def idle(
     short = engine(learner.model, group=GROUP, tokens=few)
     short.sample(table)
     sampling = profiled(options.device, lambda: short.sample(table))
-    rollouts = sampler.sample(table)
-    groups: dict[str, Group] = {}
-    for place, row in enumerate(rollouts.to_pylist()):
-        group = groups.setdefault(row["problem_id"], Group())
-        group.responses.append(row["token_ids"])
-        group.rewards.append(float(place % 2))
-    prompts = table["prompt_ids"].to_pylist()
+    prompts, groups = _groups(sampler, table)
     synchronize(options.device)
-    learning = profiled(options.device, lambda: learner.step(prompts, list(groups.values())))
+    learning = profiled(options.device, lambda: learner.step(prompts, groups))
     said = ", ".join(
         f"{_percent(found.idle)} of {name} ({found.launches:,} launches)"
         for name, found in (("sampling", sampling), ("learning", learning))
@@ -122,6 +119,44 @@ def idle(
         sampling_kernels=dict(list(sampling.kernels.items())[:10]),
         learning_kernels=dict(list(learning.kernels.items())[:10]),
     )
+
+
+def sketching(
+    record: Record, options: Options, learner: Any, sampler: Any, table: Any, tokens: int
+) -> None:
+    """Measure what the sketches of a curriculum add to the learning, alternately without them."""
+    prompts, groups = _groups(sampler, table)
+    sketcher = GroupSketcher(spread_layers(learner.model))
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    for number in range(2 + 2 * PAIRS):
+        learner.sketcher = sketcher if number % 2 else None
+        synchronize(options.device)
+        begin = time.perf_counter()
+        learner.step(prompts, groups)
+        synchronize(options.device)
+        if number >= 2:
+            seconds[bool(number % 2)].append(time.perf_counter() - begin)
+    learner.sketcher = None
+    ratios = [a / b for a, b in zip(seconds[True], seconds[False], strict=True)]
+    ratio = statistics.median(ratios)
+    record.add(
+        "gradient sketches",
+        f"learning with sketches takes {ratio:.3f} of the time without",
+        value=ratio,
+        unit="ratio",
+        better="lower",
+        spread=(max(ratios) - min(ratios)) / 2,
+    )
+
+
+def _groups(sampler: Any, table: Any) -> tuple[list[list[int]], list[Group]]:
+    """Sample a batch whose rewards alternate, so that every group has a signal."""
+    groups: dict[str, Group] = {}
+    for place, row in enumerate(sampler.sample(table).to_pylist()):
+        group = groups.setdefault(row["problem_id"], Group())
+        group.responses.append(row["token_ids"])
+        group.rewards.append(float(place % 2))
+    return table["prompt_ids"].to_pylist(), list(groups.values())
 
 
 def _percent(share: float | None) -> str:

@@ -119,6 +119,7 @@ def test_a_trial_run_of_everything(tmp_path: Path) -> None:
             assert figures["rollouts"][f"rollouts: {shape}, {name}"]["value"] > 0
     step = next(row for row in found["training"]["rows"] if row["name"] == "training step")
     assert step["value"] >= max(step["sampling_s"], step["learning_s"]) > 0
+    assert figures["training"]["gradient sketches"]["value"] > 0
 
 
 def test_a_table_has_room_for_all_parts(cuda: SimpleNamespace) -> None:
