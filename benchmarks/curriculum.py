@@ -27,6 +27,7 @@ import curriculum_pools
 from curriculum_pools import Pool
 from harness import ROOT, Figure, publish
 from learnalign import load_config
+from machine import machine
 
 WORK = ROOT / "runs" / "curriculum"
 RESULTS = ROOT / "benchmarks" / "results"
@@ -99,6 +100,7 @@ def run(cell: Cell, work: Path, rollouts: int) -> dict[str, Any]:
     steps = training.steps.to_pylist()
     return {
         **asdict(cell),
+        "commit": machine(ROOT)["learnalign"]["commit"],
         "folder": str(out.relative_to(ROOT) if out.is_relative_to(ROOT) else out),
         "readings": readings.rows,
         "num_steps": len(steps),
