@@ -138,9 +138,25 @@ def test_greso_counts_runs():
     assert curriculum.skip_chances()[0] == 1 - 0.5**3
     assert curriculum.skip_chances()[1] == 0.0
     for _ in range(8):
-        curriculum.observe([1], [0.8], 8)  # a mean of 0.1, as for the format alone
+        # A mean of 0.1 in each rollout, as for the format alone.
+        curriculum.observe([1], [0.8], 8, has_signal=[False])
     assert curriculum.runs[1, 1] == 8
     assert curriculum.skip_chances()[1] == 0.99  # 1 - max(0.5^8, 0.01)
+
+
+def test_a_group_with_a_signal_is_neither_easy_nor_hard_for_greso():
+    curriculum = GRESO(4)
+    curriculum.observe([0, 1, 2, 3], [0, 0, 100, 100], 100)
+    curriculum.observe([0, 1, 2, 3], [1, 0, 99, 100], 100)  # means of 0.01 and 0.99 have a signal
+    assert curriculum.runs.tolist() == [[0, 0, 0, 2], [0, 2, 0, 0]]
+    assert curriculum.state_dict()["method"]["seen"] == [3, 3]
+    curriculum.observe([0], [8.0], 8, has_signal=[True])  # the trainer knows better
+    assert curriculum.runs[:, 0].tolist() == [0, 0]
+
+
+def test_greso_keeps_the_files_order():
+    curriculum = GRESO(4, shuffled=False)
+    assert [curriculum.next_batch(3).tolist() for _ in range(2)] == [[0, 1, 2], [3, 0, 1]]
 
 
 def test_greso_skips_with_that_chance():

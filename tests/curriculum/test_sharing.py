@@ -1,6 +1,8 @@
 """What is observed of a problem counts for those like it: model, features, curriculum."""
 
 import json
+import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,6 +91,66 @@ def test_a_source_is_a_word() -> None:
     alike = found @ found.T
     assert alike[0, 1] > alike[0, 2]
     assert alike[2, 3] > alike[1, 2]
+
+
+def test_texts_that_are_all_equal_have_nothing_to_tell() -> None:
+    for texts in (["What is 1 + 2?"], ["the same"] * 3):
+        assert (text_features(texts) == 0).all()
+    found = text_features(["", "some words", "others"])
+    assert (found[0, :-1] == 0).all()
+    assert found[0, -1] < 0  # shorter than the mean
+
+
+def test_no_texts_are_no_rows() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert text_features([], size=8).shape == (0, 9)
+
+
+def test_a_lone_surrogate_is_a_character() -> None:
+    found = text_features(["a broken \ud83d emoji", "a broken emoji", "something else"], size=4096)
+    assert np.isfinite(found).all()
+    alike = found[:, :-1] @ found[:, :-1].T
+    assert alike[0, 2] < alike[0, 1] < 0.99
+
+
+@pytest.mark.parametrize(
+    ("texts", "more", "message"),
+    [
+        (["a", None], {}, "None as text 1"),
+        ([[{"role": "user", "content": "a"}]], {}, "as text 0"),
+        ("one text", {}, "got one text"),
+        (["a"], {"size": 0}, "size = 0"),
+        (["a"], {"size": 2.5}, "size = 2.5"),
+        (["a", "b"], {"sources": ["x"]}, "1 sources of 2 texts"),
+    ],
+)
+def test_texts_are_checked(texts: Any, more: dict[str, Any], message: str) -> None:
+    with pytest.raises(LearnAlignError, match=message):
+        text_features(texts, **more)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("求三角形的面积和周长", "求正方形的面积和周长", "证明素数有无穷多个"),
+        ("三角形の面積を求めよ", "正方形の面積を求めなさい", "ソスウは無限にあると示す"),
+        ("ｻﾝｶｸｹｲﾉﾒﾝｾｷ", "ｾｲﾎｳｹｲﾉﾒﾝｾｷ", "素数を全部数える"),
+    ],
+)
+def test_chinese_and_japanese_have_a_word_per_character(texts: tuple[str, str, str]) -> None:
+    """Without spaces a phrase would be one word, shared by no other problem."""
+    found = text_features([*texts, "", "Name a prime."], size=8192)[:, :-1]
+    alike = found @ found.T
+    assert alike[0, 1] > 0.3 > 0.15 > alike[0, 2]
+
+
+def test_words_next_to_chinese_are_whole() -> None:
+    texts = ["解方程 sqrt", "解方程sqrt", "求sqrt的值", "求tqrs的值", *"abcdefgh"]
+    found = text_features(texts, size=8192)[:, :-1]
+    alike = found @ found.T
+    assert alike[0, 1] == pytest.approx(1.0, abs=1e-5)
+    assert alike[1, 2] > alike[1, 3] + 0.05
 
 
 def test_a_new_problem_is_expected_to_be_like_its_kind() -> None:

@@ -35,6 +35,10 @@ FAMILIES = {
     "SmolLM3": ({"pad_token_id": 0}, True),
     "Glm4": ({"head_dim": 8}, True),
     "Mixtral": ({"num_local_experts": 4}, True),
+    "Qwen2Moe": (
+        {**SPARSE, "shared_expert_intermediate_size": 24, "decoder_sparse_step": 1},
+        True,  # a shared expert behind a gate
+    ),
     "Qwen3Moe": ({**SPARSE, "head_dim": 8, "decoder_sparse_step": 1}, True),
     "GptOss": (
         {"num_local_experts": 4, "head_dim": 8, "sliding_window": 4, "layer_types": BOTH},

@@ -283,7 +283,7 @@ def test_inner_products_are_unbiased():
     """Averaged over seeds, inner products of sketches are those of the gradients."""
     layer = torch.nn.Linear(12, 7, bias=False, dtype=torch.float64)
     model = torch.nn.ModuleDict({"layers": torch.nn.ModuleList([layer])})
-    (weight,) = spread_layers(model)
+    (weight,) = spread_layers(model, width=4)
     one, other = torch.randn(2, 7, 12, generator=torch.Generator().manual_seed(0)).double()
     other = one + 0.5 * other
     found = []
@@ -300,10 +300,27 @@ def test_layers_are_spread_over_the_depth():
         for _ in range(30)
     ]
     model = torch.nn.ModuleDict({"layers": torch.nn.ModuleList(blocks)})
-    names = [weight.name for weight in spread_layers(model, 4)]
+    names = [weight.name for weight in spread_layers(model, 4, width=2)]
     assert names == [f"layers.{block}.down.weight" for block in (3, 11, 18, 26)]
-    assert len(spread_layers(model, 99)) == 30
+    assert len(spread_layers(model, 99, width=2)) == 30
     experts = [weight.name for weight in spread_layers(tiny_model("mixtral"))]
     assert [name.split(".")[2] for name in experts] == ["0", "1"]
     with pytest.raises(LearnAlignError, match="found no block with a linear layer"):
         spread_layers(torch.nn.ModuleDict({"only": torch.nn.Linear(2, 2)}))
+    with pytest.raises(LearnAlignError, match="at least 16 inputs and outputs"):
+        spread_layers(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [
+        ("Qwen2Moe", "mlp.shared_expert.down_proj.weight"),
+        ("Qwen3Moe", "self_attn.o_proj.weight"),
+        ("Mixtral", "self_attn.o_proj.weight"),
+    ],
+)
+def test_gates_of_experts_are_not_sketched(name, end):
+    """A shared expert's gate is the last layer of Qwen2-MoE's blocks, and has one output."""
+    sketched = spread_layers(build(name))
+    assert [weight.name for weight in sketched] == [f"model.layers.{b}.{end}" for b in (0, 1)]
+    assert all(min(weight.shape) >= 16 for weight in sketched)

@@ -5,7 +5,13 @@ import pytest
 
 from learnalign.curriculum.registry import curriculum_named
 from learnalign.errors import LearnAlignError
-from learnalign.integrations.groups import choose, observe_groups, read_state, write_state
+from learnalign.integrations.groups import (
+    choose,
+    observe_groups,
+    prompt_texts,
+    read_state,
+    write_state,
+)
 
 
 def test_groups_of_any_size_are_counted():
@@ -59,3 +65,21 @@ def test_a_state_in_a_file_has_the_same_future(tmp_path):
     ]
     with pytest.raises(LearnAlignError, match="without the state"):
         read_state(first, tmp_path / "none.json")
+
+
+def test_conversations_are_texts():
+    part = [{"type": "image"}, {"type": "text", "text": "What is it?"}, {"type": "text"}]
+    chat = [{"role": "system", "content": None}, {"role": "user", "content": part}]
+    assert prompt_texts(["plain", [{"content": "one"}, {"content": "two"}], tuple(chat)]) == [
+        "plain", "one\ntwo", "\n\nWhat is it?\n",
+    ]  # fmt: skip
+    for prompt in (None, 5, {"content": "a"}, ["a"], [{"role": "user"}]):
+        with pytest.raises(LearnAlignError, match="got the prompt"):
+            prompt_texts([prompt])
+
+
+def test_indices_are_not_truncated():
+    curriculum = curriculum_named("mapp", 4)
+    with pytest.raises(LearnAlignError, match="whole numbers"):
+        observe_groups(curriculum, [0.0, 1.7], [[1.0, 0.0], [1.0, 0.0]])
+    assert observe_groups(curriculum, [], [])["curriculum/groups"] == 0.0

@@ -197,6 +197,36 @@ def test_gradients_of_what_was_trained_are_observed(
             {"training.curriculum": "mopps", "training.curriculum_options": {"discout": 0.5}},
             "the nearest is 'discount'",
         ),
+        (
+            {"training.curriculum": "learnalign", "training.curriculum_options": {"txet": False}},
+            "the nearest is 'text'",
+        ),
+        ({"training.curriculum": "mapp", "training.curriculum_options": {"text": False}}, "'text'"),
+        *(
+            (
+                {"training.curriculum": name, "training.curriculum_options": {option: 3}},
+                f"(?s)curriculum_options.{option}.*{do}",
+            )
+            for name, option, do in (
+                ("mopps", "seed", "use --seed"),
+                ("mapp", "num_problems", "training.num_problems"),
+                ("mapp", "num_rollouts", "use --num-rollouts"),
+                ("learnalign", "features", "text=false"),
+                ("mopps", "counts", "use --known-success"),
+                ("greso", "name", "use --curriculum"),
+            )
+        ),
+        *(
+            (
+                {"training.curriculum": "learnalign", "training.curriculum_options": {name: "no"}},
+                f"(?s)curriculum_options.{name} = 'no'.*true or false",
+            )
+            for name in ("text", "gradients")
+        ),
+        (
+            {"training.curriculum": "mopps", "training.curriculum_options": {"candidates": "x"}},
+            "candidates = 'x'",
+        ),
     ],
 )
 def test_what_cannot_be(changes: dict[str, Any], message: str, sums: Path, tmp_path: Path) -> None:
@@ -238,7 +268,17 @@ def test_a_selections_success_rates_are_the_prior(sums: Path, tmp_path: Path) ->
                 assert expected[one] < expected[other]
 
 
-def test_known_success_rates_are_the_prior(tmp_path: Path, sums: Path) -> None:
+def test_known_options_are_those_that_a_training_has(sums: Path, tmp_path: Path) -> None:
+    options = {"training.curriculum": "learnalign", "training.curriculum_options": {"zzz": 1}}
+    with pytest.raises(LearnAlignError, match="known are") as found:
+        train(configured(sums, tmp_path / "t", **{"name": "learnalign"} | options), progress=QUIET)
+    assert "'text'" in str(found.value)
+    for reserved in ("features", "counts", "num_rollouts", "seed", "num_problems"):
+        assert f"'{reserved}'" not in str(found.value)
+
+
+@pytest.mark.parametrize("name", ["mopps", "mapp"])
+def test_known_success_rates_are_the_prior(name: str, tmp_path: Path, sums: Path) -> None:
     """The first estimates are those of the rows' column, as eight rollouts."""
     train(configured(sums, tmp_path / "plain", "order"), progress=QUIET)
     rows = [json.loads(row["row"]) for row in _problems(tmp_path / "plain")]
@@ -247,7 +287,7 @@ def test_known_success_rates_are_the_prior(tmp_path: Path, sums: Path) -> None:
     known = tmp_path / "known.jsonl"
     known.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     options = {"data.paths": (str(known),), "training.known_success": "info.rate"}
-    done = train(configured(sums, tmp_path / "t", "mapp", **options), progress=QUIET)
+    done = train(configured(sums, tmp_path / "t", name, **options), progress=QUIET)
     rates = {
         row["problem_id"]: json.loads(row["row"])["info"]["rate"]
         for row in _problems(tmp_path / "t")

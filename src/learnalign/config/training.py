@@ -31,7 +31,8 @@ class TrainingConfig(Section):
     signal and refills), or by what the training has observed: mopps, greso, mapp, learnalign
     (docs/concepts/curriculum.md). Native trainer only."""
     curriculum_options: dict[str, Any] = Field(default_factory=dict)
-    """Other options of the curriculum's class: --set training.curriculum_options.discount=0.5."""
+    """Other options of the curriculum's class: --set training.curriculum_options.discount=0.5;
+    text=false makes learnalign ignore the prompts' words."""
     known_success: str | None = None
     """Column of success rates known before the training, from 0 to 1, such as another run's; a
     prior of mopps, mapp and learnalign."""
@@ -39,7 +40,7 @@ class TrainingConfig(Section):
     """Rollouts that a known success rate counts as."""
     shuffled: bool = True
     """Shuffle the problems in each epoch; otherwise they keep the order of the scores or the
-    file."""
+    file. No effect with mopps, mapp and learnalign, which have no epochs."""
     parameters: Literal["full", "lora"] = "full"
     """Train all weights, or a LoRA adapter on every linear layer."""
     lora_rank: PositiveInt = 16

@@ -4,13 +4,14 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from learnalign.curriculum.checks import require_whole
+from learnalign.curriculum.observed import Booleans as Booleans
+from learnalign.curriculum.observed import Floats as Floats
+from learnalign.curriculum.observed import Indices as Indices
+from learnalign.curriculum.observed import gradients, outcomes
 from learnalign.errors import LearnAlignError
-
-Indices = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Booleans = NDArray[np.bool_]
 
 
 class Curriculum(ABC):
@@ -30,9 +31,9 @@ class Curriculum(ABC):
     sketches gradients then calls `observe_gradients` after each step. It has to work without, since
     not every trainer does.
 
-    A subclass implements `_choose`, and `_update`, `_update_gradients`, `_end_step`, `_state` and
-    `_load_state` where needed. It draws random numbers from ``self.rng`` only, so that a restored
-    state has the same future.
+    A subclass implements `_choose`, and `_update`, `_update_gradients`, `_end_step`, `_options`,
+    `_state` and `_load_state` where needed. It draws random numbers from ``self.rng`` only, so that
+    a restored state has the same future.
 
     Args:
         num_problems: n, at least 1. Problems are the indices 0 to n - 1.
@@ -69,18 +70,12 @@ class Curriculum(ABC):
     uses_gradients: bool = False
 
     def __init__(self, num_problems: int, *, seed: int = 0) -> None:
-        if num_problems < 1 or seed < 0:
-            raise LearnAlignError(
-                f"got num_problems = {num_problems} and seed = {seed}",
-                expected="at least one problem and a seed of at least 0",
-                do="check that the pool is not empty",
-            )
-        self.num_problems = num_problems
-        self.seed = seed
-        self.rng = np.random.default_rng(seed)
+        self.num_problems = require_whole("num_problems", num_problems, at_least=1)
+        self.seed = require_whole("seed", seed, at_least=0)
+        self.rng = np.random.default_rng(self.seed)
         #: (n,) how often each problem was observed.
-        self.times_observed = np.zeros(num_problems, dtype=np.int64)
-        self._in_step = np.zeros(num_problems, dtype=bool)
+        self.times_observed = np.zeros(self.num_problems, dtype=np.int64)
+        self._in_step = np.zeros(self.num_problems, dtype=bool)
         self._groups = self._with_signal = 0
 
     def next_batch(self, count: int, *, refill: bool = False) -> Indices:
@@ -127,19 +122,18 @@ class Curriculum(ABC):
 
         Returns:
             (k,) whether to train on the group.
+
+        Raises:
+            LearnAlignError: if there is not one outcome for each of some distinct problems, or the
+                successes are not from 0 to the number of rollouts.
         """
-        places = np.asarray(indices, dtype=np.int64).reshape(-1)
-        sums = np.asarray(successes, dtype=np.float64)
-        counts = np.broadcast_to(np.asarray(num_rollouts, dtype=np.float64), sums.shape)
-        self._check(places, sums, counts)
-        differ = (sums > 0) & (sums < counts)
-        signal = differ if has_signal is None else np.asarray(has_signal, dtype=bool)
-        assert signal.shape == places.shape
-        self.times_observed[places] += 1
-        self._groups += len(places)
+        found = outcomes(self.num_problems, indices, successes, num_rollouts, has_signal)
+        signal = found.has_signal
+        self.times_observed[found.indices] += 1
+        self._groups += len(signal)
         self._with_signal += int(signal.sum())
-        self._update(places, sums, counts)
-        return signal if self.drops else np.ones(len(places), dtype=bool)
+        self._update(*found)
+        return signal if self.drops else np.ones(len(signal), dtype=bool)
 
     def observe_gradients(self, indices: ArrayLike, sketches: ArrayLike) -> None:
         """Learn from the gradients of the problems that a step was trained on.
@@ -154,22 +148,7 @@ class Curriculum(ABC):
         Raises:
             LearnAlignError: if there is not one finite sketch for each of some distinct problems.
         """
-        places = np.asarray(indices, dtype=np.int64).reshape(-1)
-        rows = np.asarray(sketches, dtype=np.float64)
-        distinct = len(np.unique(places)) == len(places)
-        inside = ((places >= 0) & (places < self.num_problems)).all()
-        if rows.ndim != 2 or len(rows) != len(places) or not distinct or not inside:
-            raise LearnAlignError(
-                f"got sketches of shape {rows.shape} for the problems {places[:8].tolist()}",
-                expected=f"one for each of some distinct indices from 0 to {self.num_problems - 1}",
-                do="pass one row for each problem that was trained on",
-            )
-        if not np.isfinite(rows).all():
-            raise LearnAlignError(
-                "got a sketch that contains NaN or Inf",
-                expected="finite gradients",
-                do="leave out problems without a gradient",
-            )
+        places, rows = gradients(self.num_problems, indices, sketches)
         if len(places):
             self._update_gradients(places, rows)
 
@@ -200,6 +179,7 @@ class Curriculum(ABC):
             "name": self.name,
             "num_problems": self.num_problems,
             "seed": self.seed,
+            "options": self._options(),
             "random": self.rng.bit_generator.state,
             "times_observed": self.times_observed.tolist(),
             "in_step": np.flatnonzero(self._in_step).tolist(),
@@ -209,18 +189,37 @@ class Curriculum(ABC):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a state, exactly; options are those of the constructor.
+        """Restore a state, exactly, of a curriculum that was made with the same options.
 
         Raises:
-            LearnAlignError: if the state belongs to another method, pool or seed.
+            LearnAlignError: if the state belongs to another method, pool, seed or options, or is
+                not complete.
         """
-        for key in ("name", "num_problems", "seed"):
-            if state[key] != getattr(self, key):
+        try:
+            self._require_same(state)
+            self._restore(state)
+        except LearnAlignError:
+            raise
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise LearnAlignError(
+                f"got a curriculum's state that is not complete: {error!r}",
+                expected="what `state_dict` of this version returns",
+                do="resume from another checkpoint, or start a new training",
+            ) from error
+
+    def _require_same(self, state: dict[str, Any]) -> None:
+        mine = {key: getattr(self, key) for key in ("name", "num_problems", "seed")}
+        found = {key: state[key] for key in mine}
+        mine, found = mine | self._options(), found | state["options"]
+        for key, value in mine.items():
+            if found[key] != value:
                 raise LearnAlignError(
-                    f"got a curriculum's state with {key} = {state[key]!r}",
-                    expected=repr(getattr(self, key)),
+                    f"got a curriculum's state with {key} = {found[key]!r}",
+                    expected=repr(value),
                     do="resume with the settings and the pool that the training began with",
                 )
+
+    def _restore(self, state: dict[str, Any]) -> None:
         self.rng.bit_generator.state = state["random"]
         self.times_observed = np.array(state["times_observed"], dtype=np.int64)
         self._in_step[:] = False
@@ -233,7 +232,7 @@ class Curriculum(ABC):
         """Return ``count`` >= 1 distinct problems outside ``excluded`` (n,); enough are left."""
 
     def _update(  # noqa: B027
-        self, indices: Indices, successes: Floats, num_rollouts: Floats
+        self, indices: Indices, successes: Floats, num_rollouts: Floats, has_signal: Booleans
     ) -> None:
         """Learn from checked (k,) outcomes."""
 
@@ -243,26 +242,13 @@ class Curriculum(ABC):
     def _end_step(self) -> None:  # noqa: B027
         """React to the end of a step; called when the next one begins."""
 
+    def _options(self) -> dict[str, Any]:
+        """Return what a restored state has to agree in: numbers, strings and lists of them."""
+        return {}
+
     def _state(self) -> dict[str, Any]:
         """Return the subclass's JSON-serializable state."""
         return {}
 
     def _load_state(self, state: dict[str, Any]) -> None:  # noqa: B027
         """Restore what `_state` returned."""
-
-    def _check(self, indices: Indices, successes: Floats, num_rollouts: Floats) -> None:
-        fits = successes.shape == indices.shape
-        inside = ((indices >= 0) & (indices < self.num_problems)).all()
-        if not fits or not inside or len(np.unique(indices)) < len(indices):
-            raise LearnAlignError(
-                f"got outcomes of shape {successes.shape} for the problems {indices[:8].tolist()}",
-                expected=f"one for each of some distinct indices from 0 to {self.num_problems - 1}",
-                do="pass the indices of `next_batch` and one outcome for each",
-            )
-        bad = ~((successes >= 0) & (successes <= num_rollouts + 1e-9))
-        if bad.any():
-            raise LearnAlignError(
-                f"got {successes[bad][0]} successes in {num_rollouts[bad][0]} rollouts",
-                expected="a sum of rewards in [0, 1], so from 0 to the number of rollouts",
-                do="scale the rewards to [0, 1]",
-            )

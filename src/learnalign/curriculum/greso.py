@@ -1,6 +1,6 @@
 """GRESO (arXiv 2506.02177): problems that had no signal lately are skipped before their rollouts.
 
-Problems come in shuffled passes. One whose latest z outcomes were all easy, or all hard, is skipped
+Problems come in passes. One whose latest z outcomes were all easy, or all hard, is skipped
 in this pass with the chance
 
     1 - max(e^z, 0.01)
@@ -12,9 +12,10 @@ otherwise, within 0.05 to 0.95.
 
 From the authors' code (Infini-AI-Lab/GRESO): easy is a mean reward of at least 0.98 and hard of at
 most 0.11 (there 8 rollouts, and 0.1 for the format alone); both rates begin at 0.5; the targets are
-a third and two thirds of 0.25. Different here: the share of hard groups counts mean rewards of at
-most 0.11, where the code counts groups with the format reward alone; the caller decides how many
-groups to draw again; and no problem appears twice in a step that spans two passes.
+a third and two thirds of 0.25. Different here: a group with a signal is neither easy nor hard,
+whatever its mean, so that one success in 16 rollouts is not hard; the share of hard groups counts
+mean rewards of at most 0.11, where the code counts groups with the format reward alone; the caller
+decides how many groups to draw again; and no problem appears twice in a step that spans two passes.
 """
 
 from typing import Any
@@ -22,22 +23,25 @@ from typing import Any
 import numpy as np
 
 from learnalign.curriculum.base import Booleans, Floats, Indices
+from learnalign.curriculum.checks import require_number, require_shares
 from learnalign.curriculum.order import Order
+from learnalign.errors import LearnAlignError
 
 _STEP, _LOWEST, _HIGHEST, _FLOOR = 0.01, 0.05, 0.95, 0.01
 _EASY, _HARD = 0, 1
 
 
 class GRESO(Order):
-    """Shuffled passes that skip problems without a recent signal, and drop groups without one.
+    """Passes that skip problems without a recent signal, and drop groups without one.
 
     Args:
         num_problems: n, at least 1.
         seed: Seed of shuffling and skipping.
-        easy_from: Mean reward from which an outcome is easy.
-        hard_to: Mean reward up to which an outcome is hard; below 1/G for binary rewards.
-        exploration: Initial exploration rates of easy and hard problems.
-        targets: Target shares of easy and hard groups.
+        shuffled: Whether to shuffle each pass; otherwise the order of the file.
+        easy_from: Mean reward from which an outcome without a signal is easy.
+        hard_to: Mean reward up to which one is hard, below ``easy_from``.
+        exploration: Initial exploration rates of easy and hard problems, from 0 to 1.
+        targets: Target shares of easy and hard groups, from 0 to 1.
     """
 
     name = "greso"
@@ -48,16 +52,27 @@ class GRESO(Order):
         num_problems: int,
         *,
         seed: int = 0,
+        shuffled: bool = True,
         easy_from: float = 0.98,
         hard_to: float = 0.11,
         exploration: tuple[float, float] = (0.5, 0.5),
         targets: tuple[float, float] = (0.25 / 3, 0.5 / 3),
     ) -> None:
-        super().__init__(num_problems, seed=seed)
-        self.easy_from, self.hard_to = easy_from, hard_to
-        self.exploration, self.targets = list(exploration), targets
+        super().__init__(num_problems, seed=seed, shuffled=shuffled)
+        self.easy_from = require_number("easy_from", easy_from, at_most=1.0)
+        self.hard_to = require_number("hard_to", hard_to, at_most=1.0)
+        if self.hard_to >= self.easy_from:
+            raise LearnAlignError(
+                f"got hard_to = {hard_to} and easy_from = {easy_from}",
+                expected="hard_to below easy_from, so that no outcome is both",
+                do="correct one of them",
+            )
+        self.targets = require_shares("targets", targets)
+        #: Rates of easy and hard problems, which move.
+        self.exploration = list(require_shares("exploration", exploration))
+        self._first_exploration = list(self.exploration)
         #: (2, n) length of the latest run of easy and of hard outcomes.
-        self.runs = np.zeros((2, num_problems), dtype=np.int64)
+        self.runs = np.zeros((2, self.num_problems), dtype=np.int64)
         self._seen = [0, 0]
 
     def metrics(self) -> dict[str, float]:
@@ -78,10 +93,14 @@ class GRESO(Order):
             count, excluded, lambda places: self.rng.random(len(places)) < chances[places]
         )
 
-    def _update(self, indices: Indices, successes: Floats, num_rollouts: Floats) -> None:
+    def _update(
+        self, indices: Indices, successes: Floats, num_rollouts: Floats, has_signal: Booleans
+    ) -> None:
         known = num_rollouts > 0
         places, means = indices[known], successes[known] / num_rollouts[known]
-        for kind, outcome in ((_EASY, means >= self.easy_from), (_HARD, means <= self.hard_to)):
+        easy, hard = means >= self.easy_from, means <= self.hard_to
+        for kind, reached in ((_EASY, easy), (_HARD, hard)):
+            outcome = reached & ~has_signal[known]
             self.runs[kind, places] = np.where(outcome, self.runs[kind, places] + 1, 0)
             self._seen[kind] += int(outcome.sum())
 
@@ -92,6 +111,10 @@ class GRESO(Order):
                 moved = self.exploration[kind] + (-_STEP if reached else _STEP)
                 self.exploration[kind] = min(max(moved, _LOWEST), _HIGHEST)
             self._seen[kind] = 0
+
+    def _options(self) -> dict[str, Any]:
+        mine = {"easy_from": self.easy_from, "hard_to": self.hard_to, "targets": [*self.targets]}
+        return super()._options() | mine | {"exploration": [*self._first_exploration]}
 
     def _state(self) -> dict[str, Any]:
         mine = {"exploration": list(self.exploration), "runs": self.runs.tolist()}

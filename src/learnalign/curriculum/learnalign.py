@@ -142,7 +142,9 @@ class LearnAlign(Curriculum):
         age = np.where(excluded, np.inf, self.last + self.rng.random(self.num_problems))
         return np.argsort(age, kind="stable")[:count]
 
-    def _update(self, indices: Indices, successes: Floats, num_rollouts: Floats) -> None:
+    def _update(
+        self, indices: Indices, successes: Floats, num_rollouts: Floats, has_signal: Booleans
+    ) -> None:
         known = self.last[indices] >= 0
         for k, posterior in enumerate(self.posteriors):
             logs = posterior.log_likelihood(indices, successes, num_rollouts)

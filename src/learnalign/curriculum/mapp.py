@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from learnalign.curriculum.base import Booleans, Curriculum, Floats, Indices
+from learnalign.curriculum.checks import require_whole
 from learnalign.curriculum.posterior import BetaPosterior
 
 
@@ -28,7 +29,7 @@ class MaPP(Curriculum):
     Args:
         num_problems: n, at least 1.
         seed: Seed of the draws.
-        num_rollouts: G, rollouts per problem.
+        num_rollouts: G, rollouts per problem; at least 2, without which no group has a signal.
         discount: L, the share of earlier evidence kept at each observation of a problem.
         counts: (n, 2) successes and failures known before training.
     """
@@ -45,7 +46,7 @@ class MaPP(Curriculum):
         counts: ArrayLike | None = None,
     ) -> None:
         super().__init__(num_problems, seed=seed)
-        self.num_rollouts = num_rollouts
+        self.num_rollouts = require_whole("num_rollouts", num_rollouts, at_least=2)
         self.posterior = BetaPosterior(num_problems, discount=discount, counts=counts)
 
     def estimates(self) -> Floats:
@@ -56,8 +57,13 @@ class MaPP(Curriculum):
         weights = np.where(excluded, 0.0, self.posterior.signal_chance(self.num_rollouts))
         return proportional(weights, excluded, count, self.rng)
 
-    def _update(self, indices: Indices, successes: Floats, num_rollouts: Floats) -> None:
+    def _update(
+        self, indices: Indices, successes: Floats, num_rollouts: Floats, has_signal: Booleans
+    ) -> None:
         self.posterior.update(indices, successes, num_rollouts)
+
+    def _options(self) -> dict[str, Any]:
+        return {"num_rollouts": self.num_rollouts, "discount": self.posterior.discount}
 
     def _state(self) -> dict[str, Any]:
         return self.posterior.state()

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from learnalign.curriculum.base import Booleans, Curriculum, Floats, Indices
+from learnalign.curriculum.checks import known_counts, require_number, require_whole
 from learnalign.curriculum.posterior import BetaPosterior
 
 
@@ -28,11 +29,11 @@ class MoPPS(Curriculum):
     Args:
         num_problems: n, at least 1.
         seed: Seed of candidates and sampled rates.
-        candidates: C, candidates per problem of the batch.
-        target: The success rate looked for.
+        candidates: C, candidates per problem of the batch; at least 1.
+        target: The success rate looked for, from 0 to 1.
         discount: L, the share of earlier evidence kept at each observation of a problem.
         counts: (n, 2) successes and failures known before training.
-        counts_weight: What ``counts`` are multiplied by.
+        counts_weight: What ``counts`` are multiplied by, at least 0.
     """
 
     name = "mopps"
@@ -49,8 +50,10 @@ class MoPPS(Curriculum):
         counts_weight: float = 3.0,
     ) -> None:
         super().__init__(num_problems, seed=seed)
-        self.candidates, self.target = candidates, target
-        known = None if counts is None else counts_weight * np.asarray(counts, dtype=float)
+        self.candidates = require_whole("candidates", candidates, at_least=1)
+        self.target = require_number("target", target, at_most=1.0)
+        weight = require_number("counts_weight", counts_weight)
+        known = weight * known_counts(counts, num_problems)
         self.posterior = BetaPosterior(num_problems, discount=discount, counts=known)
 
     def estimates(self) -> Floats:
@@ -65,8 +68,14 @@ class MoPPS(Curriculum):
         distance = (self.rng.beta(a, b) - self.target) ** 2
         return candidates[np.argsort(distance, kind="stable")[:count]]
 
-    def _update(self, indices: Indices, successes: Floats, num_rollouts: Floats) -> None:
+    def _update(
+        self, indices: Indices, successes: Floats, num_rollouts: Floats, has_signal: Booleans
+    ) -> None:
         self.posterior.update(indices, successes, num_rollouts)
+
+    def _options(self) -> dict[str, Any]:
+        mine = {"candidates": self.candidates, "target": self.target}
+        return mine | {"discount": self.posterior.discount}
 
     def _state(self) -> dict[str, Any]:
         return self.posterior.state()

@@ -7,6 +7,7 @@ order of the file.
 from typing import Any
 
 from learnalign.curriculum.base import Booleans, Curriculum, Indices
+from learnalign.curriculum.checks import require_switch
 from learnalign.curriculum.passes import Passes
 
 
@@ -28,7 +29,8 @@ class Order(Curriculum):
 
     def __init__(self, num_problems: int, *, seed: int = 0, shuffled: bool = True) -> None:
         super().__init__(num_problems, seed=seed)
-        self.passes = Passes(num_problems, shuffled=shuffled, seed=seed)
+        shuffled = require_switch("shuffled", shuffled)
+        self.passes = Passes(self.num_problems, shuffled=shuffled, seed=self.seed)
 
     def metrics(self) -> dict[str, float]:
         """Add ``passes``, the passes begun."""
@@ -36,6 +38,9 @@ class Order(Curriculum):
 
     def _choose(self, count: int, excluded: Booleans) -> Indices:
         return self.passes.take(count, excluded)
+
+    def _options(self) -> dict[str, Any]:
+        return {"shuffled": self.passes.shuffled}
 
     def _state(self) -> dict[str, Any]:
         return self.passes.state()

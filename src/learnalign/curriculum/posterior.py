@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from learnalign.curriculum.base import Floats, Indices
+from learnalign.curriculum.checks import known_counts, require_number
 from learnalign.errors import LearnAlignError
 
 Prior = tuple[float | Floats, float | Floats]
@@ -46,20 +47,12 @@ class BetaPosterior:
         prior: Prior = (1.0, 1.0),
         counts: ArrayLike | None = None,
     ) -> None:
-        known = np.zeros((num_problems, 2)) if counts is None else np.asarray(counts, dtype=float)
-        if known.shape != (num_problems, 2) or not (known >= 0).all():
+        known = known_counts(counts, num_problems)
+        if min(np.min(prior[0]), np.min(prior[1])) <= 0:
             raise LearnAlignError(
-                f"got known counts of shape {known.shape}",
-                expected=f"non-negative successes and failures, of shape ({num_problems}, 2)",
-                do="pass zeros for problems that nothing is known of",
+                f"got prior = {prior}", expected="two numbers above 0", do="use (1, 1)"
             )
-        if not 0 < discount <= 1 or min(np.min(prior[0]), np.min(prior[1])) <= 0:
-            raise LearnAlignError(
-                f"got discount = {discount} and prior = {prior}",
-                expected="a discount above 0 and at most 1, and a prior above 0",
-                do="use 1 to keep all evidence",
-            )
-        self.discount = discount
+        self.discount = require_number("discount", discount, at_most=1.0, above_0=True)
         self.prior = prior
         """(a0, b0); replace it freely, the evidence stays and is forgotten towards the new one."""
         self._evidence = known.T.copy()

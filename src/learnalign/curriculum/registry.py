@@ -27,7 +27,7 @@ def curriculum_named(name: str, num_problems: int, *, seed: int = 0, **options: 
         options: The other arguments of its class.
 
     Raises:
-        LearnAlignError: for an unknown name or option.
+        LearnAlignError: for an unknown name or option, or a value that an option cannot have.
 
     Example:
         >>> curriculum_named("order", 3, shuffled=False).next_batch(2).tolist()
@@ -39,14 +39,7 @@ def curriculum_named(name: str, num_problems: int, *, seed: int = 0, **options: 
           expected: the nearest is 'greso'
           to do: choose one by its name
     """
-    if name not in CURRICULA:
-        raise LearnAlignError(
-            f"got the curriculum {name!r}",
-            expected=nearest(name, CURRICULA),
-            do="choose one by its name",
-        )
-    kind = CURRICULA[name]
-    known = set(inspect.signature(kind).parameters) - {"num_problems", "seed"}
+    known = option_names(name)
     for option in options:
         if option not in known:
             raise LearnAlignError(
@@ -54,4 +47,23 @@ def curriculum_named(name: str, num_problems: int, *, seed: int = 0, **options: 
                 expected=nearest(option, known),
                 do="remove it, or choose another curriculum",
             )
-    return kind(num_problems, seed=seed, **options)
+    return CURRICULA[name](num_problems, seed=seed, **options)
+
+
+def option_names(name: str) -> set[str]:
+    """Return the names of a curriculum's options, without those that all have.
+
+    Raises:
+        LearnAlignError: for an unknown curriculum.
+
+    Example:
+        >>> sorted(option_names("mapp"))
+        ['counts', 'discount', 'num_rollouts']
+    """
+    if not isinstance(name, str) or name not in CURRICULA:
+        raise LearnAlignError(
+            f"got the curriculum {name!r}",
+            expected=nearest(str(name), CURRICULA),
+            do="choose one by its name",
+        )
+    return set(inspect.signature(CURRICULA[name]).parameters) - {"num_problems", "seed"}

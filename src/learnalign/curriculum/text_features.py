@@ -3,7 +3,8 @@
 A text is its words and pairs of words, in lower case, with every digit as 0, so that numbers of the
 same length are the same word. Each is hashed to a bucket, weighted by (1 + log tf) idf, and the
 buckets are projected to a few dimensions by random signs, which keeps inner products up to an error
-of 1 / sqrt(d). The last column is the standardised logarithm of the length.
+of 1 / sqrt(d). The last column is the standardised logarithm of the length. Chinese and Japanese,
+which are written without spaces, have one word per character; their pairs are bigrams.
 """
 
 import re
@@ -13,8 +14,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from learnalign.curriculum.checks import require_whole
+from learnalign.errors import LearnAlignError
+
 _BUCKETS = 1 << 16
-_WORD = re.compile(r"\w+|[^\w\s]")
+#: Kanji and Hanzi with their marks of repetition, Hiragana and Katakana (of half width too).
+_CJK = (
+    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
+    "\U00020000-\U0003ffff"
+)
+_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+|[^\w\s]")
 _DIGIT = re.compile(r"\d")
 
 
@@ -24,18 +33,23 @@ def text_features(
     """Return features of texts.
 
     Args:
-        texts: n texts; an empty one has zeros.
-        size: d, dimensions of the projection.
+        texts: n texts. `learnalign.integrations.groups.prompt_texts` makes them of conversations.
+        size: d, dimensions of the projection; at least 1.
         sources: n names of the data sets that the texts come from, as one more word of each.
 
     Returns:
-        (n, d + 1) float32; the first d columns of a text have norm 1.
+        (n, d + 1) float32. The first d columns of a text have norm 1, or 0 if all its words are in
+        every text, as where all texts are equal, or it has none.
+
+    Raises:
+        LearnAlignError: if a text is not a string, or not every one has a source.
 
     Example:
         >>> found = text_features(["12 + 30 =", "45 + 71 =", "Name a prime."])
         >>> found.shape, bool(np.allclose(found[0], found[1])), bool(found[0] @ found[2] < 0.6)
         ((3, 65), True, True)
     """
+    _check(texts, size, sources)
     names = sources or [None] * len(texts)
     hashes = _Hash()
     rows = [_buckets(text, source, hashes) for text, source in zip(texts, names, strict=True)]
@@ -50,15 +64,34 @@ def text_features(
     norms = np.linalg.norm(features, axis=1, keepdims=True)
     features /= np.maximum(norms, 1e-6)
     lengths = np.log1p([len(text) for text in texts])
-    features[:, size] = (lengths - lengths.mean()) / max(float(lengths.std()), 1e-6)
+    if len(lengths):
+        features[:, size] = (lengths - lengths.mean()) / max(float(lengths.std()), 1e-6)
     return features
+
+
+def _check(texts: Sequence[str], size: int, sources: Sequence[str | None] | None) -> None:
+    require_whole("size", size, at_least=1)
+    for place, text in enumerate([texts] if isinstance(texts, str) else texts):
+        if not isinstance(text, str) or isinstance(texts, str):
+            found = "one text" if isinstance(texts, str) else f"{text!r:.60} as text {place}"
+            raise LearnAlignError(
+                f"got {found}",
+                expected="a list of strings",
+                do="pass '' for a missing text, and the joined contents of a conversation",
+            )
+    if sources is not None and len(sources) not in (0, len(texts)):
+        raise LearnAlignError(
+            f"got {len(sources)} sources of {len(texts)} texts",
+            expected="one for each text",
+            do="pass None for a text of no source",
+        )
 
 
 class _Hash(dict[str, int]):
     """The 32-bit hash of each word, computed once."""
 
     def __missing__(self, word: str) -> int:
-        self[word] = found = zlib.crc32(word.encode())
+        self[word] = found = zlib.crc32(word.encode(errors="surrogatepass"))
         return found
 
 

@@ -31,6 +31,9 @@ from learnalign.gradients.collector import random_signs
 from learnalign.gradients.layout import Pack
 from learnalign.gradients.parameters import Weight, select_weights
 
+#: Random combinations of a layer's inputs, and of its outputs, in a sketch.
+WIDTH = 16
+
 
 class GroupSketches(NamedTuple):
     """The sketches of a step's groups."""
@@ -65,7 +68,7 @@ class GroupSketcher:
     """
 
     def __init__(
-        self, weights: Sequence[Weight], *, width: int = 16, seed: int = 0, balanced: bool = True
+        self, weights: Sequence[Weight], *, width: int = WIDTH, seed: int = 0, balanced: bool = True
     ) -> None:
         self.weights, self.width, self.balanced = list(weights), width, balanced
         #: (outputs, width) and (inputs, width) signs of each layer, P and Q transposed.
@@ -144,28 +147,33 @@ class GroupSketcher:
         return (values.reshape(-1, values.shape[-1]) @ signs).to(self._sums.dtype)
 
 
-def spread_layers(model: nn.Module, count: int = 4) -> list[Weight]:
+def spread_layers(model: nn.Module, count: int = 4, *, width: int = WIDTH) -> list[Weight]:
     """Select the last linear layer of some blocks, evenly spread over the depth.
 
     In most models that is the projection that ends the block's MLP. The layers of experts are
-    not selected, since most tokens do not pass through them.
+    not selected, since most tokens do not pass through them, nor those that are smaller than a
+    sketch, such as routers and gates. What is left of a block of experts is the projection that
+    ends a shared expert (Qwen2-MoE, DeepSeek), or else the attention's output (Mixtral, Qwen3-MoE).
 
     Args:
         model: A causal language model of transformers, with or without an adapter.
         count: Number of layers; all blocks are used if there are fewer.
+        width: The sketches' width; layers with fewer inputs or outputs are left out.
 
     Raises:
-        LearnAlignError: if no block has a linear layer, or the layers are quantised.
+        LearnAlignError: if no block has such a layer, or the layers are quantised.
     """
     last: dict[str, Weight] = {}
     for weight in select_weights(model, "linear"):
         parts = weight.name.split(".")
         numbers = [place for place, part in enumerate(parts) if part.isdigit()]
-        if weight.module is not None and len(numbers) == 1:
+        large = min(weight.shape) >= width
+        if weight.module is not None and len(numbers) == 1 and large:
             last[".".join(parts[: numbers[0] + 1])] = weight
     if not last:
         raise LearnAlignError(
-            f"found no block with a linear layer in a {type(model).__name__}",
+            f"found no block with a linear layer of at least {width} inputs and outputs in a "
+            f"{type(model).__name__}",
             expected="a model of numbered blocks, such as model.layers.0",
             do="use --set training.curriculum_options.gradients=false, or another curriculum",
         )

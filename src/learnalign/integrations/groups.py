@@ -1,8 +1,8 @@
-"""What all trainers need: which curricula fit, groups of rewards as outcomes, states in files."""
+"""What all trainers need: prompts as texts, groups of rewards as outcomes, states in files."""
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,45 @@ from learnalign.errors import LearnAlignError
 
 #: Trainers add rewards in float32; differences below this are rounding.
 _ROUNDING = 1e-6
+
+
+def prompt_texts(prompts: Iterable[Any]) -> list[str]:
+    r"""Return the texts of prompts, for `learnalign.curriculum.text_features`.
+
+    Args:
+        prompts: Strings, or conversations: lists of messages with ``content``, which is a string,
+            None, or a list of parts of which those with ``text`` count.
+
+    Raises:
+        LearnAlignError: for anything else.
+
+    Example:
+        >>> prompt_texts(["2 + 2 =", [{"role": "system", "content": "Add."}, {"content": "1 + 3"}]])
+        ['2 + 2 =', 'Add.\n1 + 3']
+    """
+    return [
+        prompt if isinstance(prompt, str) else "\n".join(map(_content, _messages(prompt)))
+        for prompt in prompts
+    ]
+
+
+def _messages(prompt: Any) -> list[Any]:
+    if isinstance(prompt, list | tuple | np.ndarray):
+        messages = list(prompt)
+        if all(isinstance(message, dict) and "content" in message for message in messages):
+            return messages
+    raise LearnAlignError(
+        f"got the prompt {prompt!r:.80}",
+        expected="a string, or a list of messages with content",
+        do="pass the texts of the prompts to `text_features` yourself",
+    )
+
+
+def _content(message: dict[str, Any]) -> str:
+    content = message["content"]
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "\n".join(part.get("text") or "" for part in content if isinstance(part, dict))
 
 
 def require_no_drops(curriculum: Curriculum, trainer: str) -> None:
@@ -126,7 +165,7 @@ def observe_groups(
     groups = [group[~np.isnan(group)] for group in groups]
     for group in groups:
         require_success_rates(curriculum, group)
-    indices = np.asarray(problems, dtype=np.int64)
+    indices = np.asarray(problems)
     successes = np.array([group.clip(0.0, 1.0).sum() for group in groups])
     counts = np.array([len(group) for group in groups])
     differ = np.array([len(group) > 0 and np.ptp(group) > _ROUNDING for group in groups])

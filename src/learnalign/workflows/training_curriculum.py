@@ -7,9 +7,10 @@ import pyarrow as pa
 
 from learnalign.config import Config, TrainingConfig
 from learnalign.curriculum.base import Curriculum
-from learnalign.curriculum.registry import curriculum_named
+from learnalign.curriculum.checks import require_switch
+from learnalign.curriculum.registry import curriculum_named, option_names
 from learnalign.curriculum.text_features import text_features
-from learnalign.errors import LearnAlignError
+from learnalign.errors import LearnAlignError, nearest
 from learnalign.pipeline.stages import reward_stats
 from learnalign.problems.nested import value
 from learnalign.runs.folder import RunFolder
@@ -17,6 +18,16 @@ from learnalign.workflows.training_problems import training_source
 
 if TYPE_CHECKING:
     from learnalign.gradients.group_sketches import GroupSketcher
+
+#: Options of curricula that are no options of a training, and what to use in their place.
+_SET_BY_TRAINING = {
+    "name": "use --curriculum",
+    "num_problems": "use training.num_problems to train on fewer",
+    "num_rollouts": "use --num-rollouts",
+    "seed": "use --seed",
+    "features": "use training.curriculum_options.text=false for none",
+    "counts": "use --known-success COLUMN, or train on a finished selection",
+}
 
 
 def open_curriculum(config: Config, problems: pa.Table) -> Curriculum:
@@ -26,27 +37,59 @@ def open_curriculum(config: Config, problems: pa.Table) -> Curriculum:
     shares what it observes by the prompts' words, unless ``text`` is false in its options.
 
     Raises:
-        LearnAlignError: for an option that its class does not have, or known success rates that are
-            missing or outside [0, 1].
+        LearnAlignError: for an option that its class does not have, one that the training sets, or
+            known success rates that are missing or outside [0, 1].
     """
     training = config.training
+    own = _own_options(training)
     options: dict[str, Any] = {}
-    if training.curriculum in ("order", "dynamic"):
+    if training.curriculum in ("order", "dynamic", "greso"):
         options["shuffled"] = training.shuffled
     if training.curriculum in ("mapp", "learnalign"):
         options["num_rollouts"] = config.rollouts.num_rollouts
     source = training_source(config)
     if training.known_success is not None:
         options["counts"] = _known_counts(problems["row"], training)
+        if training.curriculum == "mopps":
+            options["counts_weight"] = 1.0  # training.known_rollouts is the weight
     elif training.curriculum == "learnalign" and source is not None:
         options["counts"] = _success_counts(source, problems["problem_id"].to_pylist())
-    options |= training.curriculum_options
-    if training.curriculum == "learnalign" and options.pop("text", True):
+    shares_by_text = own.pop("text", training.curriculum == "learnalign")
+    options |= own
+    if shares_by_text:
         options["features"] = text_features(
             problems["prompt"].to_pylist(), sources=problems["source"].to_pylist()
         )
     name, count = training.curriculum, problems.num_rows
     return curriculum_named(name, count, seed=config.run.seed, **options)
+
+
+def _own_options(training: TrainingConfig) -> dict[str, Any]:
+    """Return a copy of ``training.curriculum_options``.
+
+    Raises:
+        LearnAlignError: for one that the curriculum does not have or the training sets.
+    """
+    name, options = training.curriculum, dict(training.curriculum_options)
+    known = option_names(name) - set(_SET_BY_TRAINING)
+    if name == "learnalign":
+        known.add("text")
+    for option, found in options.items():
+        if option in _SET_BY_TRAINING:
+            raise LearnAlignError(
+                f"got training.curriculum_options.{option}",
+                expected=f"another option: the training sets {option} itself",
+                do=_SET_BY_TRAINING[option],
+            )
+        if option not in known:
+            raise LearnAlignError(
+                f"got the option {option!r} of the curriculum {name!r}",
+                expected=nearest(option, known),
+                do="remove it, or choose another curriculum",
+            )
+        if option in ("text", "gradients"):
+            options[option] = require_switch(f"training.curriculum_options.{option}", found)
+    return options
 
 
 def open_sketcher(curriculum: Curriculum, model: Any, seed: int) -> "GroupSketcher | None":
