@@ -12,6 +12,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
+from helpers.trainer_docs import shown_lines
 from learnalign.curriculum.registry import curriculum_named
 from learnalign.integrations import slime, verl
 from learnalign.integrations.nemo_rl import CurriculumLoader
@@ -21,6 +22,12 @@ GROUP, BATCH, ROWS = 4, 3, 10
 
 def reward(row, place, step):
     return float(row < 2 or (7 * row + 3 * place + step) % 5 < 2)
+
+
+def prompt(row):
+    """Return every second prompt as a conversation."""
+    text = f"What is {'nine' if row % 3 else 'two'} times {row}?"
+    return [{"role": "user", "content": text}] if row % 2 else text
 
 
 def expected(steps):
@@ -38,7 +45,10 @@ class SlimeSource:
 
     def __init__(self, args):
         self.args, self.sample_offset = args, 0
-        rows = [SimpleNamespace(label=row, metadata={}, reward=None) for row in range(ROWS)]
+        rows = [
+            SimpleNamespace(label=row, metadata={}, reward=None, prompt=prompt(row))
+            for row in range(ROWS)
+        ]
         self.dataset = SimpleNamespace(origin_samples=rows, samples=rows)
 
     def get_samples(self, count):
@@ -67,6 +77,23 @@ def test_slime():
                 sample.get_reward_value = lambda _args, sample=sample: sample.reward
         slime.observe(args, groups, source.get_samples)
     assert (batches, source.curriculum.state_dict()) == expected(5)
+
+
+def test_the_docs_lines_for_slime(monkeypatch):
+    source = ModuleType("slime.rollout.data_source")
+    source.RolloutDataSourceWithBuffer = SlimeSource
+    for module in (ModuleType("slime"), ModuleType("slime.rollout"), source):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    given = {}
+    exec(shown_lines("slime"), given)
+    args = SimpleNamespace(
+        rollout_all_samples_process_path="learnalign.integrations.slime.observe",
+        dynamic_sampling_filter_path=None, over_sampling_batch_size=BATCH,
+        n_samples_per_prompt=GROUP,
+    )  # fmt: skip
+    curriculum = given["CurriculumSource"](args).curriculum
+    assert curriculum.num_rollouts == GROUP
+    assert curriculum.model is not None
 
 
 class NemoLoader:
@@ -99,6 +126,12 @@ def test_nemo_rl():
     assert logged[0][:3] == (0, "train", "curriculum/groups")
 
 
+class VerlRows(list):
+    """verl's data set, with the prompts of its files."""
+
+    dataframe = {"prompt": [prompt(row) for row in range(ROWS)]}  # noqa: RUF012
+
+
 class VerlTrainer:
     """Fetches rows and computes advantages, as `PPOTrainer` does."""
 
@@ -107,7 +140,7 @@ class VerlTrainer:
         self._init_dataloader()
 
     def _init_dataloader(self):
-        self.train_dataset = [{"row": row} for row in range(ROWS)]
+        self.train_dataset = VerlRows({"row": row} for row in range(ROWS))
         self.train_dataloader = SimpleNamespace(
             dataset=self.train_dataset, collate_fn=list, batch_size=BATCH
         )
@@ -184,3 +217,18 @@ def test_verl(queue):
     restored = Trainer(config)
     restored.train_dataloader.load_state_dict(trainer.train_dataloader.state_dict())
     assert restored._next_train_batch() == trainer._next_train_batch()
+
+
+def test_the_docs_lines_for_verl(queue):
+    sys.modules["verl.trainer.ppo.v1"].PPOTrainerSync = VerlTrainer
+    sys.modules["verl.trainer.ppo.v1"].register_trainer = lambda _name: lambda trainer: trainer
+    given = {}
+    exec(shown_lines("verl"), given)
+    config = SimpleNamespace(
+        algorithm={}, data=SimpleNamespace(train_batch_size=BATCH, prompt_key="prompt"),
+        trainer=SimpleNamespace(v1=SimpleNamespace(trainer_mode="curriculum")),
+        actor_rollout_ref=SimpleNamespace(rollout=SimpleNamespace(n=GROUP)),
+    )  # fmt: skip
+    curriculum = given["CurriculumTrainer"](config).curriculum
+    assert curriculum.num_rollouts == GROUP
+    assert curriculum.model is not None

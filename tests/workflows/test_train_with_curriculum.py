@@ -18,6 +18,7 @@ from learnalign.errors import LearnAlignError
 from learnalign.training import native
 from learnalign.workflows.select import run
 from learnalign.workflows.train import train
+from learnalign.workflows.training_curriculum import open_curriculum
 
 #: More steps than one pass, checkpoints in between.
 OPTIONS = {"training.steps": 6, "training.save_every": 2}
@@ -266,6 +267,13 @@ def test_a_selections_success_rates_are_the_prior(sums: Path, tmp_path: Path) ->
         for other in expected:
             if rates[one] < rates[other]:
                 assert expected[one] < expected[other]
+
+
+@pytest.mark.parametrize("name", ["order", "dynamic", "greso"])
+def test_passes_may_keep_the_files_order(name: str, sums: Path, tmp_path: Path) -> None:
+    problems = pa.table({"problem_id": ["a", "b", "c", "d"]})
+    config = configured(sums, tmp_path / "t", name, **{"training.shuffled": False})
+    assert open_curriculum(config, problems).next_batch(3).tolist() == [0, 1, 2]
 
 
 def test_known_options_are_those_that_a_training_has(sums: Path, tmp_path: Path) -> None:
