@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BUCKETS = 1 << 16
+#: Columns that a source's name gets.
+_SOURCE = 16
 _WORD = re.compile(r"\w+|[^\w\s]")
 _DIGIT = re.compile(r"\d")
 
@@ -26,19 +28,19 @@ def text_features(
     Args:
         texts: n texts; an empty one has zeros.
         size: d, dimensions of the projection.
-        sources: n names of the data sets that the texts come from, as one more word of each.
+        sources: n names of the data sets that the texts come from. If there are several, random
+            signs of each are 16 more columns, of norm 1.
 
     Returns:
-        (n, d + 1) float32; the first d columns of a text have norm 1.
+        (n, d + 1) float32, or (n, d + 17); the first d columns of a text have norm 1.
 
     Example:
         >>> found = text_features(["12 + 30 =", "45 + 71 =", "Name a prime."])
         >>> found.shape, bool(np.allclose(found[0], found[1])), bool(found[0] @ found[2] < 0.6)
         ((3, 65), True, True)
     """
-    names = sources or [None] * len(texts)
     hashes = _Hash()
-    rows = [_buckets(text, source, hashes) for text, source in zip(texts, names, strict=True)]
+    rows = [_buckets(text, hashes) for text in texts]
     found = np.zeros(_BUCKETS, dtype=np.int64)
     for buckets, _ in rows:
         found[buckets] += 1
@@ -51,7 +53,19 @@ def text_features(
     features /= np.maximum(norms, 1e-6)
     lengths = np.log1p([len(text) for text in texts])
     features[:, size] = (lengths - lengths.mean()) / max(float(lengths.std()), 1e-6)
-    return features
+    if sources is None or len(set(sources)) < 2:
+        return features
+    return np.concatenate([features, _source_signs(sources)], axis=1)
+
+
+def _source_signs(sources: Sequence[str | None]) -> NDArray[np.float32]:
+    """Return (n, 16) signs / 4 that depend on the source's name alone."""
+    table = {
+        name: np.random.default_rng(zlib.crc32(str(name).encode())).integers(0, 2, _SOURCE) * 2 - 1
+        for name in set(sources)
+    }
+    signs = np.stack([table[name] for name in sources]).astype(np.float32)
+    return signs / np.float32(np.sqrt(_SOURCE))
 
 
 class _Hash(dict[str, int]):
@@ -62,12 +76,9 @@ class _Hash(dict[str, int]):
         return found
 
 
-def _buckets(
-    text: str, source: str | None, hashes: _Hash
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _buckets(text: str, hashes: _Hash) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the buckets of a text's words and pairs of words, and how often each occurs."""
     found = _WORD.findall(_DIGIT.sub("0", text.lower()))
     words = np.array([hashes[word] for word in found], dtype=np.int64)
     pairs = words[:-1] * 31 + words[1:]
-    origin = np.array([] if source is None else [hashes[f"source {source}"]], dtype=np.int64)
-    return np.unique(np.concatenate([words, pairs, origin]) % _BUCKETS, return_counts=True)
+    return np.unique(np.concatenate([words, pairs]) % _BUCKETS, return_counts=True)
