@@ -22,6 +22,7 @@ def pool_rows(cells: Sequence[Row], methods: Sequence[str]) -> list[Row]:
         cells: Finished cells of one pool.
         methods: Order of the rows; those without a cell are left out.
     """
+    end = min(cell["readings"][-1]["rollouts"] for cell in cells)
     by_method = {name: {c["seed"]: c for c in cells if c["method"] == name} for name in methods}
     baseline = by_method.get(BASELINE, {})
     rows = []
@@ -33,11 +34,13 @@ def pool_rows(cells: Sequence[Row], methods: Sequence[str]) -> list[Row]:
         row: Row = {
             "curriculum": name,
             "seeds": len(found),
-            "accuracy": float(np.mean([final(cell) for cell in found.values()])),
-            f"to {BASELINE}, equal rollouts": difference([final(a) - final(b) for a, b in pairs]),
+            "accuracy": float(np.mean([at(cell, end) for cell in found.values()])),
+            f"to {BASELINE}, equal rollouts": difference(
+                [at(a, end) - at(b, end) for a, b in pairs]
+            ),
             "equal seconds": difference([at_equal_seconds(a, b) for a, b in pairs]),
             f"rollouts to {BASELINE}'s accuracy": rollouts_to(
-                [a for a, _ in pairs], [b for _, b in pairs]
+                [a for a, _ in pairs], [b for _, b in pairs], end
             ),
             "seconds": float(np.mean([c["readings"][-1]["seconds"] for c in found.values()])),
             "groups with a signal": float(np.mean([cell["signal"] for cell in found.values()])),
@@ -48,9 +51,9 @@ def pool_rows(cells: Sequence[Row], methods: Sequence[str]) -> list[Row]:
     return rows
 
 
-def final(cell: Row) -> float:
-    """Return the accuracy at the end."""
-    return float(cell["readings"][-1]["accuracy"])
+def at(cell: Row, rollouts: float) -> float:
+    """Return the accuracy after some rollouts; a last step that drops groups goes beyond them."""
+    return float(np.interp(rollouts, *curve(cell, "rollouts")))
 
 
 def noise(cell: Row) -> float:
@@ -82,17 +85,16 @@ def mean_curve(cells: Sequence[Row], points: np.ndarray) -> np.ndarray:
     return mean
 
 
-def rollouts_to(cells: Sequence[Row], others: Sequence[Row]) -> float | None:
-    """Return the share of rollouts at which the mean curve reaches the others' final mean.
+def rollouts_to(cells: Sequence[Row], others: Sequence[Row], end: float) -> float | None:
+    """Return the share of rollouts at which the mean curve reaches the others' mean at the end.
 
     None if it does not. Between readings the curve is taken as straight, and nothing is known
     before the first one.
     """
     if not cells:
         return None
-    end = min(cell["readings"][-1]["rollouts"] for cell in others)
     points = np.linspace(0.2, 1.0, 81)
-    reached = mean_curve(cells, points * end) >= np.mean([final(cell) for cell in others]) - 1e-12
+    reached = mean_curve(cells, points * end) >= np.mean([at(cell, end) for cell in others]) - 1e-12
     return float(points[reached.argmax()]) if reached.any() else None
 
 

@@ -4,6 +4,7 @@ from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,8 +20,12 @@ def worlds(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return import_module("curriculum_worlds")
 
 
+def fixed(worlds: ModuleType, rates: np.ndarray) -> Any:
+    return worlds.Fixed(rates, [f"problem {number}" for number in range(len(rates))])
+
+
 def test_recorded_rates_are_lines_between_readings(worlds):
-    world = worlds.Recorded([[0.0, 1.0], [0.5, 0.0, 0.5, 1.0, 1.0]], 8)
+    world = worlds.Recorded([[0.0, 1.0], [0.5, 0.0, 0.5, 1.0, 1.0]], ["a", "b"], 8)
     found = []
     for _ in range(10):  # two steps beyond the record keep the last rates
         found.append(world.rates().tolist())
@@ -63,7 +68,7 @@ def test_synthetic_log_odds_grow_by_cluster(worlds, normalised):
 
 def test_groups_have_a_signal_as_often_as_they_should(worlds):
     rates = np.full(500, 0.3)
-    world = worlds.Fixed(rates)
+    world = fixed(worlds, rates)
     curriculum = curriculum_named("order", 500)
     moments = list(islice(worlds.simulate(world, curriculum, seed=0), 200))
     share = sum(m.with_signal for m in moments) / sum(len(m.sampled) for m in moments)
@@ -72,7 +77,7 @@ def test_groups_have_a_signal_as_often_as_they_should(worlds):
 
 
 def test_refills_are_charged_and_the_surplus_is_not_trained(worlds):
-    world = worlds.Fixed(np.full(2000, 0.05))
+    world = fixed(worlds, np.full(2000, 0.05))
     for whole in (False, True):
         curriculum = curriculum_named("dynamic", 2000)
         moment = next(worlds.simulate(world, curriculum, seed=0, whole_batches=whole))
@@ -87,8 +92,8 @@ def test_refills_are_charged_and_the_surplus_is_not_trained(worlds):
 
 def test_the_oracle_takes_what_has_a_signal(worlds):
     rates = np.concatenate([np.zeros(400), np.full(64, 0.5), np.full(400, 0.01)])
-    top = worlds.Oracle(worlds.Fixed(rates), top=True, seed=0)
+    top = worlds.Oracle(fixed(worlds, rates), top=True, seed=0)
     assert sorted(top.next_batch(64).tolist()) == list(range(400, 464))
-    drawn = worlds.Oracle(worlds.Fixed(rates), top=False, seed=0).next_batch(64)
+    drawn = worlds.Oracle(fixed(worlds, rates), top=False, seed=0).next_batch(64)
     assert drawn.min() >= 400
     assert len(set(drawn.tolist())) == 64

@@ -59,36 +59,49 @@ def test_the_chances_are_bayes_formula() -> None:
     odds = stats.norm.logpdf(seen, agreement.mean, agreement.deviation)
     odds = np.clip(odds - stats.norm.logpdf(seen, 0, agreement.noise_deviation), -3, 3).sum(axis=0)
     noise, signal = agreement.share, (1 - agreement.share) * np.exp(odds)
-    expected = np.minimum(1.0, signal / (signal + noise) / (1 - agreement.share))
-    assert agreement.chances() == pytest.approx(expected, abs=1e-5)
-    assert agreement.chances()[20:].mean() > agreement.chances()[:20].mean()
+    expected = signal / (signal + noise)
+    assert agreement.posterior() == pytest.approx(expected, abs=1e-5)
+    relative = np.minimum(1.0, expected / (1 - agreement.share))
+    assert agreement.weights() == pytest.approx(relative, abs=1e-5)
+    assert agreement.weights()[20:].mean() > agreement.weights()[:20].mean()
 
 
 def test_nothing_is_doubted_without_evidence() -> None:
     agreement = Agreement(200)
     rng = np.random.default_rng(0)
     agreement.observe(np.arange(100), rng.normal(size=(100, 256)))
-    assert (agreement.chances() == 1).all()  # no cosine yet
+    assert (agreement.weights() == 1).all()  # no cosine yet
     agreement.observe(np.arange(20), rng.normal(size=(20, 256)))
-    assert (agreement.chances() == 1).all()  # too few
+    assert (agreement.weights() == 1).all()  # too few
     agreement.observe(np.arange(40), np.zeros((40, 256)))  # no gradient, no cosine
-    assert (agreement.chances() == 1).all()
+    assert (agreement.weights() == 1).all()
     for _ in range(4):  # noise alone: there is nothing to compare it with
         agreement.observe(np.arange(40), rng.normal(size=(40, 256)))
-    assert (agreement.chances() == 1).all()
+    assert (agreement.weights() == 1).all()
     own = directions(rng, 100, 256)
     agreement.observe(np.arange(60, 160), own)
     agreement.observe(np.arange(60, 160), own)
     agreement.observe(np.arange(40), rng.normal(size=(40, 256)))
-    assert (agreement.chances()[160:] == 1).all()
-    assert (agreement.chances()[:40] < 0.5).mean() > 0.9
-    assert (agreement.chances()[100:160] > 0.99).all()
+    assert (agreement.weights()[160:] == 1).all()
+    assert (agreement.weights()[:40] < 0.5).mean() > 0.9
+    assert (agreement.weights()[100:160] > 0.99).all()
+
+
+def test_noise_alone_is_not_doubted_for_long() -> None:
+    """By chance more cosines are positive now and then; later ones take the doubts back."""
+    rng = np.random.default_rng(5)
+    agreement = Agreement(40)
+    fitted = 0
+    for _ in range(400):
+        agreement.observe(rng.permutation(40)[:8], rng.normal(size=(8, 64)))
+        fitted += agreement.fitted
+    assert fitted < 40
 
 
 def test_a_pool_without_noise_is_hardly_doubted() -> None:
     agreement = watched(0, 200, visits=6)
     assert agreement.share < 0.02
-    assert np.mean(agreement.chances() > 0.9) > 0.98
+    assert np.mean(agreement.weights() > 0.9) > 0.98
 
 
 def test_coins_are_left_out() -> None:
@@ -124,12 +137,12 @@ def test_the_agreement_is_part_of_the_state() -> None:
         one.observe(batch, batch % 9, 8)
         one.observe_gradients(batch, 0.8 + rng.normal(size=(6, 4)))
     other.load_state_dict(json.loads(json.dumps(one.state_dict(), allow_nan=False)))
-    assert (other.agreement.chances() == one.agreement.chances()).all()
-    assert (one.agreement.chances() < 1).any()
+    assert (other.agreement.weights() == one.agreement.weights()).all()
+    assert (one.agreement.weights() < 1).any()
     for _ in range(5):
         batch, sketches = one.next_batch(6), 0.8 + rng.normal(size=(6, 4))
         assert (other.next_batch(6) == batch).all()
         for each in (one, other):
             each.observe(batch, batch % 9, 8)
             each.observe_gradients(batch, sketches)
-    assert (other.agreement.chances() == one.agreement.chances()).all()
+    assert (other.agreement.weights() == one.agreement.weights()).all()

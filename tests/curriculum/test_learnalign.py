@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from math import comb
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from scipy import stats
 from learnalign.curriculum.learnalign import LearnAlign
 from learnalign.curriculum.pool_prior import PoolPrior
 from learnalign.curriculum.posterior import BetaPosterior
+from learnalign.errors import LearnAlignError
 
 
 @pytest.mark.parametrize(("a", "b"), [(0.5, 0.5), (0.3, 1.2), (2.0, 1.0)])
@@ -114,6 +116,45 @@ def test_the_floor_takes_the_oldest() -> None:
         curriculum.observe(list(indices), np.full(len(indices), 4.0), 8)
     batch = curriculum.next_batch(8)
     assert set(batch[:4].tolist()) <= {5, 6, 7, 8, 9}  # sampled in the first step, not since
+
+
+def test_a_problem_that_is_never_observed_does_not_take_the_floor_for_ever() -> None:
+    """Some trainers discard rollouts that are too old: their problems are chosen as others are."""
+    curriculum = LearnAlign(200, seed=1)
+    lost, times = np.arange(5), np.zeros(200)
+    for _ in range(300):
+        batch = curriculum.next_batch(16)
+        times[batch] += 1
+        seen = batch[~np.isin(batch, lost)]
+        curriculum.observe(seen, np.full(len(seen), 4), 8)
+    assert times[lost].max() < 3 * np.median(times)
+
+
+def test_known_counts_leave_the_prior_as_the_groups_would() -> None:
+    """With features, what is left around the model is narrow, whether known or observed."""
+    rng = np.random.default_rng(0)
+    features = np.repeat(np.eye(2), 1000, axis=0)
+    right = rng.binomial(8, np.repeat([0.2, 0.8], 1000))
+    counts = np.stack([right, 8 - right], axis=1)
+    known = LearnAlign(2000, features=features, counts=counts)
+    assert sum(known.prior.values(np.array([0.5]))) > 4  # around the pool's mean: about 2
+    assert sum(known.prior.values()) < 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"floor": 2},
+        {"floor": "5%"},
+        {"sharpness": -1},
+        {"discounts": 1.0},
+        {"discounts": []},
+        {"num_rollouts": 1},
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(LearnAlignError, match="got num_rollouts"):
+        LearnAlign(10, **options)
 
 
 def test_a_selections_counts_are_the_prior() -> None:

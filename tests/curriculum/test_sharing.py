@@ -85,12 +85,36 @@ def test_words_in_every_text_say_nothing() -> None:
     assert (framed @ framed.T)[0, 1] > (framed @ framed.T)[0, 4] + 0.1
 
 
-def test_a_source_is_a_word() -> None:
-    texts = ["alpha beta", "gamma delta", "epsilon zeta", "eta theta"]
-    found = text_features(texts, size=4096, sources=["a", "a", "b", "b"])[:, :-1]
-    alike = found @ found.T
-    assert alike[0, 1] > alike[0, 2]
-    assert alike[2, 3] > alike[1, 2]
+def test_sources_are_told_apart() -> None:
+    """Of two data sets one is easy, whatever the words; unseen problems are predicted by theirs."""
+    rng = np.random.default_rng(0)
+    words = np.array(["sum", "cat", "root", "tree", "angle", "price", "speed", "prime"])
+    texts = [" ".join(rng.choice(words, 5)) for _ in range(600)]
+    easy = rng.random(600) < 0.5
+    sources = ["a" if e else "b" for e in easy]
+    model = SuccessModel(text_features(texts, sources=sources))
+    seen = np.arange(300)
+    right = rng.binomial(8, np.where(easy, 0.9, 0.05))
+    model.update(seen, right[seen].astype(float), np.full(300, 8.0))
+    predicted = model.predict()[300:]
+    assert predicted[easy[300:]].mean() > 0.8
+    assert predicted[~easy[300:]].mean() < 0.15
+    assert text_features(texts, sources=["a"] * 600).shape == (600, 65)
+
+
+def test_the_scale_of_features_does_not_matter() -> None:
+    features = np.random.default_rng(0).normal(size=(50, 6))
+    models = [SuccessModel(features * scale) for scale in (1.0, 100.0)]
+    for model in models:
+        model.update(np.arange(20), np.arange(20) % 9.0, np.full(20, 8.0))
+    assert models[0].predict() == pytest.approx(models[1].predict(), rel=1e-4)
+
+
+def test_variances_do_not_outgrow_the_priors() -> None:
+    model = SuccessModel(np.eye(3))
+    for _ in range(20_000):
+        model.drift()
+    assert np.diag(model.covariance).max() == pytest.approx(4.0, abs=0.01)
 
 
 def test_texts_that_are_all_equal_have_nothing_to_tell() -> None:

@@ -153,11 +153,15 @@ def test_order_trains_as_before_there_were_curricula(sums: Path, tmp_path: Path)
     assert chosen == expected
 
 
+@pytest.mark.parametrize("kl_beta", [0.0, 0.04])
 @pytest.mark.parametrize("parameters", ["full", "lora"])
 def test_gradients_of_what_was_trained_are_observed(
-    parameters: str, sums: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    parameters: str, kl_beta: float, sums: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After each step's rewards: one sketch for each trained problem with a signal."""
+    """After each step's rewards: one sketch for each trained problem with a signal.
+
+    With a KL term the others have a gradient too, which says nothing of their rewards.
+    """
     calls: list[tuple[str, list[int], Any]] = []
 
     class Spy(Order):
@@ -171,8 +175,8 @@ def test_gradients_of_what_was_trained_are_observed(
             calls.append(("gradients", indices.tolist(), sketches))
 
     monkeypatch.setitem(CURRICULA, "order", Spy)
-    config = configured(sums, tmp_path / "t", "order", **{"training.parameters": parameters})
-    done = train(config, progress=QUIET)
+    options = {"training.parameters": parameters, "training.kl_beta": kl_beta}
+    done = train(configured(sums, tmp_path / "t", "order", **options), progress=QUIET)
     pool = [row["problem_id"] for row in _problems(tmp_path / "t")]
     steps = [place for place, (kind, *_) in enumerate(calls) if kind == "rewards"]
     assert len(steps) == 6

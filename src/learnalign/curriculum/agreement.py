@@ -47,7 +47,7 @@ class Agreement:
         ...     sketches = rng.normal(size=(40, 64))
         ...     sketches[:20, :20] += 8 * np.eye(20)
         ...     agreement.observe(np.arange(40), sketches)
-        >>> chances = agreement.chances()
+        >>> chances = agreement.posterior()
         >>> bool(chances[:20].min() > 0.5), bool(chances[20:].max() < 0.5)
         (True, True)
     """
@@ -80,9 +80,9 @@ class Agreement:
             del self.sketches[next(iter(self.sketches))]
         self._fit(np.array(self.recent))
 
-    def chances(self) -> Floats:
-        """Return (n,) chances of not being noise, relative to a problem without a cosine."""
-        chances = np.ones(len(self.cosines))
+    def posterior(self) -> Floats:
+        """Return (n,) chances of not being noise; NaN for problems without a cosine."""
+        chances = np.full(len(self.cosines), np.nan)
         if not self.fitted:
             return chances
         known = self._known()
@@ -91,25 +91,31 @@ class Agreement:
         noise = _log_density(cosines, 0.0, self.noise_deviation)
         signal = _log_density(cosines, self.mean, self.deviation)
         odds = np.nansum(np.clip(signal - noise, -_MOST, _MOST), axis=1)
-        prior = np.log((1 - self.share) / self.share)
-        chances[known] = 1 / (1 + np.exp(-np.clip(prior + odds, -30.0, 30.0))) / (1 - self.share)
-        return np.minimum(1.0, chances)
+        odds += np.log((1 - self.share) / self.share)
+        chances[known] = 1 / (1 + np.exp(-np.clip(odds, -30.0, 30.0)))
+        return chances
+
+    def weights(self) -> Floats:
+        """Return (n,) chances of not being noise, as shares of an unknown problem's, up to 1."""
+        relative = self.posterior() / (1 - self.share)
+        return np.where(np.isnan(relative), 1.0, np.minimum(relative, 1.0))
 
     def _known(self) -> Indices:
         """Return the problems that have a cosine."""
         return np.flatnonzero(~np.isnan(self.cosines[:, 0]))
 
     def _fit(self, cosines: Floats) -> None:
-        """Find share and moments; leave them as they are if there is too little signal."""
+        """Find share and moments, if there is enough signal."""
         above, below = cosines[cosines > 0], cosines[cosines < 0]
         count = len(above) - len(below)
-        if len(cosines) < _NEEDED or count < _CERTAIN * np.sqrt(len(cosines)):
+        needed = _CERTAIN * np.sqrt(len(cosines))
+        self.fitted = bool(len(cosines) >= _NEEDED and count >= needed)
+        if not self.fitted:
             return
-        self.fitted = True
         self.share = float(np.clip(2 * len(below) / len(cosines), *_SHARES))
         # One more noise cosine of 0.2 keeps the deviation from being 0.
         self.noise_deviation = _deviation(float(below @ below + 0.04) / (len(below) + 1))
-        self.mean = float((above.sum() + below.sum()) / count)
+        self.mean = float(min((above.sum() + below.sum()) / count, above.max()))
         self.deviation = _deviation(float(above @ above - below @ below) / count - self.mean**2)
 
     def state(self) -> dict[str, Any]:

@@ -157,7 +157,10 @@ class Curriculum(ABC):
         return None
 
     def noise_chances(self) -> Floats | None:
-        """Return (n,) chances that a problem's gradient is noise, or None if nothing is known."""
+        """Return (n,) chances that a problem's gradient is noise, NaN where nothing is known.
+
+        None if nothing is known of any problem.
+        """
         return None
 
     def metrics(self) -> dict[str, float]:

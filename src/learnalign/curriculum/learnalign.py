@@ -41,6 +41,9 @@ from learnalign.errors import LearnAlignError
 
 #: Discounts that are averaged, from no forgetting to forgetting most at each observation.
 DISCOUNTS = (1.0, 0.9, 0.75, 0.5, 0.25)
+#: Known counts that the model and the prior learn from, a random sample if there are more, and how
+#: many at a time.
+_MOST_COUNTS, _COUNTS_A_STEP = 20_000, 256
 #: Weight of the past in the averaged log-likelihoods, per step.
 _MEMORY = 0.95
 
@@ -79,6 +82,7 @@ class LearnAlign(Curriculum):
         counts: ArrayLike | None = None,
     ) -> None:
         super().__init__(num_problems, seed=seed)
+        _check(num_rollouts, sharpness, floor, discounts)
         self.num_rollouts, self.sharpness, self.floor = num_rollouts, sharpness, floor
         self.fitted_prior = fitted_prior
         self.uses_gradients = gradients
@@ -95,11 +99,10 @@ class LearnAlign(Curriculum):
             BetaPosterior(num_problems, discount=discount, counts=counts) for discount in discounts
         ]
         if counts is not None:
-            right, wrong = np.asarray(counts, dtype=float).T
-            self._fit(np.arange(num_problems), right, right + wrong)
+            self._learn_counts(np.asarray(counts, dtype=float))
         #: (k,) discounted log-likelihoods of the discounts' predictions.
         self.likelihoods = np.zeros(len(discounts))
-        #: (n,) step in which a problem was sampled last, -1 if never.
+        #: (n,) step in which a problem was chosen or observed last, -1 if never.
         self.last = np.full(num_problems, -1, dtype=np.int64)
         self.step = 0
 
@@ -113,8 +116,8 @@ class LearnAlign(Curriculum):
         return self._weights() @ np.stack(chances)
 
     def noise_chances(self) -> Floats | None:
-        """Return (n,) chances that a problem's gradient is noise, 0 where nothing speaks for it."""
-        return 1.0 - self.agreement.chances() if self.agreement.fitted else None
+        """Return (n,) posterior chances of noise; NaN for problems that were trained on once."""
+        return 1.0 - self.agreement.posterior() if self.agreement.fitted else None
 
     def metrics(self) -> dict[str, float]:
         """Add the pool's prior, the mean discount and the share of noise among what is trained."""
@@ -132,10 +135,13 @@ class LearnAlign(Curriculum):
         oldest = self._oldest(int(self.floor * count + self.rng.random()), excluded)
         taken = excluded.copy()
         taken[oldest] = True
-        weights = self.signal_chances() ** self.sharpness * self.agreement.chances()
+        weights = self.signal_chances() ** self.sharpness * self.agreement.weights()
         weights[taken] = 0.0
         rest = proportional(weights, taken, count - len(oldest), self.rng)
-        return np.concatenate([oldest, rest])
+        chosen = np.concatenate([oldest, rest])
+        # Now and not when they are observed, which some trainers never do.
+        self.last[chosen] = self.step
+        return chosen
 
     def _oldest(self, count: int, excluded: Booleans) -> Indices:
         """Return the problems that were not sampled for the longest time, ties at random."""
@@ -145,7 +151,7 @@ class LearnAlign(Curriculum):
     def _update(
         self, indices: Indices, successes: Floats, num_rollouts: Floats, has_signal: Booleans
     ) -> None:
-        known = self.last[indices] >= 0
+        known = self.times_observed[indices] > 1
         for k, posterior in enumerate(self.posteriors):
             logs = posterior.log_likelihood(indices, successes, num_rollouts)
             self.likelihoods[k] += float(logs[known].sum())
@@ -161,6 +167,8 @@ class LearnAlign(Curriculum):
         self.likelihoods *= _MEMORY
         if self.model is not None:
             self.model.drift()
+            if self.fitted_prior:
+                self._set_prior(self.model.predict())
 
     def _fit(self, indices: Indices, successes: Floats, num_rollouts: Floats) -> None:
         """Learn the pool's distribution of success rates, and use it as the prior."""
@@ -173,6 +181,13 @@ class LearnAlign(Curriculum):
             expected = self.model.predict()
         if self.fitted_prior:
             self._set_prior(expected)
+
+    def _learn_counts(self, counts: Floats) -> None:
+        """Observe known counts of some problems in a random order, as if in steps."""
+        places = self.rng.permutation(np.flatnonzero(counts.sum(axis=1) > 0))[:_MOST_COUNTS]
+        for start in range(0, len(places), _COUNTS_A_STEP):
+            some = places[start : start + _COUNTS_A_STEP]
+            self._fit(some, counts[some, 0], counts[some].sum(axis=1))
 
     def _set_prior(self, expected: Floats | None) -> None:
         for posterior in self.posteriors:
@@ -206,3 +221,17 @@ class LearnAlign(Curriculum):
         self.likelihoods = np.array(state["likelihoods"], dtype=np.float64)
         self.last = np.array(state["last"], dtype=np.int64)
         self.step = state["step"]
+
+
+def _check(num_rollouts: int, sharpness: float, floor: float, discounts: tuple[float, ...]) -> None:
+    """Check the options' values."""
+    numbers = (sharpness, floor, *(discounts if isinstance(discounts, list | tuple) else ("",)))
+    usable = all(isinstance(number, int | float) for number in numbers) and len(numbers) > 2
+    if not usable or num_rollouts < 2 or sharpness < 0 or not 0 <= floor <= 1:
+        raise LearnAlignError(
+            f"got num_rollouts = {num_rollouts}, sharpness = {sharpness!r}, floor = {floor!r} and "
+            f"discounts = {discounts!r}",
+            expected="at least 2 rollouts, a sharpness of at least 0, a floor from 0 to 1, and a "
+            "list of discounts above 0 and at most 1",
+            do="correct the option",
+        )

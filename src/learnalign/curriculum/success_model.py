@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike
 from learnalign.curriculum.base import Floats, Indices
 from learnalign.errors import LearnAlignError
 
-#: Prior variance of the weights, and of the intercept.
-_VARIANCE, _INTERCEPT_VARIANCE = 4.0, 4.0
+#: Prior variance of the weights and the intercept.
+_VARIANCE = 4.0
 #: What a step adds to the variances.
 _DRIFT = 1e-3
 
@@ -30,7 +30,7 @@ class SuccessModel:
     """Predicts success rates.
 
     Args:
-        features: (n, d) finite numbers of about unit norm.
+        features: (n, d) finite numbers; they are scaled to a mean square norm of 1.
         weight: Rollouts that a group counts as, at most.
     """
 
@@ -42,11 +42,13 @@ class SuccessModel:
                 expected="finite numbers, one row for each problem",
                 do="pass `text_features(texts)` or hidden states",
             )
-        self.features = np.concatenate([given, np.ones((len(given), 1), np.float32)], axis=1)
+        norm = np.sqrt(np.mean(np.square(given, dtype=np.float64).sum(axis=1)))
+        scaled = given / np.float32(max(float(norm), 1e-12))
+        self.features = np.concatenate([scaled, np.ones((len(given), 1), np.float32)], axis=1)
         self.weight = weight
         size = self.features.shape[1]
         self.mean = np.zeros(size)
-        self.covariance = np.diag(np.r_[np.full(size - 1, _VARIANCE), _INTERCEPT_VARIANCE])
+        self.covariance = _VARIANCE * np.eye(size)
 
     def predict(self, indices: Indices | None = None) -> Floats:
         """Return (k,) expected success rates, of all if None, by MacKay's approximation."""
@@ -63,8 +65,9 @@ class SuccessModel:
                 self._learn(self.features[index].astype(np.float64), right / count, count)
 
     def drift(self) -> None:
-        """Forget a little, once a step."""
-        self.covariance[np.diag_indices_from(self.covariance)] += _DRIFT
+        """Forget a little, once a step; no variance grows beyond the prior's."""
+        diagonal = np.einsum("ii->i", self.covariance)  # a view
+        diagonal[diagonal < _VARIANCE] += _DRIFT
 
     def _learn(self, x: Floats, rate: float, count: float) -> None:
         weight = min(count, self.weight)

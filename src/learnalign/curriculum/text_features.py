@@ -24,6 +24,8 @@ _CJK = (
     "\U00020000-\U0003ffff"
 )
 _WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+|[^\w\s]")
+#: Columns that a source's name gets.
+_SOURCE = 16
 _DIGIT = re.compile(r"\d")
 
 
@@ -35,11 +37,12 @@ def text_features(
     Args:
         texts: n texts. `learnalign.integrations.groups.prompt_texts` makes them of conversations.
         size: d, dimensions of the projection; at least 1.
-        sources: n names of the data sets that the texts come from, as one more word of each.
+        sources: n names of the data sets that the texts come from. If there are several, random
+            signs of each are 16 more columns, of norm 1.
 
     Returns:
-        (n, d + 1) float32. The first d columns of a text have norm 1, or 0 if all its words are in
-        every text, as where all texts are equal, or it has none.
+        (n, d + 1) float32, or (n, d + 17). The first d columns of a text have norm 1, or 0 if all
+        its words are in every text, as where all texts are equal, or it has none.
 
     Raises:
         LearnAlignError: if a text is not a string, or not every one has a source.
@@ -50,9 +53,8 @@ def text_features(
         ((3, 65), True, True)
     """
     _check(texts, size, sources)
-    names = sources or [None] * len(texts)
     hashes = _Hash()
-    rows = [_buckets(text, source, hashes) for text, source in zip(texts, names, strict=True)]
+    rows = [_buckets(text, hashes) for text in texts]
     found = np.zeros(_BUCKETS, dtype=np.int64)
     for buckets, _ in rows:
         found[buckets] += 1
@@ -66,20 +68,33 @@ def text_features(
     lengths = np.log1p([len(text) for text in texts])
     if len(lengths):
         features[:, size] = (lengths - lengths.mean()) / max(float(lengths.std()), 1e-6)
-    return features
+    if sources is None or len(set(sources)) < 2:
+        return features
+    return np.concatenate([features, _source_signs(sources)], axis=1)
+
+
+def _source_signs(sources: Sequence[str | None]) -> NDArray[np.float32]:
+    """Return (n, 16) signs / 4 that depend on the source's name alone."""
+    table = {
+        name: np.random.default_rng(zlib.crc32(str(name).encode())).integers(0, 2, _SOURCE) * 2 - 1
+        for name in set(sources)
+    }
+    signs = np.stack([table[name] for name in sources]).astype(np.float32)
+    return signs / np.float32(np.sqrt(_SOURCE))
 
 
 def _check(texts: Sequence[str], size: int, sources: Sequence[str | None] | None) -> None:
     require_whole("size", size, at_least=1)
-    for place, text in enumerate([texts] if isinstance(texts, str) else texts):
-        if not isinstance(text, str) or isinstance(texts, str):
-            found = "one text" if isinstance(texts, str) else f"{text!r:.60} as text {place}"
-            raise LearnAlignError(
-                f"got {found}",
-                expected="a list of strings",
-                do="pass '' for a missing text, and the joined contents of a conversation",
-            )
-    if sources is not None and len(sources) not in (0, len(texts)):
+    wrong = [
+        f"{text!r:.60} as text {i}" for i, text in enumerate(texts) if not isinstance(text, str)
+    ]
+    if wrong or isinstance(texts, str):
+        raise LearnAlignError(
+            f"got {wrong[0] if wrong else 'one text'}",
+            expected="a list of strings",
+            do="pass '' for a missing text, and the joined contents of a conversation",
+        )
+    if sources is not None and len(sources) != len(texts):
         raise LearnAlignError(
             f"got {len(sources)} sources of {len(texts)} texts",
             expected="one for each text",
@@ -95,12 +110,9 @@ class _Hash(dict[str, int]):
         return found
 
 
-def _buckets(
-    text: str, source: str | None, hashes: _Hash
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _buckets(text: str, hashes: _Hash) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the buckets of a text's words and pairs of words, and how often each occurs."""
     found = _WORD.findall(_DIGIT.sub("0", text.lower()))
     words = np.array([hashes[word] for word in found], dtype=np.int64)
     pairs = words[:-1] * 31 + words[1:]
-    origin = np.array([] if source is None else [hashes[f"source {source}"]], dtype=np.int64)
-    return np.unique(np.concatenate([words, pairs, origin]) % _BUCKETS, return_counts=True)
+    return np.unique(np.concatenate([words, pairs]) % _BUCKETS, return_counts=True)

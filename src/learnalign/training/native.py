@@ -78,7 +78,11 @@ def train(
             batch["prompt_ids"].to_pylist(), [groups[i] for i in batch["problem_id"].to_pylist()]
         )
         if result.sketches is not None:
-            curriculum.observe_gradients(trained[result.sketches.groups], result.sketches.values)
+            # With a KL term groups of equal rewards have a gradient too, but not of the reward.
+            ids = batch["problem_id"].to_pylist()
+            found = result.sketches.groups
+            signal = np.array([len(set(groups[ids[i]].rewards)) > 1 for i in found], dtype=bool)
+            curriculum.observe_gradients(trained[found[signal]], result.sketches.values[signal])
         learned = time.monotonic()
         history.add_rollouts(
             step,
@@ -141,7 +145,8 @@ class _Sampling:
         if self.estimates is not None:
             self.expected |= dict(zip(ids, self.estimates[indices].tolist(), strict=True))
         if self.noise_chances is not None:
-            self.noise |= dict(zip(ids, self.noise_chances[indices].tolist(), strict=True))
+            chances = zip(ids, self.noise_chances[indices].tolist(), strict=True)
+            self.noise |= {name: chance for name, chance in chances if not np.isnan(chance)}
         begin = time.monotonic()
         self.engine.failures.clear()
         rollouts = self.engine.sample(batch)
