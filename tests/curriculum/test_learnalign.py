@@ -142,19 +142,40 @@ def test_known_counts_leave_the_prior_as_the_groups_would() -> None:
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("option", "value"),
     [
-        {"floor": 2},
-        {"floor": "5%"},
-        {"sharpness": -1},
-        {"discounts": 1.0},
-        {"discounts": []},
-        {"num_rollouts": 1},
+        ("floor", 2),
+        ("floor", "5%"),
+        ("sharpness", -1),
+        ("discounts", 1.0),
+        ("discounts", []),
+        ("discounts", [0.5, 0.0]),
+        ("num_rollouts", 1),
+        ("num_rollouts", "8"),
+        ("gradients", "false"),
+        ("fitted_prior", 0),
     ],
 )
-def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(LearnAlignError, match="got num_rollouts"):
-        LearnAlign(10, **options)
+def test_wrong_options_are_refused(option: str, value: Any) -> None:
+    with pytest.raises(LearnAlignError, match=f"got {option} = "):
+        LearnAlign(10, **{option: value})
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("features", None),
+        ("features", 2 * np.eye(10)[::-1]),
+        ("num_rollouts", 4),
+        ("discounts", [1.0]),
+        ("gradients", False),
+    ],
+)
+def test_a_state_of_other_options_is_refused(option: str, value: Any) -> None:
+    state = LearnAlign(10, features=np.eye(10)).state_dict()
+    other = LearnAlign(10, **({"features": np.eye(10)} | {option: value}))
+    with pytest.raises(LearnAlignError, match=f"a curriculum's state with {option}"):
+        other.load_state_dict(state)
 
 
 def test_a_selections_counts_are_the_prior() -> None:

@@ -79,6 +79,21 @@ def require_shares(option: str, value: Any) -> tuple[float, float]:
     return first, second
 
 
+def require_numbers(option: str, value: Any) -> tuple[float, ...]:
+    """Return one or more numbers above 0 and at most 1.
+
+    Raises:
+        LearnAlignError: for anything else.
+
+    Example:
+        >>> require_numbers("discounts", [1, 0.5])
+        (1.0, 0.5)
+    """
+    if not isinstance(value, list | tuple | np.ndarray) or not len(value):
+        raise _wrong(option, value, "a list of numbers above 0 and at most 1")
+    return tuple(require_number(option, one, at_most=1.0, above_0=True) for one in value)
+
+
 def require_switch(option: str, value: Any) -> bool:
     """Return true or false.
 

@@ -33,6 +33,13 @@ from numpy.typing import ArrayLike
 
 from learnalign.curriculum.agreement import Agreement
 from learnalign.curriculum.base import Booleans, Curriculum, Floats, Indices
+from learnalign.curriculum.checks import (
+    known_counts,
+    require_number,
+    require_numbers,
+    require_switch,
+    require_whole,
+)
 from learnalign.curriculum.mapp import proportional
 from learnalign.curriculum.pool_prior import PoolPrior
 from learnalign.curriculum.posterior import BetaPosterior
@@ -82,10 +89,12 @@ class LearnAlign(Curriculum):
         counts: ArrayLike | None = None,
     ) -> None:
         super().__init__(num_problems, seed=seed)
-        _check(num_rollouts, sharpness, floor, discounts)
-        self.num_rollouts, self.sharpness, self.floor = num_rollouts, sharpness, floor
-        self.fitted_prior = fitted_prior
-        self.uses_gradients = gradients
+        self.num_rollouts = require_whole("num_rollouts", num_rollouts, at_least=2)
+        self.sharpness = require_number("sharpness", sharpness)
+        self.floor = require_number("floor", floor, at_most=1.0)
+        self.fitted_prior = require_switch("fitted_prior", fitted_prior)
+        self.uses_gradients = require_switch("gradients", gradients)
+        discounts = require_numbers("discounts", discounts)
         self.agreement = Agreement(num_problems)
         self.prior = PoolPrior()
         self.model = None if features is None else SuccessModel(features)
@@ -98,8 +107,7 @@ class LearnAlign(Curriculum):
         self.posteriors = [
             BetaPosterior(num_problems, discount=discount, counts=counts) for discount in discounts
         ]
-        if counts is not None:
-            self._learn_counts(np.asarray(counts, dtype=float))
+        self._learn_counts(known_counts(counts, num_problems))
         #: (k,) discounted log-likelihoods of the discounts' predictions.
         self.likelihoods = np.zeros(len(discounts))
         #: (n,) step in which a problem was chosen or observed last, -1 if never.
@@ -198,6 +206,17 @@ class LearnAlign(Curriculum):
         weights: Floats = relative / relative.sum()
         return weights
 
+    def _options(self) -> dict[str, Any]:
+        return {
+            "num_rollouts": self.num_rollouts,
+            "sharpness": self.sharpness,
+            "floor": self.floor,
+            "fitted_prior": self.fitted_prior,
+            "gradients": self.uses_gradients,
+            "discounts": [posterior.discount for posterior in self.posteriors],
+            "features": None if self.model is None else self.model.digest(),
+        }
+
     def _state(self) -> dict[str, Any]:
         return {
             "posteriors": [posterior.state() for posterior in self.posteriors],
@@ -214,24 +233,10 @@ class LearnAlign(Curriculum):
             posterior.load(saved)
         self.prior.load(state["prior"])
         self.agreement.load(state["agreement"])
-        if self.model is not None and state["model"] is not None:
+        if self.model is not None:
             self.model.load(state["model"])
         if self.fitted_prior:
             self._set_prior(None if self.model is None else self.model.predict())
         self.likelihoods = np.array(state["likelihoods"], dtype=np.float64)
         self.last = np.array(state["last"], dtype=np.int64)
         self.step = state["step"]
-
-
-def _check(num_rollouts: int, sharpness: float, floor: float, discounts: tuple[float, ...]) -> None:
-    """Check the options' values."""
-    numbers = (sharpness, floor, *(discounts if isinstance(discounts, list | tuple) else ("",)))
-    usable = all(isinstance(number, int | float) for number in numbers) and len(numbers) > 2
-    if not usable or num_rollouts < 2 or sharpness < 0 or not 0 <= floor <= 1:
-        raise LearnAlignError(
-            f"got num_rollouts = {num_rollouts}, sharpness = {sharpness!r}, floor = {floor!r} and "
-            f"discounts = {discounts!r}",
-            expected="at least 2 rollouts, a sharpness of at least 0, a floor from 0 to 1, and a "
-            "list of discounts above 0 and at most 1",
-            do="correct the option",
-        )

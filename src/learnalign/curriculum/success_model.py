@@ -12,6 +12,7 @@ that look alike still differ, so eight rollouts of one say less than one rollout
 It predicts problems that were never sampled, and follows those that were not sampled for long.
 """
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,10 @@ class SuccessModel:
         # A Newton step: the residual in log odds is (rate - expected) / (expected (1 - expected)).
         self.mean += gain * np.clip(weight * (rate - expected) / curvature, -4.0, 4.0)
         self.covariance -= np.outer(gain, along)
+
+    def digest(self) -> str:
+        """Identify the features, which are not part of the state."""
+        return hashlib.sha256(np.ascontiguousarray(self.features).tobytes()).hexdigest()[:16]
 
     def state(self) -> dict[str, Any]:
         """Return the state as JSON-serializable data."""

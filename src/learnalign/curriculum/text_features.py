@@ -75,10 +75,10 @@ def text_features(
 
 def _source_signs(sources: Sequence[str | None]) -> NDArray[np.float32]:
     """Return (n, 16) signs / 4 that depend on the source's name alone."""
-    table = {
-        name: np.random.default_rng(zlib.crc32(str(name).encode())).integers(0, 2, _SOURCE) * 2 - 1
-        for name in set(sources)
-    }
+    table = {}
+    for name in set(sources):
+        seed = zlib.crc32(str(name).encode(errors="surrogatepass"))
+        table[name] = np.random.default_rng(seed).integers(0, 2, _SOURCE) * 2 - 1
     signs = np.stack([table[name] for name in sources]).astype(np.float32)
     return signs / np.float32(np.sqrt(_SOURCE))
 

@@ -68,7 +68,7 @@ def train(
         state = {"global_step": step, "max_steps": num_steps}
         sampling = _Sampling(engine, verifier, problems, curriculum, state)
         chosen = collect_step(curriculum, per_step, sampling)
-        # Without a single signal the step has no gradient; it is made, as by any trainer.
+        # Without a signal only a KL term has a gradient; the step is made, as by any trainer.
         trained = chosen.trained if len(chosen.trained) else chosen.sampled[-per_step:]
         rollouts, verdicts = sampling.tables()
         groups = group_rollouts(rollouts, verdicts)
