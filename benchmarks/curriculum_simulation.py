@@ -25,12 +25,14 @@ from curriculum_worlds import (
     World,
     load_large_pool,
     load_readings,
+    signal_chance,
     simulate,
 )  # fmt: skip
 from harness import Figure, publish
 from learnalign.curriculum.base import Curriculum, Floats
 from learnalign.curriculum.learnalign import LearnAlign
 from learnalign.curriculum.registry import curriculum_named
+from learnalign.curriculum.success_model import SuccessModel
 
 SEEDS, STEPS, LARGE_STEPS, SYNTHETIC_STEPS = range(8), 500, 460, 300
 EARLY = 95  # steps of five passes over 1,209 problems
@@ -195,6 +197,32 @@ def synthetic_rows() -> list[dict[str, Any]]:
     return rows
 
 
+def words_row(observed: int = 2048, top: int = 2000) -> dict[str, Any]:
+    """Predict the problems of the large pool by the words of some that were observed."""
+    world = Fixed(*load_large_pool())
+    rates, found = world.rates(), []
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        order = rng.permutation(world.num_problems)
+        seen, rest = order[:observed], order[observed:]
+        model = SuccessModel(world.features)
+        right = rng.binomial(GROUP, rates[seen]).astype(float)
+        model.update(seen, right, np.full(observed, float(GROUP)))
+        expected, signal = model.predict(rest), signal_chance(rates[rest])
+        best = np.argsort(-signal_chance(expected))[:top]
+        found.append(
+            {
+                "spearman": stats.spearmanr(expected, rates[rest]).statistic,
+                "signal": signal.mean(),
+                "signal_top": signal[best].mean(),
+            }
+        )
+    row: dict[str, Any] = {"table": "words", "observed": observed, "top": top}
+    for key in found[0]:
+        row[key], row[f"{key}_half"] = interval([run[key] for run in found])
+    return row
+
+
 def first_reaching(curve: np.ndarray, mark: float) -> float:
     """Return the rollouts after which a curve first reaches a mark, infinity if it does not."""
     above = np.flatnonzero(curve[1] >= mark - 1e-12)
@@ -211,7 +239,7 @@ def shown(row: dict[str, Any], key: str, digits: int = 3) -> str:
 def write_tables(rows: list[dict[str, Any]]) -> None:
     """Print the rows as the tables of the docs."""
     write = sys.stdout.write
-    given = [row for row in rows if row["table"] != "synthetic"]
+    given = [row for row in rows if row["table"] not in ("synthetic", "words")]
     for label in dict.fromkeys(row["table"] for row in given):
         write(f"\n{label}\n\n| curriculum | groups with a signal | in the first {EARLY} steps | "
               "rollouts per trained group | trained per step | rounds | Pearson | error | met | "
@@ -237,12 +265,16 @@ def write_tables(rows: list[dict[str, Any]]) -> None:
                         spent = shown(row, "rollouts_to_order", 2)
                     write(f"| {row['method']} | {shown(row, 'accuracy')} | "
                           f"{shown(row, 'to_order')} | {spent} |\n")  # fmt: skip
+    (words,) = (row for row in rows if row["table"] == "words")
+    write(f"\nby the words of {words['observed']} problems: Spearman {shown(words, 'spearman')}; "
+          f"with a signal {shown(words, 'signal')}, of the {words['top']} most likely "
+          f"{shown(words, 'signal_top')}\n")  # fmt: skip
 
 
 def main() -> None:
     """Run every curriculum in every world."""
     begin = time.monotonic()
-    rows = given_rates_rows() + synthetic_rows()
+    rows = given_rates_rows() + synthetic_rows() + [words_row()]
     figures = {}
     for row in rows:
         if row["table"] == "recorded":
