@@ -111,8 +111,8 @@ def tables(cells: Sequence[Row], pools: Sequence[str], methods: Sequence[str]) -
     """Return the table of each pool that has cells."""
     found = []
     for pool in pools:
-        rows = pool_rows([cell for cell in cells if cell["pool"] == pool], methods)
-        found += [{"table": pool, "rows": rows}] if rows else []
+        mine = [cell for cell in cells if cell["pool"] == pool]
+        found += [{"table": pool, "rows": pool_rows(mine, methods)}] if mine else []
     return found
 
 
