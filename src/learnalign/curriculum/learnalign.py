@@ -165,7 +165,8 @@ class LearnAlign(Curriculum):
             self.likelihoods[k] += float(logs[known].sum())
             posterior.update(indices, successes, num_rollouts)
         self.last[indices] = self.step
-        self._fit(indices, successes, num_rollouts)
+        self._learn(indices, successes, num_rollouts)
+        self._set_prior()
 
     def _update_gradients(self, indices: Indices, sketches: Floats) -> None:
         self.agreement.observe(indices, sketches)
@@ -175,31 +176,30 @@ class LearnAlign(Curriculum):
         self.likelihoods *= _MEMORY
         if self.model is not None:
             self.model.drift()
-            if self.fitted_prior:
-                self._set_prior(self.model.predict())
+            self._set_prior()
 
-    def _fit(self, indices: Indices, successes: Floats, num_rollouts: Floats) -> None:
-        """Learn the pool's distribution of success rates, and use it as the prior."""
-        expected = None
-        if self.model is None:
-            self.prior.observe(successes, num_rollouts)
-        else:
-            self.prior.observe(successes, num_rollouts, self.model.predict(indices))
+    def _learn(self, indices: Indices, successes: Floats, num_rollouts: Floats) -> None:
+        """Learn the pool's distribution of success rates, and what they depend on."""
+        expected = None if self.model is None else self.model.predict(indices)
+        self.prior.observe(successes, num_rollouts, expected)
+        if self.model is not None:
             self.model.update(indices, successes, num_rollouts)
-            expected = self.model.predict()
-        if self.fitted_prior:
-            self._set_prior(expected)
 
     def _learn_counts(self, counts: Floats) -> None:
         """Observe known counts of some problems in a random order, as if in steps."""
         places = self.rng.permutation(np.flatnonzero(counts.sum(axis=1) > 0))[:_MOST_COUNTS]
         for start in range(0, len(places), _COUNTS_A_STEP):
             some = places[start : start + _COUNTS_A_STEP]
-            self._fit(some, counts[some, 0], counts[some].sum(axis=1))
+            self._learn(some, counts[some, 0], counts[some].sum(axis=1))
+        if len(places):
+            self._set_prior()
 
-    def _set_prior(self, expected: Floats | None) -> None:
-        for posterior in self.posteriors:
-            posterior.prior = self.prior.values(expected)
+    def _set_prior(self) -> None:
+        """Use what was learned as the prior of every problem."""
+        if self.fitted_prior:
+            expected = None if self.model is None else self.model.predict()
+            for posterior in self.posteriors:
+                posterior.prior = self.prior.values(expected)
 
     def _weights(self) -> Floats:
         relative = np.exp(self.likelihoods - self.likelihoods.max())
@@ -235,8 +235,7 @@ class LearnAlign(Curriculum):
         self.agreement.load(state["agreement"])
         if self.model is not None:
             self.model.load(state["model"])
-        if self.fitted_prior:
-            self._set_prior(None if self.model is None else self.model.predict())
+        self._set_prior()
         self.likelihoods = np.array(state["likelihoods"], dtype=np.float64)
         self.last = np.array(state["last"], dtype=np.int64)
         self.step = state["step"]
