@@ -6,7 +6,11 @@ To be imported only where verl is installed.
 import asyncio
 from types import SimpleNamespace
 
+import pytest
 from transformers import AutoTokenizer
+
+pytest.importorskip("verl", reason="verl is not installed")
+
 from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopOutput
 from verl.trainer.ppo.v1 import AgentLoopWorkerTQ
 

@@ -109,7 +109,7 @@ class CurriculumLoader:
     def _resume(self, path: str) -> None:
         import torch
 
-        state = torch.load(path)
+        state = torch.load(path, weights_only=True)
         restore(self.curriculum, state.get("curriculum"), path)
         self._yielded = state["yielded"]
 
