@@ -139,6 +139,7 @@ def test_going_on_is_the_same_as_never_stopping(tuning: ModuleType, tmp_path: Pa
         assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 def test_teaching_goes_on_after_a_stop(
     steps_model: ModuleType,
     tuning: ModuleType,
@@ -252,6 +253,7 @@ def test_the_whole_is_six_flops_a_parameter_and_token(tuning: ModuleType) -> Non
     assert found["seconds_at_tflops"] == pytest.approx(25_200 / 2e12)
 
 
+@pytest.mark.slow
 def test_minutes_become_steps_once(
     steps_model: ModuleType, sums: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
