@@ -25,7 +25,7 @@ from typing import Any
 
 import curriculum_pools
 from curriculum_pools import Pool
-from harness import ROOT, Figure, publish
+from harness import ROOT, Figure, Lines, publish
 from learnalign import load_config
 from machine import machine
 
@@ -162,7 +162,8 @@ def greedy_accuracy(test: Path, config: Any, model: Any) -> tuple[float, dict[st
 
     tokenizer = AutoTokenizer.from_pretrained(config.model.path)
     rows = [json.loads(line) for line in test.read_text(encoding="utf-8").splitlines()]
-    texts = [f"2 + 3 = 5\n{row['question']} " for row in rows]
+    template = config.prompt.template
+    texts = [template.replace("{{ row.question }}", row["question"]) for row in rows]
     table = pa.table(
         {
             "problem_id": [row["id"] for row in rows],
@@ -198,27 +199,6 @@ def _trained(history: list[dict[str, Any]], pool: Path) -> dict[str, dict[str, i
     return counts
 
 
-class Lines:
-    """Finished cells, one JSON line each."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        self.rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
-
-    def has(self, cell: Cell) -> bool:
-        """Whether a cell is finished."""
-        wanted = asdict(cell)
-        return any(row.items() >= wanted.items() for row in self.rows)
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Append a finished cell."""
-        self.rows.append(row)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as out:
-            out.write(json.dumps(row) + "\n")
-
-
 def prepare(cells: Sequence[Cell], work: Path) -> None:
     """Write the problems of every pool and seed, where they are missing."""
     for pool, seed in dict.fromkeys((cell.pool, cell.seed) for cell in cells):
@@ -233,7 +213,7 @@ def measure(cells: Sequence[Cell], lines: Lines, work: Path, rollouts: int, jobs
     here = str(ROOT / "benchmarks")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
     os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    left = [cell for cell in cells if not lines.has(cell)]
+    left = [cell for cell in cells if not lines.has(**asdict(cell))]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         for done in as_completed([pool.submit(run, cell, work, rollouts) for cell in left]):
             if done.exception() is not None:
@@ -275,7 +255,7 @@ def main() -> None:
     ]
     if given.dry_run:
         for cell in cells:
-            print("done" if lines.has(cell) else "to do", cell.name)
+            print("done" if lines.has(**asdict(cell)) else "to do", cell.name)
         return
     if not given.tables:
         prepare(cells, work)

@@ -1,9 +1,7 @@
 """Pools for `curriculum.py`: generated arithmetic, diluted with hard problems, or with noise."""
 
-import hashlib
 import json
 import random
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,14 +126,4 @@ def reward(
 ) -> list[float]:
     """Compare numbers; the reward of a ``coin`` is random for each step, text and occurrence."""
     step = getattr(trainer_state, "global_step", 0)
-    occurrences: dict[str, int] = {}
-    rewards = []
-    for text, name, gold, kind in zip(completions, id, answer, noise, strict=True):
-        count = occurrences[text] = occurrences.get(text, 0) + 1
-        if kind == "coin":
-            digest = hashlib.sha256(f"{name}:{step}:{text}:{count}".encode()).digest()
-            rewards.append(float(digest[0] & 1))
-        else:
-            match = re.match(r"\s*(-?\d+)", text)
-            rewards.append(float(match is not None and match.group(1) == gold))
-    return rewards
+    return arithmetic.reward(completions, [f"{name}:{step}" for name in id], answer, noise)

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 from plotly.subplots import make_subplots
-from scipy import stats
 
-from vs_tables import markdown
+from vs_tables import interval, markdown
 
 Row = dict[str, Any]
 Curve = tuple[np.ndarray, np.ndarray]
@@ -102,9 +101,8 @@ def difference(values: Sequence[float]) -> Row | None:
     """Return the mean of paired differences and Student's 95 % interval."""
     if len(values) < 2:
         return None
-    mean = float(np.mean(values))
-    half = float(stats.sem(values) * stats.t.ppf(0.975, len(values) - 1))
-    return {"difference": mean, "low": mean - half, "high": mean + half, "values": list(values)}
+    mean, low, high = interval(list(values))
+    return {"difference": mean, "low": low, "high": high, "values": list(values)}
 
 
 def tables(cells: Sequence[Row], pools: Sequence[str], methods: Sequence[str]) -> list[Row]:

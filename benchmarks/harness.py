@@ -30,6 +30,26 @@ class Figure:
         return self.value > self.goal if self.better == "lower" else self.value < self.goal
 
 
+class Lines:
+    """Finished rows of a long benchmark: one JSON line each, appended when it is done."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        self.rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
+
+    def has(self, **wanted: Any) -> bool:
+        """Whether there is a row with these values."""
+        return any(row.items() >= wanted.items() for row in self.rows)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Append a row."""
+        self.rows.append(row)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(row) + "\n")
+
+
 def publish(
     name: str,
     begin: float,

@@ -31,7 +31,7 @@ import yaml
 
 import vs_picture
 import vs_tables
-from harness import ROOT, publish
+from harness import ROOT, Lines, publish
 from vs_cell import Cell, Preset, make_pool, run_cell
 from vs_presets import NAMES, WORK, prepare, preset
 
@@ -87,26 +87,6 @@ def cells(which: Preset, parts: list[str], seeds: range) -> Iterator[Cell]:
                 yield Cell(f"stages{count}", which.budget, seed, which.steps)
 
 
-class Lines:
-    """The finished rows: one JSON line per pool or cell, appended when it is done."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        self.rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
-
-    def has(self, key: str) -> bool:
-        """Whether a task is done."""
-        return any(row["key"] == key for row in self.rows)
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Append a task's row."""
-        self.rows.append(row)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as out:
-            out.write(json.dumps(row) + "\n")
-
-
 def task(which: Preset, key: str) -> dict[str, Any]:
     """Do one task in this process: a pool, or a cell."""
     kind, _, rest = key.partition(":")
@@ -153,7 +133,7 @@ def measure(which: Preset, wanted: list[Cell], jobs: int) -> None:
     missing = [
         key
         for key in pools
-        if not (lines.has(key) and (which.work / key.replace(":", "-")).is_dir())
+        if not (lines.has(key=key) and (which.work / key.replace(":", "-")).is_dir())
     ]
     keys = ["cell:" + json.dumps(asdict(cell)) for cell in wanted]
     alone(which)
@@ -164,7 +144,7 @@ def measure(which: Preset, wanted: list[Cell], jobs: int) -> None:
         initargs=(which.configure(which.work).model.device, jobs),
     ) as executor:
         # First all pools, so that no cell waits for its own.
-        for some in (missing, [key for key in keys if not lines.has(key)]):
+        for some in (missing, [key for key in keys if not lines.has(key=key)]):
             for done in as_completed([executor.submit(task, which, key) for key in some]):
                 if done.exception() is not None:
                     executor.shutdown(wait=False, cancel_futures=True)
@@ -178,11 +158,11 @@ def plan(which: Preset, wanted: list[Cell]) -> None:
     """Name the pools and cells that are left, with the rollouts that each needs."""
     lines = Lines(results(which))
     for key in dict.fromkeys(pool_key(which, cell) for cell in wanted):
-        print("done" if lines.has(key) else "to do", key)
+        print("done" if lines.has(key=key) else "to do", key)
     config = which.configure(which.work)
     group, per_step = config.rollouts.num_rollouts, config.training.problems_per_step
     for cell in wanted:
-        done = lines.has("cell:" + json.dumps(asdict(cell)))
+        done = lines.has(key="cell:" + json.dumps(asdict(cell)))
         print("done" if done else "to do", cell.name, cell.steps * per_step * group, "rollouts")
     print(f"{len(wanted)} trainings, each evaluated on {which.test}")
 

@@ -116,12 +116,14 @@ class LearnAlign(Curriculum):
 
     def estimates(self) -> Floats:
         """Return (n,) expected success rates."""
-        return self._weights() @ np.stack([posterior.mean() for posterior in self.posteriors])
+        return self._discount_weights() @ np.stack(
+            [posterior.mean() for posterior in self.posteriors]
+        )
 
     def signal_chances(self) -> Floats:
         """Return (n,) chances that G new rollouts have both outcomes."""
         chances = [posterior.signal_chance(self.num_rollouts) for posterior in self.posteriors]
-        return self._weights() @ np.stack(chances)
+        return self._discount_weights() @ np.stack(chances)
 
     def noise_chances(self) -> Floats | None:
         """Return (n,) posterior chances of noise; NaN for problems that were trained on once."""
@@ -134,7 +136,7 @@ class LearnAlign(Curriculum):
         return super().metrics() | {
             "prior_a": float(a),
             "prior_b": float(b),
-            "discount": float(self._weights() @ np.array(discounts)),
+            "discount": float(self._discount_weights() @ np.array(discounts)),
             "noise": self.agreement.share,
         }
 
@@ -197,11 +199,11 @@ class LearnAlign(Curriculum):
     def _set_prior(self) -> None:
         """Use what was learned as the prior of every problem."""
         if self.fitted_prior:
-            expected = None if self.model is None else self.model.predict()
+            values = self.prior.values(None if self.model is None else self.model.predict())
             for posterior in self.posteriors:
-                posterior.prior = self.prior.values(expected)
+                posterior.prior = values
 
-    def _weights(self) -> Floats:
+    def _discount_weights(self) -> Floats:
         relative = np.exp(self.likelihoods - self.likelihoods.max())
         weights: Floats = relative / relative.sum()
         return weights
@@ -214,7 +216,7 @@ class LearnAlign(Curriculum):
             "fitted_prior": self.fitted_prior,
             "gradients": self.uses_gradients,
             "discounts": [posterior.discount for posterior in self.posteriors],
-            "features": None if self.model is None else self.model.digest(),
+            "features": None if self.model is None else self.model.digest,
         }
 
     def _state(self) -> dict[str, Any]:

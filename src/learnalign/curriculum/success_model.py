@@ -13,6 +13,7 @@ It predicts problems that were never sampled, and follows those that were not sa
 """
 
 import hashlib
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from learnalign.errors import LearnAlignError
 
 #: Prior variance of the weights and the intercept.
 _VARIANCE = 4.0
+#: Largest residual of a Newton step, in log odds; far from 1/2 the plain step overshoots.
+_LONGEST = 4.0
 #: What a step adds to the variances.
 _DRIFT = 1e-3
 
@@ -77,9 +80,10 @@ class SuccessModel:
         along = self.covariance @ x
         gain = along / (1 / curvature + x @ along)
         # A Newton step: the residual in log odds is (rate - expected) / (expected (1 - expected)).
-        self.mean += gain * np.clip(weight * (rate - expected) / curvature, -4.0, 4.0)
+        self.mean += gain * np.clip(weight * (rate - expected) / curvature, -_LONGEST, _LONGEST)
         self.covariance -= np.outer(gain, along)
 
+    @cached_property
     def digest(self) -> str:
         """Identify the features, which are not part of the state."""
         return hashlib.sha256(np.ascontiguousarray(self.features).tobytes()).hexdigest()[:16]

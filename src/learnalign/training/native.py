@@ -73,13 +73,11 @@ def train(
         rollouts, verdicts = sampling.tables()
         groups = group_rollouts(rollouts, verdicts)
         batch = problems.take(trained)
+        ids = batch["problem_id"].to_pylist()
         begin = time.monotonic()
-        result = learner.step(
-            batch["prompt_ids"].to_pylist(), [groups[i] for i in batch["problem_id"].to_pylist()]
-        )
+        result = learner.step(batch["prompt_ids"].to_pylist(), [groups[i] for i in ids])
         if result.sketches is not None:
             # With a KL term groups of equal rewards have a gradient too, but not of the reward.
-            ids = batch["problem_id"].to_pylist()
             found = result.sketches.groups
             signal = np.array([len(set(groups[ids[i]].rewards)) > 1 for i in found], dtype=bool)
             curriculum.observe_gradients(trained[found[signal]], result.sketches.values[signal])
@@ -88,7 +86,7 @@ def train(
             step,
             rollouts,
             verdicts,
-            trained=frozenset(batch["problem_id"].to_pylist()),
+            trained=frozenset(ids),
             expected=sampling.expected,
             noise=sampling.noise,
         )

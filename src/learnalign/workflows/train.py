@@ -1,6 +1,5 @@
 """Train in a run folder that holds the problems, history, checkpoints and final model."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from learnalign.config import Config
+from learnalign.config import Config, TrainingConfig
 from learnalign.config.load import write_config
 from learnalign.curriculum.base import Curriculum
 from learnalign.errors import LearnAlignError
@@ -32,7 +31,8 @@ from learnalign.training.history import History
 from learnalign.training.order import Indices, step_problems
 from learnalign.verifying.verifier import open_verifier
 from learnalign.workflows.training_curriculum import open_curriculum, open_sketcher
-from learnalign.workflows.training_problems import step_limit, training_problems
+from learnalign.workflows.training_length import group_limit, step_limit
+from learnalign.workflows.training_problems import training_problems
 
 if TYPE_CHECKING:
     import torch
@@ -102,13 +102,7 @@ def train(
             "training.problems": ids,
             "training.num_steps": len(order),
         }
-        if config.training.trainer == "trl" and config.training.curriculum != "order":
-            raise LearnAlignError(
-                f"got --curriculum {config.training.curriculum} with --trainer trl",
-                expected="the native trainer, which asks a curriculum for each step's problems",
-                do="leave out --trainer, or use --curriculum order; in a TRL script of your own, "
-                "learnalign.integrations.trl.CurriculumMixin makes a curriculum choose",
-            )
+        _require_trainer(config.training)
         curriculum = open_curriculum(config, problems)  # an unknown option ends the run here
         folder.begin("history", options)
         done = folder.begin("steps", options).complete
@@ -122,6 +116,16 @@ def train(
         if (folder.path / "checkpoints").exists():
             folder.delete("checkpoints")
         return Training(folder.path, folder.path / name, folder.table("steps"))
+
+
+def _require_trainer(training: TrainingConfig) -> None:
+    if training.trainer == "trl" and training.curriculum != "order":
+        raise LearnAlignError(
+            f"got --curriculum {training.curriculum} with --trainer trl",
+            expected="the native trainer, which asks a curriculum for each step's problems",
+            do="leave out --trainer, or use --curriculum order; in a TRL script of your own, "
+            "learnalign.integrations.trl.CurriculumMixin makes a curriculum choose",
+        )
 
 
 def _redo(folder: RunFolder, redo: str, trainer: str) -> None:
@@ -254,7 +258,7 @@ def _train_native(
         job.history,
         num_steps=num_steps,
         per_step=per_step,
-        max_groups=_max_groups(config),
+        max_groups=group_limit(config),
         seed=config.run.seed,
         save=save,
         save_every=training.save_every,
@@ -262,11 +266,6 @@ def _train_native(
         after_step=after_step,
     )
     learner.masters.widen()
-
-
-def _max_groups(config: Config) -> int | None:
-    most = config.training.max_rollouts
-    return None if most is None else math.ceil(most / config.rollouts.num_rollouts)
 
 
 def _train_trl(job: _Job, first: int) -> None:

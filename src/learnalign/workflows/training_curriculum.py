@@ -42,15 +42,16 @@ def open_curriculum(config: Config, problems: pa.Table) -> Curriculum:
     """
     training = config.training
     own = _own_options(training)
+    known = option_names(training.curriculum)
     options: dict[str, Any] = {}
-    if training.curriculum in ("order", "dynamic", "greso"):
+    if "shuffled" in known:
         options["shuffled"] = training.shuffled
-    if training.curriculum in ("mapp", "learnalign"):
+    if "num_rollouts" in known:
         options["num_rollouts"] = config.rollouts.num_rollouts
     source = training_source(config)
     if training.known_success is not None:
         options["counts"] = _known_counts(problems["row"], training)
-        if training.curriculum == "mopps":
+        if "counts_weight" in known:
             options["counts_weight"] = 1.0  # training.known_rollouts is the weight
     elif training.curriculum == "learnalign" and source is not None:
         options["counts"] = _success_counts(source, problems["problem_id"].to_pylist())
@@ -112,7 +113,7 @@ def _known_counts(rows: pa.ChunkedArray, training: TrainingConfig) -> list[tuple
         LearnAlignError: if no row has the column, or a value is not a rate.
     """
     name, size = training.known_success, float(training.known_rollouts)
-    if training.curriculum not in ("mopps", "mapp", "learnalign"):
+    if "counts" not in option_names(training.curriculum):
         raise LearnAlignError(
             f"got --known-success {name} with --curriculum {training.curriculum}",
             expected="mopps, mapp or learnalign, which estimate success rates",

@@ -1,6 +1,5 @@
 """The problems of a training: all rows of some data, or a subset of a finished selection."""
 
-import math
 from pathlib import Path
 
 import pyarrow as pa
@@ -129,16 +128,3 @@ def chosen_ids(source: RunFolder, subset: str, *, seed: int) -> list[str]:
             do="correct the file",
         )
     return list(dict.fromkeys(listed))
-
-
-def step_limit(config: Config, num_problems: int) -> int | None:
-    """Return the largest number of steps that the options allow; None for whole passes.
-
-    A step samples a whole batch at least, so `training.max_rollouts` is a limit of steps too.
-    """
-    training = config.training
-    if training.max_rollouts is None:
-        return training.steps
-    size = min(training.problems_per_step, num_problems)
-    most = math.ceil(training.max_rollouts / (size * config.rollouts.num_rollouts))
-    return most if training.steps is None else min(most, training.steps)
