@@ -120,13 +120,17 @@ def text(found: Sequence[Row]) -> str:
 
 
 def draw(path: Path, cells: Sequence[Row], pools: Sequence[str], methods: Sequence[str]) -> None:
-    """Write a self-contained page with the mean curves of each pool."""
+    """Write a self-contained page with the mean curves of each pool.
+
+    Methods that do not have all seeds of the baseline are left out: their means are of other pools.
+    """
     shown = [pool for pool in pools if any(cell["pool"] == pool for cell in cells)]
     figure = make_subplots(rows=1, cols=len(shown), subplot_titles=shown, shared_yaxes=True)
     for column, pool in enumerate(shown, 1):
+        seeds = {c["seed"] for c in cells if c["pool"] == pool and c["method"] == BASELINE}
         for number, name in enumerate(methods):
             mine = [c for c in cells if c["pool"] == pool and c["method"] == name]
-            if not mine:
+            if len({c["seed"] for c in mine}) < len(seeds):
                 continue
             points = np.linspace(0.2, 1.0, 5) * min(c["readings"][-1]["rollouts"] for c in mine)
             figure.add_scatter(
@@ -143,7 +147,7 @@ def draw(path: Path, cells: Sequence[Row], pools: Sequence[str], methods: Sequen
     figure.update_yaxes(title_text="held-out accuracy", row=1, col=1)
     figure.update_layout(template="plotly_white", width=360 * len(shown) + 120, height=420)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.write_html(path, include_plotlyjs=True)
+    figure.write_html(path, include_plotlyjs=True, config={"displayModeBar": False})
 
 
 _COLOURS = ("#555555", "#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00")

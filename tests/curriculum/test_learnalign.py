@@ -92,30 +92,57 @@ def test_forgetting_follows_the_drift() -> None:
     assert found[0] > 0.95 > 0.8 > found[1] > found[2]
 
 
-def test_draws_are_in_proportion_to_the_squared_chance() -> None:
-    """One problem of a batch: its frequency is its share of the squared chances."""
-    curriculum = LearnAlign(4, floor=0.0, discounts=(1.0,), fitted_prior=False)
+def test_what_comes_up_is_taken_with_its_chance() -> None:
+    """Over many passes: the chance of a signal by hand, over the gate, at least the floor."""
+    curriculum = LearnAlign(4, gate=0.8, floor=0.31, discounts=(1.0,), fitted_prior=False)
     curriculum.next_batch(4)
-    curriculum.observe(np.arange(4), np.array([0, 1, 4, 8]), 8)
-    chances = curriculum.signal_chances()
-    by_hand = [
-        1 - stats.betabinom.pmf(0, 8, 1 + s, 9 - s) - stats.betabinom.pmf(8, 8, 1 + s, 9 - s)
-        for s in (0, 1, 4, 8)
-    ]
-    assert chances == pytest.approx(by_hand)
+    successes = (0, 1, 4, 8)
+    for _ in range(3):
+        curriculum.observe(np.arange(4), np.array(successes), 8)
+    by_hand = []
+    for s in successes:
+        a, b = 1 + 3 * s, 1 + 3 * (8 - s)
+        signal = 1 - stats.betabinom.pmf(0, 8, a, b) - stats.betabinom.pmf(8, 8, a, b)
+        by_hand.append(max(min(signal / 0.8, 1.0), 0.31))
+    assert by_hand[0] == by_hand[3] == 0.31  # the floor
+    assert 0.31 < by_hand[1] < by_hand[2] == 1.0
+    assert curriculum.keep_chances() == pytest.approx(by_hand)
     draws = Counter(int(curriculum.next_batch(1)[0]) for _ in range(4000))
-    expected = 4000 * chances**2 / (chances**2).sum()
-    statistic = sum((draws[i] - expected[i]) ** 2 / expected[i] for i in range(4))
-    assert statistic < stats.chi2.ppf(0.999, 3)
+    passes = curriculum.metrics()["passes"]
+    for place in range(4):
+        expected = passes * by_hand[place]
+        assert abs(draws[place] - expected) < 4 * np.sqrt(passes) * 0.5
 
 
-def test_the_floor_takes_the_oldest() -> None:
-    curriculum = LearnAlign(20, floor=0.5, seed=3)
-    for indices in (range(10), range(10, 20), range(5)):
-        curriculum.next_batch(4)
-        curriculum.observe(list(indices), np.full(len(indices), 4.0), 8)
-    batch = curriculum.next_batch(8)
-    assert set(batch[:4].tolist()) <= {5, 6, 7, 8, 9}  # sampled in the first step, not since
+def test_noise_is_skipped() -> None:
+    """A problem whose gradients scatter is taken less often, whatever its rewards."""
+    curriculum, rng = LearnAlign(40, seed=3), np.random.default_rng(0)
+    curriculum.next_batch(40)
+    directions = np.eye(40, 64)
+    for _ in range(8):
+        curriculum.observe(np.arange(40), np.full(40, 4.0), 8)
+        sketches = rng.normal(size=(40, 64))
+        sketches[:30] += 9 * directions[:30]
+        curriculum.observe_gradients(np.arange(40), sketches)
+    chances = curriculum.keep_chances()
+    assert chances[:30].min() > 0.8
+    assert chances[30:].max() < 0.2
+    assert chances.min() >= 0.05
+
+
+def test_groups_without_a_signal_are_dropped_unless_they_cannot_be_refilled() -> None:
+    wins = [0, 4, 8]
+    assert LearnAlign(3).observe([0, 1, 2], wins, 8).tolist() == [False, True, False]
+    assert LearnAlign(3, refill=False).observe([0, 1, 2], wins, 8).tolist() == [True] * 3
+
+
+def test_passes_keep_the_pools_mixture() -> None:
+    """Problems that are always worth training on are taken equally often."""
+    curriculum = LearnAlign(30, seed=2)
+    for _ in range(60):
+        batch = curriculum.next_batch(7)
+        curriculum.observe(batch, np.full(len(batch), 4.0), 8)
+    assert np.ptp(curriculum.times_observed) <= 1
 
 
 def test_a_problem_that_is_never_observed_does_not_take_the_floor_for_ever() -> None:
@@ -146,7 +173,10 @@ def test_known_counts_leave_the_prior_as_the_groups_would() -> None:
     [
         ("floor", 2),
         ("floor", "5%"),
-        ("sharpness", -1),
+        ("gate", 0),
+        ("gate", 1.5),
+        ("floor", 0),
+        ("refill", "no"),
         ("discounts", 1.0),
         ("discounts", []),
         ("discounts", [0.5, 0.0]),
@@ -169,6 +199,8 @@ def test_wrong_options_are_refused(option: str, value: Any) -> None:
         ("num_rollouts", 4),
         ("discounts", [1.0]),
         ("gradients", False),
+        ("refill", False),
+        ("gate", 1.0),
     ],
 )
 def test_a_state_of_other_options_is_refused(option: str, value: Any) -> None:

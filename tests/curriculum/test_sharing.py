@@ -193,7 +193,7 @@ def test_a_new_problem_is_expected_to_be_like_its_kind() -> None:
             each.observe(batch, right, 8)
             with_signal += int(((right > 0) & (right < 8)).sum()) if step >= 20 else 0
         shares.append(with_signal / 320)
-    assert shares[0] > 0.85
+    assert shares[0] > 0.8
     assert shares[0] > shares[1] + 0.1
     unseen = curriculum.times_observed == 0
     assert curriculum.estimates()[:500][unseen[:500]].max() < 0.1

@@ -88,7 +88,7 @@ def test_the_docs_lines_for_slime(monkeypatch):
     exec(shown_lines("slime"), given)
     args = SimpleNamespace(
         rollout_all_samples_process_path="learnalign.integrations.slime.observe",
-        dynamic_sampling_filter_path=None, over_sampling_batch_size=BATCH,
+        dynamic_sampling_filter_path="a filter", over_sampling_batch_size=BATCH,
         n_samples_per_prompt=GROUP,
     )  # fmt: skip
     curriculum = given["CurriculumSource"](args).curriculum

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.curricula import keeping
 from helpers.trainer_docs import shown_lines
 from learnalign.curriculum.registry import curriculum_named
 from learnalign.errors import LearnAlignError
@@ -164,9 +165,7 @@ def train(monkeypatch, folder, name="mapp", *, steps=4, reward=is_right, listeni
     dataloader = loaded()
     if last is not None:
         load_dataloader_state(dataloader, last, config.data)  # in NeMo-RL's setup
-    loader = CurriculumLoader(
-        dataloader, curriculum_named(name, ROWS, seed=3), GROUP, checkpoint=last
-    )
+    loader = CurriculumLoader(dataloader, keeping(name, ROWS, seed=3), GROUP, checkpoint=last)
     with checkpointer:
         grpo.grpo_train(
             policy(), policy(), loader, None, MagicMock(pad_token_id=0), MagicMock(), {}, {},
@@ -179,7 +178,7 @@ def train(monkeypatch, folder, name="mapp", *, steps=4, reward=is_right, listeni
 def test_sampled_is_chosen_and_observed_once(monkeypatch, tmp_path, name):
     """Nine steps are more than two epochs."""
     loader, rollouts, metrics = train(monkeypatch, tmp_path, name, steps=9)
-    independent = curriculum_named(name, ROWS, seed=3)
+    independent = keeping(name, ROWS, seed=3)
     seen = set()
     for step, rows in enumerate(rollouts.asked, 1):
         assert rows == independent.next_batch(BATCH).tolist()

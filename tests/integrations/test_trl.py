@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.curricula import keeping
 from helpers.digits import digits_model
 from helpers.trainer_docs import shown_lines
 from learnalign.config import ModelConfig
@@ -132,7 +133,7 @@ def counted(call):
 def test_sampled_is_chosen_and_observed_once(
     model, tmp_path, name, kind, accumulated, per_generation, iterations, num_generated
 ):
-    make = partial(curriculum_named, name, len(PROMPTS), seed=3, num_rollouts=GROUP)
+    make = partial(keeping, name, len(PROMPTS), seed=3, num_rollouts=GROUP)
     curriculum, rewards = recorded(make()), Rewards()
     training = trainer(
         model, tmp_path, curriculum, kind=kind, rewards=rewards,
@@ -176,7 +177,7 @@ def test_order_is_its_own_passes(model, tmp_path):
 
 @pytest.mark.parametrize("name", ["order", "learnalign"])
 def test_resumed_equals_uninterrupted(model, tmp_path, name):
-    make = partial(curriculum_named, name, len(PROMPTS), seed=3)
+    make = partial(keeping, name, len(PROMPTS), seed=3)
     more = {
         "save_strategy": "steps", "save_steps": 2, "gradient_accumulation_steps": 2,
         "num_iterations": 2, "max_steps": 6,

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.curricula import keeping
 from helpers.digits import digits_model
 from helpers.trainer_docs import shown_lines
 from learnalign.curriculum.registry import curriculum_named
@@ -44,7 +45,7 @@ class Chosen(CurriculumMixin, Sync):
     name = "mapp"
 
     def make_curriculum(self, num_problems):
-        return curriculum_named(self.name, num_problems, seed=3)
+        return keeping(self.name, num_problems, seed=3)
 
 
 class ChosenAhead(CurriculumMixin, WithoutGpus, v1.PPOTrainerColocateAsync):
@@ -141,7 +142,7 @@ def counted(rows, step, reward=is_right):
 def test_sampled_is_chosen_and_observed_once(files, tmp_path, monkeypatch, name, outputs):
     monkeypatch.setattr(Chosen, "name", name)
     trainer, rollouts, log = train(configured(files, tmp_path), monkeypatch, outputs=outputs)
-    independent = curriculum_named(name, ROWS, seed=3)
+    independent = keeping(name, ROWS, seed=3)
     assert len(rollouts.asked) == 4
     for step, rows in enumerate(rollouts.asked, 1):
         assert rows == independent.next_batch(BATCH).tolist()
