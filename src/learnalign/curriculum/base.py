@@ -65,7 +65,7 @@ class Curriculum(ABC):
     #: The registry's name.
     name: ClassVar[str]
     #: Whether groups without a signal are dropped, so that the trainer has to refill its batch.
-    drops: ClassVar[bool] = False
+    drops: bool = False
     #: Whether it learns from gradients, so that the trainer sketches them for `observe_gradients`.
     uses_gradients: bool = False
 

@@ -1,10 +1,22 @@
-"""LearnAlign at every step: problems in proportion to the chance that a group has a signal.
+"""LearnAlign at every step: passes that skip what teaches nothing.
 
-The chance is the beta-binomial one of `mapp`,
+Problems come up in shuffled passes, so that what is trained on stays as mixed as the pool. One that
+comes up is taken with the chance
+
+    max(floor, min(w / gate, 1) x v)
+
+and skipped in this pass otherwise. w is the chance that G rollouts have both outcomes, for
+p ~ Beta(a, b), as in `mapp`:
 
     w = 1 - B(a + G, b) / B(a, b) - B(a, b + G) / B(a, b)
 
-with six differences, each of which can be turned off:
+v is the chance that the problem's gradient agrees with its own earlier ones (`agreement`), where
+the trainer sketches gradients: a problem with random rewards always has a signal, and would never
+be skipped without it. The floor keeps every problem in the training: a success rate of 0 may be a
+format that the policy has not learned yet. Groups without a signal are dropped and refilled, as in
+`Dynamic`, unless ``refill`` is false.
+
+(a, b) depends on more than the problem's own outcomes:
 
 - What is observed of a problem counts for problems that are like it: a logistic model of the
   success rates over features (`success_model`) expects the rate of each, also of those that were
@@ -15,15 +27,10 @@ with six differences, each of which can be turned off:
 - Evidence is forgotten at the rate that predicts best. For each of some discounts L the posterior
   predicts every group before it is seen; predictions are averaged with weights that follow their
   likelihoods (Bayesian model averaging), so that forgetting follows the policy's drift.
-- Chances are squared (``sharpness``), which prefers problems that are likely to have a signal, and
-  still samples all others.
-- Where the trainer sketches gradients, the weight is multiplied by the chance that the problem's
-  gradient agrees with its own earlier ones (`agreement`). A problem with random rewards always has
-  a signal; without this it would be chosen for ever.
-- A share of every batch is the problems that were not sampled for the longest time: a success rate
-  of 0 may be a format that the policy has not learned yet.
 
-The formulas are ours; the selection rule is MaPP's, and the discounted posterior MoPPS's.
+The formulas are ours; w is MaPP's, the discounted posterior MoPPS's, and skipping in passes with
+dropped groups refilled GRESO's. Sampling in proportion to w instead of in passes was measured, and
+narrowed the training (docs/results/curriculum_trainings.md).
 """
 
 from typing import Any
@@ -40,7 +47,7 @@ from learnalign.curriculum.checks import (
     require_switch,
     require_whole,
 )
-from learnalign.curriculum.mapp import proportional
+from learnalign.curriculum.passes import Passes
 from learnalign.curriculum.pool_prior import PoolPrior
 from learnalign.curriculum.posterior import BetaPosterior
 from learnalign.curriculum.success_model import SuccessModel
@@ -56,14 +63,16 @@ _MEMORY = 0.95
 
 
 class LearnAlign(Curriculum):
-    """Problems in proportion to the chance of a signal, with a fitted prior and forgetting.
+    """Passes that skip problems in proportion to their chances of no signal or of noise.
 
     Args:
         num_problems: n, at least 1.
-        seed: Seed of the draws.
+        seed: Seed of shuffling and skipping.
         num_rollouts: G, rollouts per problem.
-        sharpness: Exponent of the chances: 1 samples in proportion, more prefers the highest.
-        floor: Share of each batch for the problems that were not sampled for the longest time.
+        gate: Chance of a signal from which a problem is not skipped, above 0.
+        floor: Smallest chance that a problem that comes up is taken, above 0.
+        refill: Whether groups without a signal are dropped and refilled; false for trainers that
+            cannot.
         fitted_prior: Whether the prior is fitted to the pool; otherwise it is uniform.
         gradients: Whether it asks the trainer for sketches of gradients, and leaves noise out.
         features: (n, d) what problems have in common, such as `text_features`; without them,
@@ -80,8 +89,9 @@ class LearnAlign(Curriculum):
         *,
         seed: int = 0,
         num_rollouts: int = 8,
-        sharpness: float = 2.0,
+        gate: float = 0.5,
         floor: float = 0.05,
+        refill: bool = True,
         fitted_prior: bool = True,
         gradients: bool = True,
         features: ArrayLike | None = None,
@@ -90,11 +100,13 @@ class LearnAlign(Curriculum):
     ) -> None:
         super().__init__(num_problems, seed=seed)
         self.num_rollouts = require_whole("num_rollouts", num_rollouts, at_least=2)
-        self.sharpness = require_number("sharpness", sharpness)
-        self.floor = require_number("floor", floor, at_most=1.0)
+        self.gate = require_number("gate", gate, at_most=1.0, above_0=True)
+        self.floor = require_number("floor", floor, at_most=1.0, above_0=True)
+        self.drops = require_switch("refill", refill)
         self.fitted_prior = require_switch("fitted_prior", fitted_prior)
         self.uses_gradients = require_switch("gradients", gradients)
         discounts = require_numbers("discounts", discounts)
+        self.passes = Passes(self.num_problems, shuffled=True, seed=self.seed)
         self.agreement = Agreement(num_problems)
         self.prior = PoolPrior()
         self.model = None if features is None else SuccessModel(features)
@@ -110,9 +122,6 @@ class LearnAlign(Curriculum):
         self._learn_counts(known_counts(counts, num_problems))
         #: (k,) discounted log-likelihoods of the discounts' predictions.
         self.likelihoods = np.zeros(len(discounts))
-        #: (n,) step in which a problem was chosen or observed last, -1 if never.
-        self.last = np.full(num_problems, -1, dtype=np.int64)
-        self.step = 0
 
     def estimates(self) -> Floats:
         """Return (n,) expected success rates."""
@@ -130,33 +139,27 @@ class LearnAlign(Curriculum):
         return 1.0 - self.agreement.posterior() if self.agreement.fitted else None
 
     def metrics(self) -> dict[str, float]:
-        """Add the pool's prior, the mean discount and the share of noise among what is trained."""
+        """Add passes, the pool's prior, the mean discount and the share of noise among the trained."""
         discounts = [posterior.discount for posterior in self.posteriors]
         a, b = self.prior.values()
         return super().metrics() | {
+            "passes": float(self.passes.begun),
             "prior_a": float(a),
             "prior_b": float(b),
             "discount": float(self._discount_weights() @ np.array(discounts)),
             "noise": self.agreement.share,
         }
 
-    def _choose(self, count: int, excluded: Booleans) -> Indices:
-        # Rounded at random, so that small batches have their share too.
-        oldest = self._oldest(int(self.floor * count + self.rng.random()), excluded)
-        taken = excluded.copy()
-        taken[oldest] = True
-        weights = self.signal_chances() ** self.sharpness * self.agreement.weights()
-        weights[taken] = 0.0
-        rest = proportional(weights, taken, count - len(oldest), self.rng)
-        chosen = np.concatenate([oldest, rest])
-        # Now and not when they are observed, which some trainers never do.
-        self.last[chosen] = self.step
-        return chosen
+    def keep_chances(self) -> Floats:
+        """Return (n,) chances that a problem is taken when it comes up."""
+        signal = np.minimum(self.signal_chances() / self.gate, 1.0)
+        return np.maximum(signal * self.agreement.weights(), self.floor)
 
-    def _oldest(self, count: int, excluded: Booleans) -> Indices:
-        """Return the problems that were not sampled for the longest time, ties at random."""
-        age = np.where(excluded, np.inf, self.last + self.rng.random(self.num_problems))
-        return np.argsort(age, kind="stable")[:count]
+    def _choose(self, count: int, excluded: Booleans) -> Indices:
+        chances = self.keep_chances()
+        return self.passes.take(
+            count, excluded, lambda places: self.rng.random(len(places)) >= chances[places]
+        )
 
     def _update(
         self, indices: Indices, successes: Floats, num_rollouts: Floats, has_signal: Booleans
@@ -166,7 +169,6 @@ class LearnAlign(Curriculum):
             logs = posterior.log_likelihood(indices, successes, num_rollouts)
             self.likelihoods[k] += float(logs[known].sum())
             posterior.update(indices, successes, num_rollouts)
-        self.last[indices] = self.step
         self._learn(indices, successes, num_rollouts)
         self._set_prior()
 
@@ -174,7 +176,6 @@ class LearnAlign(Curriculum):
         self.agreement.observe(indices, sketches)
 
     def _end_step(self) -> None:
-        self.step += 1
         self.likelihoods *= _MEMORY
         if self.model is not None:
             self.model.drift()
@@ -211,8 +212,9 @@ class LearnAlign(Curriculum):
     def _options(self) -> dict[str, Any]:
         return {
             "num_rollouts": self.num_rollouts,
-            "sharpness": self.sharpness,
+            "gate": self.gate,
             "floor": self.floor,
+            "refill": self.drops,
             "fitted_prior": self.fitted_prior,
             "gradients": self.uses_gradients,
             "discounts": [posterior.discount for posterior in self.posteriors],
@@ -226,8 +228,7 @@ class LearnAlign(Curriculum):
             "agreement": self.agreement.state(),
             "model": None if self.model is None else self.model.state(),
             "likelihoods": self.likelihoods.tolist(),
-            "last": self.last.tolist(),
-            "step": self.step,
+            "passes": self.passes.state(),
         }
 
     def _load_state(self, state: dict[str, Any]) -> None:
@@ -239,5 +240,4 @@ class LearnAlign(Curriculum):
             self.model.load(state["model"])
         self._set_prior()
         self.likelihoods = np.array(state["likelihoods"], dtype=np.float64)
-        self.last = np.array(state["last"], dtype=np.int64)
-        self.step = state["step"]
+        self.passes.load(state["passes"])

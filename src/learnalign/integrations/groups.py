@@ -65,7 +65,7 @@ def require_no_drops(curriculum: Curriculum, trainer: str) -> None:
         raise LearnAlignError(
             f"got the curriculum {curriculum.name!r}, which drops groups without a signal",
             expected=f"one that trains on all it samples: {trainer} cannot refill a batch",
-            do="use another one, such as learnalign, or `learnalign train`, which refills",
+            do="use learnalign with refill=False, mopps, mapp or order; `learnalign train` refills",
         )
 
 
