@@ -139,7 +139,7 @@ class LearnAlign(Curriculum):
         return 1.0 - self.agreement.posterior() if self.agreement.fitted else None
 
     def metrics(self) -> dict[str, float]:
-        """Add passes, the pool's prior, the mean discount and the share of noise among the trained."""
+        """Add passes, the pool's prior, the mean discount and the share of noise."""
         discounts = [posterior.discount for posterior in self.posteriors]
         a, b = self.prior.values()
         return super().metrics() | {
