@@ -1,0 +1,268 @@
+"""When does choosing pay? Gains over random problems, by the pool's share with a signal and noise.
+
+The design, the hypotheses and the tests are in docs/results/paying.md, written before the first
+run. Each pool of each seed is sampled, verified and scored once; each rule then chooses a tenth of
+it, and a training on the choice is read several times on the way. Pools run side by side on one
+thread each; a finished training is kept as a line of ``results/paying.jsonl``, and seeds are the
+outer loop, so that it can be stopped and continued at any time.
+
+    python benchmarks/paying.py --dry-run
+    python benchmarks/paying.py --seeds 0:8
+    python benchmarks/paying.py --tables                # from the existing lines
+"""
+
+import argparse
+import os
+import shutil
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+import paying_pools
+from curriculum import greedy_accuracy
+from harness import ROOT, Lines, publish
+from learnalign import load_config
+from machine import machine
+from paying_pools import Pool
+
+WORK = ROOT / "runs" / "paying"
+RESULTS = ROOT / "benchmarks" / "results"
+PRESET = ROOT / "benchmarks" / "presets" / "tiny.yaml"
+#: Share of the mixture of `arithmetic` that has a signal for the tiny model.
+MIXTURE_SIGNAL = 0.5
+BUDGET, PER_STEP = 0.1, 8
+#: Passes over the chosen problems at which accuracy is read. `LONG` more for random ones, which pay
+#: for no choice, so that equal seconds can be compared.
+PASSES, LONG = (1, 2, 4), (8, 16)
+SIGNALS, NOISES = (0.1, 0.2, 0.35, 0.5, 0.7), ("mislabelled", "coin", "guess")
+POOLS = [
+    *(Pool(signal) for signal in SIGNALS),
+    *(
+        Pool(signal, noise, kind)
+        for signal in (0.2, 0.5)
+        for noise in (0.1, 0.3)
+        for kind in NOISES
+    ),
+]
+#: The rules of the map, and variants of LearnAlign, tested where it loses.
+RULES = ("random", "full", "signal", "learnability", "learnability per source", "learnalign")
+VARIANTS = (
+    "learnalign per source",
+    "learnalign in proportion",
+    "learnalign and random",
+    "learnability in proportion",
+    "gate",
+    "gate per source",
+)
+
+Floats = np.ndarray
+
+
+def choose(scores: pa.Table, rule: str, count: int, seed: int) -> list[str]:
+    """Return the chosen problems.
+
+    Args:
+        scores: SCORES of the method ``learnalign``.
+        rule: One of RULES or VARIANTS. ``signal``: at random of those with a signal. ``gate``: at
+            random of those with a signal that are aligned with the pool. ``in proportion``:
+            sampled in proportion to the score. ``and random``: half of the problems at random.
+            ``per source``: each source's share of the choice is its share of the pool.
+        count: Number of problems.
+        seed: Seed of random choices and ties.
+    """
+    rng = np.random.default_rng([seed, sum(map(ord, rule))])
+    ids = np.array(scores["problem_id"].to_pylist())
+    rates = scores["success_rate"].to_numpy()
+    signal = (rates > 0) & (rates < 1)
+    alignment = np.nan_to_num(scores["alignment"].to_numpy(zero_copy_only=False), nan=0.0)
+    value = {
+        "random": np.ones(len(ids)),
+        "signal": signal.astype(float),
+        "learnability": rates * (1 - rates),
+        "learnalign": rates * (1 - rates) * alignment,
+        "gate": (signal & (alignment > 0)).astype(float),
+    }[rule.split()[0]]
+    if rule.endswith("in proportion"):
+        keys = np.log(np.maximum(value, 1e-300)) + rng.gumbel(size=len(ids))
+        return list(ids[np.argsort(-keys)[:count]])
+    order = np.lexsort((rng.random(len(ids)), -value))
+    if rule.endswith("per source"):
+        order = order[_per_source(np.array(scores["source"].to_pylist())[order], count)]
+    if rule.endswith("and random"):
+        half = order[: count // 2]
+        rest = rng.permutation(order[count // 2 :])[: count - len(half)]
+        return list(ids[np.concatenate([half, rest])])
+    return list(ids[order[:count]])
+
+
+def _per_source(sources: np.ndarray, count: int) -> np.ndarray:
+    """Return the places of the first of each source, in proportion to its size (largest rest)."""
+    names, sizes = np.unique(sources, return_counts=True)
+    exact = count * sizes / len(sources)
+    quota = np.floor(exact).astype(int)
+    quota[np.argsort(-(exact - quota), kind="stable")[: count - quota.sum()]] += 1
+    places = [np.flatnonzero(sources == name)[:k] for name, k in zip(names, quota, strict=True)]
+    return np.concatenate(places)
+
+
+def configured(out: Path, pool: Path, seed: int, **more: Any) -> Any:
+    """Return the options of a selection or a training."""
+    options = {
+        "run.out": str(out),
+        "run.seed": seed,
+        "model.path": str(WORK / "model"),
+        "data.paths": (str(pool),),
+        "verifier.kind": "curriculum_pools:reward",
+        "selection.method": "learnalign",
+        "selection.num_bootstrap": 0,
+        "training.problems_per_step": PER_STEP,
+    }
+    return load_config(PRESET, overrides=options | more)
+
+
+def run_pool(pool: Pool, seed: int, rules: list[str], work: Path) -> list[dict[str, Any]]:
+    """Score a pool once, and train on every rule's choice; return a row a training."""
+    from learnalign.terminal.progress import Progress
+    from learnalign.workflows.select import run
+
+    folder = work / pool.name / f"seed{seed}"
+    shutil.rmtree(folder, ignore_errors=True)
+    data = folder / "pool.jsonl"
+    paying_pools.write(data, pool, work / "data", seed=seed, mixture_signal=MIXTURE_SIGNAL)
+    begin = time.process_time()
+    selection = run(configured(folder / "selection", data, seed), progress=Progress("none"))
+    scores, seconds = selection.scores, time.process_time() - begin
+    stages = _stage_seconds(folder / "selection")
+    rates = scores["success_rate"].to_numpy()
+    about = asdict(pool) | {
+        "pool": pool.name,
+        "seed": seed,
+        "commit": machine(ROOT)["learnalign"]["commit"],
+        "measured_signal": float(((rates > 0) & (rates < 1)).mean()),
+        "success_rate": float(rates.mean()),
+        "selection_s": round(seconds, 3),
+        "stage_s": stages,
+    }
+    problems = {row["id"]: row for row in paying_pools.read(data)}
+    count, ids = round(BUDGET * scores.num_rows), scores["problem_id"].to_pylist()
+    rows = []
+    for rule in rules:
+        chosen = ids if rule == "full" else choose(scores, rule, count, seed)
+        here = [problems[name] for name in chosen]
+        row = about | {"rule": rule, "num_chosen": len(chosen)}
+        row["noise_share"] = float(np.mean([problem["noise"] != "none" for problem in here]))
+        row["sources"] = len({problem["source"] for problem in here})
+        path = folder / f"{rule.replace(' ', '-')}.jsonl"
+        paying_pools.save(path, here)
+        passes = PASSES + LONG if rule == "random" else PASSES
+        marks = [round(each * count / PER_STEP) for each in passes]
+        rows.append(row | {"readings": train_on(path, seed, marks, work / "data" / "test.jsonl")})
+    shutil.rmtree(folder / "selection", ignore_errors=True)
+    return rows
+
+
+def train_on(problems: Path, seed: int, marks: list[int], test: Path) -> list[dict[str, Any]]:
+    """Train on some problems; return the accuracy and the processor seconds after some steps."""
+    from learnalign.terminal.progress import Progress
+    from learnalign.workflows.train import train
+
+    out = problems.with_suffix("")
+    config = configured(out, problems, seed, **{"training.steps": marks[-1]})
+    readings: list[dict[str, Any]] = []
+    clock = {"spent": 0.0, "since": time.process_time()}
+
+    def after_step(step: dict[str, Any], model: Any) -> None:
+        clock["spent"] += time.process_time() - clock["since"]
+        if step["step"] + 1 in marks:
+            accuracy, _ = greedy_accuracy(test, config, model)
+            reading = {"steps": step["step"] + 1, "seconds": round(clock["spent"], 3)}
+            readings.append(reading | {"accuracy": accuracy})
+        clock["since"] = time.process_time()
+
+    train(config, progress=Progress("none"), after_step=after_step)
+    shutil.rmtree(out)
+    return readings
+
+
+def _stage_seconds(run: Path) -> dict[str, float]:
+    from learnalign.runs.folder import RunFolder
+
+    stages = RunFolder(run).manifest.stages
+    return {
+        name: round(sum(shard.seconds for shard in stages[name].shards.values()), 3)
+        for name in ("rollouts", "verdicts", "gradients")
+    }
+
+
+def prepare(work: Path) -> None:
+    """Write the problems and train the tiny model on others, where they are missing."""
+    import tiny_model
+
+    if not (work / "data" / "test.jsonl").is_file():
+        paying_pools.write_universe(work / "data")
+    if not (work / "model" / "tokenizer.json").is_file():
+        tiny_model.make(work / "model", work / "data")
+
+
+def measure(pools: list[Pool], seeds: range, rules: list[str], lines: Lines, jobs: int) -> None:
+    """Run what is left, pool by pool."""
+    here = str(ROOT / "benchmarks")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    left = [(pool, seed, todo) for seed in seeds for pool in pools
+            if (todo := missing(lines, pool, seed, rules))]  # fmt: skip
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool_:
+        jobs_ = [pool_.submit(run_pool, pool, seed, todo, WORK) for pool, seed, todo in left]
+        for done in as_completed(jobs_):
+            if done.exception() is not None:
+                pool_.shutdown(wait=False, cancel_futures=True)
+            for row in done.result():
+                lines.add(row)
+            print(time.strftime("%H:%M:%S"), row["pool"], row["seed"], flush=True)
+
+
+def missing(lines: Lines, pool: Pool, seed: int, rules: list[str]) -> list[str]:
+    """Return the rules without a line."""
+    return [rule for rule in rules if not lines.has(pool=pool.name, seed=seed, rule=rule)]
+
+
+def main() -> None:
+    """Measure, or report what has been measured."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = [pool.name for pool in POOLS]
+    parser.add_argument("--pools", default=",".join(names), help="Separated by commas.")
+    parser.add_argument("--rules", default=",".join(RULES), help="Separated by commas.")
+    parser.add_argument("--seeds", default="0:8", help="FIRST:END")
+    parser.add_argument("--jobs", type=int, default=2, help="Pools side by side.")
+    parser.add_argument("--dry-run", action="store_true", help="Only name what is left to do.")
+    parser.add_argument("--tables", action="store_true", help="Only print the tables.")
+    given = parser.parse_args()
+    begin, lines = time.monotonic(), Lines(RESULTS / "paying.jsonl")
+    pools = [pool for pool in POOLS if pool.name in given.pools.split(",")]
+    seeds, rules = range(*map(int, given.seeds.split(":"))), given.rules.split(",")
+    if given.dry_run:
+        for pool in pools:
+            for seed in seeds:
+                print(pool.name, seed, ", ".join(missing(lines, pool, seed, rules)) or "done")
+        return
+    if not given.tables:
+        prepare(WORK)
+        measure(pools, seeds, rules, lines, given.jobs)
+    import paying_tables
+
+    found = paying_tables.tables(lines.rows)
+    print(paying_tables.text(found))
+    publish("paying", begin, paying_tables.figures(found), found, folder=RESULTS, show=False)
+    paying_tables.draw(WORK / "paying.html", found)
+
+
+if __name__ == "__main__":
+    main()
