@@ -28,6 +28,7 @@ import paying_pools
 from curriculum import greedy_accuracy
 from harness import ROOT, Lines, publish
 from learnalign import load_config
+from learnalign.selecting.order import by_source, ranking
 from machine import machine
 from paying_pools import Pool
 
@@ -72,7 +73,8 @@ def choose(scores: pa.Table, rule: str, count: int, seed: int) -> list[str]:
         rule: One of RULES or VARIANTS. ``signal``: at random of those with a signal. ``gate``: at
             random of those with a signal that are aligned with the pool. ``in proportion``:
             sampled in proportion to the score. ``and random``: half of the problems at random.
-            ``per source``: each source's share of the choice is its share of the pool.
+            ``per source``: as ``--per-source``, each kind in proportion to its problems with a
+            signal.
         count: Number of problems.
         seed: Seed of random choices and ties.
     """
@@ -91,24 +93,14 @@ def choose(scores: pa.Table, rule: str, count: int, seed: int) -> list[str]:
     if rule.endswith("in proportion"):
         keys = np.log(np.maximum(value, 1e-300)) + rng.gumbel(size=len(ids))
         return list(ids[np.argsort(-keys)[:count]])
-    order = np.lexsort((rng.random(len(ids)), -value))
+    order = ranking(value, rng.random(len(ids)))
     if rule.endswith("per source"):
-        order = order[_per_source(np.array(scores["source"].to_pylist())[order], count)]
+        order = by_source(order, scores["source"].to_pylist(), signal)
     if rule.endswith("and random"):
         half = order[: count // 2]
         rest = rng.permutation(order[count // 2 :])[: count - len(half)]
         return list(ids[np.concatenate([half, rest])])
     return list(ids[order[:count]])
-
-
-def _per_source(sources: np.ndarray, count: int) -> np.ndarray:
-    """Return the places of the first of each source, in proportion to its size (largest rest)."""
-    names, sizes = np.unique(sources, return_counts=True)
-    exact = count * sizes / len(sources)
-    quota = np.floor(exact).astype(int)
-    quota[np.argsort(-(exact - quota), kind="stable")[: count - quota.sum()]] += 1
-    places = [np.flatnonzero(sources == name)[:k] for name, k in zip(names, quota, strict=True)]
-    return np.concatenate(places)
 
 
 def configured(out: Path, pool: Path, seed: int, **more: Any) -> Any:

@@ -40,7 +40,7 @@ class TrainingConfig(Section):
     """Rollouts that a known success rate counts as."""
     shuffled: bool = True
     """Shuffle the problems in each epoch; otherwise they keep the order of the scores or the
-    file. No effect with mopps, mapp and learnalign, which have no epochs."""
+    file. No effect with mopps and mapp, which have no epochs."""
     parameters: Literal["full", "lora"] = "full"
     """Train all weights, or a LoRA adapter on every linear layer."""
     lora_rank: PositiveInt = 16
