@@ -10,77 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from helpers.exports import PREFIXED, problem, questions, ranked
 from learnalign.errors import LearnAlignError
-from learnalign.formats.export import FORMATS, export
-from learnalign.tables import PROBLEMS, SCORES
+from learnalign.formats.export import FORMATS
 
 DAPO = Path(__file__).resolve().parents[3] / "shared" / "data" / "dapo17k" / "dapo_math_17k.parquet"
-OURS = {"problem_id", "rank", "score", "learnability", "alignment", "success_rate"}
-PREFIXED = {f"learnalign_{name}" for name in OURS}
 IN_EXTRA_INFO = PREFIXED | {"learnalign_prompt"}
-
-
-def problem(position, values, *, source_index=0, source_row=None, **changed):
-    question = values.get("question", f"what is {position}?")
-    return {
-        "problem_id": f"p{position}",
-        "position": position,
-        "source_index": source_index,
-        "source_row": position if source_row is None else source_row,
-        "source": "unit",
-        "messages": [{"role": "user", "content": question}],
-        "answer": str(position),
-        "row": json.dumps(values, default=str),
-        "prompt": f"<user>{question}<assistant>",
-        "prompt_ids": [1],
-        **changed,
-    }
-
-
-def questions(count=10):
-    return [problem(i, {"question": f"what is {i}é?", "answer": str(i)}) for i in range(count)]
-
-
-def ranked(problems, selected=(7, 2, 5, 0)):
-    """Rank the selected positions first, in that order, then the others."""
-    rest = [p["position"] for p in problems if p["position"] not in selected]
-    of = {p["position"]: p["problem_id"] for p in problems}
-    rows = [
-        {
-            "problem_id": of[position],
-            "rank": rank,
-            "selected": rank <= len(selected),
-            "score": 1 / rank,
-            "learnability": 0.25,
-            "alignment": 0.5,
-            "success_rate": 0.5,
-            "position": position,
-        }
-        for rank, position in enumerate([*selected, *rest], 1)
-    ]
-    return pa.Table.from_pylist(rows, schema=SCORES)
-
-
-@pytest.fixture
-def run(tmp_path):
-    """Export to a new folder; shards of three rows."""
-
-    def call(kind, problems=None, *, selected=(7, 2, 5, 0), originals=None, out="out", **options):
-        problems = questions() if problems is None else problems
-        table = pa.Table.from_pylist(problems, schema=PROBLEMS)
-        shards = [table.slice(start, 3) for start in range(0, len(problems), 3)]
-        options.setdefault("scores", ranked(problems, selected))
-        done = export(
-            tmp_path / out,
-            kind,
-            problems=lambda: iter(shards),
-            sources=lambda index: (originals or {}).get(index),
-            about={"model": "m"},
-            **options,
-        )
-        return done, tmp_path / out
-
-    return call
 
 
 def load(path, tmp_path):

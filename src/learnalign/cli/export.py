@@ -11,7 +11,12 @@ from learnalign.cli.echo import echo, echo_json
 @click.command()
 @click.argument("run", type=o.PATH_OR_URL)
 @click.option(
-    "--as", "kind", required=True, metavar="FORMAT", help="trl, verl, jsonl, parquet, ids."
+    "--as",
+    "kind",
+    required=True,
+    metavar="FORMAT",
+    help="trl, verl, openrlhf, open_instruct, nemo_rl, nemo_gym, verifiers, slime, skyrl, areal, "
+    "rllm, jsonl, parquet or ids.",
 )
 @click.option("--out", type=o.PATH_OR_URL, help="Output folder; default: RUN/export-FORMAT.")
 @click.option("--order", default="score", show_default=True, help="score, or pool (pool order).")
@@ -19,8 +24,8 @@ from learnalign.cli.echo import echo, echo_json
     "--prompts",
     default="own",
     show_default=True,
-    help="For trl and verl: own (prompts of your rows), or scored (with the run's system prompt "
-    "and instruction).",
+    help="In a trainer's format: own (prompts of your rows), or scored (with the run's system "
+    "prompt and instruction).",
 )
 @click.option(
     "--batch-size", type=int, help="Prompts per training step; warns about rows that get dropped."

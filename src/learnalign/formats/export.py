@@ -22,13 +22,20 @@ from learnalign.formats.rows import (
     gather,
     with_scored_messages,
 )
+from learnalign.formats.trainer_lines import trainer_lines
+from learnalign.formats.trainers.registry import TRAINERS
 from learnalign.storage import files
 
-FORMATS = ("trl", "verl", "jsonl", "parquet", "ids")
+FORMATS = ("trl", "verl", *TRAINERS, "jsonl", "parquet", "ids")
 
 Order = Literal["score", "pool"]
 
-_SUFFIXES = {"trl": "jsonl", "verl": "parquet", "jsonl": "jsonl", "parquet": "parquet"}
+_SUFFIXES = {
+    "trl": "jsonl",
+    "verl": "parquet",
+    "jsonl": "jsonl",
+    "parquet": "parquet",
+} | dict.fromkeys(TRAINERS, "jsonl")
 
 #: Marks an export's manifest, as opposed to a run's.
 _KIND = "learnalign export"
@@ -39,6 +46,7 @@ UNSENT = frozenset({"--template", "--assistant-prefix"})
 _HINTS = {
     "trl": "GRPOConfig(shuffle_dataset=False) keeps the order of the file (TRL shuffles)",
     "verl": "data.shuffle=False keeps the order of the file (verl shuffles)",
+    **{name: f"{one.trainer} reads it with {one.read_with}" for name, one in TRAINERS.items()},
 }
 
 
@@ -84,9 +92,9 @@ def export(
         scored_with: Flags that changed the scored prompts (``--system``), for a warning: by default
             the exported messages are those of the data.
         add_instructions: Turns a problem's messages into the scored ones, which are then exported
-            as `prompt` for trl and verl. None keeps the data's prompt.
-        overwrite_gold: For trl and verl, set `solution` and `ground_truth` to the gold used for the
-            selection; False keeps the data's values, for a reward function that reads them.
+            as the prompt of a trainer's rows. None keeps the data's prompt.
+        overwrite_gold: In a trainer's format, set its gold to the one used for the selection;
+            False keeps the data's values, for a reward function that reads them.
 
     Returns:
         The paths, warnings and hints.
@@ -112,8 +120,8 @@ def export(
     if add_instructions is not None and kind not in _HINTS:
         raise LearnAlignError(
             f"got --prompts scored with --as {kind}, which exports your rows unchanged",
-            expected="trl or verl, which read prompts from the rows",
-            do="use --as trl or --as verl, or omit --prompts",
+            expected="a trainer's format, such as trl or verl, in which rows have prompts",
+            do="use --as trl or another trainer, or omit --prompts",
         )
     notes = Notes()
     lists = {"selected": _selected(scores, order)}
@@ -268,6 +276,9 @@ def _write(
         return
     if kind in ("trl", "jsonl"):
         _write_lines(path, jsonl_lines(parts, notes, trl=kind == "trl"))
+        return
+    if kind in TRAINERS:
+        _write_lines(path, trainer_lines(kind, parts, notes))
         return
     with explained(kind):
         table = verl_table(parts, notes) if kind == "verl" else parquet_table(parts, notes)

@@ -44,7 +44,7 @@ def gold_columns(row: dict[str, Any], gold: str, notes: Notes) -> dict[str, Any]
     if isinstance(own, str) and holds(own, gold):
         return {}
     kept = f"{PREFIX}own_solution"
-    _note_replaced("solution", kept, answer_of(own) == gold, notes)
+    note_replaced("solution", kept, answer_of(own) == gold, notes)
     text = own if isinstance(own, str) else json.dumps(plain(own, "solution", set()))
     return {"solution": gold, kept: row.get(kept, text)}
 
@@ -62,7 +62,7 @@ def with_gold(table: pa.Table, part: Block, notes: Notes) -> pa.Table:
         return table
     kept = f"{PREFIX}own_ground_truth"
     same = all(o is None or answer_of(o) == g for o, g in zip(own, golds, strict=True))
-    _note_replaced("reward_model.ground_truth", f"reward_model.{kept}", same, notes)
+    note_replaced("reward_model.ground_truth", f"reward_model.{kept}", same, notes)
     columns = {f.name: column for f, column in zip(field.type, rewards.flatten(), strict=True)}
     text = pa.types.is_string(columns["ground_truth"].type) or pa.types.is_large_string(
         columns["ground_truth"].type
@@ -74,7 +74,8 @@ def with_gold(table: pa.Table, part: Block, notes: Notes) -> pa.Table:
     return table.set_column(index, field, joined)
 
 
-def _note_replaced(name: str, kept: str, same: bool, notes: Notes) -> None:
+def note_replaced(name: str, kept: str, same: bool, notes: Notes) -> None:
+    """Tell that the gold of a row was replaced; ``same`` if yours only says it in other words."""
     if same:
         notes.hint(f"`{name}` is the bare gold answer used for the selection; yours: `{kept}`")
         return

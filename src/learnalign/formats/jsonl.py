@@ -36,16 +36,13 @@ def jsonl_lines(parts: Sequence[Block], notes: Notes, *, trl: bool) -> list[str]
         added = _trl_columns(part, rows, notes, stay) if trl else [{} for _ in rows]
         source_texts = part.problems["row"].to_pylist()
         for i, row in enumerate(rows):
-            extra = {**added[i], **_without_clashes(ours[i], row, notes)}
+            extra = {**added[i], **without_clashes(ours[i], row, notes)}
             if trl:
                 texts.add(isinstance({**row, **extra}["prompt"], str))
             text = source_texts[i] if part.typed is None else None
-            lines[int(part.positions[i])] = _line(row, extra, text, lossy)
+            lines[int(part.positions[i])] = line(row, extra, text, lossy)
     if lossy:
-        notes.warn(
-            f"JSON has no type for some values of {_listed(lossy)} (dates and similar became "
-            "text, NaN became null): --as parquet keeps them"
-        )
+        notes.warn(lossy_warning(lossy))
     if len(texts) > 1:
         notes.warn(
             "`prompt` is text in some rows and chat messages in others, which TRL cannot load from "
@@ -54,7 +51,23 @@ def jsonl_lines(parts: Sequence[Block], notes: Notes, *, trl: bool) -> list[str]
     return lines
 
 
-def _line(row: dict[str, Any], extra: dict[str, Any], text: str | None, lossy: set[str]) -> str:
+def lossy_warning(columns: set[str]) -> str:
+    """Return the warning that JSON changed the types of some columns."""
+    return (
+        f"JSON has no type for some values of {_listed(columns)} (dates and similar became "
+        "text, NaN became null): --as parquet keeps them"
+    )
+
+
+def line(row: dict[str, Any], extra: dict[str, Any], text: str | None, lossy: set[str]) -> str:
+    """Format a row with added columns as a line of JSON.
+
+    Args:
+        row: The user's row.
+        extra: Columns to add or replace.
+        text: The row as it was read, which is kept where that is possible; None if it was not JSON.
+        lossy: Receives the columns whose values JSON has no type for.
+    """
     ours = {name: plain(value, name, set()) for name, value in extra.items()}
     if text is None or "NaN" in text or "Infinity" in text:  # valid for Python's parser only
         mine = {name: plain(value, name, lossy) for name, value in row.items()}
@@ -64,7 +77,8 @@ def _line(row: dict[str, Any], extra: dict[str, Any], text: str | None, lossy: s
     return text.rstrip()[:-1].rstrip() + ", " + json.dumps(ours, ensure_ascii=False)[1:]
 
 
-def _without_clashes(ours: dict[str, Any], row: dict[str, Any], notes: Notes) -> dict[str, Any]:
+def without_clashes(ours: dict[str, Any], row: dict[str, Any], notes: Notes) -> dict[str, Any]:
+    """Return our columns without those that the row has, with a warning."""
     clashes = ours.keys() & row.keys()
     if clashes:
         notes.warn(clash(clashes))

@@ -34,6 +34,8 @@ _DIFFICULTIES = ("difficulty", "level")
 _IDS = ("id", "problem_id", "unique_id", "uid")
 #: Columns that a question may be incomplete without.
 _CONTEXTS = ("body", "context", "passage", "premise", "story")
+#: Columns that a model's answers have next to them.
+_REWARDS = ("score", "scores", "reward", "rewards")
 #: Columns in which trainers nest the gold.
 _PARENTS = ("reward_model", "reward_spec", "verification_info", "verifier_metadata")
 #: NeMo-Gym's column of the prompt.
@@ -59,8 +61,8 @@ def recognise(
 ) -> Columns:
     """Find the columns of a source from its first thousand rows; columns the user named win.
 
-    The formats of verl, SkyRL and NeMo-Gym are known. In other rows there must be exactly one
-    candidate for the prompt and one for the answer: ``answer`` wins over ``solution``, columns
+    The formats of verl, SkyRL, NeMo-Gym and NeMo-RL are known. In other rows there must be exactly
+    one candidate for the prompt and one for the answer: ``answer`` wins over ``solution``, columns
     with equal values count as one, and empty columns are used only if there is no other. Case is
     ignored.
 
@@ -217,7 +219,18 @@ class _Finder:
         known = {*_ANSWERS, *_OTHER_ANSWERS}
         if nested and not any(_normalized(name) in known for name in names):
             return self._one(nested, "answer", (*_ANSWERS,))
-        return self._only(names, (_ANSWERS, _OTHER_ANSWERS), "answer")
+        return self._nemo_rl(prompt, names) or self._only(
+            names, (_ANSWERS, _OTHER_ANSWERS), "answer"
+        )
+
+    def _nemo_rl(self, prompt: str | None, names: Sequence[str]) -> str | None:
+        """Return ``output`` in NeMo-RL's rows; next to a reward it is what a model answered."""
+        others = {_normalized(name) for name in names}
+        if prompt is None or _normalized(prompt) != "input" or "output" not in others:
+            return None
+        if others & {*_ANSWERS, *_OTHER_ANSWERS, *_PARENTS, *_REWARDS}:
+            return None
+        return next(name for name in names if _normalized(name) == "output")
 
     def first(self, candidates: tuple[str, ...], kind: Any) -> str | None:
         """Return the first candidate whose values have the given type."""

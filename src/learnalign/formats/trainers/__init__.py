@@ -1,0 +1,1 @@
+"""The rows that trainers read, one file a trainer."""
