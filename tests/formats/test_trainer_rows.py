@@ -13,7 +13,7 @@ from learnalign.errors import LearnAlignError
 from learnalign.formats.trainers.registry import TRAINERS, table
 from learnalign.problems.pool import read_pool
 
-ROOM = {"openrlhf", "open_instruct", "nemo_gym", "verifiers", "slime", "skyrl", "areal"}
+ROOM = {"openrlhf", "open-instruct", "nemo-gym", "verifiers", "slime", "skyrl", "areal"}
 
 
 def chat(text: str) -> list[dict[str, str]]:
@@ -23,9 +23,9 @@ def chat(text: str) -> list[dict[str, str]]:
 #: Each format's own row of a question with the gold 4, as the trainer's docs or tests show it.
 OWN: dict[str, dict[str, Any]] = {
     "openrlhf": {"input": "2+2?", "label": "4", "datasource": "sums", "extra": [1, 2]},
-    "open_instruct": {"messages": chat("2+2?"), "ground_truth": "4", "dataset": "gsm8k", "n": 1.5},
-    "nemo_rl": {"input": "2+2?", "output": "4", "level": 3},
-    "nemo_gym": {
+    "open-instruct": {"messages": chat("2+2?"), "ground_truth": "4", "dataset": "gsm8k", "n": 1.5},
+    "nemo-rl": {"input": "2+2?", "output": "4", "level": 3},
+    "nemo-gym": {
         "responses_create_params": {"input": chat("2+2?"), "temperature": 1.0},
         "agent_ref": {"type": "responses_api_agents", "name": "mine"},
         "question": "2+2?",
@@ -50,15 +50,15 @@ def read(kind: str, row: dict[str, Any]) -> tuple[Any, Any]:
         row.get("datasource", "default")
         prompt = row["input"]
         return (chat(prompt) if isinstance(prompt, str) else prompt), row["label"]
-    if kind == "open_instruct":  # open_instruct/dataset_transformation.py, rlvr_tokenize_v3
+    if kind == "open-instruct":  # open_instruct/dataset_transformation.py, rlvr_tokenize_v3
         prompt, gold, verifier = row["messages"], row["ground_truth"], row["dataset"]
         assert len(prompt) > 0
         assert not isinstance(verifier, list) or len(verifier) == len(gold)
         return prompt, gold
-    if kind == "nemo_rl":  # nemo_rl response_dataset.py, format_data, and math_hf_data_processor
+    if kind == "nemo-rl":  # nemo_rl response_dataset.py, format_data, and math_hf_data_processor
         messages = [*chat(row["input"]), {"role": "assistant", "content": row["output"]}]
         return chat(messages[0]["content"]), messages[1]["content"]
-    if kind == "nemo_gym":  # nemo_gym/rollout_collection.py, and math_with_judge's request
+    if kind == "nemo-gym":  # nemo_gym/rollout_collection.py, and math_with_judge's request
         assert row["agent_ref"]["name"]
         assert isinstance(row["question"], str)
         return row["responses_create_params"]["input"], row["expected_answer"]

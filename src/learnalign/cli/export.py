@@ -15,7 +15,7 @@ from learnalign.cli.echo import echo, echo_json
     "kind",
     required=True,
     metavar="FORMAT",
-    help="trl, verl, openrlhf, open_instruct, nemo_rl, nemo_gym, verifiers, slime, skyrl, areal, "
+    help="trl, verl, openrlhf, open-instruct, nemo-rl, nemo-gym, verifiers, slime, skyrl, areal, "
     "rllm, jsonl, parquet or ids.",
 )
 @click.option("--out", type=o.PATH_OR_URL, help="Output folder; default: RUN/export-FORMAT.")

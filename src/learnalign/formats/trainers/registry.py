@@ -14,9 +14,9 @@ from learnalign.formats.trainers.verifiers import VERIFIERS
 #: TRL's and verl's own rows are in `jsonl` and `parquet`, with their recipes.
 TRAINERS: dict[str, RowFormat] = {
     "openrlhf": OPENRLHF,
-    "open_instruct": OPEN_INSTRUCT,
-    "nemo_rl": NEMO_RL,
-    "nemo_gym": NEMO_GYM,
+    "open-instruct": OPEN_INSTRUCT,
+    "nemo-rl": NEMO_RL,
+    "nemo-gym": NEMO_GYM,
     "verifiers": VERIFIERS,
     "slime": SLIME,
     "skyrl": SKYRL,
