@@ -22,7 +22,7 @@ PROBLEMS = pa.schema(
     [
         ("problem_id", pa.string()),  # the user's id column, else a hash of prompt and answer
         ("position", pa.int64()),  # position in the pool as read, across all sources
-        ("source_index", pa.int32()),  # index of the DATA argument
+        ("source_index", pa.int32()),  # a DATA argument, or its files of the same columns
         ("source_row", pa.int64()),  # 0-based row within that source
         ("source", pa.string()),  # display name: data set name, data_source or file stem
         ("difficulty", pa.string()),  # level or difficulty column, as text; null without one

@@ -7,7 +7,7 @@ import pytest
 
 from learnalign.config import Config, TrainingConfig
 from learnalign.pipeline import order
-from learnalign.pipeline.fingerprints import training_options, weights_digest
+from learnalign.pipeline.fingerprints import pool_options, training_options, weights_digest
 from learnalign.pipeline.stages import STAGES
 from learnalign.runs.fingerprints import differences, fingerprint
 
@@ -179,3 +179,20 @@ def test_variables_of_the_chat_template_change_the_prompts() -> None:
         for values in ({}, {"enable_thinking": True}, {"enable_thinking": False})
     ]
     assert len({fingerprint(one) for one in options}) == 3
+
+
+def test_a_patterns_files_are_its_contents(tmp_path: Path) -> None:
+    """Another file that matches, or another content, is other data."""
+
+    def contents() -> Any:
+        config = Config.model_validate({"data": {"paths": (f"{tmp_path}/*.jsonl",)}})
+        return pool_options(config)["data.contents"]
+
+    (tmp_path / "a.jsonl").write_text("{}")
+    seen = [contents()]
+    (tmp_path / "b.jsonl").write_text("{}")
+    seen.append(contents())
+    (tmp_path / "b.jsonl").write_text("{ }")
+    seen.append(contents())
+    assert seen[0][0] is not None
+    assert len({found[0] for found in seen}) == 3

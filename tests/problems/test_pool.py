@@ -223,3 +223,18 @@ def test_how_it_was_read_is_said(tmp_path: Path) -> None:
         "(list of one in 3 rows; nothing in 1); excluded: 1 missing_answer; "
         "the column id is not used as id: not unique"
     ]
+
+
+@pytest.mark.parametrize("spec", ["", "/*.jsonl"])
+def test_files_of_different_columns_in_one_folder(tmp_path, spec):
+    first = [{"question": f"{n}+1?", "answer": str(n + 1)} for n in range(3)]
+    second = [{"problem": f"{n}+2?", "solution": str(n + 2), "level": n} for n in range(3)]
+    for name, rows in (("a", first[:2]), ("b", second), ("c", first[2:])):
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / f"{name}.jsonl").write_text(text)
+    pool = read_pool(DataConfig(paths=(f"{tmp_path}{spec}",)))
+    found = [(p["answer"], p["source_index"], p["source_row"]) for p in pool.problems]
+    assert found == [
+        ("1", 0, 0), ("2", 0, 1), ("3", 0, 2), ("2", 1, 0), ("3", 1, 1), ("4", 1, 2)
+    ]  # fmt: skip
+    assert [reading.columns.prompt for reading in pool.readings] == ["question", "problem"]

@@ -120,3 +120,33 @@ def test_hub_name_without_network() -> None:
     assert os.environ["HF_HUB_OFFLINE"] == "1"
     with pytest.raises(LearnAlignError, match="cannot load 'openai/gsm8k' from the hub"):
         read_source("openai/gsm8k")
+
+
+def test_a_pattern_reads_files_in_order(tmp_path):
+    for number in (2, 0, 1):
+        folder = tmp_path / "shards" / f"{number % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        row = json.dumps({"question": f"{number}+1?", "answer": str(number + 1)})
+        (folder / f"part-{number}.jsonl.gz").write_bytes(gzip.compress(row.encode()))
+        (folder / "notes.txt").write_text("no data")
+    found = read_source(f"{tmp_path}/shards/*/part-*.jsonl.gz")
+    assert [row["answer"] for row in found.rows] == ["1", "3", "2"]  # 0/part-0, 0/part-2, 1/part-1
+    assert (found.name, found.notes[0]) == ("shards", "3 files")
+    assert len(read_source(f"{tmp_path}/**/part-[01].*").rows) == 2
+    assert len(read_source(f"{tmp_path}/**/part-*", limit=2).rows) == 2
+    with pytest.raises(LearnAlignError, match="found no data file that matches"):
+        read_source(f"{tmp_path}/shards/*.parquet")
+
+
+def test_a_file_may_have_brackets_in_its_name(tmp_path):
+    (tmp_path / "a[1].jsonl").write_text(json.dumps(ROWS[0]))
+    assert read_source(str(tmp_path / "a[1].jsonl")).rows == ROWS[:1]
+
+
+def test_parquet_shards_keep_their_types(tmp_path):
+    for number in range(2):
+        table = pa.table({"question": ["1?"], "answer": ["1"], "n": pa.array([number], pa.int16())})
+        pq.write_table(table, tmp_path / f"{number}.parquet")
+    original = read_source(f"{tmp_path}/*.parquet").original
+    assert original.schema.field("n").type == pa.int16()
+    assert original["n"].to_pylist() == [0, 1]

@@ -6,6 +6,7 @@ from typing import Any
 
 from learnalign.config import Config, ModelConfig
 from learnalign.errors import LearnAlignError
+from learnalign.problems.patterns import is_pattern, matching
 from learnalign.storage import files
 from learnalign.storage.paths import as_path
 
@@ -180,15 +181,18 @@ def _tokenizer_digest(path: str) -> str | None:
 
 
 def _contents(path: str) -> str | None:
-    """Identify a data file by its bytes, a folder by its files; None for names and generators."""
+    """Identify a file by its bytes, several by each; None for names and generators."""
     data = as_path(path)
     if files.is_file(data):
         return files.sha256(data)[:16]
-    if data.is_dir():
+    if is_pattern(path):
+        inside = matching(path)
+    elif data.is_dir():
         inside = sorted(data.rglob("*"), key=lambda file: file.parts)
-        parts = [f"{file.name}:{files.sha256(file)}" for file in inside if file.is_file()]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-    return None
+    else:
+        return None
+    parts = [f"{file.name}:{files.sha256(file)}" for file in inside if file.is_file()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def _section(config: Config, section: str, *left_out: str) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def _declared(folder: Path) -> dict[str, dict[Path, str | None]]:
             for pattern in patterns:
                 if not pattern or ".." in Path(pattern).parts or Path(pattern).is_absolute():
                     continue
-                paths = [p for p in folder.glob(pattern) if _is_data(p)]
+                paths = [p for p in folder.glob(pattern) if is_data_file(p)]
                 splits |= dict.fromkeys(paths, split_of(split) or split)
         if splits:
             declared[str(config.get("config_name", "default"))] = splits
@@ -150,7 +150,7 @@ def _data_files(folder: Path, seen: set[Path], *, deep: bool = False) -> list[Pa
     if folder.resolve() in seen:
         return []
     seen.add(folder.resolve())
-    paths = [path for path in folder.iterdir() if _is_data(path)]
+    paths = [path for path in folder.iterdir() if is_data_file(path)]
     if deep:
         paths += [
             path for inner in _folders(folder) for path in _data_files(inner, seen, deep=True)
@@ -162,7 +162,8 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def _is_data(path: Path) -> bool:
+def is_data_file(path: Path) -> bool:
+    """Return whether a file may have rows, by its name."""
     if path.name.startswith(".") or path.name in _METADATA:
         return False
     return Path(uncompressed_name(path)).suffix.lower() in DATA_SUFFIXES and path.is_file()

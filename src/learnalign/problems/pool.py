@@ -67,12 +67,26 @@ def read_pool(config: DataConfig) -> Pool:
         )
     pool = Pool()
     reader = _Reader(config, pool, _benchmarks(config))
-    for index, spec in enumerate(config.paths):
+    index = 0
+    for spec in config.paths:
         source = read_source(spec, split=config.split, limit=config.limit)
-        if source.original is not None:
-            pool.originals[index] = source.original
-        reader.add(index, source, spec)
+        for part in _alike(source, config, spec):
+            if part.original is not None:
+                pool.originals[index] = part.original
+            reader.add(index, part, spec)
+            index += 1
     return pool
+
+
+def _alike(source: Source, config: DataConfig, spec: str) -> list[Source]:
+    """Return a source, or its files by their columns if no column fits all of them."""
+    groups = source.by_columns()
+    if len(groups) > 1:
+        try:
+            recognise(source.rows, config, location=spec)
+        except LearnAlignError:
+            return groups
+    return [source]
 
 
 class _Reader:

@@ -1,6 +1,7 @@
-"""Reading a source of rows: a file, a folder, a hub name, a reasoning-gym spec or pool."""
+"""Reading a source of rows: a file, files, a folder, a hub name, a reasoning-gym spec or pool."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from learnalign.problems.decoding import COMPRESSIONS, read_text, uncompressed_n
 from learnalign.problems.folders import choose_files
 from learnalign.problems.gym import gym_rows, is_gym_spec, pool_rows
 from learnalign.problems.json_rows import json_rows
+from learnalign.problems.patterns import base_of, is_pattern, matching
 from learnalign.problems.splits import chosen_split
 from learnalign.storage import files
 from learnalign.storage.paths import as_path, store_errors
@@ -35,14 +37,24 @@ class Source:
     """The rows with their Arrow types, if the source has them (Parquet, datasets)."""
     notes: tuple[str, ...] = ()
     """How it was read, if that is not obvious: layout, encoding, split."""
+    files: tuple["Source", ...] = ()
+    """Its files, if there are several."""
+
+    def by_columns(self) -> list["Source"]:
+        """Split it into files of equal columns, in the order in which these first occur."""
+        groups: dict[frozenset[str], list[Source]] = {}
+        for part in self.files:
+            columns = frozenset(name for row in part.rows for name in row)
+            groups.setdefault(columns, []).append(part)
+        return [_joined(self.name, parts, self.notes) for parts in groups.values()] or [self]
 
 
 def read_source(spec: str, *, split: str = "train", limit: int | None = None) -> Source:
     """Read a source of any type.
 
     Args:
-        spec: Path of a file or folder (``folder:configuration``), hub name, or
-            ``reasoning-gym:NAME?size=100&seed=1``.
+        spec: Path of a file or folder (``folder:configuration``), pattern of files (``a/*.jsonl``,
+            ``a/**/*.parquet``), hub name, or ``reasoning-gym:NAME?size=100&seed=1``.
         split: Split of a hub data set, a folder or a JSON file with several splits.
         limit: Maximum number of rows to read.
 
@@ -54,18 +66,22 @@ def read_source(spec: str, *, split: str = "train", limit: int | None = None) ->
         '6'
     """
     source = _read(spec, split)
+    if limit is not None and source.files:
+        source = replace(source, files=tuple(_first(source.files, limit)))
     rows = source.rows if limit is None else source.rows[:limit]
     if not rows:
         raise LearnAlignError(
             f"{spec} has no rows", expected="at least one problem", do="check the file"
         )
-    return Source(source.name, rows, source.original, source.notes)
+    return replace(source, rows=rows)
 
 
 def _read(spec: str, split: str) -> Source:
     if is_gym_spec(spec):
         return Source(spec.partition(":")[2].partition("?")[0], gym_rows(spec))
     path = as_path(spec)
+    if is_pattern(spec) and not files.is_file(path):
+        return _from_pattern(spec, split)
     with store_errors(path):
         folder = path.is_dir()
     if folder:
@@ -145,11 +161,39 @@ def _from_folder(path: Path, split: str, configuration: str | None = None) -> So
             ) from error
     chosen = choose_files(path, split, configuration)
     parts = [_from_file(file, split) for file in chosen.paths]
+    return _joined(path.name, parts, tuple(chosen.notes))
+
+
+def _from_pattern(spec: str, split: str) -> Source:
+    """Read the files that a pattern matches, in the order of their paths."""
+    found = matching(spec)
+    if not found:
+        raise LearnAlignError(
+            f"found no data file that matches {spec}",
+            expected=f"files of {_SUFFIXES}",
+            do="check the pattern; ** stands for any folders",
+        )
+    name = base_of(spec)[0].resolve().name or "data"
+    note = f"{len(found)} file" + "s" * (len(found) > 1)
+    return _joined(name, [_from_file(path, split) for path in found], (note,))
+
+
+def _joined(name: str, parts: Sequence[Source], notes: Sequence[str]) -> Source:
+    """Append the rows of files; their types are kept if all files have the same."""
     tables = [part.original for part in parts if part.original is not None]
     same = len(tables) == len(parts) and all(t.schema == tables[0].schema for t in tables)
     rows = [row for part in parts for row in part.rows]
-    notes = dict.fromkeys([*chosen.notes, *(note for part in parts for note in part.notes)])
-    return Source(path.name, rows, pa.concat_tables(tables) if same else None, tuple(notes))
+    unique = dict.fromkeys([*notes, *(note for part in parts for note in part.notes)])
+    original = pa.concat_tables(tables) if same else None
+    return Source(name, rows, original, tuple(unique), tuple(parts))
+
+
+def _first(parts: Sequence[Source], limit: int) -> Iterator[Source]:
+    """Yield files up to a number of rows."""
+    for part in parts:
+        if limit > 0:
+            yield replace(part, rows=part.rows[:limit])
+        limit -= len(part.rows)
 
 
 def _from_hub(name: str, split: str) -> Source:
