@@ -22,15 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 import paying_pools
 from curriculum import greedy_accuracy
 from harness import ROOT, Lines, publish
 from learnalign import load_config
-from learnalign.selecting.order import by_source, ranking
 from machine import machine
 from paying_pools import Pool
+from paying_rules import Floats, Scored, choose
 
 WORK = ROOT / "runs" / "paying"
 RESULTS = ROOT / "benchmarks" / "results"
@@ -60,47 +59,14 @@ VARIANTS = (
     "learnability in proportion",
     "gate",
     "gate per source",
+    "source alignment",
+    "cluster alignment",
+    "spread",
+    "learnalign with KL",
+    "random with KL",
 )
-
-Floats = np.ndarray
-
-
-def choose(scores: pa.Table, rule: str, count: int, seed: int) -> list[str]:
-    """Return the chosen problems.
-
-    Args:
-        scores: SCORES of the method ``learnalign``.
-        rule: One of RULES or VARIANTS. ``signal``: at random of those with a signal. ``gate``: at
-            random of those with a signal that are aligned with the pool. ``in proportion``:
-            sampled in proportion to the score. ``and random``: half of the problems at random.
-            ``per source``: as ``--per-source``, each kind in proportion to its problems with a
-            signal.
-        count: Number of problems.
-        seed: Seed of random choices and ties.
-    """
-    rng = np.random.default_rng([seed, sum(map(ord, rule))])
-    ids = np.array(scores["problem_id"].to_pylist())
-    rates = scores["success_rate"].to_numpy()
-    signal = (rates > 0) & (rates < 1)
-    alignment = np.nan_to_num(scores["alignment"].to_numpy(zero_copy_only=False), nan=0.0)
-    value = {
-        "random": np.ones(len(ids)),
-        "signal": signal.astype(float),
-        "learnability": rates * (1 - rates),
-        "learnalign": rates * (1 - rates) * alignment,
-        "gate": (signal & (alignment > 0)).astype(float),
-    }[rule.split()[0]]
-    if rule.endswith("in proportion"):
-        keys = np.log(np.maximum(value, 1e-300)) + rng.gumbel(size=len(ids))
-        return list(ids[np.argsort(-keys)[:count]])
-    order = ranking(value, rng.random(len(ids)))
-    if rule.endswith("per source"):
-        order = by_source(order, scores["source"].to_pylist(), signal)
-    if rule.endswith("and random"):
-        half = order[: count // 2]
-        rest = rng.permutation(order[count // 2 :])[: count - len(half)]
-        return list(ids[np.concatenate([half, rest])])
-    return list(ids[order[:count]])
+#: The paper's weight of the KL term, of trainings ``with KL``.
+KL = 0.04
 
 
 def configured(out: Path, pool: Path, seed: int, **more: Any) -> Any:
@@ -143,9 +109,11 @@ def run_pool(pool: Pool, seed: int, rules: list[str], work: Path) -> list[dict[s
     }
     problems = {row["id"]: row for row in paying_pools.read(data)}
     count, ids = round(BUDGET * scores.num_rows), scores["problem_id"].to_pylist()
+    scored = Scored.of(scores, _unit_gradients(folder / "selection"))
     rows = []
     for rule in rules:
-        chosen = ids if rule == "full" else choose(scores, rule, count, seed)
+        plain = rule.removesuffix(" with KL")
+        chosen = ids if rule == "full" else choose(scored, plain, count, seed)
         here = [problems[name] for name in chosen]
         row = about | {"rule": rule, "num_chosen": len(chosen)}
         row["noise_share"] = float(np.mean([problem["noise"] != "none" for problem in here]))
@@ -154,18 +122,22 @@ def run_pool(pool: Pool, seed: int, rules: list[str], work: Path) -> list[dict[s
         paying_pools.save(path, here)
         passes = PASSES + LONG if rule == "random" else PASSES
         marks = [round(each * count / PER_STEP) for each in passes]
-        rows.append(row | {"readings": train_on(path, seed, marks, work / "data" / "test.jsonl")})
+        test, kl_beta = work / "data" / "test.jsonl", KL if rule != plain else 0.0
+        rows.append(row | {"readings": train_on(path, seed, marks, test, kl_beta)})
     shutil.rmtree(folder / "selection", ignore_errors=True)
     return rows
 
 
-def train_on(problems: Path, seed: int, marks: list[int], test: Path) -> list[dict[str, Any]]:
+def train_on(
+    problems: Path, seed: int, marks: list[int], test: Path, kl_beta: float
+) -> list[dict[str, Any]]:
     """Train on some problems; return the accuracy and the processor seconds after some steps."""
     from learnalign.terminal.progress import Progress
     from learnalign.workflows.train import train
 
     out = problems.with_suffix("")
-    config = configured(out, problems, seed, **{"training.steps": marks[-1]})
+    more = {"training.steps": marks[-1], "training.kl_beta": kl_beta}
+    config = configured(out, problems, seed, **more)
     readings: list[dict[str, Any]] = []
     clock = {"spent": 0.0, "since": time.process_time()}
 
@@ -180,6 +152,21 @@ def train_on(problems: Path, seed: int, marks: list[int], test: Path) -> list[di
     train(config, progress=Progress("none"), after_step=after_step)
     shutil.rmtree(out)
     return readings
+
+
+def _unit_gradients(run: Path) -> dict[str, Floats]:
+    """Return the gradients of norm 1 by problem."""
+    from learnalign.runs.folder import RunFolder
+    from learnalign.storage.sketch_column import from_column
+
+    found: dict[str, Floats] = {}
+    for table in RunFolder(run).shards("gradients"):
+        rows, valid = from_column(table["sketch"])
+        for name, row, known in zip(table["problem_id"].to_pylist(), rows, valid, strict=True):
+            norm = float(np.linalg.norm(row.astype(np.float64)))
+            if known and norm > 0.0:
+                found[name] = row.astype(np.float64) / norm
+    return found
 
 
 def _stage_seconds(run: Path) -> dict[str, float]:
