@@ -30,6 +30,7 @@ from learnalign import load_config
 from machine import machine
 from paying_pools import Pool
 from paying_rules import Floats, Scored, choose
+from paying_tables import PASSES
 
 WORK = ROOT / "runs" / "paying"
 RESULTS = ROOT / "benchmarks" / "results"
@@ -37,9 +38,8 @@ PRESET = ROOT / "benchmarks" / "presets" / "tiny.yaml"
 #: Share of the mixture of `arithmetic` that has a signal for the tiny model.
 MIXTURE_SIGNAL = 0.5
 BUDGET, PER_STEP = 0.1, 8
-#: Passes over the chosen problems at which accuracy is read. `LONG` more for random ones, which pay
-#: for no choice, so that equal seconds can be compared.
-PASSES, LONG = (1, 2, 4), (8, 16)
+#: More passes of random problems, which pay for no choice, so that equal seconds can be compared.
+LONG = (8, 16)
 SIGNALS, NOISES = (0.1, 0.2, 0.35, 0.5, 0.7), ("mislabelled", "coin", "guess")
 POOLS = [
     *(Pool(signal) for signal in SIGNALS),

@@ -11,6 +11,8 @@ from vs_tables import interval
 
 Row = dict[str, Any]
 BASELINE = "random"
+#: Passes over the chosen problems at the first readings.
+PASSES = (1, 2, 4)
 _COLOURS = ("#555555", "#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#0072b2")
 
 
@@ -31,10 +33,10 @@ def tables(rows: Sequence[Row]) -> list[Row]:
         if not pairs:
             continue
         first = pairs[0][0]
-        for place, reading in enumerate(first["readings"][:3]):
+        for place, passes in enumerate(PASSES):
             found.append(
                 {key: first[key] for key in ("pool", "signal", "noise", "kind", "rule")}
-                | {"steps": reading["steps"], "seeds": len(pairs)}
+                | {"passes": passes, "seeds": len(pairs)}
                 | {"measured_signal": float(np.mean([a["measured_signal"] for a, _ in pairs]))}
                 | {"accuracy": float(np.mean([a["readings"][place]["accuracy"] for a, _ in pairs]))}
                 | {"noise_share": float(np.mean([a["noise_share"] for a, _ in pairs]))}
@@ -85,14 +87,14 @@ def difference(values: Sequence[float | None]) -> Row | None:
 
 
 def text(found: Sequence[Row]) -> str:
-    """Return the tables as Markdown, one for each number of steps."""
+    """Return the tables as Markdown, one for each number of passes."""
     lines: list[str] = []
     rules = [rule for rule in dict.fromkeys(row["rule"] for row in found) if rule != BASELINE]
-    for steps in dict.fromkeys(row["steps"] for row in found):
-        here = [row for row in found if row["steps"] == steps]
+    for passes in PASSES:
+        here = [row for row in found if row["passes"] == passes]
         lines += [
             "",
-            f"{steps} steps",
+            f"passes over the chosen problems: {passes}",
             "",
             f"| pool | with a signal | random | {' | '.join(rules)} |",
         ]
@@ -117,13 +119,12 @@ def _gain(row: Row | None) -> str:
 
 def figures(found: Sequence[Row]) -> dict[str, Figure]:
     """Return the gains after the last steps, pool by pool."""
-    last = max(row["steps"] for row in found)
     return {
         f"{row['pool']}: {row['rule']} less random": Figure(
             row["gain"]["mean"], "", "higher", (row["gain"]["high"] - row["gain"]["low"]) / 2
         )
         for row in found
-        if row["steps"] == last and row["rule"] != BASELINE and row["gain"]
+        if row["passes"] == PASSES[-1] and row["rule"] != BASELINE and row["gain"]
     }
 
 
@@ -132,13 +133,12 @@ def draw(path: Path, found: Sequence[Row]) -> None:
     from plotly.subplots import make_subplots
 
     clean = [row for row in found if row["kind"] == "none" and row["gain"]]
-    lengths = list(dict.fromkeys(row["steps"] for row in clean))
-    titles = [f"{steps} steps" for steps in lengths]
-    figure = make_subplots(rows=1, cols=len(lengths), subplot_titles=titles, shared_yaxes=True)
+    titles = [f"{passes} pass" + "es" * (passes > 1) for passes in PASSES]
+    figure = make_subplots(rows=1, cols=len(PASSES), subplot_titles=titles, shared_yaxes=True)
     rules = [rule for rule in dict.fromkeys(row["rule"] for row in clean) if rule != BASELINE]
-    for column, steps in enumerate(lengths, 1):
+    for column, passes in enumerate(PASSES, 1):
         for number, rule in enumerate(rules):
-            mine = [row for row in clean if row["rule"] == rule and row["steps"] == steps]
+            mine = [row for row in clean if row["rule"] == rule and row["passes"] == passes]
             mine.sort(key=lambda row: row["measured_signal"])
             halves = [(row["gain"]["high"] - row["gain"]["low"]) / 2 for row in mine]
             figure.add_scatter(
@@ -155,6 +155,6 @@ def draw(path: Path, found: Sequence[Row]) -> None:
         figure.add_hline(y=0.0, line={"color": "#999999", "dash": "dot"}, row=1, col=column)
         figure.update_xaxes(title_text="share with a signal", tickformat=".0%", row=1, col=column)
     figure.update_yaxes(title_text="accuracy gained over random problems", row=1, col=1)
-    figure.update_layout(template="plotly_white", width=320 * len(lengths) + 160, height=440)
+    figure.update_layout(template="plotly_white", width=320 * len(PASSES) + 160, height=440)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.write_html(path, include_plotlyjs=True, config={"displayModeBar": False})

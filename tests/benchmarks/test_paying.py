@@ -138,10 +138,10 @@ def test_gains_are_paired_and_charged() -> None:
     rows = [row("random", s, [a + s / 100 for a in base], [1, 2, 4, 8, 16]) for s in range(3)]
     rows += [row("learnability", s, [0.35, 0.40, 0.46 + s / 100], [1, 2, 4]) for s in range(3)]
     rows += [row("learnalign", s, [0.35, 0.40, 0.46 + s / 100], [1, 2, 4]) for s in range(3)]
-    found = {(r["rule"], r["steps"]): r for r in paying_tables.tables(rows)}
-    assert found["learnability", 80]["gain"]["mean"] == pytest.approx(0.10)
+    found = {(r["rule"], r["passes"]): r for r in paying_tables.tables(rows)}
+    assert found["learnability", 4]["gain"]["mean"] == pytest.approx(0.10)
     # 4 + 7 seconds: 3/8 of the way from 0.40 to 0.44; with gradients 14, 6/8 of it.
-    at_equal = found["learnability", 80]["gain at equal seconds"]["mean"]
+    at_equal = found["learnability", 4]["gain at equal seconds"]["mean"]
     assert at_equal == pytest.approx(0.46 - 0.415)
-    at_equal = found["learnalign", 80]["gain at equal seconds"]["mean"]
+    at_equal = found["learnalign", 4]["gain at equal seconds"]["mean"]
     assert at_equal == pytest.approx(0.46 - 0.43)
