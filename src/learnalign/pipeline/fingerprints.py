@@ -20,6 +20,10 @@ def pool_options(config: Config) -> dict[str, Any]:
     options = _section(config, "data") | _section(config, "prompt")
     options |= {"model.path": config.model.path, "model.revision": config.model.revision}
     options |= {"run.shard_size": config.run.shard_size}
+    if config.data.sample is None:
+        options.pop("data.sample")
+    else:
+        options["run.seed"] = config.run.seed
     options["data.contents"] = [_contents(path) for path in config.data.paths]
     options["data.decontaminate.contents"] = [
         _contents(str(path)) for path in config.data.decontaminate

@@ -10,6 +10,7 @@ import yaml
 
 from learnalign.config import Config
 from learnalign.pipeline.fingerprints import reference_model
+from learnalign.pipeline.problems import sampled_problems
 from learnalign.selecting.methods.registry import method_named
 from learnalign.selecting.order import budget_count
 from learnalign.tables import PROBLEMS
@@ -113,6 +114,8 @@ def estimate_rollouts(config: Config) -> dict[str, Any]:
 
     prompter = Prompter(load_tokenizer(config.model), config.prompt)
     pool = read_pool(config.data)
+    found = len(pool.problems)
+    pool.problems = sampled_problems(pool.problems, config)
     count, group = len(pool.problems), config.rollouts.num_rollouts
     sample = pool.problems[:: max(1, count // 100)]
     lengths = []
@@ -121,7 +124,8 @@ def estimate_rollouts(config: Config) -> dict[str, Any]:
             lengths.append(len(prompter(problem["messages"], problem["row"])[1]))
     prompt_tokens = round(sum(lengths) / max(1, len(lengths)))
     response_tokens = count * group * config.rollouts.max_tokens
-    work: dict[str, Any] = {
+    work: dict[str, Any] = {} if count == found else {"problems_in_the_pool": found}
+    work |= {
         "problems": count,
         "left_out": len(pool.excluded),
         "mean_prompt_tokens": prompt_tokens,
@@ -173,7 +177,7 @@ def estimate_training(config: Config) -> dict[str, Any]:
     training, group = config.training, config.rollouts.num_rollouts
     source = training_source(config)
     if source is None:
-        count = len(read_pool(config.data).problems)
+        count = len(sampled_problems(read_pool(config.data).problems, config))
     else:
         count = len(chosen_ids(source, training.subset, seed=config.run.seed))
     count = min(count, training.num_problems or count)
