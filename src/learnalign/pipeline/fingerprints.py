@@ -54,7 +54,8 @@ def sampling_options(config: Config) -> dict[str, Any]:
     if config.rollouts.reuse is None:
         options.pop("rollouts.reuse_steps")
     else:
-        options["rollouts.reuse.contents"] = _contents(str(config.rollouts.reuse / "history"))
+        reused = (config.rollouts.reuse / table for table in ("history", "rollouts"))
+        options["rollouts.reuse.contents"] = next(filter(None, map(_contents, reused)), None)
     if config.model.adapter is not None:
         options["model.adapter.weights"] = weights_digest(str(config.model.adapter))
     return options
@@ -183,7 +184,7 @@ def _tokenizer_digest(path: str) -> str | None:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def _contents(path: str) -> str | None:
+def _contents(path: str | Path) -> str | None:
     """Identify a data file by its bytes, a folder by its files; None for names and generators."""
     data = as_path(path)
     if files.is_file(data):
