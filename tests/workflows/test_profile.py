@@ -21,7 +21,7 @@ from learnalign.errors import LearnAlignError
 from learnalign.runs.folder import RunFolder
 from learnalign.workflows.estimate import dry_run_profile
 from learnalign.workflows.profile import Profile, _command, run_profile
-from learnalign.workflows.speed import Gpus
+from learnalign.workflows.speed import Gpus, measured_speed
 
 SMALL: dict[str, Any] = {"data__sample": 10, "selection__budget": 3, "training__epochs": 4.0}
 GPUS = Gpus(count=4, price=2.5, tokens_per_second=100.0)
@@ -234,6 +234,43 @@ def test_what_cannot_be_profiled(
     with pytest.raises(LearnAlignError, match=message):
         run_profile(config, progress=QUIET, gpus=gpus)
     assert not (tmp_path / "p").exists()
+
+
+def test_a_budget_beyond_the_pool_costs_no_rollouts_twice(
+    profiled: Profile, sums: Path, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(profiled.path, tmp_path / "p"))
+    stamps = {p: p.stat().st_mtime_ns for p in out.glob("*/part-*.parquet")}
+    more = SMALL | {"selection__budget": 500}
+    with pytest.raises(LearnAlignError, match=r"(?s)budget of 500 .*at most the 14 problems"):
+        run_profile(configure(sums, out, **more), progress=QUIET)
+    done = run_profile(configure(sums, out, **SMALL), progress=QUIET)
+    assert done.costs == profiled.costs
+    assert stamps == {p: p.stat().st_mtime_ns for p in out.glob("*/part-*.parquet")}
+
+
+def test_more_to_be_chosen_than_have_a_signal(
+    profiled: Profile, sums: Path, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(profiled.path, tmp_path / "p"))
+    done = run_profile(configure(sums, out, **SMALL | {"selection__budget": 14}), progress=QUIET)
+    with_signal = round(14 * done.measures.signal.count / 10)
+    assert any(text.startswith(f"about {with_signal} of 14 problems") for text in done.warnings)
+    assert not any("to be chosen" in text for text in profiled.warnings)
+
+
+def test_workers_and_gpus_share_the_work(profiled: Profile, sums: Path, tmp_path: Path) -> None:
+    config = configure(sums, profiled.path, **SMALL)
+    folder = RunFolder(profiled.path)
+    alone = measured_speed(folder, config, 5.0, None)
+    four = configure(sums, profiled.path, cluster__on="ray", cluster__workers=4, **SMALL)
+    together = measured_speed(folder, four, 5.0, None)
+    assert together.seconds_per_rollout == pytest.approx(alone.seconds_per_rollout / 4)
+    assert alone.seconds_per_rollout == pytest.approx(5.0 * alone.seconds_per_token)
+    # vLLM measures what two GPUs sample together.
+    two = configure(sums, tmp_path, rollouts__engine="vllm", vllm__tensor_parallel_size=2, **SMALL)
+    assert Gpus().tokens_per_second_of(0.01, two) == pytest.approx(50.0)
+    assert Gpus(tokens_per_second=7.0).tokens_per_second_of(0.01, two) == 7.0
 
 
 def test_flags(tmp_path: Path) -> None:

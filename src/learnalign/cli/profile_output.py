@@ -7,7 +7,7 @@ from rich.text import Text
 
 from learnalign.cli.tables import add_row, bold, plain_console, print_parts
 from learnalign.reporting.formatting import figure, percent
-from learnalign.reporting.profile import hours, share
+from learnalign.reporting.profile import hours, price, share
 from learnalign.workflows.profile import Profile
 
 
@@ -99,7 +99,6 @@ def _costs(found: dict[str, Any]) -> Table:
         if "gpu_hours" in cost:
             cells.append(hours(cost["gpu_hours"], signed=signed))
         if "price" in cost:
-            price = cost["price"]
-            cells.append(f"{price['value']:,.2f} ({price['low']:,.2f} to {price['high']:,.2f})")
+            cells.append(price(cost["price"]))
         add_row(table, *cells)
     return table

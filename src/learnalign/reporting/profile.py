@@ -35,6 +35,7 @@ def write_page(path: Path, title: str, summary: dict[str, Any]) -> None:
         "hours": hours,
         "share": share,
         "count": lambda number: f"{number:+,}",
+        "price": price,
     }
     package = package_files(__package__)
     template = package.joinpath("profile.html.j2").read_text(encoding="utf-8")
@@ -77,3 +78,13 @@ def hours(estimate: dict[str, float], *, signed: bool = False) -> str:
         return sign + duration(3600.0 * abs(value))
 
     return f"{one(estimate['value'])} ({one(estimate['low'])} to {one(estimate['high'])})"
+
+
+def price(estimate: dict[str, float]) -> str:
+    """Format an estimate of a price with its interval.
+
+    Example:
+        >>> price({"value": 12.5, "low": 11.0, "high": 1234.5})
+        '12.5 (11 to 1,234)'
+    """
+    return f"{figure(estimate['value'])} ({figure(estimate['low'])} to {figure(estimate['high'])})"

@@ -199,7 +199,9 @@ def _profile(folder: RunFolder, config: Config, gpus: Gpus | None) -> Profile:
             expected="verified rollouts",
             do="check --answer-column and --verifier",
         )
-    pool = folder.manifest.stages["problems"].facts["pool"]
+    problems = folder.manifest.stages["problems"]
+    rows = sum(shard.rows for shard in problems.shards.values())
+    pool = problems.facts.get("pool", rows)  # folders of earlier versions are whole pools
     read = min(pool, config.data.sample or pool)
     usable = max(table.num_rows, round(pool * table.num_rows / read))
     plan = Plan(
