@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from learnalign.workflows.compare import compare
     from learnalign.workflows.evaluate import evaluate
     from learnalign.workflows.export import export_run
+    from learnalign.workflows.profile import Profile, profile
     from learnalign.workflows.select import Selection, run, select
     from learnalign.workflows.staged import run_staged
     from learnalign.workflows.train import train
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "Config": "config",
     "LearnAlignError": "errors",
+    "Profile": "workflows.profile",
     "Progress": "terminal.progress",
     "Scores": "scoring.scores",
     "Selection": "workflows.select",
@@ -34,6 +36,7 @@ _MODULES = {
     "export_run": "workflows.export",
     "judge": "verifying.judging",
     "load_config": "config.load",
+    "profile": "workflows.profile",
     "run": "workflows.select",
     "run_staged": "workflows.staged",
     "scores": "scoring.scores",
@@ -45,6 +48,7 @@ _MODULES = {
 __all__ = [
     "Config",
     "LearnAlignError",
+    "Profile",
     "Progress",
     "Scores",
     "Selection",
@@ -53,6 +57,7 @@ __all__ = [
     "export_run",
     "judge",
     "load_config",
+    "profile",
     "run",
     "run_staged",
     "scores",

@@ -3,9 +3,6 @@
 import pyarrow as pa
 import pytest
 
-from learnalign.config import RolloutConfig
-from learnalign.errors import LearnAlignError
-from learnalign.pipeline.success_histories import reused_groups
 from learnalign.rollouts.engine import Engine
 from learnalign.rollouts.reused import ReusedEngine, recent_groups
 from learnalign.tables import HISTORY, PROBLEMS, ROLLOUTS
@@ -30,6 +27,13 @@ def history(steps):
     return lambda: tables
 
 
+class NoEngine(Engine):
+    """Is never asked."""
+
+    def sample(self, problems, progress=None, *, samples=None):
+        raise AssertionError("sampled")
+
+
 STEPS = {0: {"a": 2, "b": 2}, 5: {"b": 2, "c": 2}, 6: {"d": 1, "e": 3}, 7: {"c": 2}}
 
 
@@ -44,10 +48,10 @@ STEPS = {0: {"a": 2, "b": 2}, 5: {"b": 2, "c": 2}, 6: {"d": 1, "e": 3}, 7: {"c":
 )
 def test_the_latest_whole_group_counts(steps, expected):
     found = recent_groups(history(STEPS), steps=steps, num_rollouts=2)
-    assert {
-        name: int(group[0]["completion"].split("@")[1]) for name, group in found.items()
-    } == expected
-    assert all([row["sample"] for row in group] == [0, 1] for group in found.values())
+    assert found.schema == ROLLOUTS
+    rows = {(row["problem_id"], row["sample"], row["completion"]) for row in found.to_pylist()}
+    assert len(rows) == found.num_rows
+    assert rows == {(n, g, f"{n}{g}@{step}") for n, step in expected.items() for g in range(2)}
 
 
 def test_the_others_are_sampled_and_the_order_is_the_pools():
@@ -78,8 +82,16 @@ def test_the_others_are_sampled_and_the_order_is_the_pools():
     ]  # fmt: skip
     assert table.schema == ROLLOUTS
     assert engine.failures == fresh.failures
+    assert engine.counts == fresh.counts == {"reused": 4}
 
 
-def test_no_history_says_so(tmp_path):
-    with pytest.raises(LearnAlignError, match="has no history of a training"):
-        reused_groups(RolloutConfig(reuse=tmp_path))
+def test_a_round_gets_its_samples():
+    engine = ReusedEngine(recent_groups(history(STEPS), steps=9, num_rollouts=2), NoEngine())
+    pool = pa.Table.from_pylist([{"problem_id": n} for n in "ba"], schema=PROBLEMS)
+    for samples in (range(1), range(1, 2), None):
+        rows = engine.sample(pool, samples=samples).to_pylist()
+        wanted = samples or range(2)
+        step = {"a": 0, "b": 5}
+        assert [row["completion"] for row in rows] == [
+            f"{name}{g}@{step[name]}" for name in "ba" for g in wanted
+        ]

@@ -13,6 +13,7 @@ from learnalign.cli.echo import echo, echo_unexpected_error, echo_usage_error
 from learnalign.cli.quiet import quiet_libraries
 
 _COMMANDS = {
+    "profile": "Sample a few problems: is choosing worth its cost, for this pool and model?",
     "select": "Choose the problems worth training on: the whole pipeline, from data to report.",
     "warmup": "Train briefly on a few problems, to select with the trained policy.",
     "stages": "Select, train, and select again with the trained policy.",

@@ -48,7 +48,14 @@ SAMPLING = (
     "rollouts.stop",
     "verifier.kind",
 )
-ROLLOUTS = (*SAMPLING, "rollouts.spend", "rollouts.recorded", "rollouts.engine", "server.url")
+ROLLOUTS = (
+    *SAMPLING,
+    "rollouts.spend",
+    "rollouts.recorded",
+    "rollouts.reuse",
+    "rollouts.engine",
+    "server.url",
+)
 #: What a training ignores: options of where a selection's rollouts come from.
 _SELECTION_ONLY = re.compile(
     r"(rollouts\.(engine|spend|error|recorded\w*|reuse\w*)|server\.\w+|vllm\.\w+)="
@@ -93,7 +100,7 @@ CLUSTER = (
 RUN = ("run.out", "run.seed", "run.shard_size")
 
 _NAMES = {"rollouts.spend": "rollouts", "verifier.kind": "verifier", "stages.count": "stages"}
-_NAMES |= {"server.url": "server-url"}
+_NAMES |= {"server.url": "server-url", "data.sample": "problems"}
 _SHORT = {"run.out": "-o"}
 
 

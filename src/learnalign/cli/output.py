@@ -40,6 +40,8 @@ def print_selection(selection: Selection) -> None:
             f"({spending['rollouts'] / spending['full_budget']:.0%}); the full budget is expected "
             f"to change {spending['expected_loss']:.1%} of the selection.",
         )
+    if summary.get("reused"):
+        _print(console, f"{summary['reused']:,} rollouts were reused from an earlier run.")
     stability = summary["stability"]
     if stability:
         _print(

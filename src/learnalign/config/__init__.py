@@ -59,3 +59,23 @@ class Config(Section):
                 do="run learnalign warmup, serve its model, and select with it",
             )
         return self
+
+    @model_validator(mode="after")
+    def _reused_rollouts_are_the_policys(self) -> Self:
+        if self.rollouts.reuse is None:
+            return self
+        if self.rollouts.engine == "recorded":
+            raise LearnAlignError(
+                f"got --reuse {self.rollouts.reuse} with recorded rollouts: nothing is sampled "
+                "that it could replace",
+                expected="either recorded rollouts, or an engine that samples what is missing",
+                do="leave out --reuse or --recorded",
+            )
+        if self.selection.warmup is not None:
+            raise LearnAlignError(
+                f"got --reuse {self.rollouts.reuse} with --warmup: the policy that the warm-up "
+                "trains did not sample them",
+                expected="rollouts of the policy that selects",
+                do="leave out --reuse or --warmup",
+            )
+        return self

@@ -48,6 +48,8 @@ class DataConfig(Section):
     """Column of the level or difficulty, for the report's tables."""
     limit: PositiveInt | None = None
     """Read only the first N rows of each source."""
+    sample: PositiveInt | None = None
+    """Keep only N problems of the pool, chosen at random by run.seed."""
     keep_near_duplicates: bool = False
     """Keep problems that differ only in case, spaces and punctuation; exact copies are always
     dropped."""

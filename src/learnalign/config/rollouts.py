@@ -8,6 +8,7 @@ from pydantic import Field, PositiveInt, field_validator
 
 from learnalign.config.section import Dtype, Fraction, Section
 from learnalign.errors import LearnAlignError
+from learnalign.storage.paths import StoragePath
 
 
 class RolloutConfig(Section):
@@ -37,11 +38,11 @@ class RolloutConfig(Section):
     """Maximum response length, in tokens."""
     stop: tuple[str, ...] = ()
     """Stop strings, which end a response and are removed from it."""
-    reuse: Path | None = None
-    """Folder of the training that produced the policy; rollouts of its last steps replace new
-    ones."""
+    reuse: StoragePath | None = None
+    """Folder whose rollouts replace new ones: of a profile, rollout or select with the same policy
+    and sampling; or of the training that produced the policy, whose last steps count."""
     reuse_steps: PositiveInt = 4
-    """Number of last steps to reuse rollouts from (docs/guides/training.md)."""
+    """Number of a training's last steps to reuse rollouts from (docs/guides/training.md)."""
     token_budget: PositiveInt = 16_384
     """Maximum tokens per batch (prompt and response, including padding)."""
     dtype: Dtype = "auto"

@@ -21,6 +21,10 @@ def pool_options(config: Config) -> dict[str, Any]:
     options = _section(config, "data") | _section(config, "prompt")
     options |= {"model.path": config.model.path, "model.revision": config.model.revision}
     options |= {"run.shard_size": config.run.shard_size}
+    if config.data.sample is None:
+        options.pop("data.sample")
+    else:
+        options["run.seed"] = config.run.seed
     options["data.contents"] = [_contents(path) for path in config.data.paths]
     options["data.decontaminate.contents"] = [
         _contents(str(path)) for path in config.data.decontaminate
@@ -51,7 +55,8 @@ def sampling_options(config: Config) -> dict[str, Any]:
     if config.rollouts.reuse is None:
         options.pop("rollouts.reuse_steps")
     else:
-        options["rollouts.reuse.contents"] = _contents(str(config.rollouts.reuse / "history"))
+        reused = (config.rollouts.reuse / table for table in ("history", "rollouts"))
+        options["rollouts.reuse.contents"] = next(filter(None, map(_contents, reused)), None)
     if config.model.adapter is not None:
         options["model.adapter.weights"] = weights_digest(str(config.model.adapter))
     return options
@@ -180,13 +185,13 @@ def _tokenizer_digest(path: str) -> str | None:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def _contents(path: str) -> str | None:
+def _contents(path: str | Path) -> str | None:
     """Identify a file by its bytes, several by each; None for names and generators."""
     data = as_path(path)
     if files.is_file(data):
         return files.sha256(data)[:16]
-    if is_pattern(path):
-        inside = matching(path)
+    if is_pattern(str(path)):
+        inside = matching(str(path))
     elif data.is_dir():
         inside = sorted(data.rglob("*"), key=lambda file: file.parts)
     else:

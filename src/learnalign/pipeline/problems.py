@@ -11,7 +11,7 @@ from learnalign.pipeline.gold_check import with_good_golds
 from learnalign.pipeline.resources import Resources
 from learnalign.pipeline.verifiers import verifier_counts, verifier_line
 from learnalign.runs.folder import RunFolder
-from learnalign.selecting.order import budget_count
+from learnalign.selecting.order import budget_count, random_keys
 from learnalign.tables import PROBLEMS
 from learnalign.terminal.progress import Progress
 
@@ -40,6 +40,8 @@ def read_problems(
         progress.log(line)
     for index, table in pool.originals.items():
         folder.write_table(f"sources/source-{index:02d}.parquet", table)
+    found = len(pool.problems)
+    pool.problems = sampled_problems(pool.problems, config)
     context, vocabulary = context_length(config.model), vocabulary_size(config.model)
     kept = []
     refused: PromptError | None = None
@@ -84,7 +86,35 @@ def read_problems(
     columns = [reading.columns for reading in pool.readings]
     named = [{key: value for key, value in vars(c).items() if value} for c in columns]
     verifiers = verifier_counts(kept)
-    folder.finish("problems", columns=named, reading=lines, golds=golds, verifiers=verifiers)
+    facts = {"columns": named, "reading": lines, "golds": golds, "verifiers": verifiers}
+    folder.finish("problems", pool=found, **facts)
+
+
+def sampled_problems(problems: list[dict[str, Any]], config: Config) -> list[dict[str, Any]]:
+    """Return the ``data.sample`` problems that the seed chooses, in the pool's order; or all.
+
+    A problem's chance depends on its id and the seed alone, so a larger sample contains a smaller
+    one. Problems that are not sampled are not listed as excluded.
+
+    Args:
+        problems: Rows of the pool, with ``problem_id``.
+        config: The options; the whole pool is returned without ``data.sample``, or if it is not
+            larger than that.
+
+    Example:
+        >>> pool = [{"problem_id": name} for name in "abcdefgh"]
+        >>> config = Config.model_validate({"data": {"sample": 3}, "run": {"seed": 1}})
+        >>> [problem["problem_id"] for problem in sampled_problems(pool, config)]
+        ['a', 'd', 'g']
+        >>> len(sampled_problems(pool, Config()))
+        8
+    """
+    count = config.data.sample
+    if count is None or count >= len(problems):
+        return problems
+    keys = random_keys([problem["problem_id"] for problem in problems], config.run.seed)
+    smallest = sorted(range(len(problems)), key=keys.__getitem__)[:count]
+    return [problems[i] for i in sorted(smallest)]
 
 
 def report_problems(
@@ -105,6 +135,9 @@ def report_problems(
     if resumed:
         for line in record.facts.get("reading", []):
             progress.log(line)
+    pool, sample = record.facts.get("pool"), config.data.sample
+    if sample is not None and pool is not None and sample < pool:
+        progress.log(f"sample: {sample:,} of the pool's {pool:,} problems, chosen by the seed")
     verifiers = record.facts.get("verifiers")
     if verifiers and config.verifier.kind == "auto":
         progress.log(verifier_line(verifiers, recorded=bool(config.rollouts.recorded)))

@@ -140,10 +140,11 @@ class Resources:
         engine = self._sampling_engine()
         if config.rollouts.reuse is None:
             return engine
-        from learnalign.pipeline.success_histories import reused_groups
+        from learnalign.pipeline.reuse import PROMPT_COLUMNS, reused_groups
         from learnalign.rollouts.reused import ReusedEngine
 
-        return ReusedEngine(reused_groups(config.rollouts), engine)
+        problems = RunFolder(config.run.out).batches("problems", PROMPT_COLUMNS)
+        return ReusedEngine(reused_groups(config, problems), engine)
 
     def _recorded_engine(self) -> Engine:
         from learnalign.models.loading import vocabulary_size

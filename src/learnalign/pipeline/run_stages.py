@@ -11,6 +11,7 @@ from learnalign.pipeline.fingerprints import reference_model
 from learnalign.pipeline.order import dependent_stages, stage_options
 from learnalign.pipeline.problems import read_problems, report_problems
 from learnalign.pipeline.resources import Resources
+from learnalign.pipeline.reuse import reusable_folder
 from learnalign.runs.folder import RunFolder
 from learnalign.terminal.progress import Progress
 from learnalign.verifying.verifier import open_verifier
@@ -43,6 +44,8 @@ def run_stages(
             pass  # an unknown verifier, or a function that cannot be imported, ends the run here
     if "references" in wanted:
         reference_model(config)  # so does a reference that is missing, or the policy itself
+    if config.rollouts.reuse is not None and not _all_complete(folder, wanted):
+        reusable_folder(config)  # and rollouts that cannot be reused
     if redo is not None:
         folder.check_redo(redo)
         folder.discard_tables(dependent_stages(redo))

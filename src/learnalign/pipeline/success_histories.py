@@ -1,4 +1,4 @@
-"""Success rates and rollouts of an earlier training, for history methods and for reuse."""
+"""Success rates of an earlier training, for the methods that choose by history."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,10 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from learnalign.config import RolloutConfig
 from learnalign.errors import LearnAlignError
 from learnalign.problems.sources import read_source
-from learnalign.rollouts.reused import Group, recent_groups
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.manifest import TRAINING_TABLES
 from learnalign.storage import files
@@ -43,35 +41,14 @@ def read_history(path: Path, problem_ids: Sequence[str]) -> NDArray[np.float64]:
     return np.array([row + [np.nan] * (width - len(row)) for row in known])
 
 
-def reused_groups(rollouts: RolloutConfig) -> dict[str, Group]:
-    """Return the rollouts of a training's last steps that replace new ones (`recent_groups`).
-
-    Raises:
-        LearnAlignError: if ``rollouts.reuse`` is not the folder of a training.
-    """
-    assert rollouts.reuse is not None
-    folder = _training(rollouts.reuse, "rollouts.reuse")
-    return recent_groups(
-        lambda: folder.shards("history"),
-        steps=rollouts.reuse_steps,
-        num_rollouts=rollouts.num_rollouts,
-    )
-
-
-def _training(path: Path, option: str) -> RunFolder:
-    """Open the folder of a training that has a history."""
+def _of_training(path: Path) -> dict[str, list[float]]:
     folder = RunFolder(path, TRAINING_TABLES)
     if not folder.num_shards("history"):
         raise LearnAlignError(
             f"{path} has no history of a training",
             expected="the folder of a finished `learnalign train`",
-            do=f"check {option}",
+            do="check --history",
         )
-    return folder
-
-
-def _of_training(path: Path) -> dict[str, list[float]]:
-    folder = _training(path, "--history")
     rates: dict[str, list[float]] = {}
     for row in success_history(folder.table("history")).to_pylist():
         rates.setdefault(row["problem_id"], []).append(row["success_rate"])

@@ -1,4 +1,4 @@
-"""Reuse rollouts from the last steps of a training run, in place of fresh ones.
+"""Reuse rollouts of an earlier run in place of fresh ones.
 
 A problem's group counts as recent if it was sampled in one of the last steps of the training that
 produced the policy, so by a policy that is at most that many updates old.
@@ -14,12 +14,10 @@ import pyarrow.compute as pc
 from learnalign.rollouts.engine import Engine, Progress
 from learnalign.tables import ROLLOUTS, in_order
 
-Group = list[dict[str, Any]]
-
 
 def recent_groups(
     history: Callable[[], Iterable[pa.Table]], *, steps: int, num_rollouts: int
-) -> dict[str, Group]:
+) -> pa.Table:
     """Find each problem's last group among the last steps of a training run.
 
     Args:
@@ -28,34 +26,51 @@ def recent_groups(
         num_rollouts: G; smaller groups are ignored.
 
     Returns:
-        ROLLOUTS rows by problem_id, samples 0 to G-1.
+        ROLLOUTS, samples 0 to G-1 of each such problem.
     """
     last = max((pc.max(table["step"]).as_py() for table in history()), default=0)
-    steps_by_problem: dict[str, dict[int, Group]] = {}
+    steps_by_problem: dict[str, dict[int, list[dict[str, Any]]]] = {}
     for table in history():
         recent = table.filter(pc.greater(table["step"], last - steps))
         for row in recent.drop(["verdict", "reward"]).to_pylist():
             step = row.pop("step")
             steps_by_problem.setdefault(row["problem_id"], {}).setdefault(step, []).append(row)
-    groups = {name: by_step[max(by_step)] for name, by_step in steps_by_problem.items()}
-    return {
-        name: sorted(group, key=lambda row: row["sample"])[:num_rollouts]
-        for name, group in groups.items()
-        if len(group) >= num_rollouts
-    }
+    rows = [row for by_step in steps_by_problem.values() for row in by_step[max(by_step)]]
+    return whole_groups(pa.Table.from_pylist(rows, schema=ROLLOUTS), num_rollouts=num_rollouts)
+
+
+def whole_groups(rollouts: pa.Table, *, num_rollouts: int) -> pa.Table:
+    """Keep the samples 0 to G-1 of the problems that have all of them.
+
+    Args:
+        rollouts: ROLLOUTS, one group a problem.
+        num_rollouts: G.
+
+    Example:
+        >>> table = pa.table({"problem_id": ["a", "a", "b", "a"], "sample": [0, 1, 0, 2]})
+        >>> whole_groups(table, num_rollouts=2).to_pydict()
+        {'problem_id': ['a', 'a'], 'sample': [0, 1]}
+    """
+    first = rollouts.filter(pc.less(rollouts["sample"], num_rollouts))
+    counts = first.group_by("problem_id").aggregate([("sample", "count")])
+    whole = counts.filter(pc.equal(counts["sample_count"], num_rollouts))["problem_id"]
+    return first.filter(pc.is_in(first["problem_id"], whole.combine_chunks()))
 
 
 class ReusedEngine(Engine):
-    """Returns recent groups where they exist, and samples the rest.
+    """Returns existing groups where there are some, and samples the rest.
+
+    ``counts["reused"]`` is the number of existing rollouts returned.
 
     Args:
-        groups: The result of `recent_groups`.
+        rollouts: ROLLOUTS, all G samples of some problems (`recent_groups`, `whole_groups`).
         engine: Samples the other problems.
     """
 
-    def __init__(self, groups: dict[str, Group], engine: Engine) -> None:
+    def __init__(self, rollouts: pa.Table, engine: Engine) -> None:
         super().__init__()
-        self.groups, self.engine = groups, engine
+        self.rollouts, self.engine = rollouts, engine
+        self._known = set(rollouts["problem_id"].to_pylist())
         self.failures, self.counts = engine.failures, engine.counts
 
     def discard_cached(self) -> None:
@@ -75,12 +90,20 @@ class ReusedEngine(Engine):
     ) -> pa.Table:
         """Return the ROLLOUTS table of a PROBLEMS table, in its order."""
         ids = problems["problem_id"].to_pylist()
-        chosen = slice(None) if samples is None else slice(samples.start, samples.stop)
-        reused = [row for name in ids for row in self.groups.get(name, [])[chosen]]
-        missing = problems.filter(pa.array([name not in self.groups for name in ids], pa.bool_()))
+        known = pa.array([name in self._known for name in ids], pa.bool_())
+        missing = problems.filter(pc.invert(known))
+        wanted = problems["problem_id"].filter(known)
+        reused = self.rollouts.filter(
+            pc.is_in(self.rollouts["problem_id"], wanted.combine_chunks())
+        )
+        if samples is not None:
+            numbers = pa.array(samples, pa.int32())
+            reused = reused.filter(pc.is_in(reused["sample"], numbers))
         if progress is not None:
             progress(len(ids) - missing.num_rows)
-        tables = [pa.Table.from_pylist(reused, schema=ROLLOUTS)]
+        tables = [reused]
         if missing.num_rows:
             tables.append(self.engine.sample(missing, progress, samples=samples))
+        if reused.num_rows:
+            self.counts["reused"] += reused.num_rows
         return in_order(pa.concat_tables(tables), ids)

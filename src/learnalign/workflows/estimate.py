@@ -10,6 +10,8 @@ import yaml
 
 from learnalign.config import Config
 from learnalign.pipeline.fingerprints import reference_model
+from learnalign.pipeline.problems import sampled_problems
+from learnalign.pipeline.reuse import reused_groups
 from learnalign.selecting.methods.registry import method_named
 from learnalign.selecting.order import budget_count
 from learnalign.tables import PROBLEMS
@@ -35,6 +37,15 @@ def dry_run(config: Config, *, as_json: bool = False) -> str:
         LearnAlignError: for any error that would stop the run before its first rollout.
     """
     return _formatted(config, estimate(config), as_json)
+
+
+def dry_run_profile(config: Config, *, as_json: bool = False) -> str:
+    """Count the problems and rollouts of a profile, and estimate its work.
+
+    Raises:
+        LearnAlignError: for any error that would stop the profile before its first rollout.
+    """
+    return _formatted(config, estimate_rollouts(config), as_json)
 
 
 def dry_run_training(config: Config, *, as_json: bool = False) -> str:
@@ -94,7 +105,8 @@ def estimate(config: Config) -> dict[str, Any]:
     count = work["problems"]
     work["chosen"] = budget_count(config.selection.budget, count) if count else 0
     if "gradients" in requires:
-        tokens = work["response_tokens_at_most"] + count * work["mean_prompt_tokens"]
+        rollouts = work["rollouts"] + work.get("reused_rollouts", 0)
+        tokens = rollouts * config.rollouts.max_tokens + count * work["mean_prompt_tokens"]
         speed = _speed(config, "gradients") * _LEARNING
         if config.gradients.kl_beta > 0.0:  # one forward pass
             if warmup is None:
@@ -113,6 +125,8 @@ def estimate_rollouts(config: Config) -> dict[str, Any]:
 
     prompter = Prompter(load_tokenizer(config.model), config.prompt)
     pool = read_pool(config.data)
+    found = len(pool.problems)
+    pool.problems = sampled_problems(pool.problems, config)
     count, group = len(pool.problems), config.rollouts.num_rollouts
     sample = pool.problems[:: max(1, count // 100)]
     lengths = []
@@ -120,21 +134,31 @@ def estimate_rollouts(config: Config) -> dict[str, Any]:
         with suppress(PromptError):  # a run excludes it
             lengths.append(len(prompter(problem["messages"], problem["row"])[1]))
     prompt_tokens = round(sum(lengths) / max(1, len(lengths)))
-    response_tokens = count * group * config.rollouts.max_tokens
-    work: dict[str, Any] = {
+    rollouts = count * group
+    reused = 0
+    if config.rollouts.reuse is not None:
+        batches = _with_prompts(pool.problems, prompter).to_batches()
+        known = set(reused_groups(config, batches)["problem_id"].to_pylist())
+        reused = group * len(known & {problem["problem_id"] for problem in pool.problems})
+        rollouts -= reused
+    response_tokens = rollouts * config.rollouts.max_tokens
+    work: dict[str, Any] = {} if count == found else {"problems_in_the_pool": found}
+    work |= {
         "problems": count,
         "left_out": len(pool.excluded),
         "mean_prompt_tokens": prompt_tokens,
         "parameters": num_parameters(config.model),
-        "rollouts": count * group,
+        "rollouts": rollouts,
         "response_tokens_at_most": response_tokens,
     }
+    if reused:
+        work["reused_rollouts"] = reused
     if config.rollouts.engine == "transformers":
         operations = 2.0 * work["parameters"] * (response_tokens + count * prompt_tokens)
         speed = _speed(config, "rollouts") * _DECODING
         work["rollout_minutes_at_most"] = _minutes(operations, speed)
     elif config.rollouts.engine == "recorded":
-        work |= _recorded(config, pool.problems, prompter)
+        work |= _recorded(config, _with_prompts(pool.problems, prompter), prompter)
     elif config.rollouts.engine == "server":
         from learnalign.rollouts.server import served_model
 
@@ -142,21 +166,24 @@ def estimate_rollouts(config: Config) -> dict[str, Any]:
     return work
 
 
-def _recorded(
-    config: Config, problems: list[dict[str, Any]], prompter: "Prompter"
-) -> dict[str, Any]:
-    """Count the recorded rollouts and their problems, checking which problem each belongs to."""
+def _with_prompts(problems: list[dict[str, Any]], prompter: "Prompter") -> pa.Table:
+    """Build the PROBLEMS table, without problems whose prompt the template refuses."""
     from learnalign.problems.prompts import PromptError
-    from learnalign.rollouts.joining import Join
-    from learnalign.rollouts.records import read_records
 
-    files, _ = read_records(config.rollouts.recorded, reward_column=config.rollouts.recorded_reward)
     rows = []
     for problem in problems:
         with suppress(PromptError):
             prompt, ids = prompter(problem["messages"], problem["row"])
             rows.append(problem | {"prompt": prompt, "prompt_ids": ids})
-    pool = pa.Table.from_pylist(rows, schema=PROBLEMS)
+    return pa.Table.from_pylist(rows, schema=PROBLEMS)
+
+
+def _recorded(config: Config, pool: pa.Table, prompter: "Prompter") -> dict[str, Any]:
+    """Count the recorded rollouts and their problems, checking which problem each belongs to."""
+    from learnalign.rollouts.joining import Join
+    from learnalign.rollouts.records import read_records
+
+    files, _ = read_records(config.rollouts.recorded, reward_column=config.rollouts.recorded_reward)
     groups, _ = Join([pool], prompter.tokenizer).groups(files)
     return {
         "recorded_rollouts": sum(map(len, groups.values())),
@@ -173,7 +200,7 @@ def estimate_training(config: Config) -> dict[str, Any]:
     training, group = config.training, config.rollouts.num_rollouts
     source = training_source(config)
     if source is None:
-        count = len(read_pool(config.data).problems)
+        count = len(sampled_problems(read_pool(config.data).problems, config))
     else:
         count = len(chosen_ids(source, training.subset, seed=config.run.seed))
     count = min(count, training.num_problems or count)

@@ -97,7 +97,7 @@ def run(
     Raises:
         LearnAlignError: for errors that the user can fix.
     """
-    _check_groups(config)
+    check_groups(config)
     wanted = required_stages(config.selection.method, config)
     folder = RunFolder(config.run.out, below=below)
     of_warmup = redo_of_warmup(redo, config)
@@ -111,7 +111,7 @@ def run(
         return score(folder, config)
 
 
-def _check_groups(config: Config) -> None:
+def check_groups(config: Config) -> None:
     """Reject sampling options that only make sense for evaluation."""
     count, temperature = config.rollouts.num_rollouts, config.rollouts.temperature
     if count < 2 or temperature == 0.0:
@@ -130,6 +130,7 @@ def score(folder: RunFolder, config: Config) -> Selection:
     summary["spending"] = adaptive.spending(folder)
     summary["verifiers"] = judged_by(folder, config)
     counts = adaptive.counts(folder)
+    summary["reused"] = counts["reused"]
     messages = [*warnings(counts), *recorded_warnings(counts), *exclusion_warnings(excluded)]
     messages += gold_warnings(folder, config)
     summary["warnings"] = [*summary["warnings"], *messages]

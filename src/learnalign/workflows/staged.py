@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 from learnalign.config import Config, ModelConfig
 from learnalign.config.load import write_config
 from learnalign.errors import LearnAlignError
-from learnalign.pipeline.success_histories import reused_groups
+from learnalign.pipeline.reuse import PROMPT_COLUMNS, reused_groups
+from learnalign.runs.folder import RunFolder
 from learnalign.runs.lock import run_lock
 from learnalign.selecting.order import random_keys
 from learnalign.storage import files
@@ -150,8 +151,9 @@ def _stage(
     )
     reused = 0
     if reuse is not None:
-        groups = reused_groups(selecting.rollouts)
-        reused = len(set(groups) & set(selection.scores["problem_id"].to_pylist()))
+        pool = RunFolder(selection.path).batches("problems", PROMPT_COLUMNS)
+        groups = set(reused_groups(selecting, pool)["problem_id"].to_pylist())
+        reused = len(groups & set(selection.scores["problem_id"].to_pylist()))
     stage = Stage(
         number=number,
         selection=selection.path,
