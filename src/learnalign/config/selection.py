@@ -75,7 +75,8 @@ class SelectionConfig(Section):
     signal, which preserves the mixture."""
     history: StoragePath | None = None
     """Training history for limr and history_variance: the folder of a training on these problems,
-    or a JSONL or Parquet file with columns problem_id and success_rates (lists, in order)."""
+    the rollouts that any trainer left behind (as for --recorded), or a JSONL or Parquet file with
+    columns problem_id and success_rates (lists, in order)."""
     warmup: PositiveInt | None = None
     """Number of random problems for a short GRPO run before selecting; rollouts and gradients use
     its policy. The training section configures it."""
