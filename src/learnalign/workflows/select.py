@@ -1,7 +1,7 @@
 """The selection workflow: stages, ranking, report; resumes after an interruption."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from learnalign.runs.folder import RunFolder
 from learnalign.selecting.methods.registry import method_named
 from learnalign.selecting.rank import Ranking, rank
 from learnalign.terminal.progress import Progress, ProgressKind
+from learnalign.workflows.audit import audit_counts, dropped
 from learnalign.workflows.warmup import redo_of_warmup, run_warmup
 
 
@@ -108,7 +109,7 @@ def run(
         # The folder's config.yaml replays the whole request, including the warm-up.
         warm = run_warmup(config, progress=progress, redo=of_warmup, below=below)
         run_stages(folder, warm, wanted, progress=progress, redo=own, requested=config)
-        return score(folder, config)
+        return score(folder, config, progress)
 
 
 def check_groups(config: Config) -> None:
@@ -122,9 +123,13 @@ def check_groups(config: Config) -> None:
         )
 
 
-def score(folder: RunFolder, config: Config) -> Selection:
-    """Rank the problems from the existing tables, and write scores, summary and report."""
-    ranking = ranked(folder, config)
+def score(folder: RunFolder, config: Config, progress: Progress) -> Selection:
+    """Rank the problems from the existing tables, and write scores, summary and report.
+
+    Problems of the kinds in ``selection.drop`` are left out; the run is audited for it if it has
+    not been.
+    """
+    ranking = ranked(folder, config, progress)
     excluded = folder.excluded()
     summary = ranking.summary | {"num_excluded": excluded.num_rows}
     summary["spending"] = adaptive.spending(folder)
@@ -141,10 +146,14 @@ def score(folder: RunFolder, config: Config) -> Selection:
     return Selection(folder.path, ranking.scores, excluded, summary)
 
 
-def ranked(folder: RunFolder, config: Config) -> Ranking:
-    """Rank the problems from the existing tables, without writing anything."""
+def ranked(folder: RunFolder, config: Config, progress: Progress | None = None) -> Ranking:
+    """Rank the problems from the existing tables, without those that ``selection.drop`` leaves out.
+
+    Nothing is written, except for the audit that says which these are.
+    """
     columns = ["problem_id", "source", "difficulty", "position"]
-    reward_stats = stages.reward_stats(folder)
+    by_kind = dropped(folder, config, progress or Progress("none"))
+    reward_stats = _without(stages.reward_stats(folder), by_kind)
     history, ids = config.selection.history, reward_stats["problem_id"].to_pylist()
     done = {name for name, record in folder.manifest.stages.items() if record.complete}
     requires = method_named(config.selection.method).requires
@@ -153,7 +162,7 @@ def ranked(folder: RunFolder, config: Config) -> Ranking:
         for name in ("gradients", "features")
         if name in requires & done
     }
-    return rank(
+    ranking = rank(
         reward_stats,
         pa.concat_tables(shard.select(columns) for shard in folder.shards("problems")),
         lambda: folder.shards("verdicts"),
@@ -163,6 +172,26 @@ def ranked(folder: RunFolder, config: Config) -> Ranking:
         seed=config.run.seed,
         **tables,
     )
+    counts = {kind: len(names) for kind, names in by_kind.items()}
+    return replace(ranking, summary=ranking.summary | {"dropped": counts})
+
+
+def _without(reward_stats: pa.Table, by_kind: dict[str, set[str]]) -> pa.Table:
+    """Leave problems out.
+
+    Raises:
+        LearnAlignError: if none is left.
+    """
+    names = pa.array(sorted(set[str]().union(*by_kind.values())), pa.string())
+    kept = reward_stats.filter(pc.invert(pc.is_in(reward_stats["problem_id"], names)))
+    if reward_stats.num_rows and not kept.num_rows:
+        counts = ", ".join(f"{kind} {len(part):,}" for kind, part in by_kind.items())
+        raise LearnAlignError(
+            f"got --drop {','.join(by_kind)}, which leaves out all problems ({counts})",
+            expected="some problem that is left to select from",
+            do="drop fewer kinds, or see the audit's page",
+        )
+    return kept
 
 
 def report(folder: RunFolder, config: Config) -> Path:
@@ -189,6 +218,7 @@ def report(folder: RunFolder, config: Config) -> Path:
         scores=scores,
         excluded=folder.excluded(),
         summary=folder.manifest.summary,
+        audit=audit_counts(folder),
     )
     path = folder.path / "report.html"
     write_report(data, path)
