@@ -34,7 +34,7 @@ PROBLEMS = pa.schema(
     ]
 )
 
-#: One row per rollout: sample 0..G-1 of a problem.
+#: One row per rollout: sample 0..G-1 of a problem. Of imported counts only the reward is known.
 ROLLOUTS = pa.schema(
     [
         ("problem_id", pa.string()),

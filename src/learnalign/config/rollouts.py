@@ -1,6 +1,5 @@
 """Options for the rollouts, the engines that sample them, and the verifier."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -17,8 +16,12 @@ class RolloutConfig(Section):
     engine: Literal["transformers", "vllm", "server", "recorded"] = "transformers"
     """transformers and vllm sample locally; server uses an OpenAI-compatible endpoint; recorded
     reads existing rollouts."""
-    recorded: tuple[Path, ...] = ()
-    """Files of rollouts, or folders of a trainer's dumps: completions, and optionally rewards."""
+    recorded: tuple[StoragePath, ...] = ()
+    """Files of rollouts, or folders of a trainer's dumps, here or in an object store: completions,
+    and optionally rewards."""
+    recorded_format: str | None = None
+    """Format of the recorded rollouts (docs/concepts/rollouts.md); by default, recognised row by
+    row."""
     recorded_reward: str | None = None
     """Reward column of recorded rollouts, if it is not found by name (use dots for nested
     columns)."""

@@ -87,7 +87,8 @@ class SelectionConfig(Section):
     signal, which preserves the mixture."""
     history: StoragePath | None = None
     """Training history for limr and history_variance: the folder of a training on these problems,
-    or a JSONL or Parquet file with columns problem_id and success_rates (lists, in order)."""
+    the rollouts that any trainer left behind (as for --recorded), or a JSONL or Parquet file with
+    columns problem_id and success_rates (lists, in order)."""
     drop: tuple[Finding, ...] = ()
     """Kinds of findings of the audit whose problems are left out, separated by commas: wrong-gold,
     gold-unaccepted, guessable, answer-in-prompt, unfollowed-reward, copies, unparsed,

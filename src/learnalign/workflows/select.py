@@ -1,7 +1,7 @@
 """The selection workflow: stages, ranking, report; resumes after an interruption."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ from learnalign.errors import LearnAlignError
 from learnalign.pipeline import adaptive, stages
 from learnalign.pipeline.order import required_stages
 from learnalign.pipeline.run_stages import run_stages
-from learnalign.pipeline.success_histories import read_history
+from learnalign.pipeline.success_histories import SuccessHistory, read_history
 from learnalign.pipeline.targets import target_ids
 from learnalign.pipeline.verifiers import judged_by
 from learnalign.pipeline.warnings import exclusion_warnings, gold_warnings
-from learnalign.rollouts.joining import warnings as recorded_warnings
+from learnalign.rollouts.imports.joining import Join
+from learnalign.rollouts.imports.told import warnings as recorded_warnings
 from learnalign.rollouts.responses import warnings
 from learnalign.runs.folder import RunFolder
 from learnalign.selecting.methods.registry import method_named
@@ -154,7 +155,8 @@ def ranked(folder: RunFolder, config: Config, progress: Progress | None = None) 
     columns = ["problem_id", "source", "difficulty", "position"]
     by_kind = dropped(folder, config, progress or Progress("none"))
     reward_stats = _without(stages.reward_stats(folder), by_kind)
-    history, ids = config.selection.history, reward_stats["problem_id"].to_pylist()
+    ids = reward_stats["problem_id"].to_pylist()
+    history = _history(folder, config)
     done = {name for name, record in folder.manifest.stages.items() if record.complete}
     requires = method_named(config.selection.method).requires
     tables = {
@@ -167,13 +169,16 @@ def ranked(folder: RunFolder, config: Config, progress: Progress | None = None) 
         pa.concat_tables(shard.select(columns) for shard in folder.shards("problems")),
         lambda: folder.shards("verdicts"),
         config.selection,
-        history=None if history is None else read_history(history, ids),
+        history=None if history is None else history.rates(ids),
         target=target_ids(config.selection.target, folder),
         seed=config.run.seed,
         **tables,
     )
-    counts = {kind: len(names) for kind, names in by_kind.items()}
-    return replace(ranking, summary=ranking.summary | {"dropped": counts})
+    summary = ranking.summary
+    if history is not None:
+        summary["warnings"] = [*summary["warnings"], *history.warnings]
+    summary["dropped"] = {kind: len(names) for kind, names in by_kind.items()}
+    return ranking
 
 
 def _without(reward_stats: pa.Table, by_kind: dict[str, set[str]]) -> pa.Table:
@@ -192,6 +197,20 @@ def _without(reward_stats: pa.Table, by_kind: dict[str, set[str]]) -> pa.Table:
             do="drop fewer kinds, or see the audit's page",
         )
     return kept
+
+
+def _history(folder: RunFolder, config: Config) -> SuccessHistory | None:
+    """Read the history of --history, if any; the run's problems are those of its rollouts."""
+    path = config.selection.history
+    if path is None:
+        return None
+
+    def join() -> Join:
+        from learnalign.models.loading import load_tokenizer
+
+        return Join(folder.shards("problems"), load_tokenizer(config.model))
+
+    return read_history(path, join, reward_column=config.rollouts.recorded_reward)
 
 
 def report(folder: RunFolder, config: Config) -> Path:
