@@ -89,6 +89,7 @@ SELECTION = (
     "selection.target",
     "selection.per_source",
     "selection.history",
+    "selection.drop",
     "selection.num_bootstrap",
     "selection.warmup",
 )
