@@ -2,11 +2,10 @@
 
 import os
 import select
+import subprocess
 import time
 from collections import deque
 from contextlib import suppress
-
-from learnalign.process_guard import Child
 
 _CHUNK_BYTES = 65_536
 #: Bytes of the error stream to keep, to report why the process ended.
@@ -19,11 +18,10 @@ class Channel:
     """Writes to a child's input and reads its output, while draining its error stream.
 
     Args:
-        child: Started with unbuffered pipes for all three streams.
+        process: Started with unbuffered pipes for all three streams.
     """
 
-    def __init__(self, child: Child) -> None:
-        process = child.process
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None

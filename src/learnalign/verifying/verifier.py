@@ -14,6 +14,7 @@ from learnalign.errors import LearnAlignError, nearest
 from learnalign.problems.gym import is_gym_row
 from learnalign.tables import VERDICTS, golds
 from learnalign.verifying.judgement import Judgement
+from learnalign.verifying.programs.request import PROGRAM, program_request
 from learnalign.verifying.question import Question
 from learnalign.verifying.routing import KINDS, route
 from learnalign.verifying.workers import Workers, batches
@@ -33,6 +34,7 @@ class Verifier:
 
     def __init__(self, config: VerifierConfig) -> None:
         self.kind, self.unfinished_thinking = config.kind, config.unfinished_thinking
+        self.config = config
         self.workers = Workers(
             config.workers or os.cpu_count() or 1, config.timeout_s, config.memory_mb
         )
@@ -78,6 +80,11 @@ class Verifier:
                 raise self._broken()
             if progress is not None:
                 progress(1)
+        for rollout in rollouts_under_load(groups, verdicts) if ":" not in self.kind else ():
+            (row,), _ = self._judge_group(
+                by_id[rollout["problem_id"]], [rollout], trainer_state, alone=True
+            )
+            verdicts[row["problem_id"], row["sample"]] = row
         keys = zip(rollouts["problem_id"].to_pylist(), rollouts["sample"].to_pylist(), strict=True)
         return pa.Table.from_pylist([verdicts[key] for key in keys], schema=VERDICTS)
 
@@ -127,7 +134,8 @@ class Verifier:
             reasons: list[tuple[str, str] | None] = [None] * len(batch)
             with self.workers.borrowed() as worker:
                 for kind, indices in kinds.items():
-                    judgements = worker.check(kind, [tasks[index] for index in indices])
+                    options = program_request(self.config) if kind == PROGRAM else {}
+                    judgements = worker.check(kind, [tasks[i] | options for i in indices])
                     for index, judgement in zip(indices, judgements, strict=True):
                         reasons[index] = _unusable(judgement)
             return reasons
@@ -147,7 +155,12 @@ class Verifier:
         self.workers.close()
 
     def _judge_group(
-        self, problem: dict[str, Any], rollouts: Rows, trainer_state: Mapping[str, Any] | None
+        self,
+        problem: dict[str, Any],
+        rollouts: Rows,
+        trainer_state: Mapping[str, Any] | None,
+        *,
+        alone: bool = False,
     ) -> tuple[Rows, list[Judgement]]:
         """Judge one problem's rollouts; with ``auto``, recorded rewards are kept."""
         rows: Rows = []
@@ -175,6 +188,8 @@ class Verifier:
             "unfinished_thinking": self.unfinished_thinking,
         }
         request["kind"] = route(self.kind, Question.of(request))
+        if request["kind"] == PROGRAM:
+            request |= program_request(self.config) | {"alone": alone}
         with self.workers.borrowed() as worker:
             judgements = worker.judge(request)
         for rollout, judgement in zip(unjudged, judgements, strict=True):
@@ -210,14 +225,15 @@ def open_verifier(config: VerifierConfig) -> Iterator[Verifier]:
     A user's function is imported at once, in a worker.
 
     Raises:
-        LearnAlignError: for an unknown kind, or a function that cannot be imported.
+        LearnAlignError: for an unknown kind, a function that cannot be imported, or programs
+            without a sandbox.
 
     Example:
         >>> with open_verifier(VerifierConfig(kind="mth")) as verifier:
         ...     pass
         Traceback (most recent call last):
         learnalign.errors.LearnAlignError: got the verifier 'mth'
-          expected: auto, math, number, choice, words, time, code, text, reasoning_gym or module:function: the nearest is 'math'
+          expected: auto, math, number, choice, words, time, code, text, program, reasoning_gym or module:function: the nearest is 'math'
           to do: correct --verifier
     """  # noqa: E501
     if ":" not in config.kind and config.kind not in KINDS:
@@ -228,12 +244,28 @@ def open_verifier(config: VerifierConfig) -> Iterator[Verifier]:
         )
     verifier = Verifier(config)
     try:
+        if config.kind == PROGRAM:
+            program_request(config)
         if ":" in config.kind:
             with verifier.workers.borrowed() as worker:
                 worker.load(config.kind)
         yield verifier
     finally:
         verifier.close()
+
+
+def rollouts_under_load(
+    groups: Mapping[str, Rows], verdicts: Mapping[tuple[str, int], Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """Yield the rollouts whose program may have been waiting for its turn when its time was over.
+
+    Such a time-out has no reward; the program runs again while nothing else does.
+    """
+    for problem_id, rollouts in groups.items():
+        for rollout in rollouts:
+            verdict = verdicts[problem_id, rollout["sample"]]
+            if verdict["verdict"] == "timed_out" and verdict.get("reward") is None:
+                yield rollout
 
 
 def _row(rollout: dict[str, Any]) -> dict[str, Any]:

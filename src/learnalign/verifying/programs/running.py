@@ -1,0 +1,305 @@
+"""Run a program on the tests of a problem, with the tests in one sandbox and it in another.
+
+This process passes messages between the two. It compares printed text and returned data itself;
+test scripts run in a sandbox of tests, which is kept for all programs of a problem.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from learnalign.problems.suites.suite import (
+    CallTest,
+    InputTest,
+    ScriptTest,
+    Suite,
+    Test,
+    UnreadableTestsError,
+)
+from learnalign.verifying.programs.comparison import same_output, same_result
+from learnalign.verifying.programs.inside import codec
+from learnalign.verifying.programs.outcome import Outcome
+from learnalign.verifying.programs.session import EndedError, Session, TooSlowError
+
+#: Seconds that the sandbox's own time limit of an input is given to come first.
+_GRACE_S = 1.0
+_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How programs are run; see `learnalign.config.VerifierConfig`."""
+
+    sandbox: str = "bubblewrap"
+    timeout_s: float = 5.0
+    total_s: float = 60.0
+    memory_mb: int = 1024
+    stop_early: bool = True
+    """End at the first test that fails."""
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> "Limits":
+        """Create them from the options of the section ``verifier``."""
+        return cls(
+            sandbox=options["sandbox"],
+            timeout_s=options["test_timeout_s"],
+            total_s=options["program_timeout_s"],
+            memory_mb=options["program_memory_mb"],
+            stop_early=options["credit"] == "all",
+        )
+
+
+class Runner:
+    """Runs programs on the tests of one problem; a context manager.
+
+    Args:
+        suite: The tests.
+        limits: How programs are run.
+
+    Raises:
+        SandboxError: if a sandbox cannot be created.
+        UnreadableTestsError: if the tests themselves do not work.
+    """
+
+    def __init__(self, suite: Suite, limits: Limits) -> None:
+        self.suite, self.limits = suite, limits
+        self._tests: Session | None = None
+        self._expected: list[Any] | None = None
+
+    def run(self, program: str) -> Outcome:
+        """Run a program on all tests, or until one fails.
+
+        Raises:
+            SandboxError: if a sandbox cannot be created.
+            UnreadableTestsError: if the tests themselves do not work.
+        """
+        outcome = Outcome(len(self.suite.tests))
+        end = time.monotonic() + self.limits.total_s
+        for kind, run in (
+            (InputTest, self._run_input),
+            (CallTest, self._run_call),
+            (ScriptTest, self._run_script),
+        ):
+            tests = [(i, test) for i, test in enumerate(self.suite.tests) if isinstance(test, kind)]
+            if tests and not self._over(outcome, end):
+                self._run_all(program, tests, run, outcome, end)
+        outcome.add_rest(f"no time left: {self.limits.total_s:g} s for all tests")
+        return outcome
+
+    def close(self) -> None:
+        """End the sandbox of the tests."""
+        if self._tests is not None:
+            self._tests.close()
+            self._tests = None
+
+    def __enter__(self) -> "Runner":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _over(self, outcome: Outcome, end: float) -> bool:
+        if outcome.failed and self.limits.stop_early:
+            return True
+        return time.monotonic() > end
+
+    def _run_all(
+        self,
+        program: str,
+        tests: Iterable[tuple[int, Test]],
+        run: Callable[[Session, int, Any, Outcome], None],
+        outcome: Outcome,
+        end: float,
+    ) -> None:
+        """Run tests of a kind in one sandbox, or in another one after it has ended."""
+        mode = "stdin" if run == self._run_input else "calls"
+        session: Session | None = None
+        try:
+            for index, test in tests:
+                if self._over(outcome, end):
+                    return
+                if session is None:
+                    session = self._session("program")
+                    failure = self._load(session, mode, program, outcome)
+                    if failure is not None:
+                        outcome.add_rest(failure)
+                        return
+                before_s = session.usage().cpu_s
+                try:
+                    run(session, index, test, outcome)
+                except EndedError as error:
+                    why = str(error) or f"the program ended its process ({session.ending()})"
+                    outcome.add(why, test=shown(test))
+                except TooSlowError:
+                    computing = (session.usage().cpu_s - before_s) / self.limits.timeout_s
+                    outcome.add_timeout(self.limits.timeout_s, computing, test=shown(test))
+                else:
+                    continue
+                session.close()
+                session = None
+        finally:
+            if session is not None:
+                session.close()
+
+    def _session(self, module: str) -> Session:
+        limits = self.limits
+        return Session(
+            limits.sandbox, module, memory_mb=limits.memory_mb, timeout_s=limits.timeout_s
+        )
+
+    def _load(self, session: Session, mode: str, program: str, outcome: Outcome) -> str | None:
+        """Load a program; return why it cannot be loaded."""
+        try:
+            session.send([mode, program])
+            message = session.receive(self.limits.timeout_s + _GRACE_S)
+        except EndedError as error:
+            return str(error) or f"the program ended when it was loaded ({session.ending()})"
+        except TooSlowError:
+            computing = session.usage().cpu_s / self.limits.timeout_s
+            outcome.add_timeout(self.limits.timeout_s, computing, test="loading the program")
+            return "the program does not load in time"
+        return None if message[0] == "loaded" else str(message[-1])
+
+    def _run_input(self, session: Session, _: int, test: InputTest, outcome: Outcome) -> None:
+        limit_s = self.limits.timeout_s
+        session.send(["input", test.input])
+        try:
+            _, printed, said, status, timed_out, cpu_s = session.receive(limit_s + _GRACE_S)
+        except ValueError:
+            raise EndedError("it sent what is not an output") from None
+        if timed_out:
+            outcome.add_timeout(limit_s, cpu_s / limit_s, test=shown(test))
+        elif status:
+            reason = (str(said).strip().splitlines() or [f"exit status {status}"])[-1]
+            outcome.add(reason, test=shown(test))
+        elif not same_output(str(printed), test.output):
+            outcome.add(f"printed {_cut(printed)}, expected {_cut(test.output)}", test=shown(test))
+        else:
+            outcome.add(None)
+
+    def _run_call(self, session: Session, index: int, test: CallTest, outcome: Outcome) -> None:
+        """Call the function under test and compare what it returns."""
+        expected = test.expected or (self._reference_value(index),)
+        found, failure = self._call(session, test.arguments)
+        if failure is None and not any(same_result(test, found, value) for value in expected):
+            failure = f"got {_cut(found)}, expected {_cut(expected[0])}"
+        outcome.add(failure, test=shown(test, self.suite.entry_point))
+
+    def _call(self, session: Session, arguments: tuple[Any, ...]) -> tuple[Any, str | None]:
+        """Return what the function under test returns for some arguments, or why it does not."""
+        session.send(["name", self.suite.entry_point])
+        answer = session.receive(self.limits.timeout_s)
+        if answer[0] == "raise":
+            return None, _raised(answer)
+        try:
+            number, *_ = answer[1]["v"]
+            session.send(["call", number, [codec.encode(item) for item in arguments], {}])
+            answer = session.receive(self.limits.timeout_s)
+            if answer[0] == "raise":
+                return None, _raised(answer)
+            return codec.decode(answer[1]), None
+        except codec.NotPlainError as error:
+            return None, f"returned {error}"
+        except (LookupError, TypeError, ValueError, RecursionError):
+            return None, "returned what is not plain data"
+
+    def _reference_value(self, index: int) -> Any:
+        """Return what the reference solution returns for a test's arguments."""
+        if self._expected is None:
+            self._expected = self._reference_values()
+        return self._expected[index]
+
+    def _reference_values(self) -> list[Any]:
+        why = "there is no reference solution"
+        for reference in self.suite.references:
+            with self._session("program") as session:
+                failure = self._load(session, "calls", reference, Outcome(1))
+                values = []
+                for test in self.suite.tests if failure is None else ():
+                    assert isinstance(test, CallTest)
+                    try:
+                        value, failure = self._call(session, test.arguments)
+                    except (EndedError, TooSlowError) as error:
+                        failure = f"the reference solution: {type(error).__name__}"
+                    if failure is not None:
+                        break
+                    values.append(value)
+                if failure is None:
+                    return values
+                why = failure
+        raise UnreadableTestsError(f"the reference solution returns no value: {why}")
+
+    def _run_script(self, session: Session, index: int, _: ScriptTest, outcome: Outcome) -> None:
+        """Run a test script, whose calls this process passes on to the program."""
+        tests = self._tests_session()
+        tests.send(["run", index])
+        gone: Exception | None = None
+        left_s = self.limits.timeout_s
+        while True:
+            try:
+                line = tests.line(self.limits.timeout_s + _GRACE_S)
+            except (EndedError, TooSlowError) as error:
+                self.close()
+                raise gone or error from None
+            if line.startswith(b'["done"'):
+                break
+            if gone is None:
+                begin = time.monotonic()
+                try:
+                    session.send(line)
+                    line = session.line(left_s)
+                    left_s -= time.monotonic() - begin
+                except (EndedError, TooSlowError) as error:
+                    gone = error
+            tests.send(line if gone is None else ["gone"])
+        if gone is not None:
+            raise gone
+        outcome.add(codec.decode_line(line)[1])
+
+    def _tests_session(self) -> Session:
+        if self._tests is None:
+            suite = self.suite
+            tests = self._tests = self._session("tests")
+            names = [suite.entry_point] if suite.entry_point else []
+            scripts = [test.code if isinstance(test, ScriptTest) else "" for test in suite.tests]
+            tests.send(["tests", scripts, names])
+            try:
+                message = tests.receive(self.limits.total_s)
+            except (EndedError, TooSlowError) as error:
+                self.close()
+                raise UnreadableTestsError(f"the tests do not load ({error})") from error
+            if message[0] != "loaded":
+                self.close()
+                raise UnreadableTestsError(f"the tests do not load: {message[-1]}")
+        return self._tests
+
+
+def shown(test: Test, name: str | None = None) -> str:
+    """Return a test as a reader wants to see it.
+
+    Example:
+        >>> shown(CallTest((1, [2]), (3,)), "f"), shown(InputTest("1 2", "3"))
+        ('f(1, [2])', "input '1 2'")
+    """
+    if isinstance(test, CallTest):
+        return f"{name or 'call'}({', '.join(map(_cut, test.arguments))})"
+    if isinstance(test, InputTest):
+        return f"input {_cut(test.input)}"
+    return _cut(test.code).strip("'\"") if "\n" not in test.code else ""
+
+
+def _cut(value: Any) -> str:
+    if isinstance(value, str) and len(value) > _SHOWN:
+        value = value[:_SHOWN] + "…"
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+
+
+def _raised(answer: list[Any]) -> str:
+    """Describe the exception in an answer."""
+    try:
+        lineage, arguments = answer[1]
+        return f"raised {lineage[0]}: {', '.join(map(_cut, arguments))}"[:_SHOWN]
+    except (LookupError, TypeError, ValueError):
+        return "raised an exception"
