@@ -244,7 +244,12 @@ class WorkerProcess:
                 )
             except OSError as error:
                 raise no_worker(error) from error
-            self._channel = Channel(self._child.process)
+            process = self._child.process
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
+            streams = (process.stdout, process.stdin, process.stderr)
+            self._channel = Channel(*(stream.fileno() for stream in streams))
             if self._closed:
                 raise ProcessClosedError
             with suppress(BrokenPipeError):  # the process has ended; the request will report it

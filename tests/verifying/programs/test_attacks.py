@@ -190,7 +190,7 @@ def test_the_programs_sandbox_never_receives_what_is_expected(
     original = Session.send
 
     def send(self: Session, message: object) -> None:
-        if self.module == "program":
+        if self.sandbox.module == "program":
             sent.append(repr(message).encode())
         original(self, message)  # type: ignore[arg-type]
 
@@ -354,8 +354,11 @@ def test_the_environment_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     code = """
 import glob
 for path in glob.glob('/proc/[0-9]*/environ'):
-    if b'SECRET' in open(path, 'rb').read():
-        return 'seen'
+    try:
+        if b'SECRET' in open(path, 'rb').read():
+            return 'seen'
+    except OSError:
+        pass
 return 'empty'
 """
     assert "empty" in found(code)
@@ -491,3 +494,103 @@ def test_a_later_test_does_not_find_what_an_earlier_one_left() -> None:
         good, bad = "def solve(d): d.append(2)", "def solve(d): d.clear()"
         passed = [runner.run(program).passed for program in (good, bad, good, bad)]
     assert passed == [1, 0, 1, 0]
+
+
+#: What a program may leave behind for the next program of its problem, which shares its sandbox.
+LEAVINGS = {
+    "files": "open('/tmp/left', 'w').write('x'); open('/dev/shm/left', 'w').write('x')",
+    "closed folders": "os.makedirs('/tmp/a/b/c'); os.chmod('/tmp/a/b', 0); os.chmod('/tmp/a', 0)",
+    "children": "os.fork() or time.sleep(60)",
+    "a daemon that forks": """
+if os.fork() == 0:
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        try:
+            os.fork()
+        except OSError:
+            pass
+""",
+    "limits of the fork server": """
+server = os.getppid()
+for kind in (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_NOFILE):
+    try:
+        resource.prlimit(server, kind, (1, 1))
+    except OSError:
+        pass
+""",
+    "memory of the fork server": """
+server = os.getppid()
+for name in ('mem', 'oom_score_adj', 'timerslack_ns', 'comm', 'coredump_filter'):
+    try:
+        with open(f'/proc/{server}/{name}', 'r+b') as file:
+            file.write(b'0')
+        written.append(name)
+    except OSError:
+        pass
+for name in ('maps', 'fd', 'environ', 'mem'):
+    try:
+        os.listdir(f'/proc/{server}/{name}') if name == 'fd' else open(f'/proc/{server}/{name}')
+        written.append(name)
+    except OSError:
+        pass
+assert not written
+""",
+    "a stopped fork server": "os.kill(os.getppid(), signal.SIGSTOP)",
+    "a dead fork server": "os.kill(os.getppid(), signal.SIGKILL)",
+    "the end of everything": "os.kill(-1, signal.SIGKILL)",
+    "priorities": """
+for kind, who in ((os.PRIO_USER, 0), (os.PRIO_PROCESS, os.getppid())):
+    try:
+        os.setpriority(kind, who, 19)
+    except OSError:
+        pass
+try:
+    os.sched_setscheduler(os.getppid(), os.SCHED_IDLE, os.sched_param(0))
+except OSError:
+    pass
+""",
+    "messages": """
+for number in range(0, 128):
+    try:
+        os.write(number, b'["value", 9, []]\\n0')
+    except OSError:
+        pass
+""",
+    "patched modules": "import builtins, json; json.dumps = builtins.len = builtins.open = None",
+}
+
+
+@pytest.mark.parametrize("leaving", LEAVINGS)
+def test_a_program_leaves_nothing_for_the_next(leaving: str) -> None:
+    """The next program finds an empty sandbox, and an honest one passes after any other."""
+    indented = "\n".join(f"    {line}" for line in LEAVINGS[leaving].strip().splitlines())
+    leaves = (
+        f"import os, resource, signal, time\nwritten = []\ndef solve(x):\n{indented}\n    return 1"
+    )
+    looks = """
+import os
+def solve(x):
+    others = [p for p in os.listdir('/proc') if p.isdigit() and int(p) not in
+              (1, os.getpid(), os.getppid())]
+    return os.listdir('/tmp'), os.listdir('/dev/shm'), others, os.getpriority(os.PRIO_PROCESS, 0)
+"""
+    suite = Suite("test", (CallTest((3,), (417,)),), "solve")
+    clean = Suite("test", (CallTest((3,), (([], [], [], 0),)),), "solve")
+    with Runner(suite, LIMITS) as runner:
+        first = runner.run(leaves)
+        assert first.passed == 0
+        assert "AssertionError" not in (first.failure or "")
+        runner.suite = clean
+        outcome = runner.run(looks)
+        assert outcome.failure is None
+        runner.suite = suite
+        assert runner.run(HONEST).passed == 1
+
+
+def test_random_numbers_do_not_depend_on_the_programs_before() -> None:
+    program = "import random\ndef solve(x):\n    return random.random()"
+    suite = Suite("test", (CallTest((3,), (417,)),), "solve")
+    with Runner(suite, LIMITS) as runner:
+        failures = {runner.run(program).failure for _ in range(3)}
+    assert len(failures) == 1

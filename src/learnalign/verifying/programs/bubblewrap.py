@@ -6,6 +6,7 @@ it first drops to the user nobody, since limits on processes do not apply to roo
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -30,26 +31,23 @@ _HOW = (
 )
 
 
-def start(module: str) -> subprocess.Popen[bytes]:
-    """Start a module of `learnalign.verifying.programs.inside` in a new sandbox.
+def start(control: socket.socket) -> subprocess.Popen[bytes]:
+    """Start the fork server of a new sandbox.
 
     Args:
-        module: ``program`` or ``tests``.
+        control: Its socket.
 
     Raises:
         OSError: if the process cannot be started.
     """
-    filters = []
     code = compiled_filter()
-    if code is not None:
-        filters = [filter_descriptor(code)]
+    filters = [] if code is None else [filter_descriptor(code)]
     try:
         return subprocess.Popen(
-            command(module, *filters),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            command(*filters),
+            stdin=control.fileno(),
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            bufsize=0,
             pass_fds=filters,
             env=_ENVIRONMENT,
             start_new_session=True,
@@ -59,11 +57,10 @@ def start(module: str) -> subprocess.Popen[bytes]:
             os.close(descriptor)
 
 
-def command(module: str, seccomp: int | None = None) -> list[str]:
+def command(seccomp: int | None = None) -> list[str]:
     """Return the command line of a sandbox.
 
     Args:
-        module: ``program`` or ``tests``.
         seccomp: Descriptor of a filter.
     """
     bwrap = _bwrap()
@@ -94,13 +91,15 @@ def command(module: str, seccomp: int | None = None) -> list[str]:
         *("--setenv", "OMP_NUM_THREADS", "1", "--setenv", "OPENBLAS_NUM_THREADS", "1"),
         *_library_path(),
         *(() if seccomp is None else ("--seccomp", str(seccomp))),
-        *interpreter(_python_inside(), str(Path(_INSIDE).parent), module),
+        *interpreter(_python_inside(), str(Path(_INSIDE).parent)),
     ]
 
 
-def interpreter(python: str, folder: str, module: str) -> list[str]:
-    """Return the command that runs a module of the folder ``inside``, isolated from the user."""
-    code = f"import sys; sys.path.insert(0, {folder!r}); from inside.{module} import main; main()"
+def interpreter(python: str, folder: str) -> list[str]:
+    """Return the command that runs the fork server, isolated from the user's Python."""
+    code = (
+        f"import sys; sys.path.insert(0, {folder!r}); from inside import fork_server as f; f.main()"
+    )
     return [python, "-s", "-P", "-S", "-B", "-X", "utf8", "-c", code]
 
 
@@ -144,7 +143,7 @@ def require() -> None:
             expected="setpriv (of util-linux), which gives root's rights up",
             do="install util-linux, or run as another user",
         )
-    words = command("program")
+    words = command()
     words = [*words[: words.index(_python_inside())], "/usr/bin/true"]
     done = subprocess.run(words, capture_output=True, text=True, env=_ENVIRONMENT, timeout=60)
     if done.returncode:

@@ -20,6 +20,8 @@ from learnalign.problems.suites.suite import (
 from learnalign.verifying.programs.comparison import same_output, same_result
 from learnalign.verifying.programs.inside import codec
 from learnalign.verifying.programs.outcome import Outcome
+from learnalign.verifying.programs.sandbox import Sandbox
+from learnalign.verifying.programs.seccomp import compiled_filter
 from learnalign.verifying.programs.session import EndedError, Session, TooSlowError
 
 #: Seconds that the sandbox's own time limit of an input is given to come first.
@@ -64,8 +66,10 @@ class Runner:
 
     def __init__(self, suite: Suite, limits: Limits) -> None:
         self.suite, self.limits = suite, limits
+        self._sandboxes: dict[str, Sandbox] = {}
         self._tests: Session | None = None
         self._expected: list[Any] | None = None
+        self._has_scripts = any(isinstance(test, ScriptTest) for test in suite.tests)
 
     def run(self, program: str) -> Outcome:
         """Run a program on all tests, or until one fails.
@@ -74,6 +78,10 @@ class Runner:
             SandboxError: if a sandbox cannot be created.
             UnreadableTestsError: if the tests themselves do not work.
         """
+        if self._expected is None and any(
+            isinstance(test, CallTest) and not test.expected for test in self.suite.tests
+        ):
+            self._expected = self._reference_values()
         outcome = Outcome(len(self.suite.tests))
         end = time.monotonic() + self.limits.total_s
         for kind, run in (
@@ -88,10 +96,11 @@ class Runner:
         return outcome
 
     def close(self) -> None:
-        """End the sandbox of the tests."""
-        if self._tests is not None:
-            self._tests.close()
-            self._tests = None
+        """End both sandboxes."""
+        self._tests = None
+        for sandbox in self._sandboxes.values():
+            sandbox.close()
+        self._sandboxes.clear()
 
     def __enter__(self) -> "Runner":
         return self
@@ -112,7 +121,7 @@ class Runner:
         outcome: Outcome,
         end: float,
     ) -> None:
-        """Run tests of a kind in one sandbox, or in another one after it has ended."""
+        """Run tests of a kind in one process, or in another one after it has ended."""
         mode = "stdin" if run == self._run_input else "calls"
         session: Session | None = None
         try:
@@ -125,38 +134,60 @@ class Runner:
                     if failure is not None:
                         outcome.add_rest(failure)
                         return
-                before_s = session.usage().cpu_s
+                before_s = session.sandbox.usage().cpu_s
                 try:
                     run(session, index, test, outcome)
                 except EndedError as error:
-                    why = str(error) or f"the program ended its process ({session.ending()})"
+                    why = str(error) or f"the program ended its process ({self._end(session)})"
                     outcome.add(why, test=shown(test))
                 except TooSlowError:
-                    computing = (session.usage().cpu_s - before_s) / self.limits.timeout_s
+                    computing = (session.sandbox.usage().cpu_s - before_s) / self.limits.timeout_s
                     outcome.add_timeout(self.limits.timeout_s, computing, test=shown(test))
                 else:
                     continue
-                session.close()
+                self._end(session)
                 session = None
         finally:
             if session is not None:
-                session.close()
+                self._end(session)
 
     def _session(self, module: str) -> Session:
+        """Start a process in the sandbox of programs or of tests.
+
+        The sandbox is kept for the next program of the problem where a filter of system calls
+        keeps programs from each other; else each program gets a new one.
+        """
+        sandbox = self._sandboxes.get(module)
+        if sandbox is None or not sandbox.is_open:
+            sandbox = self._sandboxes[module] = self._sandbox(module)
+        if not self._sandboxes.keys() - {module} and self._has_scripts:
+            other = "tests" if module == "program" else "program"
+            self._sandboxes[other] = self._sandbox(other)  # starts meanwhile
+        return Session(sandbox)
+
+    def _sandbox(self, module: str) -> Sandbox:
         limits = self.limits
-        return Session(
+        return Sandbox(
             limits.sandbox, module, memory_mb=limits.memory_mb, timeout_s=limits.timeout_s
         )
 
+    def _end(self, session: Session) -> str:
+        """End a program; say how it has ended before."""
+        said = session.end()
+        if self.limits.sandbox == "bubblewrap" and compiled_filter() is None:
+            session.sandbox.close()
+        return said
+
     def _load(self, session: Session, mode: str, program: str, outcome: Outcome) -> str | None:
         """Load a program; return why it cannot be loaded."""
+        before_s = session.sandbox.usage().cpu_s
         try:
             session.send([mode, program])
             message = session.receive(self.limits.timeout_s + _GRACE_S)
         except EndedError as error:
-            return str(error) or f"the program ended when it was loaded ({session.ending()})"
+            return str(error) or f"the program ended when it was loaded ({self._end(session)})"
         except TooSlowError:
-            computing = session.usage().cpu_s / self.limits.timeout_s
+            computing = (session.sandbox.usage().cpu_s - before_s) / self.limits.timeout_s
             outcome.add_timeout(self.limits.timeout_s, computing, test="loading the program")
             return "the program does not load in time"
         return None if message[0] == "loaded" else str(message[-1])
@@ -180,7 +211,7 @@ class Runner:
 
     def _run_call(self, session: Session, index: int, test: CallTest, outcome: Outcome) -> None:
         """Call the function under test and compare what it returns."""
-        expected = test.expected or (self._reference_value(index),)
+        expected = test.expected if self._expected is None else (self._expected[index],)
         found, failure = self._call(session, test.arguments)
         if failure is None and not any(same_result(test, found, value) for value in expected):
             failure = f"got {_cut(found)}, expected {_cut(expected[0])}"
@@ -204,16 +235,12 @@ class Runner:
         except (LookupError, TypeError, ValueError, RecursionError):
             return None, "returned what is not plain data"
 
-    def _reference_value(self, index: int) -> Any:
-        """Return what the reference solution returns for a test's arguments."""
-        if self._expected is None:
-            self._expected = self._reference_values()
-        return self._expected[index]
-
     def _reference_values(self) -> list[Any]:
+        """Return what the reference solution returns for each test's arguments."""
         why = "there is no reference solution"
         for reference in self.suite.references:
-            with self._session("program") as session:
+            session = self._session("program")
+            try:
                 failure = self._load(session, "calls", reference, Outcome(1))
                 values = []
                 for test in self.suite.tests if failure is None else ():
@@ -228,6 +255,8 @@ class Runner:
                 if failure is None:
                     return values
                 why = failure
+            finally:
+                self._end(session)
         raise UnreadableTestsError(f"the reference solution returns no value: {why}")
 
     def _run_script(self, session: Session, index: int, _: ScriptTest, outcome: Outcome) -> None:
@@ -240,7 +269,7 @@ class Runner:
             try:
                 line = tests.line(self.limits.timeout_s + _GRACE_S)
             except (EndedError, TooSlowError) as error:
-                self.close()
+                self._end_tests()
                 raise gone or error from None
             if line.startswith(b'["done"'):
                 break
@@ -267,12 +296,17 @@ class Runner:
             try:
                 message = tests.receive(self.limits.total_s)
             except (EndedError, TooSlowError) as error:
-                self.close()
+                self._end_tests()
                 raise UnreadableTestsError(f"the tests do not load ({error})") from error
             if message[0] != "loaded":
-                self.close()
+                self._end_tests()
                 raise UnreadableTestsError(f"the tests do not load: {message[-1]}")
         return self._tests
+
+    def _end_tests(self) -> None:
+        if self._tests is not None:
+            self._tests.end()
+            self._tests = None
 
 
 def shown(test: Test, name: str | None = None) -> str:

@@ -16,10 +16,16 @@ _DENIED = (
     *("request_key", "kexec_load", "kexec_file_load", "init_module", "finit_module"),
     *("delete_module", "syslog", "quotactl", "acct", "swapon", "swapoff", "reboot"),
     *("memfd_create", "memfd_secret", "shmget", "msgget", "semget", "mq_open"),
+    *("setpriority", "ioprio_set"),
 )
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 _NOT_EQUAL = 1
-_AF_UNIX = 1
+#: Calls, and the only first argument with which they are allowed: local sockets, this process.
+_LOCAL_ONLY = (("socket", "socketpair"), 1)
+_OWN_ONLY = (
+    ("prlimit64", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler"),
+    0,
+)
 
 
 class _Comparison(ctypes.Structure):
@@ -37,7 +43,8 @@ class _Comparison(ctypes.Structure):
 def compiled_filter() -> bytes | None:
     """Return the filter as bubblewrap reads it; None without libseccomp.
 
-    The denied calls fail with EPERM, and so do all sockets except local ones.
+    The denied calls fail with EPERM, and so do sockets except local ones, and changes of another
+    process's limits and priority.
 
     Example:
         >>> code = compiled_filter()
@@ -56,10 +63,11 @@ def compiled_filter() -> bytes | None:
             number = library.seccomp_syscall_resolve_name(call.encode())
             if number != -1:  # this version does not know the call
                 library.seccomp_rule_add_array(context, refuse, number, 0, None)
-        other = _Comparison(0, _NOT_EQUAL, _AF_UNIX, 0)
-        for call in ("socket", "socketpair"):
-            number = library.seccomp_syscall_resolve_name(call.encode())
-            library.seccomp_rule_add_array(context, refuse, number, 1, ctypes.byref(other))
+        for calls, allowed in (_LOCAL_ONLY, _OWN_ONLY):
+            other = _Comparison(0, _NOT_EQUAL, allowed, 0)
+            for call in calls:
+                number = library.seccomp_syscall_resolve_name(call.encode())
+                library.seccomp_rule_add_array(context, refuse, number, 1, ctypes.byref(other))
         with TemporaryFile() as file:
             if library.seccomp_export_bpf(context, file.fileno()) != 0:
                 return None

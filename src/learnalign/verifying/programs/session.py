@@ -1,29 +1,17 @@
-"""A process in a sandbox, as messages in and out with a time limit for each answer."""
+"""One process in a sandbox: messages in and out, with a time limit for each answer."""
 
 import json
 import os
 import signal
-import subprocess
-import sys
-import sysconfig
 import time
 from contextlib import suppress
 from typing import Any
 
-from learnalign.process_guard import Child
 from learnalign.verifying.channel import Channel
-from learnalign.verifying.programs import bubblewrap
-from learnalign.verifying.programs.usage import Usage, usage
+from learnalign.verifying.programs.sandbox import Sandbox
 
-#: Seconds to create a sandbox and start its interpreter.
-_START_S = 60.0
-#: Seconds between two looks at the memory in use.
-_LOOK_S = 0.25
-_REAP_S = 10.0
-
-
-class SandboxError(RuntimeError):
-    """A sandbox could not be created: nobody's answer is wrong."""
+#: Seconds to write a message, and between two looks at the memory in use.
+_SEND_S, _LOOK_S = 60.0, 0.25
 
 
 class EndedError(RuntimeError):
@@ -35,42 +23,21 @@ class TooSlowError(RuntimeError):
 
 
 class Session:
-    """A new sandbox that runs a module of `learnalign.verifying.programs.inside`.
+    """A new process in a sandbox.
 
     Args:
-        sandbox: ``bubblewrap``, or ``none`` for a plain process.
-        module: ``program`` or ``tests``.
-        memory_mb: Memory limit of each process, and of all together.
-        timeout_s: Time limit of a test, which the sandbox applies to inputs.
+        sandbox: Where it runs; it has no other process.
 
     Raises:
         SandboxError: if it does not start.
     """
 
-    def __init__(self, sandbox: str, module: str, *, memory_mb: int, timeout_s: float) -> None:
-        alone = sandbox == "bubblewrap"
-        self.module, self.memory_mb = module, memory_mb
-        self._child: Child | None = None
-        try:
-            if alone:
-                self._process = bubblewrap.start(module)
-            else:
-                self._child = _plain(module)
-                self._process = self._child.process
-        except OSError as error:
-            raise SandboxError(f"cannot start a sandbox: {error}") from error
-        self._channel = Channel(self._process)
-        packages = bubblewrap.packages() if alone else [sysconfig.get_path("purelib")]
-        options: dict[str, Any] = {"memory_mb": memory_mb, "timeout_s": timeout_s}
-        options |= {"alone": alone, "packages": packages}
-        try:
-            if self._receive(_START_S) != ["ready"]:
-                raise EndedError
-        except (EndedError, TooSlowError) as error:
-            said = self._channel.stderr_tail
-            self.close()
-            raise SandboxError(f"a sandbox did not start: {said[-500:]}") from error
-        self.send(["options", options])
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self._socket = sandbox.start()
+        self._writer = os.dup(self._socket.fileno())
+        self._channel = Channel(self._socket.fileno(), self._writer)
+        self._has_ended = False
 
     def send(self, message: list[Any] | bytes) -> None:
         """Send a message, or one that another process has sent.
@@ -80,8 +47,8 @@ class Session:
         """
         line = message if isinstance(message, bytes) else json.dumps(message).encode()
         try:
-            self._channel.send(line, _START_S)
-        except (OSError, TimeoutError) as error:
+            self._channel.send(line, _SEND_S)
+        except (OSError, ValueError) as error:
             raise EndedError from error
 
     def line(self, wait_s: float) -> bytes:
@@ -97,9 +64,9 @@ class Session:
             try:
                 line = self._channel.receive(min(max(left, 0.0), _LOOK_S))
             except TimeoutError:
-                if self.usage().memory_mb > self.memory_mb:
-                    self.close()
-                    raise EndedError(f"it used more than {self.memory_mb} MiB") from None
+                if self.sandbox.usage().memory_mb > self.sandbox.memory_mb:
+                    self.sandbox.close()
+                    raise EndedError(f"it used more than {self.sandbox.memory_mb} MiB") from None
                 if left <= 0:
                     raise TooSlowError from None
                 continue
@@ -111,46 +78,6 @@ class Session:
 
     def receive(self, wait_s: float) -> list[Any]:
         """Return the next message; raises as `line`."""
-        return self._receive(wait_s)
-
-    def usage(self) -> Usage:
-        """Return what the sandbox uses: processor time so far, and memory."""
-        return usage(self._process.pid)
-
-    def ending(self) -> str:
-        """Say how the process ended."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(1.0)
-        code = self._process.returncode
-        if code is None:
-            return "it closed its pipes"
-        if code > 128:  # as bubblewrap and shells report a signal
-            code = 128 - code
-        return (
-            f"it was killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-        )
-
-    def close(self) -> None:
-        """Kill the process and all that it has started."""
-        if self._child is not None:
-            self._child.end()
-            return
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_REAP_S)
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                with suppress(OSError):
-                    pipe.close()
-
-    def __enter__(self) -> "Session":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _receive(self, wait_s: float) -> list[Any]:
         try:
             message = json.loads(self.line(wait_s))
         except (ValueError, RecursionError) as error:
@@ -159,15 +86,15 @@ class Session:
             raise EndedError("it sent what is not a message")
         return message
 
-
-def _plain(module: str) -> Child:
-    """Start a module as a plain process; nothing protects this machine from it."""
-    folder = str(bubblewrap.inside_folder().parent)
-    return Child(
-        bubblewrap.interpreter(sys.executable, folder, module),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        env={"PATH": os.environ.get("PATH", ""), "PYTHONHASHSEED": "0", "LANG": "C.UTF-8"},
-    )
+    def end(self) -> str:
+        """End the process and all that it has started; say how it has ended before."""
+        if self._has_ended:
+            return "it has ended"
+        self._has_ended = True
+        code = self.sandbox.end() if self.sandbox.is_open else None
+        with suppress(OSError):
+            os.close(self._writer)
+        self._socket.close()
+        if code is None:
+            return "it ended its sandbox"
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"

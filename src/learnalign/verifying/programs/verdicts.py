@@ -10,7 +10,7 @@ from learnalign.verifying.judgement import CORRECT, WRONG, Judgement, failed, un
 from learnalign.verifying.programs.completions import program_of
 from learnalign.verifying.programs.outcome import Outcome
 from learnalign.verifying.programs.running import Limits, Runner
-from learnalign.verifying.programs.session import SandboxError
+from learnalign.verifying.programs.sandbox import SandboxError
 
 _UNFINISHED = "the thinking was not finished"
 

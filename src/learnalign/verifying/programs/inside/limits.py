@@ -1,6 +1,5 @@
 """Limits of a process in a sandbox, set before it loads what it is not trusted with."""
 
-import os
 import resource
 
 _MEBIBYTE = 1024 * 1024
@@ -35,17 +34,3 @@ def _set(kind: int, value: int) -> None:
     if hard != resource.RLIM_INFINITY:
         value = min(value, hard)
     resource.setrlimit(kind, (value, value))
-
-
-def private_pipes() -> tuple[int, int]:
-    """Move the standard input and output to other descriptors; nothing is left in their place.
-
-    Returns:
-        The descriptors of the input and the output.
-    """
-    reader, writer = os.dup(0), os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, 0)
-    os.dup2(nothing, 1)
-    os.close(nothing)
-    return reader, writer

@@ -7,33 +7,33 @@ process, only its own answers are lost.
 import builtins
 import os
 import signal
+import socket
 import sys
 import types
 from contextlib import suppress
 from tempfile import TemporaryFile
 from typing import Any
 
-from .limits import limit, limit_cpu, private_pipes
+from .limits import limit_cpu
 from .peer import Peer, lines
 
 #: Bytes of a program's error stream that are reported.
 _TAIL = 2_000
 
 
-def main() -> None:
-    """Serve one program."""
-    reader, writer = private_pipes()
-    send, receive = lines(os.fdopen(reader, "rb"), os.fdopen(writer, "wb"))
+def main(channel: socket.socket, options: dict[str, Any]) -> None:
+    """Serve one program.
+
+    Args:
+        channel: Where messages come from.
+        options: ``timeout_s`` of an input.
+    """
+    send, receive = lines(channel.makefile("rb"), channel.makefile("wb"))
     # Without the module ``site`` (it would run .pth files) these are missing.
     vars(builtins).update(exit=sys.exit, quit=sys.exit)
-    sys.set_int_max_str_digits(0)
-    send(["ready"])
-    _, options = receive()
-    sys.path += options["packages"]
-    limit(options["memory_mb"], processes=options["alone"])
     message = receive()
     if message[0] == "stdin":
-        _Inputs(send, options).serve(message[1], receive)
+        _Inputs(send, options["timeout_s"]).serve(message[1], receive)
     else:
         _serve_calls(message[1], send, receive)
 
@@ -77,8 +77,8 @@ def _described(error: BaseException) -> str:
 class _Inputs:
     """Runs a program once for each input, each time in a new process."""
 
-    def __init__(self, send: Any, options: dict[str, Any]) -> None:
-        self.send, self.options = send, options
+    def __init__(self, send: Any, timeout_s: float) -> None:
+        self.send, self.timeout_s = send, timeout_s
 
     def serve(self, source: str, receive: Any) -> None:
         try:
@@ -107,7 +107,7 @@ class _Inputs:
                 for number, file in enumerate((source, output, errors)):
                     os.dup2(file.fileno(), number)
                 os.closerange(3, 256)
-                limit_cpu(self.options["timeout_s"])
+                limit_cpu(self.timeout_s)
                 _main_program(code)
             status, cpu_s, timed_out = self._wait(child)
             output.seek(0)
@@ -126,14 +126,11 @@ class _Inputs:
             os.kill(child, signal.SIGKILL)
 
         signal.signal(signal.SIGALRM, stop)
-        signal.setitimer(signal.ITIMER_REAL, self.options["timeout_s"])
+        signal.setitimer(signal.ITIMER_REAL, self.timeout_s)
         _, status, usage = os.wait4(child, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         with suppress(ProcessLookupError, PermissionError):
-            if self.options["alone"]:
-                os.kill(-1, signal.SIGKILL)  # all others in this sandbox
-            else:
-                os.killpg(child, signal.SIGKILL)
+            os.killpg(child, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(status)
         return code, usage.ru_utime + usage.ru_stime, over or code == -signal.SIGXCPU
 

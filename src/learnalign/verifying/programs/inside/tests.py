@@ -7,27 +7,26 @@ import ast
 import builtins
 import importlib
 import os
+import socket
 import sys
 import types
 from contextlib import suppress
 from typing import Any
 
-from .limits import limit, private_pipes
 from .peer import GoneError, Peer, lines
 
 #: Characters of an assertion that are reported.
 _REPORTED = 300
 
 
-def main() -> None:
-    """Serve the tests of one problem."""
-    reader, writer = private_pipes()
-    send, receive = lines(os.fdopen(reader, "rb"), os.fdopen(writer, "wb"))
-    sys.set_int_max_str_digits(0)
-    send(["ready"])
-    _, options = receive()
-    sys.path += options["packages"]
-    limit(options["memory_mb"], processes=options["alone"])
+def main(channel: socket.socket, options: dict[str, Any]) -> None:
+    """Serve the tests of one problem.
+
+    Args:
+        channel: Where messages come from.
+        options: Not used.
+    """
+    send, receive = lines(channel.makefile("rb"), channel.makefile("wb"))
     _, sources, names = receive()
     try:
         tests = [Test(source, names) for source in sources]
