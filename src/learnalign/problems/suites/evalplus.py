@@ -3,10 +3,13 @@
     {"entry_point": "add", "base_input": [[1, 2]], "plus_input": [[0, 0]], "atol": 0,
      "prompt": ..., "canonical_solution": ...}
 
-A program must return what the reference solution returns, up to ``atol``.
+A program must return what the reference solution returns, up to ``atol``. JSON has no tuples, sets
+and complex numbers: arguments get the types that they have in the assertion of MBPP+'s prompt.
 """
 
+import ast
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any, Literal
 
 from learnalign.problems.suites.humaneval import is_code
@@ -45,8 +48,53 @@ def read(row: Mapping[str, Any]) -> Suite:
     """
     inputs = [*content(row["base_input"]), *(content(row.get("plus_input")) or [])]
     absolute = float(row.get("atol") or 0.0)
+    example = _example(first_text(row, "prompt"), row["entry_point"])
+    inputs = [
+        [_typed(value, like) for value, like in zip_longest(given, example[: len(given)])]
+        for given in inputs
+    ]
     rule: _Rule = _RULES.get(row["entry_point"], "value")
     tests = tuple(CallTest(tuple(given), (), absolute, rule) for given in inputs)
     prompt, solution = first_text(row, "prompt"), first_text(row, "canonical_solution")
     prefix = prompt if is_code(prompt) else ""
     return Suite(NAME, tests, row["entry_point"], prefix, (prefix + solution, solution))
+
+
+def _example(prompt: str, name: str) -> list[Any]:
+    r"""Return the arguments with which the prompt's assertion calls the function.
+
+    Example:
+        >>> _example("Add.\nassert set(f((1, 2), [3])) == {4}", "f")
+        [(1, 2), [3]]
+    """
+    for line in prompt.splitlines():
+        if not line.startswith("assert "):
+            continue
+        try:
+            nodes = ast.walk(ast.parse(line))
+            calls = (n for n in nodes if isinstance(n, ast.Call) and ast.unparse(n.func) == name)
+            return [ast.literal_eval(argument) for argument in next(calls).args]
+        except (SyntaxError, ValueError, StopIteration):
+            continue
+    return []
+
+
+def _typed(value: Any, example: Any) -> Any:
+    """Return a JSON value with the types of an example.
+
+    Example:
+        >>> _typed([[1, 2], [3, 4]], [(0, 0)]), _typed("1j", 2j), _typed([1], None)
+        ([(1, 2), (3, 4)], 1j, [1])
+    """
+    if isinstance(value, list) and isinstance(example, list | tuple | set):
+        items = list(example)
+        same = len(items) == len(value)
+        typed = [
+            _typed(v, items[i] if same else items[0] if items else None)
+            for i, v in enumerate(value)
+        ]
+        return type(example)(typed)
+    if isinstance(value, str) and isinstance(example, int | float | complex):
+        number = complex(value)
+        return number if number.imag or isinstance(example, complex) else number.real
+    return value

@@ -134,15 +134,13 @@ class Runner:
                     if failure is not None:
                         outcome.add_rest(failure)
                         return
-                before_s = session.sandbox.usage().cpu_s
                 try:
                     run(session, index, test, outcome)
                 except EndedError as error:
                     why = str(error) or f"the program ended its process ({self._end(session)})"
                     outcome.add(why, test=shown(test))
-                except TooSlowError:
-                    computing = (session.sandbox.usage().cpu_s - before_s) / self.limits.timeout_s
-                    outcome.add_timeout(self.limits.timeout_s, computing, test=shown(test))
+                except TooSlowError as error:
+                    outcome.add_timeout(self.limits.timeout_s, error.computing, test=shown(test))
                 else:
                     continue
                 self._end(session)
@@ -180,15 +178,13 @@ class Runner:
 
     def _load(self, session: Session, mode: str, program: str, outcome: Outcome) -> str | None:
         """Load a program; return why it cannot be loaded."""
-        before_s = session.sandbox.usage().cpu_s
         try:
             session.send([mode, program])
             message = session.receive(self.limits.timeout_s + _GRACE_S)
         except EndedError as error:
             return str(error) or f"the program ended when it was loaded ({self._end(session)})"
-        except TooSlowError:
-            computing = (session.sandbox.usage().cpu_s - before_s) / self.limits.timeout_s
-            outcome.add_timeout(self.limits.timeout_s, computing, test="loading the program")
+        except TooSlowError as error:
+            outcome.add_timeout(self.limits.timeout_s, error.computing, test="loading the program")
             return "the program does not load in time"
         return None if message[0] == "loaded" else str(message[-1])
 
@@ -219,17 +215,19 @@ class Runner:
 
     def _call(self, session: Session, arguments: tuple[Any, ...]) -> tuple[Any, str | None]:
         """Return what the function under test returns for some arguments, or why it does not."""
-        session.send(["name", self.suite.entry_point])
-        answer = session.receive(self.limits.timeout_s)
-        if answer[0] == "raise":
-            return None, _raised(answer)
         try:
-            number, *_ = answer[1]["v"]
-            session.send(["call", number, [codec.encode(item) for item in arguments], {}])
+            if session.entry_point is None:
+                session.send(["name", self.suite.entry_point])
+                answer = session.receive(self.limits.timeout_s)
+                if answer[0] == "raise":
+                    return None, _raised(answer)
+                session.entry_point, *_ = answer[1]["v"]
+            coded = [codec.encode(item) for item in arguments]
+            session.send(["call", session.entry_point, coded, {}])
             answer = session.receive(self.limits.timeout_s)
             if answer[0] == "raise":
                 return None, _raised(answer)
-            return codec.decode(answer[1]), None
+            return codec.decode(answer[1], lambda tag, content: _Other()), None
         except codec.NotPlainError as error:
             return None, f"returned {error}"
         except (LookupError, TypeError, ValueError, RecursionError):
@@ -247,8 +245,10 @@ class Runner:
                     assert isinstance(test, CallTest)
                     try:
                         value, failure = self._call(session, test.arguments)
-                    except (EndedError, TooSlowError) as error:
-                        failure = f"the reference solution: {type(error).__name__}"
+                    except EndedError:
+                        failure = "it ended"
+                    except TooSlowError:
+                        failure = f"none within {self.limits.timeout_s:g} s"
                     if failure is not None:
                         break
                     values.append(value)
@@ -307,6 +307,13 @@ class Runner:
         if self._tests is not None:
             self._tests.end()
             self._tests = None
+
+
+class _Other:
+    """A value that is not plain data: it exists, and equals no other."""
+
+    def __repr__(self) -> str:
+        return "a value that is not plain data"
 
 
 def shown(test: Test, name: str | None = None) -> str:

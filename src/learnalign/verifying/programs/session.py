@@ -19,7 +19,15 @@ class EndedError(RuntimeError):
 
 
 class TooSlowError(RuntimeError):
-    """No answer came in time."""
+    """No answer came in time.
+
+    Args:
+        computing: Share of the wait in which the process was computing; 0 if it is unknown.
+    """
+
+    def __init__(self, computing: float) -> None:
+        super().__init__()
+        self.computing = computing
 
 
 class Session:
@@ -38,6 +46,8 @@ class Session:
         self._writer = os.dup(self._socket.fileno())
         self._channel = Channel(self._socket.fileno(), self._writer)
         self._has_ended = False
+        self.entry_point: int | None = None
+        """The program's number for the function under test, once it is known."""
 
     def send(self, message: list[Any] | bytes) -> None:
         """Send a message, or one that another process has sent.
@@ -59,16 +69,20 @@ class Session:
             TooSlowError: if no line comes in time.
         """
         begin = time.monotonic()
+        first: tuple[float, float] | None = None
         while True:
             left = begin + wait_s - time.monotonic()
             try:
                 line = self._channel.receive(min(max(left, 0.0), _LOOK_S))
             except TimeoutError:
-                if self.sandbox.usage().memory_mb > self.sandbox.memory_mb:
+                now, used = time.monotonic(), self.sandbox.usage()
+                if used.memory_mb > self.sandbox.memory_mb:
                     self.sandbox.close()
                     raise EndedError(f"it used more than {self.sandbox.memory_mb} MiB") from None
                 if left <= 0:
-                    raise TooSlowError from None
+                    since, cpu_s = first or (now, used.cpu_s)
+                    raise TooSlowError((used.cpu_s - cpu_s) / max(now - since, 1e-3)) from None
+                first = first or (now, used.cpu_s)
                 continue
             except (OSError, ValueError) as error:
                 raise EndedError(str(error)) from error
