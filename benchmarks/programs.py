@@ -3,8 +3,8 @@
     make bench NAME=programs                       # all; run it again after an interruption
     .venv/bin/python benchmarks/programs.py 20     # only 20 of the 164 problems with completions
 
-Needs the public code data sets in a folder (see ``DATA``). The truth is independent: data sets
 Needs the public code data sets in a folder (``DATA``). The truth is independent: data sets say
+that their reference solutions are right, and EvalPlus's solutions must also pass HumanEval's own
 tests and the assertions of MBPP's prompts.
 """
 
@@ -27,8 +27,10 @@ from learnalign.verifying.verifier import open_verifier
 DATA = ROOT.parent / "shared" / "data" / "code"
 LINES = ROOT / "benchmarks" / "runs" / "programs.jsonl"
 CONFIG = VerifierConfig(kind="program", workers=2)
-#: Two of MBPP+'s reference solutions take four and five seconds for some inputs.
-PATIENT = CONFIG.model_copy(update={"test_timeout_s": 30.0, "program_timeout_s": 600.0})
+#: Some of MBPP+'s reference solutions take five seconds or more than a GiB for an input.
+PATIENT = CONFIG.model_copy(
+    update={"test_timeout_s": 30.0, "program_timeout_s": 600.0, "program_memory_mb": 8192}
+)
 Row = dict[str, Any]
 
 
@@ -57,8 +59,10 @@ def reference_solutions() -> list[Row]:
             for row in mbpp_plus
         ],
     }
-    found = []
+    lines = Lines(LINES)
     for name, problems in sets.items():
+        if lines.has(set=name):
+            continue
         golds = [gold_of(row) for row in problems]
         tasks = [{"answer": gold[0], "prompt": "", "row": "{}"} for gold in golds if gold]
         begin = time.monotonic()
@@ -70,7 +74,7 @@ def reference_solutions() -> list[Row]:
             if reason is not None
         ]
         seconds = time.monotonic() - begin
-        found.append(
+        lines.add(
             {"set": name, "problems": len(tasks), "wrong": wrong, "seconds": round(seconds, 1)}
         )
         print(
@@ -78,7 +82,7 @@ def reference_solutions() -> list[Row]:
             *wrong,
             sep="\n",
         )
-    return found
+    return [row for row in lines.rows if "set" in row]
 
 
 def recorded_completions(count: int) -> list[Row]:
@@ -107,7 +111,7 @@ def recorded_completions(count: int) -> list[Row]:
             )
         print(f"{begin + len(some)} of {len(left)}: {100 * len(some) / seconds:.1f} a second")
     wanted = {_id(by_prompt, row) for row in recorded[:count]}
-    return [row for row in lines.rows if row["problem"] in wanted]
+    return [row for row in lines.rows if row.get("problem") in wanted]
 
 
 def _id(by_prompt: dict[str, Row], row: Row) -> str:

@@ -141,10 +141,17 @@ class VerifierConfig(Section):
 
     @model_validator(mode="after")
     def _server_has_url(self) -> Self:
-        if self.sandbox in ("sandbox-fusion", "piston") and self.sandbox_url is None:
+        remote = self.sandbox in ("sandbox-fusion", "piston")
+        if remote and self.sandbox_url is None:
             raise LearnAlignError(
                 f"got the sandbox '{self.sandbox}' without a server",
                 expected="its base URL, such as http://localhost:8080",
                 do="add --set verifier.sandbox_url=URL",
+            )
+        if self.sandbox_url is not None and not remote:
+            raise LearnAlignError(
+                f"got a server for the sandbox '{self.sandbox}', which runs on this machine",
+                expected="--sandbox sandbox-fusion or --sandbox piston",
+                do="choose one, or leave out verifier.sandbox_url",
             )
         return self

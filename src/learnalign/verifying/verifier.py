@@ -12,6 +12,7 @@ import pyarrow as pa
 from learnalign.config import VerifierConfig
 from learnalign.errors import LearnAlignError, nearest
 from learnalign.problems.gym import is_gym_row
+from learnalign.problems.suites.registry import is_tests
 from learnalign.tables import VERDICTS, golds
 from learnalign.verifying.judgement import Judgement
 from learnalign.verifying.programs.request import PROGRAM, program_request
@@ -19,8 +20,8 @@ from learnalign.verifying.question import Question
 from learnalign.verifying.routing import KINDS, route
 from learnalign.verifying.workers import Workers, batches
 
-#: Golds per request to a worker, to share the cost of a round trip.
-_BATCH = 64
+#: Golds per request to a worker, to share the cost of a round trip; fewer where programs run.
+_BATCH, _FEW = 64, 4
 #: Consecutive problems on which a function may fail, at the start or at any time in a training.
 _MAX_FAILURES = 8
 #: Problems for which a function may return None in a training before its first reward.
@@ -144,7 +145,9 @@ class Verifier:
         if ":" in self.kind:
             return [None] * len(problems)
         result: list[tuple[str, str] | None] = []
-        for reasons in self.workers.map(check, batches(problems, _BATCH)):
+        runs = any(is_tests(gold) for problem in problems[:1] for gold in golds(problem["answer"]))
+        size = _FEW if runs else _BATCH
+        for reasons in self.workers.map(check, batches(problems, size)):
             result += reasons
             if progress is not None:
                 progress(len(reasons))
@@ -274,7 +277,7 @@ def _row(rollout: dict[str, Any]) -> dict[str, Any]:
 
 def _unusable(judgement: Judgement) -> tuple[str, str] | None:
     """Return why a gold cannot be used; None if it can."""
-    if judgement.verdict == "correct":
+    if judgement.verdict in ("correct", "error"):  # an error says nothing about the gold
         return None
     reason = "unparsed_gold" if judgement.verdict == "unparsed_gold" else "rejected_gold"
     return reason, judgement.detail or ""

@@ -88,13 +88,18 @@ def _typed(value: Any, example: Any) -> Any:
     """
     if isinstance(value, list) and isinstance(example, list | tuple | set):
         items = list(example)
+        nested = next((item for item in items if isinstance(item, list | tuple | set)), None)
         same = len(items) == len(value)
-        typed = [
-            _typed(v, items[i] if same else items[0] if items else None)
-            for i, v in enumerate(value)
-        ]
+        typed = []
+        for index, item in enumerate(value):
+            like = items[index] if same else items[0] if items else None
+            is_list = isinstance(item, list) and not isinstance(like, list | tuple | set)
+            typed.append(_typed(item, nested if is_list else like))
         return type(example)(typed)
     if isinstance(value, str) and isinstance(example, int | float | complex):
-        number = complex(value)
+        try:
+            number = complex(value)
+        except ValueError:
+            return value
         return number if number.imag or isinstance(example, complex) else number.real
     return value

@@ -91,6 +91,17 @@ def tests_columns(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str | None] |
     return None
 
 
+def tests_gold(column: Any) -> str | None:
+    """Return a column's value as the gold of a code problem; None if it holds no tests.
+
+    Example:
+        >>> tests_gold(["assert f(1) == 2"]), tests_gold("12"), tests_gold(["a", "b"])
+        ('["assert f(1) == 2"]', None, None)
+    """
+    text = column if isinstance(column, str) else json.dumps(content(column), default=str)
+    return text if is_tests(text) else None
+
+
 def is_tests(gold: str) -> bool:
     """Return whether a gold is the tests of a code problem.
 
@@ -118,7 +129,9 @@ def read_suite(gold: str) -> Suite:
     form, tests, references = found
     try:
         suite: Suite = form.read(tests)
-    except (KeyError, TypeError, AttributeError) as error:
+    except UnreadableTestsError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableTestsError(f"{form.NAME}: {type(error).__name__}: {error}") from error
     return replace(suite, references=references) if references else suite
 

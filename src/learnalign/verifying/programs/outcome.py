@@ -66,6 +66,6 @@ class Outcome:
         """
         if self.passed == self.total:
             return f"passes all {self.total} tests" if self.total > 1 else "passes the test"
-        if self.passed + self.failed < self.total or self.failed == 1 == self.total:
+        if self.passed + self.failed < self.total:
             return f"fails test {self.passed + 1} of {self.total}"
         return f"passes {self.passed} of {self.total} tests"

@@ -34,6 +34,7 @@ class Limits:
     """How programs are run; see `learnalign.config.VerifierConfig`."""
 
     sandbox: str = "bubblewrap"
+    url: str | None = None
     timeout_s: float = 5.0
     total_s: float = 60.0
     memory_mb: int = 1024
@@ -45,6 +46,7 @@ class Limits:
         """Create them from the options of the section ``verifier``."""
         return cls(
             sandbox=options["sandbox"],
+            url=options["sandbox_url"],
             timeout_s=options["test_timeout_s"],
             total_s=options["program_timeout_s"],
             memory_mb=options["program_memory_mb"],
@@ -92,7 +94,8 @@ class Runner:
             tests = [(i, test) for i, test in enumerate(self.suite.tests) if isinstance(test, kind)]
             if tests and not self._over(outcome, end):
                 self._run_all(program, tests, run, outcome, end)
-        outcome.add_rest(f"no time left: {self.limits.total_s:g} s for all tests")
+        if not (outcome.failed and self.limits.stop_early):
+            outcome.add_rest(f"no time left: {self.limits.total_s:g} s for all tests")
         return outcome
 
     def close(self) -> None:
@@ -132,7 +135,7 @@ class Runner:
                     session = self._session("program")
                     failure = self._load(session, mode, program, outcome)
                     if failure is not None:
-                        outcome.add_rest(failure)
+                        (outcome.add if self.limits.stop_early else outcome.add_rest)(failure)
                         return
                 try:
                     run(session, index, test, outcome)

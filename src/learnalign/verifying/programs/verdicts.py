@@ -1,7 +1,7 @@
 """The verifier ``program``: a completion's program is right if it passes the problem's tests."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from learnalign.problems.suites.registry import read_suite
 from learnalign.problems.suites.suite import Suite, UnreadableTestsError
@@ -11,6 +11,9 @@ from learnalign.verifying.programs.completions import program_of
 from learnalign.verifying.programs.outcome import Outcome
 from learnalign.verifying.programs.running import Limits, Runner
 from learnalign.verifying.programs.sandbox import SandboxError
+
+if TYPE_CHECKING:
+    from learnalign.verifying.programs.remote import RemoteRunner
 
 _UNFINISHED = "the thinking was not finished"
 
@@ -35,7 +38,7 @@ class Programs:
             return
         yield None
         prompt, unfinished = request.get("prompt") or "", request.get("unfinished_thinking", False)
-        with Runner(suite, Limits.of(request["options"])) as runner:
+        with _runner(suite, request) as runner:
             for completion in request["completions"]:
                 text = after_thinking(completion, prompt=prompt, unfinished=unfinished)
                 if text is None:
@@ -61,7 +64,7 @@ class Programs:
         except UnreadableTestsError as error:
             return Judgement("unparsed_gold", None, detail=f"the tests: {error}")
         judgements = []
-        with Runner(suite, Limits.of(problem["options"])) as runner:
+        with _runner(suite, problem) as runner:
             for reference in suite.references:
                 judgements.append(_judgement(runner, reference, {**problem, "alone": True}))
                 if judgements[-1].verdict not in (WRONG, "timed_out"):
@@ -73,7 +76,9 @@ class Programs:
         return Judgement(judgement.verdict, judgement.reward, detail=detail)
 
 
-def _judgement(runner: Runner, program: str, request: Mapping[str, Any]) -> Judgement:
+def _judgement(
+    runner: "Runner | RemoteRunner", program: str, request: Mapping[str, Any]
+) -> Judgement:
     """Run a program; a failure of the sandbox is tried again once, and is never its fault."""
     for last in (False, True):
         try:
@@ -84,6 +89,8 @@ def _judgement(runner: Runner, program: str, request: Mapping[str, Any]) -> Judg
         except SandboxError as error:
             if last:
                 return failed(str(error))
+        except Exception as error:  # ours, and never the program's
+            return failed(f"{type(error).__name__}: {error}")
     reward = _reward(outcome, request["options"])
     verdict = CORRECT if outcome.passed == outcome.total else WRONG
     if outcome.timed_out and not outcome.passed * reward:
@@ -92,6 +99,15 @@ def _judgement(runner: Runner, program: str, request: Mapping[str, Any]) -> Judg
             "timed_out", None if unknown else reward, outcome.text, outcome.failure, program
         )
     return Judgement(verdict, reward, outcome.text, outcome.failure, program)
+
+
+def _runner(suite: Suite, request: Mapping[str, Any]) -> "Runner | RemoteRunner":
+    limits = Limits.of(request["options"])
+    if limits.url is None:
+        return Runner(suite, limits)
+    from learnalign.verifying.programs.remote import RemoteRunner
+
+    return RemoteRunner(suite, limits)
 
 
 def _reward(outcome: Outcome, options: Mapping[str, Any]) -> float:
