@@ -10,8 +10,9 @@ import pytest
 
 from helpers.sandboxes import needs_sandbox
 from learnalign.problems.suites.suite import CallTest, InputTest, ScriptTest, Suite
+from learnalign.verifying.programs.limits import Limits
 from learnalign.verifying.programs.outcome import Outcome
-from learnalign.verifying.programs.running import Limits, Runner
+from learnalign.verifying.programs.running import Runner
 
 pytestmark = needs_sandbox
 
@@ -21,6 +22,7 @@ ASSERTS = Suite(
     "test", (ScriptTest("assert solve(3) == 417"), ScriptTest("assert solve(4) == 418")), "solve"
 )
 CALLS = Suite("test", (CallTest((3,), (417,)), CallTest((4,), (418,))), "solve")
+NEVER = Suite("test", (InputTest("", "never"),))
 INPUTS = Suite("test", (InputTest("3", "417"), InputTest("4", "418")))
 HONEST = """
 def solve(x):
@@ -45,9 +47,22 @@ def _marked() -> list[str]:
     return [line for line in listing.splitlines() if MARK in line and "ps -eo" not in line]
 
 
+#: Attacks share the sandboxes of their tests, as the programs of a problem do.
+RUNNERS: dict[tuple[int, Limits], Runner] = {}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def runners_end() -> Iterator[None]:
+    yield
+    while RUNNERS:
+        RUNNERS.popitem()[1].close()
+
+
 def run(suite: Suite, program: str, limits: Limits = LIMITS) -> Outcome:
-    with Runner(suite, limits) as runner:
-        return runner.run(program)
+    key = (id(suite), limits)
+    if key not in RUNNERS:
+        RUNNERS[key] = Runner(suite, limits)
+    return RUNNERS[key].run(program)
 
 
 @pytest.mark.parametrize("suite", [ASSERTS, CALLS, INPUTS], ids=["asserts", "calls", "inputs"])
@@ -209,8 +224,7 @@ def body(code: str) -> str:
 
 def found(code: str, limits: Limits = LIMITS) -> str:
     """Run code in a sandbox and return what its test reports that it has printed."""
-    suite = Suite("test", (InputTest("", "never"),))
-    outcome = run(suite, body(code), limits)
+    outcome = run(NEVER, body(code), limits)
     assert outcome.passed == 0
     return outcome.failure or ""
 
@@ -253,8 +267,7 @@ for _ in range(40):
         time.sleep(30)
 time.sleep(30)
 """
-    suite = Suite("test", (InputTest("", "never"),))
-    outcome = run(suite, body(code), Limits(timeout_s=10.0, memory_mb=256))
+    outcome = run(NEVER, body(code), Limits(timeout_s=10.0, memory_mb=256))
     assert "used more than 256 MiB" in (outcome.failure or "")
 
 

@@ -20,8 +20,8 @@ from learnalign.problems.suites.suite import (
     UnreadableTestsError,
 )
 from learnalign.verifying.judging import judge
+from learnalign.verifying.programs.limits import Limits
 from learnalign.verifying.programs.remote import RemoteRunner
-from learnalign.verifying.programs.running import Limits
 from learnalign.verifying.programs.sandbox import Sandbox, SandboxError
 from learnalign.verifying.programs.session import Session
 

@@ -10,8 +10,9 @@ from learnalign.problems.suites.suite import (
     Suite,
     UnreadableTestsError,
 )
+from learnalign.verifying.programs.limits import Limits
 from learnalign.verifying.programs.outcome import Outcome
-from learnalign.verifying.programs.running import Limits, Runner
+from learnalign.verifying.programs.running import Runner
 
 pytestmark = needs_sandbox
 

@@ -22,9 +22,10 @@ from learnalign.problems.suites.suite import (
 from learnalign.verifying.programs.bubblewrap import inside_folder
 from learnalign.verifying.programs.comparison import same_output, same_result
 from learnalign.verifying.programs.inside import codec
+from learnalign.verifying.programs.limits import Limits
 from learnalign.verifying.programs.outcome import Outcome
-from learnalign.verifying.programs.running import Limits, shown
 from learnalign.verifying.programs.servers import Finished, run_remotely
+from learnalign.verifying.programs.wording import shown
 
 #: Behind the source of the codec: calls a function once for each line of the input, and prints
 #: each result behind a mark.

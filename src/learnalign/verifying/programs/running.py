@@ -5,8 +5,7 @@ test scripts run in a sandbox of tests, which is kept for all programs of a prob
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from learnalign.problems.suites.suite import (
@@ -19,39 +18,15 @@ from learnalign.problems.suites.suite import (
 )
 from learnalign.verifying.programs.comparison import same_output, same_result
 from learnalign.verifying.programs.inside import codec
+from learnalign.verifying.programs.limits import Limits
 from learnalign.verifying.programs.outcome import Outcome
 from learnalign.verifying.programs.sandbox import Sandbox
 from learnalign.verifying.programs.seccomp import compiled_filter
 from learnalign.verifying.programs.session import EndedError, Session, TooSlowError
+from learnalign.verifying.programs.wording import Other, raised_text, shortened, shown
 
 #: Seconds that the sandbox's own time limit of an input is given to come first.
 _GRACE_S = 1.0
-_SHOWN = 200
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How programs are run; see `learnalign.config.VerifierConfig`."""
-
-    sandbox: str = "bubblewrap"
-    url: str | None = None
-    timeout_s: float = 5.0
-    total_s: float = 60.0
-    memory_mb: int = 1024
-    stop_early: bool = True
-    """End at the first test that fails."""
-
-    @classmethod
-    def of(cls, options: Mapping[str, Any]) -> "Limits":
-        """Create them from the options of the section ``verifier``."""
-        return cls(
-            sandbox=options["sandbox"],
-            url=options["sandbox_url"],
-            timeout_s=options["test_timeout_s"],
-            total_s=options["program_timeout_s"],
-            memory_mb=options["program_memory_mb"],
-            stop_early=options["credit"] == "all",
-        )
 
 
 class Runner:
@@ -204,7 +179,9 @@ class Runner:
             reason = (str(said).strip().splitlines() or [f"exit status {status}"])[-1]
             outcome.add(reason, test=shown(test))
         elif not same_output(str(printed), test.output):
-            outcome.add(f"printed {_cut(printed)}, expected {_cut(test.output)}", test=shown(test))
+            outcome.add(
+                f"printed {shortened(printed)}, expected {shortened(test.output)}", test=shown(test)
+            )
         else:
             outcome.add(None)
 
@@ -213,7 +190,7 @@ class Runner:
         expected = test.expected if self._expected is None else (self._expected[index],)
         found, failure = self._call(session, test.arguments)
         if failure is None and not any(same_result(test, found, value) for value in expected):
-            failure = f"got {_cut(found)}, expected {_cut(expected[0])}"
+            failure = f"got {shortened(found)}, expected {shortened(expected[0])}"
         outcome.add(failure, test=shown(test, self.suite.entry_point))
 
     def _call(self, session: Session, arguments: tuple[Any, ...]) -> tuple[Any, str | None]:
@@ -223,14 +200,14 @@ class Runner:
                 session.send(["name", self.suite.entry_point])
                 answer = session.receive(self.limits.timeout_s)
                 if answer[0] == "raise":
-                    return None, _raised(answer)
+                    return None, raised_text(answer)
                 session.entry_point, *_ = answer[1]["v"]
             coded = [codec.encode(item) for item in arguments]
             session.send(["call", session.entry_point, coded, {}])
             answer = session.receive(self.limits.timeout_s)
             if answer[0] == "raise":
-                return None, _raised(answer)
-            return codec.decode(answer[1], lambda tag, content: _Other()), None
+                return None, raised_text(answer)
+            return codec.decode(answer[1], lambda tag, content: Other()), None
         except codec.NotPlainError as error:
             return None, f"returned {error}"
         except (LookupError, TypeError, ValueError, RecursionError):
@@ -310,40 +287,3 @@ class Runner:
         if self._tests is not None:
             self._tests.end()
             self._tests = None
-
-
-class _Other:
-    """A value that is not plain data: it exists, and equals no other."""
-
-    def __repr__(self) -> str:
-        return "a value that is not plain data"
-
-
-def shown(test: Test, name: str | None = None) -> str:
-    """Return a test as a reader wants to see it.
-
-    Example:
-        >>> shown(CallTest((1, [2]), (3,)), "f"), shown(InputTest("1 2", "3"))
-        ('f(1, [2])', "input '1 2'")
-    """
-    if isinstance(test, CallTest):
-        return f"{name or 'call'}({', '.join(map(_cut, test.arguments))})"
-    if isinstance(test, InputTest):
-        return f"input {_cut(test.input)}"
-    return _cut(test.code).strip("'\"") if "\n" not in test.code else ""
-
-
-def _cut(value: Any) -> str:
-    if isinstance(value, str) and len(value) > _SHOWN:
-        value = value[:_SHOWN] + "…"
-    text = repr(value)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-
-
-def _raised(answer: list[Any]) -> str:
-    """Describe the exception in an answer."""
-    try:
-        lineage, arguments = answer[1]
-        return f"raised {lineage[0]}: {', '.join(map(_cut, arguments))}"[:_SHOWN]
-    except (LookupError, TypeError, ValueError):
-        return "raised an exception"

@@ -8,8 +8,9 @@ from learnalign.problems.suites.suite import Suite, UnreadableTestsError
 from learnalign.verifying.answers.thinking import after_thinking
 from learnalign.verifying.judgement import CORRECT, WRONG, Judgement, failed, unparsed
 from learnalign.verifying.programs.completions import program_of
+from learnalign.verifying.programs.limits import Limits
 from learnalign.verifying.programs.outcome import Outcome
-from learnalign.verifying.programs.running import Limits, Runner
+from learnalign.verifying.programs.running import Runner
 from learnalign.verifying.programs.sandbox import SandboxError
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import codec  # relative: in a sandbox, this folder is the package
+from .proxy import Proxy, part
 
 #: Methods that a proxy passes on: none of them sees a value that a test expects.
 _SPECIAL = ("__len__", "__iter__", "__getitem__", "__str__", "__repr__", "__next__")
@@ -55,8 +56,8 @@ class Peer:
     def name(self, name: str) -> Any:
         """Return what a name stands for on the other side."""
         found = self._ask("name", name)
-        if isinstance(found, Proxy) and object.__getattribute__(found, "_kind") == "class":
-            self._named_classes.add(object.__getattribute__(found, "_number"))
+        if isinstance(found, Proxy) and part(found, "kind") == "class":
+            self._named_classes.add(part(found, "number"))
         return found
 
     def serve(self) -> None:
@@ -144,7 +145,7 @@ class Peer:
     def _refer(self, value: Any) -> Any:
         """Encode a reference to an object, which stays here."""
         if type(value) is Proxy:
-            return {"t": "yours", "v": object.__getattribute__(value, "_number")}
+            return {"t": "yours", "v": part(value, "number")}
         if isinstance(value, types.ModuleType):
             return {"t": "module", "v": value.__name__}
         if isinstance(value, type) and issubclass(value, BaseException):
@@ -211,78 +212,6 @@ class Peer:
             same = base.__name__ == lineage[0]
             self._errors[lineage[0]] = base if same else type(lineage[0], (base,), {})
         return self._errors[lineage[0]]
-
-
-class Proxy:
-    """An object of the other side.
-
-    It compares by identity: no method of the other side ever sees a value that a test expects.
-    """
-
-    def __init__(self, peer: Peer, number: int, kind: str, truth: bool) -> None:
-        for name, value in (
-            ("_peer", peer),
-            ("_number", number),
-            ("_kind", kind),
-            ("_truth", truth),
-        ):
-            object.__setattr__(self, name, value)
-
-    def __getattribute__(self, name: str) -> Any:
-        if name.startswith("__"):
-            return object.__getattribute__(self, name)
-        peer, number = _of(self, "object", "class")
-        return peer.attribute(number, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        peer, number = _of(self, "object")
-        peer.set_attribute(number, name, value)
-
-    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        """Call it on the other side."""
-        peer, number = _of(self, "function", "class", "object")
-        return peer.call(number, arguments, keywords)
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is Proxy and _of(self) == _of(other)
-
-    def __hash__(self) -> int:
-        return hash(_of(self)[1])
-
-    def __bool__(self) -> bool:
-        return bool(object.__getattribute__(self, "_truth"))
-
-    def __len__(self) -> int:
-        peer, number = _of(self, "object")
-        return int(peer.special(number, "__len__"))
-
-    def __iter__(self) -> Any:
-        peer, number = _of(self, "object")
-        return iter(peer.special(number, "__iter__"))
-
-    def __next__(self) -> Any:
-        peer, number = _of(self, "object")
-        return peer.special(number, "__next__")
-
-    def __getitem__(self, key: Any) -> Any:
-        peer, number = _of(self, "object")
-        return peer.special(number, "__getitem__", key)
-
-    def __str__(self) -> str:
-        peer, number = _of(self)
-        if object.__getattribute__(self, "_kind") != "object":
-            return f"<{object.__getattribute__(self, '_kind')} of the program>"
-        return str(peer.special(number, "__str__"))
-
-    __repr__ = __str__
-
-
-def _of(proxy: Proxy, *kinds: str) -> tuple[Peer, int]:
-    """Return a proxy's peer and number, if it is of one of the kinds."""
-    kind = object.__getattribute__(proxy, "_kind")
-    if kinds and kind not in kinds:
-        raise TypeError(f"a value that is not plain data cannot be used as {' or '.join(kinds)}")
-    return object.__getattribute__(proxy, "_peer"), object.__getattribute__(proxy, "_number")
 
 
 def _lineage(kind: type) -> list[str]:
