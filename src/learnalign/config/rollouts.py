@@ -148,10 +148,4 @@ class VerifierConfig(Section):
                 expected="its base URL, such as http://localhost:8080",
                 do="add --set verifier.sandbox_url=URL",
             )
-        if self.sandbox_url is not None and not remote:
-            raise LearnAlignError(
-                f"got a server for the sandbox '{self.sandbox}', which runs on this machine",
-                expected="--sandbox sandbox-fusion or --sandbox piston",
-                do="choose one, or leave out verifier.sandbox_url",
-            )
         return self

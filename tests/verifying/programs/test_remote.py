@@ -22,6 +22,7 @@ from learnalign.problems.suites.suite import (
 from learnalign.verifying.judging import judge
 from learnalign.verifying.programs.limits import Limits
 from learnalign.verifying.programs.remote import RemoteRunner
+from learnalign.verifying.programs.request import program_request
 from learnalign.verifying.programs.sandbox import Sandbox, SandboxError
 from learnalign.verifying.programs.session import Session
 
@@ -160,4 +161,4 @@ def test_options_that_do_not_fit() -> None:
     with pytest.raises(LearnAlignError, match="without a server"):
         load_config(sets=["verifier.sandbox=piston"])
     with pytest.raises(LearnAlignError, match="runs on this machine"):
-        load_config(sets=["verifier.sandbox_url=http://localhost"])
+        program_request(VerifierConfig(sandbox_url="http://localhost"))

@@ -79,7 +79,7 @@ def _example(prompt: str, name: str) -> list[Any]:
     return []
 
 
-def _typed(value: Any, example: Any) -> Any:
+def _typed(value: Any, example: Any, *, inside: bool = False) -> Any:
     """Return a JSON value with the types of an example.
 
     Example:
@@ -94,7 +94,9 @@ def _typed(value: Any, example: Any) -> Any:
         for index, item in enumerate(value):
             like = items[index] if same else items[0] if items else None
             is_list = isinstance(item, list) and not isinstance(like, list | tuple | set)
-            typed.append(_typed(item, nested if is_list else like))
+            if is_list:  # as the example's own lists are
+                like = example if nested is None and inside else nested
+            typed.append(_typed(item, like, inside=True))
         return type(example)(typed)
     if isinstance(value, str) and isinstance(example, int | float | complex):
         try:

@@ -1,11 +1,11 @@
 """Run a program on the tests of a problem, with the tests in one sandbox and it in another.
 
-This process passes messages between the two. It compares printed text and returned data itself;
-test scripts run in a sandbox of tests, which is kept for all programs of a problem.
+This process passes messages between the two, and compares printed text and returned data itself.
 """
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from learnalign.problems.suites.suite import (
@@ -27,6 +27,8 @@ from learnalign.verifying.programs.wording import Other, raised_text, shortened,
 
 #: Seconds that the sandbox's own time limit of an input is given to come first.
 _GRACE_S = 1.0
+#: Share of the tests for which a reference solution must return a value.
+_ENOUGH = 0.9
 
 
 class Runner:
@@ -45,7 +47,6 @@ class Runner:
         self.suite, self.limits = suite, limits
         self._sandboxes: dict[str, Sandbox] = {}
         self._tests: Session | None = None
-        self._expected: list[Any] | None = None
         self._has_scripts = any(isinstance(test, ScriptTest) for test in suite.tests)
 
     def run(self, program: str) -> Outcome:
@@ -55,10 +56,8 @@ class Runner:
             SandboxError: if a sandbox cannot be created.
             UnreadableTestsError: if the tests themselves do not work.
         """
-        if self._expected is None and any(
-            isinstance(test, CallTest) and not test.expected for test in self.suite.tests
-        ):
-            self._expected = self._reference_values()
+        if any(isinstance(test, CallTest) and not test.expected for test in self.suite.tests):
+            self.suite = self._with_references_values()
         outcome = Outcome(len(self.suite.tests))
         end = time.monotonic() + self.limits.total_s
         for kind, run in (
@@ -99,7 +98,7 @@ class Runner:
         outcome: Outcome,
         end: float,
     ) -> None:
-        """Run tests of a kind in one process, or in another one after it has ended."""
+        """Run tests of a kind in one process, or another one after it has ended."""
         mode = "stdin" if run == self._run_input else "calls"
         session: Session | None = None
         try:
@@ -185,9 +184,9 @@ class Runner:
         else:
             outcome.add(None)
 
-    def _run_call(self, session: Session, index: int, test: CallTest, outcome: Outcome) -> None:
+    def _run_call(self, session: Session, _: int, test: CallTest, outcome: Outcome) -> None:
         """Call the function under test and compare what it returns."""
-        expected = test.expected if self._expected is None else (self._expected[index],)
+        expected = test.expected
         found, failure = self._call(session, test.arguments)
         if failure is None and not any(same_result(test, found, value) for value in expected):
             failure = f"got {shortened(found)}, expected {shortened(expected[0])}"
@@ -213,31 +212,41 @@ class Runner:
         except (LookupError, TypeError, ValueError, RecursionError):
             return None, "returned what is not plain data"
 
-    def _reference_values(self) -> list[Any]:
-        """Return what the reference solution returns for each test's arguments."""
-        why = "there is no reference solution"
+    def _with_references_values(self) -> Suite:
+        """Return the suite with what the reference solution returns as the expected values.
+
+        A test whose value cannot be computed in time, or copied, is left out, if few are.
+        """
+        why = "there is none"
         for reference in self.suite.references:
-            session = self._session("program")
-            try:
-                failure = self._load(session, "calls", reference, Outcome(1))
-                values = []
-                for test in self.suite.tests if failure is None else ():
-                    assert isinstance(test, CallTest)
-                    try:
-                        value, failure = self._call(session, test.arguments)
-                    except EndedError:
-                        failure = "it ended"
-                    except TooSlowError:
-                        failure = f"none within {self.limits.timeout_s:g} s"
-                    if failure is not None:
+            tests: list[Test] = []
+            session: Session | None = None
+            for test in self.suite.tests:
+                if session is None:
+                    session = self._session("program")
+                    why = self._load(session, "calls", reference, Outcome(1)) or ""
+                    if why:
                         break
-                    values.append(value)
-                if failure is None:
-                    return values
-                why = failure
-            finally:
-                self._end(session)
-        raise UnreadableTestsError(f"the reference solution returns no value: {why}")
+                assert isinstance(test, CallTest)
+                try:
+                    value, failure = self._call(session, test.arguments)
+                except (EndedError, TooSlowError) as error:
+                    why = str(error) or "it takes too long, or too much memory"
+                    self._end(session)
+                    session = None
+                    continue
+                if failure is not None:
+                    why = failure
+                    break
+                tests.append(replace(test, expected=(value,)))
+            self._end_of(session)
+            if len(tests) >= _ENOUGH * len(self.suite.tests):
+                return replace(self.suite, tests=tuple(tests))
+        raise UnreadableTestsError(f"the reference solution: {why}")
+
+    def _end_of(self, session: Session | None) -> None:
+        if session is not None:
+            self._end(session)
 
     def _run_script(self, session: Session, index: int, _: ScriptTest, outcome: Outcome) -> None:
         """Run a test script, whose calls this process passes on to the program."""
