@@ -55,6 +55,7 @@ def reference_solutions() -> list[Row]:
         ],
         "MBPP+'s solutions on the assertions of their prompts": [
             {"task_id": row["task_id"], "code": row["canonical_solution"]}
+            | {"test_setup_code": "import math"}
             | {"test_list": re.findall(r"^assert .*", row["prompt"], re.MULTILINE)}
             for row in mbpp_plus
         ],

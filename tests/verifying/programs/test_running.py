@@ -1,5 +1,7 @@
 """Tests of every kind, with programs that pass and programs that fail."""
 
+from dataclasses import replace
+
 import pytest
 
 from helpers.sandboxes import needs_sandbox
@@ -89,6 +91,9 @@ def test_a_failure_names_the_test_and_the_reason(test: str, program: str, reason
 def test_a_function_may_have_the_name_of_a_built_in_one() -> None:
     suite = scripts("assert sum(10, 15) == 6", name="sum")
     assert run(suite, "def sum(a, b): return 6").passed == 1
+    suite = replace(scripts("assert sum(10, 15) == 6"), references=("def sum(a, b): return 6",))
+    assert run(suite, "def sum(a, b): return 6").passed == 1
+    assert run(suite, "def all(x): return True").passed == 0
 
 
 def test_pytest_files_run_with_pytest() -> None:

@@ -1,6 +1,8 @@
 """The tests of a code problem, in one form for all data sets."""
 
+import builtins
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -51,6 +53,19 @@ class Suite:
     """The beginning of the program that the prompt shows, which a completion may continue."""
     references: tuple[str, ...] = ()
     """Programs that the data set says are right."""
+
+    @property
+    def names(self) -> list[str]:
+        """Names that the tests take from the program even if they are names of built-in functions.
+
+        Example:
+            >>> Suite("x", (), references=("def sum(a, b): return a + b",)).names
+            ['sum']
+        """
+        if self.entry_point:
+            return [self.entry_point]
+        defined = re.findall(r"^def (\w+)", "\n".join(self.references), re.MULTILINE)
+        return sorted(set(defined) & set(dir(builtins)))
 
     def limited(self, count: int | None) -> "Suite":
         """Return the suite with its first ``count`` tests; None keeps all."""

@@ -279,9 +279,8 @@ class Runner:
         if self._tests is None:
             suite = self.suite
             tests = self._tests = self._session("tests")
-            names = [suite.entry_point] if suite.entry_point else []
             scripts = [test.code if isinstance(test, ScriptTest) else "" for test in suite.tests]
-            tests.send(["tests", scripts, names])
+            tests.send(["tests", scripts, suite.names])
             try:
                 message = tests.receive(self.limits.total_s)
             except (EndedError, TooSlowError) as error:
