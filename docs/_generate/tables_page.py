@@ -18,6 +18,7 @@ TABLES: dict[str, pa.Schema] = {
     "features/": tables.features_schema(576),
     "scores.parquet": tables.SCORES,
     "excluded/": tables.EXCLUDED,
+    "audit/findings.parquet": tables.FINDINGS,
     "history/": tables.HISTORY,
     "steps/": tables.STEPS,
     "evaluation.parquet": tables.EVALUATION,

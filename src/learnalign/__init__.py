@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from learnalign.scoring.scores import Scores, scores
     from learnalign.terminal.progress import Progress
     from learnalign.verifying.judging import judge
+    from learnalign.workflows.audit import Audit, audit
     from learnalign.workflows.compare import compare
     from learnalign.workflows.evaluate import evaluate
     from learnalign.workflows.export import export_run
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
     __version__: str
 
 _MODULES = {
+    "Audit": "workflows.audit",
     "Config": "config",
     "LearnAlignError": "errors",
     "Profile": "workflows.profile",
     "Progress": "terminal.progress",
     "Scores": "scoring.scores",
     "Selection": "workflows.select",
+    "audit": "workflows.audit",
     "compare": "workflows.compare",
     "evaluate": "workflows.evaluate",
     "export_run": "workflows.export",
@@ -46,12 +49,14 @@ _MODULES = {
 }
 
 __all__ = [
+    "Audit",
     "Config",
     "LearnAlignError",
     "Profile",
     "Progress",
     "Scores",
     "Selection",
+    "audit",
     "compare",
     "evaluate",
     "export_run",

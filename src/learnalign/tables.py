@@ -34,7 +34,7 @@ PROBLEMS = pa.schema(
     ]
 )
 
-#: One row per rollout: sample 0..G-1 of a problem.
+#: One row per rollout: sample 0..G-1 of a problem. Of imported counts only the reward is known.
 ROLLOUTS = pa.schema(
     [
         ("problem_id", pa.string()),
@@ -225,6 +225,28 @@ EXCLUDED = pa.schema(
     ]
 )
 
+
+ANSWER_COUNT = pa.struct([("answer", pa.string()), ("count", pa.int64())])
+
+#: One row per finding of an audit, in the order of its kind's ranking.
+FINDINGS = pa.schema(
+    [
+        ("kind", pa.string()),  # as in --drop
+        ("rank", pa.int64()),  # 1 is the strongest evidence of its kind
+        ("problem_id", pa.string()),
+        ("group", pa.string()),  # what findings that belong together share; null without one
+        ("score", pa.float64()),  # from 0 to 1; what it is depends on the kind
+        ("evidence", pa.string()),  # one sentence with the counts
+        ("in_pool", pa.bool_()),  # false if the problem has left the pool
+        ("source", pa.string()),  # this and the following are null outside the pool
+        ("question", pa.string()),  # its beginning
+        ("gold", pa.string()),  # as in the problems' `answer`
+        ("success_rate", pa.float64()),  # share of rewards above 0.5; null without rewards
+        ("answers", pa.list_(ANSWER_COUNT)),  # the most frequent that could be read
+        ("sample", pa.int32()),  # the rollout that shows it; null if none does
+        ("excerpt", pa.string()),  # the end of that rollout's completion
+    ]
+)
 
 _ANY_OF = "any of "
 

@@ -136,7 +136,7 @@ def test_compare_export_and_report(learnalign: Say, run: Path, tmp_path: Path) -
     [
         (
             ["select", "MODEL", HOSTILE, "--template", "{{ question }}"],
-            f"no file or folder {SHOWN}",
+            f"found no data file that matches {SHOWN}",
         ),
         (["select", HOSTILE, "DATA"], SHOWN),
         (["select", "MODEL", "DATA", "--set", f"{HOSTILE}=1"], "\\x1b]0;mine\\x07"),

@@ -20,10 +20,12 @@ from helpers.digits import OPTIONS, digits_data, digits_model
 from helpers.object_store import BUCKET, Store, object_store
 from learnalign.cli.main import cli
 from learnalign.cli.options import training_config
+from learnalign.config import RolloutConfig
 from learnalign.config.load import load_config
 from learnalign.errors import LearnAlignError
 from learnalign.pipeline.order import dependent_stages, stage_options, stages_through
 from learnalign.pipeline.run_stages import run_stages
+from learnalign.rollouts.imports.reading import read_records
 from learnalign.runs import lease
 from learnalign.runs.folder import RunFolder
 from learnalign.storage import files
@@ -213,6 +215,32 @@ def test_data_there_are_the_same_problems(policy: tuple[str, str], url: str) -> 
     ]
     assert contents[0] == contents[2]
     assert None not in contents
+
+
+def test_rollouts_there_are_the_same(url: str, tmp_path: Path) -> None:
+    """A training's dump, with a copy of a step, a pickle, and the files that repeat others."""
+    lines = [json.dumps({"input": "1+1=", "output": f"{k}", "gts": "2", "score": k / 9})
+             for k in range(9)]  # fmt: skip
+    for name, text in {
+        "dump/9.jsonl": "\n".join(lines[:5]),
+        "dump/10.jsonl": "\n".join(lines[5:]),
+        "dump/again/10.jsonl": "\n".join(lines[5:]),
+        "dump/3.pt": "no pickle",
+    }.items():
+        for root in (tmp_path, as_path(url)):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+    (here, counts), (elsewhere, remote) = (
+        read_records(RolloutConfig(recorded=(f"{root}/dump",)).recorded) for root in (tmp_path, url)
+    )
+    assert [len(file) for file in here] == [5, 4]
+    assert [[record.step for record in file] for file in elsewhere] == [[9] * 5, [10] * 4]
+    same = [[(r.completion, r.reward, r.step) for r in file] for file in here]
+    assert [[(r.completion, r.reward, r.step) for r in file] for file in elsewhere] == same
+    assert remote == counts
+    assert counts["repeated_files"] == counts["pickle_files"] == 1
+    with pytest.raises(LearnAlignError, match="no file or folder"):
+        read_records([as_path(f"{url}/missing.jsonl")])
 
 
 def test_an_evaluation_there(policy: tuple[str, str], url: str, tmp_path: Path) -> None:

@@ -19,6 +19,10 @@ from learnalign import load_config
 from learnalign.config import ModelConfig
 from learnalign.errors import LearnAlignError
 from learnalign.models.loading import load_model, load_tokenizer
+from learnalign.pipeline.success_histories import read_history
+from learnalign.rollouts.imports.joining import Join
+from learnalign.rollouts.imports.reading import read_records
+from learnalign.runs.folder import RunFolder
 from learnalign.workflows.estimate import estimate_rollouts
 from learnalign.workflows.export import export_run
 
@@ -240,7 +244,11 @@ def test_a_dump_is_found_in_all_shards(tmp_path: Path) -> None:
 
 
 def test_what_trl_itself_leaves_behind(tmp_path: Path) -> None:
-    """A training with TRL that logs its completions; its last step is selected from."""
+    """A training with TRL that logs its completions; its last step is selected from.
+
+    One of two reward functions is named, and both steps are a history. Where the other function
+    returned None, there is no reward.
+    """
     trl, datasets = pytest.importorskip("trl"), pytest.importorskip("datasets")
     folder, data = digits_model(tmp_path / "model"), digits_data(tmp_path / "sums.jsonl", count=4)
     model = ModelConfig(path=str(folder), device="cpu")
@@ -254,6 +262,9 @@ def test_what_trl_itself_leaves_behind(tmp_path: Path) -> None:
         seen.extend(zip(steps, prompts, completions, rewards, strict=True))
         return rewards
 
+    def sometimes(completions: list[str], **_: Any) -> list[float | None]:
+        return [None if text[:1] == "1" else 0.5 for text in completions]
+
     config = trl.GRPOConfig(
         output_dir=str(tmp_path / "trl"), max_steps=2, num_generations=4, logging_steps=1,
         per_device_train_batch_size=16, max_completion_length=2, log_completions=True,
@@ -263,7 +274,7 @@ def test_what_trl_itself_leaves_behind(tmp_path: Path) -> None:
     questions = [json.loads(line)["question"] for line in data.read_text().splitlines()]
     trl.GRPOTrainer(
         model=load_model(model, dtype=torch.float32),
-        reward_funcs=accuracy,
+        reward_funcs=[accuracy, sometimes],
         args=config,
         train_dataset=datasets.Dataset.from_dict({"prompt": questions}),
         processing_class=load_tokenizer(model),
@@ -271,7 +282,7 @@ def test_what_trl_itself_leaves_behind(tmp_path: Path) -> None:
     dump = tmp_path / "trl" / "completions"
     options = OPTIONS | {"rollouts.engine": "recorded", "rollouts.recorded": (dump,)}
     options |= {"verifier.kind": "auto", "selection.method": "learnability"}
-    options |= {"rollouts.max_tokens": 4}
+    options |= {"rollouts.max_tokens": 4, "rollouts.recorded_reward": "accuracy"}
     done = learnalign.select(
         str(folder), str(data), budget=2, out=tmp_path / "run", options=options, progress="none"
     )
@@ -281,6 +292,19 @@ def test_what_trl_itself_leaves_behind(tmp_path: Path) -> None:
     found = Counter((f"{r['problem_id']}=", r["completion"], r["recorded_reward"]) for r in rows)
     assert found == last
     assert any("are from earlier steps" in text for text in done.summary["warnings"])
+    records, _ = read_records([dump], reward_column="sometimes")
+    for record in (record for file in records for record in file):
+        assert record.reward == (None if (record.completion or "")[:1] == "1" else 0.5)
+    pool = RunFolder(done.path).table("problems")
+    history = read_history(
+        dump, lambda: Join([pool], load_tokenizer(model)), reward_column="accuracy"
+    )
+    for name, outcomes in history.outcomes.items():
+        for outcome in outcomes:
+            rewards = [row[3] for row in seen if row[:2] == (outcome.step, f"{name}=")]
+            assert outcome.num_rollouts == len(rewards)
+            assert outcome.success_rate == pytest.approx(np.mean(rewards))
+    assert {one.step for outcomes in history.outcomes.values() for one in outcomes} == {1, 2}
 
 
 def test_a_recipes_reward_may_be_another_than_was_selected_by(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def command(
 
     The page shows each problem as a point, near those whose gradients point the same way; what two
     rules choose; rollouts and verdicts; and saves what you mark as ids for `learnalign train
-    --subset` and `learnalign export --subset`. More runs are compared with the first; folders of
+    --subset`. More runs are compared with the first; folders of
     trainings add their history. A page of more than 64 MB is a folder, which --serve serves.
 
     \b

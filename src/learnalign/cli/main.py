@@ -21,6 +21,7 @@ _COMMANDS = {
     "verify": "Judge your own completions and compare the verdicts with another judge's.",
     "gradients": "Compute the policy gradients of a run that has rollouts.",
     "score": "Rank the problems of a run again with another budget, method or target.",
+    "audit": "List the problems of a run that a person should look at, with the evidence.",
     "compare": "Compare what several methods select: overlaps, success rates, lengths.",
     "train": "Train a model with GRPO on the chosen problems.",
     "evaluate": "Measure a model's accuracy on benchmarks.",

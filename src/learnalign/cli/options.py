@@ -47,6 +47,7 @@ SAMPLING = (
     "rollouts.max_tokens",
     "rollouts.stop",
     "verifier.kind",
+    "verifier.sandbox",
 )
 ROLLOUTS = (
     *SAMPLING,
@@ -56,9 +57,10 @@ ROLLOUTS = (
     "rollouts.engine",
     "server.url",
 )
-#: What a training ignores: options of where a selection's rollouts come from.
+#: What a training ignores: options of where a selection's rollouts come from. The reward column may
+#: be that of its history.
 _SELECTION_ONLY = re.compile(
-    r"(rollouts\.(engine|spend|error|recorded\w*|reuse\w*)|server\.\w+|vllm\.\w+)="
+    r"(rollouts\.(engine|spend|error|recorded(_format)?|reuse\w*)|server\.\w+|vllm\.\w+)="
 )
 GRADIENTS = (
     "gradients.loss",
@@ -88,6 +90,7 @@ SELECTION = (
     "selection.target",
     "selection.per_source",
     "selection.history",
+    "selection.drop",
     "selection.num_bootstrap",
     "selection.warmup",
 )
@@ -205,7 +208,7 @@ def training_config(
     if len(selection) == 1 and is_file(as_path(selection[0]) / "config.yaml"):
         source = run_config(as_path(selection[0])).model_dump(mode="json")
         base = {name: source[name] for name in ("prompt", "rollouts", "verifier", "gradients")}
-        base["rollouts"] |= {"engine": "transformers", "recorded": []}
+        base["rollouts"] |= {"engine": "transformers", "recorded": [], "recorded_format": None}
     return config_from(
         config,
         sets,

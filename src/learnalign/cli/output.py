@@ -32,6 +32,9 @@ def print_selection(selection: Selection) -> None:
         f" by {summary['method']}; {summary['num_signal']} have signal, "
         f"{summary['num_all_wrong']} were never solved, {summary['num_all_right']} always.",
     )
+    if summary.get("dropped"):
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in summary["dropped"].items())
+        _print(console, f"Left out by the audit: {kinds} problems ({selection.path}/audit).")
     spending = summary.get("spending")
     if spending:
         _print(

@@ -19,11 +19,12 @@ def command(run: Path, sets: tuple[str, ...], as_json: bool, **flags: Any) -> No
     resolved = o.run_config(run, sets, flags)
     from learnalign.cli.output import print_selection
     from learnalign.runs.folder import RunFolder
+    from learnalign.terminal.progress import Progress
     from learnalign.workflows.select import score
 
     folder = RunFolder.existing(run, needs="verdicts")
     with folder.locked():
-        done = score(folder, resolved)
+        done = score(folder, resolved, Progress("none" if as_json else "auto"))
     if as_json:
         echo_json({"out": str(run), **done.summary})
     else:

@@ -13,7 +13,7 @@ from learnalign.cli.echo import echo, echo_json
 @click.argument("model", required=False)
 @click.argument("selection", nargs=-1)
 @o.options(*o.TRAINING, "training.subset", *o.SAMPLING, *o.PROMPT, *o.DATA, *o.OBJECTIVE, *o.MODEL)
-@o.options("run.out", "run.seed")
+@o.options("training.history", "run.out", "run.seed")
 @o.config_options
 @click.option("--dry-run", is_flag=True, help="Print the resolved options and estimate the work.")
 @click.option(

@@ -1,12 +1,24 @@
 """Options for the gradients, the features and the selection."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, field_validator
 
 from learnalign.config.section import Dtype, Fraction, Section
 from learnalign.storage.paths import StoragePath
+
+#: The kinds of findings of an audit.
+Finding = Literal[
+    "wrong-gold",
+    "gold-unaccepted",
+    "guessable",
+    "answer-in-prompt",
+    "unfollowed-reward",
+    "copies",
+    "unparsed",
+    "no-signal-kind",
+]
 
 
 class GradientConfig(Section):
@@ -75,9 +87,24 @@ class SelectionConfig(Section):
     signal, which preserves the mixture."""
     history: StoragePath | None = None
     """Training history for limr and history_variance: the folder of a training on these problems,
-    or a JSONL or Parquet file with columns problem_id and success_rates (lists, in order)."""
+    the rollouts that any trainer left behind (as for --recorded), or a JSONL or Parquet file with
+    columns problem_id and success_rates (lists, in order)."""
+    drop: tuple[Finding, ...] = ()
+    """Kinds of findings of the audit whose problems are left out, separated by commas: wrong-gold,
+    gold-unaccepted, guessable, answer-in-prompt, unfollowed-reward, copies, unparsed,
+    no-signal-kind (docs/guides/audit.md)."""
     warmup: PositiveInt | None = None
     """Number of random problems for a short GRPO run before selecting; rollouts and gradients use
     its policy. The training section configures it."""
     num_bootstrap: Annotated[int, Field(ge=0)] = 200
     """Bootstrap resamples of the rollouts for the stability estimate; below 2 skips it."""
+
+    @field_validator("drop", mode="before")
+    @classmethod
+    def _split(cls, drop: Any) -> Any:
+        """Read ``a,b`` like two values; a kind that is given twice counts once."""
+        given = [drop] if isinstance(drop, str) else drop
+        if not isinstance(given, list | tuple):
+            return drop
+        parts = [str(text).split(",") for text in given]
+        return tuple(dict.fromkeys(kind.strip() for part in parts for kind in part))

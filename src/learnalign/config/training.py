@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PositiveInt
 
 from learnalign.config.section import Dtype, Section
+from learnalign.storage.paths import StoragePath
 
 
 class TrainingConfig(Section):
@@ -37,7 +38,10 @@ class TrainingConfig(Section):
     """Column of success rates known before the training, from 0 to 1, such as another run's; a
     prior of mopps, mapp and learnalign."""
     known_rollouts: PositiveInt = 8
-    """Rollouts that a known success rate counts as."""
+    """Rollouts that a known success rate counts as, also one of a history that only has rates."""
+    history: StoragePath | None = None
+    """Success rates of an earlier training, which mopps, mapp, greso and learnalign learn from
+    before the first step: whatever select takes as --history."""
     shuffled: bool = True
     """Shuffle the problems in each epoch; otherwise they keep the order of the scores or the
     file. No effect with mopps and mapp, which have no epochs."""

@@ -66,10 +66,10 @@ def render(title: str, blocks: list[Block]) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    libraries, own = _part("libraries.js"), _own_script()
-    return environment.from_string(_part("page.html.j2")).render(
+    libraries, own = _part("page/libraries.js"), _own_script()
+    return environment.from_string(_part("page/page.html.j2")).render(
         title=title,
-        css=Markup(_part("libraries.css") + _part("page.css")),
+        css=Markup(_part("page/libraries.css") + _part("page/page.css")),
         libraries=Markup(libraries),
         script=Markup(own),
         hashes=Markup(f"{script_hash(libraries)} {script_hash(own)}"),
@@ -78,9 +78,9 @@ def render(title: str, blocks: list[Block]) -> str:
 
 
 def _own_script() -> str:
-    parts = "\n".join(_part(f"{name}.js") for name in SCRIPTS)
+    parts = "\n".join(_part(f"page/{name}.js") for name in SCRIPTS)
     return f'(() => {{\n"use strict";\n{parts}\n}})();\n'
 
 
 def _part(name: str) -> str:
-    return package_files(__package__).joinpath("page", name).read_text(encoding="utf-8")
+    return package_files(__package__).joinpath(name).read_text(encoding="utf-8")

@@ -151,6 +151,8 @@ def training_options(config: Config) -> dict[str, Any]:
     }
     if config.model.adapter is not None:
         options["model.adapter.weights"] = weights_digest(str(config.model.adapter))
+    if config.training.history is not None:
+        options["training.history.contents"] = _contents(str(config.training.history))
     return options
 
 

@@ -13,6 +13,7 @@ from learnalign.config import Config, ModelConfig
 from learnalign.pipeline.fingerprints import reference_model
 from learnalign.rollouts.engine import Engine
 from learnalign.runs.folder import RunFolder
+from learnalign.terminal.progress import Progress
 from learnalign.verifying.verifier import Verifier, open_verifier
 
 if TYPE_CHECKING:
@@ -33,10 +34,11 @@ class Resources:
 
     Args:
         config: The options.
+        progress: Shows what takes long before a stage's first shard.
     """
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, config: Config, progress: Progress | None = None) -> None:
+        self.config, self.progress = config, progress or Progress("none")
         self._current: Any = None
         self._current_name = ""
         self._trial: list[tuple[pa.Table, pa.Table]] | None = None
@@ -148,16 +150,22 @@ class Resources:
 
     def _recorded_engine(self) -> Engine:
         from learnalign.models.loading import vocabulary_size
+        from learnalign.pipeline.imported import require_served
         from learnalign.rollouts.recorded import RecordedEngine
 
         folder = RunFolder(self.config.run.out)
-        return RecordedEngine(
+        engine = RecordedEngine(
             self.config.rollouts,
             self.tokenizer,
             pool=lambda: folder.shards("problems"),
             endings=self._endings(),
             vocabulary=vocabulary_size(self.config.model),
+            model=self.config.model.path,
+            progress=self.progress,
         )
+        if engine.has_counts:
+            require_served(self.config)
+        return engine
 
     def _endings(self) -> "Endings":
         """Return what ends a response to this run's prompts."""

@@ -8,6 +8,7 @@ from learnalign.config import Config
 from learnalign.config.load import write_config
 from learnalign.pipeline.executor import compute_table, open_cluster
 from learnalign.pipeline.fingerprints import reference_model
+from learnalign.pipeline.imported import require_files
 from learnalign.pipeline.order import dependent_stages, stage_options
 from learnalign.pipeline.problems import read_problems, report_problems
 from learnalign.pipeline.resources import Resources
@@ -42,6 +43,7 @@ def run_stages(
     if redo is not None or not _all_complete(folder, wanted):
         with open_verifier(config.verifier):
             pass  # an unknown verifier, or a function that cannot be imported, ends the run here
+    require_files(config.rollouts)  # so does an unknown format, or a pickle
     if "references" in wanted:
         reference_model(config)  # so does a reference that is missing, or the policy itself
     if config.rollouts.reuse is not None and not _all_complete(folder, wanted):
@@ -56,7 +58,7 @@ def run_stages(
     folder.manifest.learnalign = __version__
     write_config(folder.path / "config.yaml", requested or config)
     cluster_or_none = nullcontext() if _all_complete(folder, wanted) else open_cluster(config)
-    with Resources(config) as resources, cluster_or_none as cluster:
+    with Resources(config, progress) as resources, cluster_or_none as cluster:
         for stage in wanted:
             complete = folder.begin(stage, options[stage]).complete
             if stage == "problems":

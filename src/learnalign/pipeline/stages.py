@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from learnalign.config import Config
 from learnalign.pipeline import adaptive
 from learnalign.pipeline import fingerprints as options
+from learnalign.pipeline.imported import require_tokens
 from learnalign.pipeline.resources import Resources
 from learnalign.pipeline.stage import Reasons, ShardTask, Stage, StageOutput
 from learnalign.runs.folder import RunFolder
@@ -101,6 +102,7 @@ def _resampled(
     folder: RunFolder, config: Config, stage: str
 ) -> tuple[frozenset[str], dict[str, Any]]:
     """Choose at random the problems whose gradient is also computed from a resample."""
+    require_tokens(folder)
     table = reward_stats(folder)
     ids = table.filter(pc.greater(table["reward_variance"], 0.0))["problem_id"].to_pylist()
     keys = dict(zip(ids, random_keys(ids, config.run.seed + 1).tolist(), strict=True))

@@ -47,8 +47,10 @@ class ReportData:
     excluded: pa.Table
     summary: dict[str, Any]
     """The selection's summary. Keys used: ``warnings`` (a list of texts), ``stability`` (None, or a
-    dict with ``expected_overlap`` from 0 to 1 and optionally ``definition``) and ``verifiers``
-    (problems judged, by verifier)."""
+    dict with ``expected_overlap`` from 0 to 1 and optionally ``definition``), ``verifiers``
+    (problems judged, by verifier) and ``dropped`` (problems left out, by kind of finding)."""
+    audit: dict[str, int] | None = None
+    """The number of findings of each kind; None if the run has not been audited."""
     command: str = ""
     """The command that reproduces the run; empty for the one that replays its ``config.yaml``."""
 
@@ -138,6 +140,8 @@ def _numbers(data: ReportData) -> dict[str, Any]:
         "excluded_counts": stats.excluded_counts(data.excluded),
         "excluded": data.excluded.slice(0, MAX_EXCLUDED).to_pylist(),
         "num_excluded": data.excluded.num_rows,
+        "audit": stats.finding_counts(data.audit),
+        "dropped": data.summary.get("dropped", {}),
         "costs": costs,
         "total": total,
     }

@@ -137,6 +137,16 @@ def excluded_counts(excluded: pa.Table) -> list[Count]:
     return _counts(dict(counts.most_common()))
 
 
+def finding_counts(audit: dict[str, int] | None) -> list[Count]:
+    """Return the number of findings by kind; empty without an audit.
+
+    Example:
+        >>> finding_counts(None), [row.name for row in finding_counts({"copies": 2})]
+        ([], ['copies'])
+    """
+    return _counts(audit or {})
+
+
 def stage_costs(manifest: dict[str, Any]) -> list[StageCost]:
     """Sum rows, seconds, tokens and bytes over each stage's shards, in the manifest's order."""
     costs = []

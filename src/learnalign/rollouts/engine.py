@@ -2,12 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable
 
 import pyarrow as pa
 
-#: Called with the number of problems that were just finished.
-Progress = Callable[[int], None]
+from learnalign.terminal.progress import Advance
 
 
 class Engine(ABC):
@@ -23,7 +21,7 @@ class Engine(ABC):
     def sample(
         self,
         problems: pa.Table,
-        progress: Progress | None = None,
+        progress: Advance | None = None,
         *,
         samples: range | None = None,
     ) -> pa.Table:

@@ -10,17 +10,21 @@ import pyarrow as pa
 from learnalign.config import RolloutConfig
 from learnalign.errors import LearnAlignError
 from learnalign.rollouts.endings import Endings
-from learnalign.rollouts.engine import Engine, Progress
-from learnalign.rollouts.joining import Group, Join
-from learnalign.rollouts.records import Record, read_records
+from learnalign.rollouts.engine import Engine
+from learnalign.rollouts.imports.fitting import misfits
+from learnalign.rollouts.imports.joining import Group, Join
+from learnalign.rollouts.imports.reading import read_records
+from learnalign.rollouts.imports.record import Record
 from learnalign.tables import ROLLOUTS
+from learnalign.terminal.progress import Advance, Progress
 
 
 class RecordedEngine(Engine):
     """Returns the rollouts that files contain for each problem.
 
-    `records` defines the format of a row, `joining` finds its problem. ``token_ids`` are used as
-    they are; if a row has none, its text is tokenised and the end token appended.
+    `imports` reads the files and finds the problem of each row. ``token_ids`` are used as they
+    are; if a row has none, its text is tokenised and the end token appended. Of counts there are
+    only rewards: their rollouts have neither, and all of a problem's are returned.
 
     Args:
         config: Names the ``recorded`` files; ``num_rollouts`` is the maximum per problem.
@@ -29,6 +33,8 @@ class RecordedEngine(Engine):
             matched to the problems of each call.
         endings: The tokens that end a response.
         vocabulary: Number of tokens in the model's vocabulary; the tokenizer's if None.
+        model: Path or hub name of that model, to which the recorded names are compared.
+        progress: Shows the reading if it takes longer than two seconds.
 
     Raises:
         LearnAlignError: if there is no file, or a file is broken or has no completions.
@@ -42,6 +48,8 @@ class RecordedEngine(Engine):
         pool: Callable[[], Iterable[pa.Table]] | None = None,
         endings: Endings | None = None,
         vocabulary: int | None = None,
+        model: str | None = None,
+        progress: Progress | None = None,
     ) -> None:
         super().__init__()
         if not config.recorded:
@@ -50,10 +58,15 @@ class RecordedEngine(Engine):
                 expected="files with completions",
                 do="pass them with --recorded",
             )
-        self.config, self.tokenizer, self.pool = config, tokenizer, pool
+        self.config, self.tokenizer, self.pool, self.model = config, tokenizer, pool, model
         self.endings = endings or Endings(tokenizer)
         self.vocabulary = vocabulary or len(tokenizer)
-        self.files, self.read = read_records(config.recorded, reward_column=config.recorded_reward)
+        self.files, self.read = read_records(
+            config.recorded,
+            format_name=config.recorded_format,
+            reward_column=config.recorded_reward,
+            progress=progress,
+        )
         self.groups: dict[str, Group] | None = None
         self.file_counts: Counter[str] = Counter()
         self.first_id = ""
@@ -61,7 +74,7 @@ class RecordedEngine(Engine):
     def sample(
         self,
         problems: pa.Table,
-        progress: Progress | None = None,
+        progress: Advance | None = None,
         *,
         samples: range | None = None,
     ) -> pa.Table:
@@ -70,27 +83,37 @@ class RecordedEngine(Engine):
         Raises:
             LearnAlignError: if no row belongs to a problem, or a token is not in the vocabulary.
         """
-        requested = range(self.config.num_rollouts) if samples is None else samples
         groups = self._joined(problems)
         needed = min(2, self.config.num_rollouts)
         rows: list[dict[str, Any]] = []
         for problem in problems.select(["problem_id", "prompt_ids"]).to_pylist():
             name = problem["problem_id"]
-            if name == self.first_id and 0 in requested:  # count the files only once
-                self.counts.update(self.file_counts)
-            group = groups.get(name, [])[: self.config.num_rollouts]
+            if name == self.first_id and (samples is None or 0 in samples):
+                self.counts.update(self.file_counts)  # only once
+            group = groups.get(name, [])
+            if not self._is_counted(group):
+                group = group[: self.config.num_rollouts]
             if len(group) < needed:
                 detail = f"{len(group)} recorded rollouts; a group needs {needed}"
                 self.failures.append((name, "too_few_rollouts", detail))
             else:
                 rows += [
                     {"problem_id": name, "sample": g, **self._rollout(group[g], problem)}
-                    for g in requested
+                    for g in (range(len(group)) if samples is None else samples)
                     if g < len(group)
                 ]
             if progress is not None:
                 progress(1)
         return pa.Table.from_pylist(rows, schema=ROLLOUTS)
+
+    @property
+    def has_counts(self) -> bool:
+        """Whether some rollouts have neither text nor tokens."""
+        return any(record.is_counted for file in self.files for record in file)
+
+    @staticmethod
+    def _is_counted(group: Group) -> bool:
+        return bool(group) and group[0].is_counted
 
     def _joined(self, problems: pa.Table) -> dict[str, Group]:
         """Find each problem's rollouts; with a pool, only once."""
@@ -98,6 +121,11 @@ class RecordedEngine(Engine):
             return self.groups
         join = Join([problems] if self.pool is None else self.pool(), self.tokenizer)
         groups, counts = join.groups(self.files)
+        used = [record for group in groups.values() for record in group]
+        config = self.config
+        counts += misfits(
+            used, model=self.model, temperature=config.temperature, top_p=config.top_p
+        )
         self.first_id = "" if join.example is None else join.example[0]
         self.file_counts = Counter(
             {f"recorded_{name}": n for name, n in (self.read + counts).items()}
@@ -111,8 +139,12 @@ class RecordedEngine(Engine):
         """Fill in missing token ids or text."""
         if record.reward is not None and not math.isfinite(record.reward):
             self.counts["recorded_nonfinite"] += 1
+        if record.is_counted:
+            nothing = dict.fromkeys(("completion", "token_ids", "logprobs", "finish_reason"))
+            return nothing | {"recorded_reward": record.reward}
         finish, text, ids = record.finish_reason, record.completion, record.token_ids
         if ids is None:
+            self.counts["recorded_tokenised"] += 1
             text, ids, finish = self._tokenise(text or "", finish, problem["prompt_ids"])
         elif finish is None:
             cut = len(ids) >= self.config.max_tokens and ids[-1] not in self.endings.all

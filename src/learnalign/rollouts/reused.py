@@ -11,8 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from learnalign.rollouts.engine import Engine, Progress
+from learnalign.rollouts.engine import Engine
 from learnalign.tables import ROLLOUTS, in_order
+from learnalign.terminal.progress import Advance
 
 
 def recent_groups(
@@ -84,7 +85,7 @@ class ReusedEngine(Engine):
     def sample(
         self,
         problems: pa.Table,
-        progress: Progress | None = None,
+        progress: Advance | None = None,
         *,
         samples: range | None = None,
     ) -> pa.Table:

@@ -20,11 +20,12 @@ from learnalign.config import RolloutConfig, ServerConfig
 from learnalign.errors import LearnAlignError
 from learnalign.rollouts.endings import Endings
 from learnalign.rollouts.endpoint import Endpoint
-from learnalign.rollouts.engine import Engine, Progress
+from learnalign.rollouts.engine import Engine
 from learnalign.rollouts.request_cache import Journal, entry_name
 from learnalign.rollouts.requests import Request
 from learnalign.rollouts.responses import Answer, Rows
 from learnalign.tables import ROLLOUTS
+from learnalign.terminal.progress import Advance
 
 Messages = list[dict[str, str]]
 Result = TypeVar("Result")
@@ -90,7 +91,7 @@ class ServerEngine(Engine):
     def sample(
         self,
         problems: pa.Table,
-        progress: Progress | None = None,
+        progress: Advance | None = None,
         *,
         samples: range | None = None,
     ) -> pa.Table:
@@ -123,7 +124,7 @@ class ServerEngine(Engine):
         self._kept.clear()
 
     async def _sample(
-        self, pool: list[dict[str, Any]], samples: range, progress: Progress | None
+        self, pool: list[dict[str, Any]], samples: range, progress: Advance | None
     ) -> dict[str, dict[int, Any]]:
         """Run as many workers as requests may be in flight; each takes the next job."""
         groups: dict[str, dict[int, Any]] = {}
@@ -158,7 +159,7 @@ class ServerEngine(Engine):
         return groups
 
     def _jobs(
-        self, pool: list[dict[str, Any]], samples: range, progress: Progress | None
+        self, pool: list[dict[str, Any]], samples: range, progress: Advance | None
     ) -> Iterator[_Job]:
         context = min(self.context, self.endpoint.max_context or self.context)
         for problem in pool:

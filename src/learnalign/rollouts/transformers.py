@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 
 from learnalign.config import RolloutConfig
 from learnalign.rollouts.cache import repeat_cache
-from learnalign.rollouts.engine import Engine, Progress
+from learnalign.rollouts.engine import Engine
 from learnalign.rollouts.fixed_decoding import FixedDecoder, Prompts, Sampling, can_decode
 from learnalign.rollouts.graphs import CaptureError
 from learnalign.rollouts.growing import Growing
 from learnalign.rollouts.sampling import sample_tokens, uniforms
 from learnalign.rollouts.stops import StopStrings
 from learnalign.tables import ROLLOUTS
+from learnalign.terminal.progress import Advance
 
 #: Rows leave a batch once this share of it has finished.
 _COMPACT_SHARE = 0.25
@@ -82,7 +83,7 @@ class TransformersEngine(Engine):
     def sample(
         self,
         problems: pa.Table,
-        progress: Progress | None = None,
+        progress: Advance | None = None,
         *,
         samples: range | None = None,
     ) -> pa.Table:

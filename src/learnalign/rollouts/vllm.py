@@ -21,9 +21,10 @@ from learnalign.config import ModelConfig, RolloutConfig, VllmConfig
 from learnalign.errors import LearnAlignError
 from learnalign.models.loading import context_length
 from learnalign.process_guard import isolated_python, unwatch, watching_new
-from learnalign.rollouts.engine import Engine, Progress
+from learnalign.rollouts.engine import Engine
 from learnalign.rollouts.vllm_options import llm_arguments, logprobs_mode
 from learnalign.tables import ROLLOUTS
+from learnalign.terminal.progress import Advance
 
 #: Defaults for variables that the user has not set: log only warnings, to stderr; send no usage
 #: statistics.
@@ -93,7 +94,7 @@ class VllmEngine(Engine):
     def sample(
         self,
         problems: pa.Table,
-        progress: Progress | None = None,
+        progress: Advance | None = None,
         *,
         samples: range | None = None,
     ) -> pa.Table:
@@ -162,7 +163,7 @@ class VllmEngine(Engine):
         )
 
     def _run(
-        self, prompts: list[Any], parameters: list[Any], progress: Progress | None
+        self, prompts: list[Any], parameters: list[Any], progress: Advance | None
     ) -> list[Sequence[Any]]:
         """Sample all prompts at once; return each prompt's completions."""
         engine = self._llm.llm_engine

@@ -19,7 +19,7 @@ from learnalign.storage.paths import as_path, is_remote
 from learnalign.tables import EXCLUDED
 
 #: Other subfolders that only the process holding the lock writes to.
-_OTHERS = ("", "excluded", "sources", "requests", "checkpoints")
+_OTHERS = ("", "excluded", "sources", "requests", "checkpoints", "audit")
 #: Time between two manifest writes, as a multiple of how long the last one took.
 _PAUSE_FACTOR = 10.0
 
@@ -99,11 +99,12 @@ class RunFolder(CheckedFolder):
         return record
 
     def discard_tables(self, stages: Collection[str]) -> None:
-        """Delete tables, and the ranking that was computed from them."""
+        """Delete tables, and the ranking and the audit that were computed from them."""
         for stage in stages:
             self.manifest.stages.pop(stage, None)
         self.manifest.summary = {}
         others = ["scores.parquet", *(["sources"] if "problems" in stages else [])]
+        others += ["audit"] if "verdicts" in stages else []
         self.delete(*others)
         for stage in stages:
             remove_tree(self.path / stage)

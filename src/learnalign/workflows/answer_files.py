@@ -15,7 +15,7 @@ from learnalign.problems.golds import OBJECT, Gold
 from learnalign.problems.nested import empty, parsed, value
 from learnalign.problems.rows import Rows
 from learnalign.problems.sources import Source, read_source
-from learnalign.rollouts.values import reward_of
+from learnalign.rollouts.imports.values import reward_of
 from learnalign.verifying.judging import Answered, completions_of, encodable
 from learnalign.verifying.routing import KINDS
 

@@ -91,7 +91,8 @@ def compare(
             _complete(folder, config, methods, progress)
             for method in methods:
                 selection = config.selection.model_copy(update={"method": method})
-                ranking = ranked(folder, config.model_copy(update={"selection": selection}))
+                changed = config.model_copy(update={"selection": selection})
+                ranking = ranked(folder, changed, progress)
                 choices.append(_choice(folder, method, name, ranking.scores, ranking.summary))
                 sizes.append(ranking.scores.num_rows)
     sets = [set(choice.problem_ids) for choice in choices]

@@ -179,15 +179,37 @@ def _with_prompts(problems: list[dict[str, Any]], prompter: "Prompter") -> pa.Ta
 
 
 def _recorded(config: Config, pool: pa.Table, prompter: "Prompter") -> dict[str, Any]:
-    """Count the recorded rollouts and their problems, checking which problem each belongs to."""
-    from learnalign.rollouts.joining import Join
-    from learnalign.rollouts.records import read_records
+    """Count the recorded rollouts and their problems, and say what they serve and what is lost."""
+    from learnalign.pipeline.imported import served_methods
+    from learnalign.rollouts.imports.fitting import misfits
+    from learnalign.rollouts.imports.joining import Join
+    from learnalign.rollouts.imports.reading import read_records
+    from learnalign.rollouts.imports.told import warnings
 
-    files, _ = read_records(config.rollouts.recorded, reward_column=config.rollouts.recorded_reward)
-    groups, _ = Join([pool], prompter.tokenizer).groups(files)
+    files, read = read_records(
+        config.rollouts.recorded,
+        format_name=config.rollouts.recorded_format,
+        reward_column=config.rollouts.recorded_reward,
+    )
+    groups, counts = Join([pool], prompter.tokenizer).groups(files)
+    used = [record for group in groups.values() for record in group]
+    sampling = config.rollouts
+    counts += misfits(
+        used, model=config.model.path, temperature=sampling.temperature, top_p=sampling.top_p
+    )
+    told = {f"recorded_{name}": n for name, n in (read + counts).items()}
+    told["recorded"] = told.pop("recorded_recorded")
+    has_counts = any(record.is_counted for record in used)
     return {
-        "recorded_rollouts": sum(map(len, groups.values())),
+        "recorded_rollouts": len(used),
         "problems_with_recorded_rollouts": len(groups),
+        "recorded_formats": ", ".join(sorted({record.format for record in used})),
+        "recorded_rollouts_with_exact_tokens": sum(r.token_ids is not None for r in used),
+        "recorded_rollouts_serve": "methods without gradients: "
+        + ", ".join(served_methods(tokens=False))
+        if has_counts
+        else "all methods",
+        "recorded_rollouts_warn": "; ".join(warnings(told)) or "nothing",
     }
 
 

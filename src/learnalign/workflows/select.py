@@ -15,16 +15,18 @@ from learnalign.errors import LearnAlignError
 from learnalign.pipeline import adaptive, stages
 from learnalign.pipeline.order import required_stages
 from learnalign.pipeline.run_stages import run_stages
-from learnalign.pipeline.success_histories import read_history
+from learnalign.pipeline.success_histories import SuccessHistory, read_history
 from learnalign.pipeline.targets import target_ids
 from learnalign.pipeline.verifiers import judged_by
 from learnalign.pipeline.warnings import exclusion_warnings, gold_warnings
-from learnalign.rollouts.joining import warnings as recorded_warnings
+from learnalign.rollouts.imports.joining import Join
+from learnalign.rollouts.imports.told import warnings as recorded_warnings
 from learnalign.rollouts.responses import warnings
 from learnalign.runs.folder import RunFolder
 from learnalign.selecting.methods.registry import method_named
 from learnalign.selecting.rank import Ranking, rank
 from learnalign.terminal.progress import Progress, ProgressKind
+from learnalign.workflows.audit import audit_counts, dropped
 from learnalign.workflows.warmup import redo_of_warmup, run_warmup
 
 
@@ -108,7 +110,7 @@ def run(
         # The folder's config.yaml replays the whole request, including the warm-up.
         warm = run_warmup(config, progress=progress, redo=of_warmup, below=below)
         run_stages(folder, warm, wanted, progress=progress, redo=own, requested=config)
-        return score(folder, config)
+        return score(folder, config, progress)
 
 
 def check_groups(config: Config) -> None:
@@ -122,9 +124,13 @@ def check_groups(config: Config) -> None:
         )
 
 
-def score(folder: RunFolder, config: Config) -> Selection:
-    """Rank the problems from the existing tables, and write scores, summary and report."""
-    ranking = ranked(folder, config)
+def score(folder: RunFolder, config: Config, progress: Progress) -> Selection:
+    """Rank the problems from the existing tables, and write scores, summary and report.
+
+    Problems of the kinds in ``selection.drop`` are left out; the run is audited for it if it has
+    not been.
+    """
+    ranking = ranked(folder, config, progress)
     excluded = folder.excluded()
     summary = ranking.summary | {"num_excluded": excluded.num_rows}
     summary["spending"] = adaptive.spending(folder)
@@ -141,11 +147,16 @@ def score(folder: RunFolder, config: Config) -> Selection:
     return Selection(folder.path, ranking.scores, excluded, summary)
 
 
-def ranked(folder: RunFolder, config: Config) -> Ranking:
-    """Rank the problems from the existing tables, without writing anything."""
+def ranked(folder: RunFolder, config: Config, progress: Progress | None = None) -> Ranking:
+    """Rank the problems from the existing tables, without those that ``selection.drop`` leaves out.
+
+    Nothing is written, except for the audit that says which these are.
+    """
     columns = ["problem_id", "source", "difficulty", "position"]
-    reward_stats = stages.reward_stats(folder)
-    history, ids = config.selection.history, reward_stats["problem_id"].to_pylist()
+    by_kind = dropped(folder, config, progress or Progress("none"))
+    reward_stats = _without(stages.reward_stats(folder), by_kind)
+    ids = reward_stats["problem_id"].to_pylist()
+    history = _history(folder, config)
     done = {name for name, record in folder.manifest.stages.items() if record.complete}
     requires = method_named(config.selection.method).requires
     tables = {
@@ -153,16 +164,53 @@ def ranked(folder: RunFolder, config: Config) -> Ranking:
         for name in ("gradients", "features")
         if name in requires & done
     }
-    return rank(
+    ranking = rank(
         reward_stats,
         pa.concat_tables(shard.select(columns) for shard in folder.shards("problems")),
         lambda: folder.shards("verdicts"),
         config.selection,
-        history=None if history is None else read_history(history, ids),
+        history=None if history is None else history.rates(ids),
         target=target_ids(config.selection.target, folder),
         seed=config.run.seed,
         **tables,
     )
+    summary = ranking.summary
+    if history is not None:
+        summary["warnings"] = [*summary["warnings"], *history.warnings]
+    summary["dropped"] = {kind: len(names) for kind, names in by_kind.items()}
+    return ranking
+
+
+def _without(reward_stats: pa.Table, by_kind: dict[str, set[str]]) -> pa.Table:
+    """Leave problems out.
+
+    Raises:
+        LearnAlignError: if none is left.
+    """
+    names = pa.array(sorted(set[str]().union(*by_kind.values())), pa.string())
+    kept = reward_stats.filter(pc.invert(pc.is_in(reward_stats["problem_id"], names)))
+    if reward_stats.num_rows and not kept.num_rows:
+        counts = ", ".join(f"{kind} {len(part):,}" for kind, part in by_kind.items())
+        raise LearnAlignError(
+            f"got --drop {','.join(by_kind)}, which leaves out all problems ({counts})",
+            expected="some problem that is left to select from",
+            do="drop fewer kinds, or see the audit's page",
+        )
+    return kept
+
+
+def _history(folder: RunFolder, config: Config) -> SuccessHistory | None:
+    """Read the history of --history, if any; the run's problems are those of its rollouts."""
+    path = config.selection.history
+    if path is None:
+        return None
+
+    def join() -> Join:
+        from learnalign.models.loading import load_tokenizer
+
+        return Join(folder.shards("problems"), load_tokenizer(config.model))
+
+    return read_history(path, join, reward_column=config.rollouts.recorded_reward)
 
 
 def report(folder: RunFolder, config: Config) -> Path:
@@ -189,6 +237,7 @@ def report(folder: RunFolder, config: Config) -> Path:
         scores=scores,
         excluded=folder.excluded(),
         summary=folder.manifest.summary,
+        audit=audit_counts(folder),
     )
     path = folder.path / "report.html"
     write_report(data, path)

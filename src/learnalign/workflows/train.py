@@ -30,6 +30,7 @@ from learnalign.terminal.progress import Advance, Progress
 from learnalign.training.history import History
 from learnalign.training.order import Indices, step_problems
 from learnalign.verifying.verifier import open_verifier
+from learnalign.workflows.curriculum_history import learn_history
 from learnalign.workflows.training_curriculum import open_curriculum, open_sketcher
 from learnalign.workflows.training_length import group_limit, step_limit
 from learnalign.workflows.training_problems import training_problems
@@ -104,6 +105,7 @@ def train(
         }
         _require_trainer(config.training)
         curriculum = open_curriculum(config, problems)  # an unknown option ends the run here
+        told = learn_history(curriculum, config, problems, progress)
         folder.begin("history", options)
         done = folder.begin("steps", options).complete
         write_config(folder.path / "config.yaml", config)
@@ -112,6 +114,8 @@ def train(
             verify_tables(folder)
             folder.verify(name, do=folder.redo_advice("history"))
         else:
+            for text in told:
+                progress.log(f"warning: {text}")
             _train(folder, config, resources, problems, order, curriculum, progress, after_step)
         if (folder.path / "checkpoints").exists():
             folder.delete("checkpoints")

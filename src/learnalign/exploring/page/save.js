@@ -1,6 +1,6 @@
 // Save the subset: a download, or in the run's folder where the page is served.
 
-// The file that `learnalign train --subset` and `learnalign export --subset` take.
+// The file that `learnalign train --subset` takes.
 function subsetFile(name) {
   return {
     kind: "learnalign subset",

@@ -46,7 +46,7 @@ def _shard_figures(rollouts: pa.Table, verdicts: pa.Table) -> pa.Table:
         {
             **{key: rollouts[key] for key in keys},
             "tokens": pc.list_value_length(rollouts["token_ids"]),
-            "truncated": pc.equal(rollouts["finish_reason"], "length"),
+            "truncated": pc.fill_null(pc.equal(rollouts["finish_reason"], "length"), False),
         }
     )
     joined = verdicts.select([*keys, "verdict", "reward"]).join(lengths, keys)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
@@ -9,16 +10,30 @@ import pyarrow as pa
 
 from learnalign.errors import LearnAlignError
 from learnalign.problems.chats import question_of
-from learnalign.rollouts.records import IDS, Record
+from learnalign.problems.texts import normal
+from learnalign.rollouts.imports.record import Record
+from learnalign.rollouts.imports.rows import IDS
 
 Group = list[Record]
+
+
+@dataclass(frozen=True)
+class Match:
+    """What a prompt says of the problem it belongs to."""
+
+    exact: str | None = None
+    normalised: str | None = None
+    """The problem with this prompt, apart from case, blanks and punctuation."""
+    ambiguous: bool = False
+    """Whether several problems have it."""
 
 
 class Join:
     """Finds a problem of the pool by its id, its whole prompt, or its question.
 
     A prompt is matched by its token ids, its text, or its text without special tokens, which is
-    what verl records. A text that two problems share matches neither.
+    what verl records; and where neither that nor an id finds a problem, by its normalised text
+    (`problems.texts.normal`). A text that two problems share matches neither.
 
     Args:
         pool: Tables with the columns ``problem_id``, ``prompt``, ``prompt_ids``, ``messages``.
@@ -28,9 +43,13 @@ class Join:
     def __init__(self, pool: Iterable[pa.Table], tokenizer: Any) -> None:
         self.tokenizer = tokenizer
         self.names: set[str] = set()
-        self.by_text: list[dict[bytes, str | None]] = [{}, {}, {}]
+        self.exact: list[dict[bytes, str | None]] = [{}, {}, {}]
+        """Problems by the whole prompt, the prompt without special tokens, and the question; None
+        for a text of several."""
+        self.normal: list[dict[bytes, str | None]] = [{}, {}]
+        """Problems by the normalised prompt and question."""
         self.example: tuple[str, str] | None = None
-        self._by_record: dict[tuple[Any, Any], str | None] = {}
+        self._by_record: dict[tuple[Any, Any], Match] = {}
         for table in pool:
             known = ["problem_id", "prompt", "prompt_ids", "messages"]
             for problem in table.select(known).to_pylist():
@@ -41,9 +60,8 @@ class Join:
         self.names.add(name)
         bare = self.bare(problem["prompt_ids"], prompt)
         self.example = self.example or (name, bare)
-        for texts, text in zip(self.by_text, (prompt, bare, question), strict=True):
-            key = _digest(text)
-            texts[key] = None if texts.get(key, name) != name else name
+        _enter(self.exact, (prompt, bare, question), name)
+        _enter(self.normal, (normal(bare), normal(question)), name)
 
     def bare(self, ids: Iterable[int] | None, text: str) -> str:
         """Return a prompt without its special tokens."""
@@ -51,74 +69,100 @@ class Join:
             ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
-    def by_prompt(self, record: Record) -> str | None:
+    def by_prompt(self, record: Record) -> Match:
         """Find a record's problem by its prompt."""
         key = (record.prompts, record.prompt_ids)
         if key not in self._by_record:
-            texts = list(record.prompts)
-            if record.prompt_ids is not None:
-                texts.append(self.bare(record.prompt_ids, ""))
-            # The recorded text may include padding or a BOS token.
-            self._by_record[key] = self._by_text(texts) or self._by_text(
-                [self.bare(None, text) for text in record.prompts]
-            )
+            self._by_record[key] = self._find(record)
         return self._by_record[key]
 
-    def _by_text(self, texts: list[str]) -> str | None:
-        keys = [_digest(text) for text in texts]
-        matches = (known[key] for known in self.by_text for key in keys if key in known)
-        return next((name for name in matches if name is not None), None)
+    def _find(self, record: Record) -> Match:
+        texts = list(record.prompts)
+        if record.prompt_ids is not None:
+            texts.append(self.bare(record.prompt_ids, ""))
+        # The recorded text may include padding or a BOS token.
+        bare = [self.bare(None, text) for text in record.prompts]
+        found = _lookup(self.exact, texts) or _lookup(self.exact, bare)
+        if found is not None:
+            return Match(exact=found)
+        unclear = _is_known(self.exact, [*texts, *bare])
+        forms = [normal(text) for text in (*texts, *bare)]
+        close = None if unclear else _lookup(self.normal, forms)
+        unclear = unclear or (close is None and _is_known(self.normal, forms))
+        return Match(normalised=close, ambiguous=unclear)
 
     def groups(self, files: Iterable[list[Record]]) -> tuple[dict[str, Group], Counter[str]]:
         """Assign each problem its rollouts, only those of the newest step.
 
         An id column is used in a file only if no row's prompt contradicts it: an ``id`` may be a
-        row number. Otherwise the prompt decides.
+        row number. Otherwise the prompt decides. Counts of a problem are left out if its rollouts
+        are known.
 
         Returns:
             Records by problem_id, in the order of the files; and counts: ``recorded`` (all),
-            ``unmatched`` (no problem), ``older`` (from an earlier step) and ``disagreed`` (rows
-            whose id and prompt name different problems).
+            ``unmatched`` (no problem), ``ambiguous`` (a prompt of several problems),
+            ``normalised`` (found by the normalised prompt alone), ``disagreed`` (rows whose id and
+            prompt name different problems), ``repeated`` (counts of known rollouts), ``older``
+            (from an earlier step of the problem's) and ``stale`` (used, but from an earlier
+            step than the import's last).
 
         Raises:
             LearnAlignError: if no record belongs to a problem.
         """
-        counts: Counter[str] = Counter()
-        groups: dict[str, Group] = {}
         files = list(files)
-        for records in files:
-            for record, name in self._match(records, counts):
-                counts["recorded"] += 1
-                if name is None:
-                    counts["unmatched"] += 1
-                else:
-                    groups.setdefault(name, []).append(record)
-        if not groups:
-            raise self._nothing_matches(files)
+        groups, counts = self.all_groups(files)
+        last = max(record.step for group in groups.values() for record in group)
         for name, group in groups.items():
             newest = max(record.step for record in group)
             groups[name] = [record for record in group if record.step == newest]
             counts["older"] += len(group) - len(groups[name])
+            counts["stale"] += len(groups[name]) if newest < last else 0
+        return groups, counts
+
+    def all_groups(self, files: Iterable[list[Record]]) -> tuple[dict[str, Group], Counter[str]]:
+        """Assign each problem its rollouts of all steps; otherwise as `groups`."""
+        counts: Counter[str] = Counter()
+        groups: dict[str, Group] = {}
+        files = list(files)
+        for records in files:
+            counts["recorded"] += len(records)
+            for record, name in self._match(records, counts):
+                if name is not None:
+                    groups.setdefault(name, []).append(record)
+        if not groups:
+            raise self._nothing_matches(files)
+        for name, group in groups.items():
+            known = [record for record in group if not record.is_counted]
+            if known and len(known) < len(group):
+                counts["repeated"] += len(group) - len(known)
+                groups[name] = known
         return groups, counts
 
     def _match(
         self, records: list[Record], counts: Counter[str]
     ) -> Iterator[tuple[Record, str | None]]:
         matches = [self.by_prompt(record) for record in records]
+        names = [match.exact for match in matches]
         trusted = list(IDS)
         for column in IDS:
             wrong = sum(
                 name is not None
                 and record.ids.get(column) not in (None, name)
                 and record.ids[column] in self.names
-                for record, name in zip(records, matches, strict=True)
+                for record, name in zip(records, names, strict=True)
             )
             if wrong:
                 trusted.remove(column)
                 counts["disagreed"] += wrong
-        for record, name in zip(records, matches, strict=True):
+        for record, match in zip(records, matches, strict=True):
             ids = (record.ids[column] for column in trusted if column in record.ids)
-            yield record, name or next((i for i in ids if i in self.names), None)
+            name = match.exact or next((i for i in ids if i in self.names), None)
+            if name is None and match.normalised is not None:
+                counts["normalised"] += 1
+                name = match.normalised
+            elif name is None:
+                counts["ambiguous" if match.ambiguous else "unmatched"] += 1
+            yield record, name
 
     def _nothing_matches(self, files: list[list[Record]]) -> LearnAlignError:
         records = [record for part in files for record in part]
@@ -138,29 +182,20 @@ class Join:
         )
 
 
-def warnings(counts: Mapping[str, int]) -> list[str]:
-    """Return warnings about recorded rollouts.
+def _enter(known: list[dict[bytes, str | None]], texts: Iterable[str], name: str) -> None:
+    for problems, text in zip(known, texts, strict=True):
+        key = _digest(text)
+        problems[key] = None if problems.get(key, name) != name else name
 
-    Example:
-        >>> warnings({"recorded": 640, "recorded_older": 320})
-        ["320 of 640 recorded rollouts are from earlier steps: only each problem's newest are used"]
-    """
-    texts = {
-        "unmatched": "match no problem of the pool and were left out",
-        "older": "are from earlier steps: only each problem's newest are used",
-        "disagreed": "have the id of one problem and the prompt of another: the prompt decided",
-        "nonfinite": "have a reward that is NaN or Inf, which is ignored",
-        "rescaled": "have a reward of 10, which was read as 1 (open-instruct's scale)",
-    }
-    messages = [
-        f"{counts[f'recorded_{name}']:,} of {counts.get('recorded', 0):,} recorded rollouts {text}"
-        for name, text in texts.items()
-        if counts.get(f"recorded_{name}")
-    ]
-    if empty := counts.get("recorded_empty"):
-        reason = "null, failed or multi-turn"
-        messages.append(f"{empty:,} recorded completions are {reason} and were left out")
-    return messages
+
+def _lookup(known: list[dict[bytes, str | None]], texts: list[str]) -> str | None:
+    keys = [_digest(text) for text in texts]
+    matches = (problems[key] for problems in known for key in keys if key in problems)
+    return next((name for name in matches if name is not None), None)
+
+
+def _is_known(known: list[dict[bytes, str | None]], texts: list[str]) -> bool:
+    return any(_digest(text) in problems for problems in known for text in texts)
 
 
 def _prompt_texts(problem: Mapping[str, Any]) -> tuple[str, str, str]:

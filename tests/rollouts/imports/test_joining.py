@@ -11,10 +11,11 @@ from learnalign.config import ModelConfig, PromptConfig, RolloutConfig
 from learnalign.errors import LearnAlignError
 from learnalign.models.loading import load_tokenizer
 from learnalign.problems.prompts import Prompter
-from learnalign.rollouts.joining import warnings
+from learnalign.rollouts.imports.told import warnings
 from learnalign.rollouts.recorded import RecordedEngine
 from learnalign.tables import PROBLEMS
 
+CHAT = {"role": "user"}
 QUESTIONS = {f"q{i}": f"What is {i} times {i + 3}?" for i in range(6)}
 
 
@@ -56,6 +57,11 @@ def _whose(engine: RecordedEngine, pool: pa.Table) -> dict[str, list[str]]:
     return found
 
 
+def _told(engine: RecordedEngine) -> list[str]:
+    """What is told, without what is told of all text."""
+    return [text for text in warnings(engine.counts) if "without token ids" not in text]
+
+
 EACH = {name: [f"{name}, 0", f"{name}, 1"] for name in QUESTIONS}
 
 
@@ -68,7 +74,7 @@ def test_a_prompt_without_its_special_tokens(tmp_path: Path, pool: pa.Table, tok
 
     engine = _engine(tmp_path, _rows(pool, keys), tokenizer)
     assert _whose(engine, pool) == EACH
-    assert warnings(engine.counts) == []
+    assert _told(engine) == []
 
 
 @pytest.mark.parametrize("column", ["prompt", "prompt_ids", "messages"])
@@ -96,7 +102,7 @@ def test_an_unrelated_id(tmp_path: Path, pool: pa.Table, tokenizer: Any, unrelat
     assert _whose(engine, pool) == EACH
     disagreed = 0 if unrelated == "row-{}" else 12
     assert engine.counts["recorded_disagreed"] == disagreed
-    assert len(warnings(engine.counts)) == (disagreed > 0)
+    assert len(_told(engine)) == (disagreed > 0)
 
 
 def test_an_id_counts_where_prompts_cannot_be_found(tmp_path: Path, pool: pa.Table, tokenizer: Any):
@@ -117,7 +123,9 @@ def test_equal_questions_are_told_apart_by_the_whole_prompt(
     rows = _rows(both, lambda _, p: {"question": p["messages"][-1]["content"]})
     engine = _engine(tmp_path, rows, tokenizer)
     assert set(_whose(engine, both)) == set(QUESTIONS) - {"q0"}
-    assert warnings(engine.counts)[0].startswith("4 of 14 recorded rollouts match no problem")
+    assert _told(engine)[0].startswith(
+        "4 of 14 recorded rollouts have a prompt that several problems share"
+    )
 
 
 def test_rows_that_match_nothing(tmp_path: Path, pool: pa.Table, tokenizer: Any):
@@ -163,6 +171,82 @@ def test_the_newest_step_counts(tmp_path: Path, pool: pa.Table, tokenizer: Any):
     rows += [{"problem_id": "q1", "output": take, "step": 10} for take in "cd"]
     engine = _engine(tmp_path, rows, tokenizer)
     assert _whose(engine, pool) == {"q0": ["30a", "30b"], "q1": ["c", "d"]}
-    assert warnings(engine.counts) == [
-        "4 of 8 recorded rollouts are from earlier steps: only each problem's newest are used"
+    assert _told(engine) == [
+        "4 of 8 recorded rollouts are from earlier steps: only each problem's newest are used",
+        "2 of 8 recorded rollouts are used though a later step is recorded: it did not sample "
+        "their problems",
+    ]
+
+
+def test_a_prompt_that_is_written_otherwise(tmp_path: Path, pool: pa.Table, tokenizer: Any):
+    """Case, blanks and sentence punctuation aside; an exact prompt and an id come first."""
+    rows = _rows(pool, lambda i, p: {"question": f" what IS\n{i} times {i + 3} "})
+    engine = _engine(tmp_path, rows, tokenizer)
+    assert _whose(engine, pool) == EACH
+    assert engine.counts["recorded_normalised"] == 12
+    assert "12 of 12 recorded rollouts match a problem by their prompt if case" in _told(engine)[0]
+    rows = _rows(pool, lambda i, p: {"problem_id": "q5", "question": f"what is {i} times {i + 3}"})
+    engine = _engine(tmp_path, rows, tokenizer)
+    assert set(_whose(engine, pool)) == {"q5"}
+    assert engine.counts["recorded_normalised"] == 0
+
+
+def test_a_sign_is_no_punctuation(tmp_path: Path, tokenizer: Any):
+    """3 - 2 and 3 + 2 are different questions, 3.5 and 35 too."""
+    texts = {"a": "What is 3 - 2?", "b": "What is 3.5?"}
+    rows = [
+        {
+            "problem_id": name,
+            "prompt": f"Q: {text}",
+            "messages": [{"role": "user", "content": text}],
+        }
+        for name, text in texts.items()
+    ]
+    table = pa.Table.from_pylist(rows, schema=PROBLEMS)
+    asked = ["what is 3 - 2", "What is 3 + 2?", "What is 35?", "what is 3.5"]
+    written = [{"question": text, "output": text} for text in asked for _ in range(2)]
+    engine = _engine(tmp_path, written, tokenizer)
+    found = {name: set(group) for name, group in _whose(engine, table).items()}
+    assert found == {"a": {"what is 3 - 2"}, "b": {"what is 3.5"}}
+    assert engine.counts["recorded_unmatched"] == 4
+
+
+def test_questions_that_normalise_alike_are_not_guessed_between(tmp_path: Path, tokenizer: Any):
+    texts = {"a": "Is it so?", "b": "is it so", "c": "Is it?"}
+    rows = [
+        {"problem_id": name, "prompt": text, "messages": [CHAT | {"content": text}]}
+        for name, text in texts.items()
+    ]
+    table = pa.Table.from_pylist(rows, schema=PROBLEMS)
+    written = [
+        {"question": text, "output": text} for text in ("IS IT SO", "is it", "Is it so?")
+    ] * 2
+    engine = _engine(tmp_path, written, tokenizer)
+    assert _whose(engine, table) == {"a": ["Is it so?"] * 2, "c": ["is it"] * 2}
+    assert (engine.counts["recorded_ambiguous"], engine.counts["recorded_normalised"]) == (2, 2)
+
+
+def test_a_copy_is_read_once(tmp_path: Path, pool: pa.Table, tokenizer: Any):
+    """The same path twice, its folder as well, and a copy of another name."""
+    (tmp_path / "dump").mkdir()
+    path = tmp_path / "dump" / "rollouts.jsonl"
+    path.write_text("\n".join(map(json.dumps, _rows(pool, lambda _, p: {"prompt": p["prompt"]}))))
+    (tmp_path / "dump" / "copy.jsonl").write_bytes(path.read_bytes())
+    config = RolloutConfig(recorded=(path, tmp_path / "dump", path))
+    engine = RecordedEngine(config, tokenizer)
+    assert _whose(engine, pool) == EACH
+    assert _told(engine) == ["3 files are copies of others, byte for byte, and were left out"]
+
+
+def test_what_another_policy_sampled_is_counted(tmp_path: Path, pool: pa.Table, tokenizer: Any):
+    more: list[dict[str, Any]] = [
+        {"model": "org/base"}, {"model": "org/other"}, {}, {"temperature": 0.6}, {"top_p": 0.9},
+        {"temperature": 1.0, "top_p": 1.0, "model": "base"},
+    ]  # fmt: skip
+    rows = _rows(pool, lambda i, p: {"prompt": p["prompt"], **more[i]})
+    engine = _engine(tmp_path, rows, tokenizer, model="runs/base")
+    assert _whose(engine, pool) == EACH
+    assert _told(engine) == [
+        "2 of 12 recorded rollouts were sampled by a model of another name than the run's",
+        "4 of 12 recorded rollouts were sampled with another temperature or top_p than the run's",
     ]

@@ -1,0 +1,127 @@
+r"""How rollouts agree: a model of right and wrong answers, fitted to the pool, that doubts golds.
+
+Each problem has a chance theta that a rollout gives the right answer, and a concentration alpha of
+its wrong answers: they are drawn by a Chinese restaurant process, so that a small alpha means that
+wrong answers agree with each other. The gold is one more answer: right with probability
+1 - epsilon, otherwise drawn like a wrong one. With n rollouts, of which n_t give the answer t, and
+B(t) the other answers' counts:
+
+    P(answers | the right one is t) = sum over theta, alpha of
+        u(theta) v(alpha) theta^n_t (1 - theta)^(n - n_t) EPPF(B(t); alpha)
+
+    EPPF(n_1 ... n_k; alpha) = alpha^k (n_1 - 1)! ... (n_k - 1)! / (alpha (alpha + 1) ... (alpha + N - 1))
+
+If the gold is right, t is the gold. If it is wrong, t is any other answer, or one that no rollout
+gave, and the gold is counted among the wrong answers. u, v and epsilon are fitted by expectation
+maximization to all problems of the pool at once, on grids, with weak priors. theta and alpha are
+taken as independent.
+"""  # noqa: E501
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln
+
+Floats = NDArray[np.float64]
+#: The number of rollouts that gave the gold, and those of each other answer, in decreasing order.
+Pattern = tuple[int, tuple[int, ...]]
+
+THETA = np.array([0.0, 0.02, 0.05, *np.arange(0.1, 0.95, 0.1), 0.95, 0.98, 1.0])
+ALPHA = np.array([0.05, 0.15, 0.5, 1.5, 5.0, 15.0, 50.0])
+#: A priori, golds are wrong as if 1 of 20 golds that were looked at had been.
+_WRONG, _LOOKED_AT = 1.0, 20.0
+_ITERATIONS, _TOLERANCE = 200, 1e-6
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The fitted model."""
+
+    theta: Floats
+    """u, the weights of ``THETA``."""
+    alpha: Floats
+    """v, the weights of ``ALPHA``."""
+    epsilon: float
+    """The share of wrong golds."""
+    wrong: dict[Pattern, float]
+    """The posterior that the gold is wrong, by pattern."""
+
+
+def fitted(patterns: Sequence[Pattern]) -> Agreement:
+    """Fit the model to the problems of a pool.
+
+    Args:
+        patterns: One per problem.
+
+    Example:
+        >>> pool = [(8, ())] * 60 + [(6, (1, 1))] * 30 + [(0, (1,) * 8)] * 5 + [(0, (8,))] * 3
+        >>> model = fitted(pool)
+        >>> bool(model.wrong[0, (8,)] > 0.9), bool(model.wrong[0, (1,) * 8] < 0.2)
+        (True, True)
+    """
+    counts = Counter(patterns)
+    distinct = list(counts)
+    weight = np.array([counts[pattern] for pattern in distinct], dtype=np.float64)
+    # (2, m, theta, alpha): the likelihood if the gold is right, and if it is wrong.
+    likelihood = np.array(
+        [[likelihoods(pattern)[wrong] for pattern in distinct] for wrong in (0, 1)]
+    ).reshape(2, len(distinct), len(THETA), len(ALPHA))
+    likelihood /= np.maximum(likelihood.max(axis=(0, 2, 3), keepdims=True), 1e-300)
+    theta = np.full(len(THETA), 1 / len(THETA))
+    alpha = np.full(len(ALPHA), 1 / len(ALPHA))
+    epsilon, posterior = _WRONG / _LOOKED_AT, np.zeros(len(distinct))
+    for _ in range(_ITERATIONS):
+        prior = np.array([1 - epsilon, epsilon])[:, None, None, None] * theta[:, None] * alpha
+        joint = likelihood * prior
+        joint /= np.maximum(joint.sum(axis=(0, 2, 3), keepdims=True), 1e-300)
+        before, posterior = posterior, joint[1].sum(axis=(1, 2))
+        joint = joint.sum(axis=0) * weight[:, None, None]
+        theta, alpha = _smoothed(joint.sum(axis=(0, 2))), _smoothed(joint.sum(axis=(0, 1)))
+        epsilon = float((posterior @ weight + _WRONG) / (weight.sum() + _LOOKED_AT))
+        if np.abs(posterior - before).max(initial=0.0) < _TOLERANCE:
+            break
+    return Agreement(theta, alpha, epsilon, dict(zip(distinct, posterior.tolist(), strict=True)))
+
+
+def likelihoods(pattern: Pattern) -> tuple[Floats, Floats]:
+    """Return the likelihoods of a pattern if the gold is right, and if it is wrong.
+
+    Returns:
+        Two arrays (theta, alpha) over the grids.
+
+    Example:
+        >>> right, wrong = likelihoods((0, (2,)))
+        >>> bool(np.allclose(right[0], 1 / (1 + ALPHA)))  # theta 0: two wrong answers that agree
+        True
+        >>> bool(np.allclose(wrong[-1], 1.0))  # theta 1: both are right, and the gold is not
+        True
+    """
+    gold, others = pattern
+    total = gold + sum(others)
+    right = _power(gold, total)[:, None] * _eppf(others)
+    wrong = _power(0, total)[:, None] * _eppf((gold + 1, *others))
+    for size, times in Counter(others).items():
+        rest = list(others)
+        rest.remove(size)
+        wrong = wrong + times * _power(size, total)[:, None] * _eppf((gold + 1, *rest))
+    return right, wrong
+
+
+def _power(right: int, total: int) -> Floats:
+    return np.asarray(THETA**right * (1.0 - THETA) ** (total - right), dtype=np.float64)
+
+
+def _eppf(sizes: Sequence[int]) -> Floats:
+    """Return the probability of a partition under each alpha."""
+    total = sum(sizes)
+    logs = len(sizes) * np.log(ALPHA) + gammaln(np.array(sizes, dtype=np.float64)).sum()
+    return np.asarray(np.exp(logs - gammaln(ALPHA + total) + gammaln(ALPHA)), dtype=np.float64)
+
+
+def _smoothed(mass: Floats) -> Floats:
+    """Normalize, as if one more problem were spread evenly over the grid."""
+    mass = mass + 1.0 / len(mass)
+    return np.asarray(mass / mass.sum(), dtype=np.float64)

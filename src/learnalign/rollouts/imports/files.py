@@ -1,0 +1,98 @@
+"""Which files of a path have rollouts: those of a folder, without what only accompanies them."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from fnmatch import fnmatch
+from pathlib import Path
+
+from learnalign.errors import LearnAlignError
+from learnalign.rollouts.imports.registry import FORMATS, PICKLED
+from learnalign.storage import files
+from learnalign.storage.paths import as_path, store_errors
+
+_SUFFIXES = {".jsonl", ".ndjson", ".json", ".parquet", ".csv"}
+_PICKLES = {".pt", ".pth", ".pkl", ".pickle"}
+
+
+def rollout_files(given: str | Path) -> tuple[list[Path], Counter[str]]:
+    """List the files of a folder of dumps, the steps in order; a file is its own list.
+
+    Left out are the trainers' files about a run, those that repeat others, and the rollouts of
+    validation problems; the latter are read if their folder or file is named itself.
+
+    Returns:
+        The files, and counts for warnings: ``pickle_files`` and ``validation_files``.
+
+    Raises:
+        LearnAlignError: for a pickle, and for a folder without other files of rollouts.
+    """
+    path, counts = as_path(given), Counter[str]()
+    with store_errors(path):
+        if not path.is_dir():
+            if path.suffix in _PICKLES:
+                raise _pickled(str(path))
+            return [path], counts
+        inside = sorted((file for file in path.rglob("*") if file.is_file()), key=_in_order)
+    pickles = [file for file in inside if file.suffix in _PICKLES]
+    formats = list(FORMATS.values())
+    aside = [pattern for one in formats for pattern in one.side_files]
+    validation = [pattern for one in formats for pattern in one.validation]
+    kept = []
+    for file in inside:
+        if not _SUFFIXES & set(file.suffixes):
+            continue
+        relative = f"/{file.relative_to(path).as_posix()}"
+        if any(one.repeats(file) for one in formats) or _is_any(relative, aside):
+            continue
+        if _is_any(relative, validation):
+            counts["validation_files"] += 1
+        else:
+            kept.append(file)
+    if not kept and pickles:
+        names = ", ".join(file.name for file in pickles[:3])
+        raise _pickled(f"the folder {path} has no rollouts but {names}: each")
+    if not kept:
+        raise LearnAlignError(
+            f"the folder {path} contains no rollouts"
+            + (" but those of validation problems" if counts["validation_files"] else ""),
+            expected=f"files of rollouts ({', '.join(sorted(_SUFFIXES))})",
+            do="correct the path, or name the files themselves",
+        )
+    counts["pickle_files"] += len(pickles)
+    return kept, counts
+
+
+def without_copies(paths: Iterable[Path]) -> list[Path]:
+    """Leave out files that were named before, or have the same bytes as one before."""
+    kept: list[Path] = []
+    seen: set[Path] = set()
+    by_size: dict[int | None, list[Path]] = {}
+    for path in paths:
+        if path.resolve() in seen:
+            continue
+        seen.add(path.resolve())
+        size = files.size(path)
+        others = [] if size is None else by_size.setdefault(size, [])
+        if not any(files.sha256(path) == files.sha256(other) for other in others):
+            others.append(path)
+            kept.append(path)
+    return kept
+
+
+def _in_order(file: Path) -> list[str | int]:
+    """Sort numbers in names as numbers."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(file))]
+
+
+def _is_any(relative: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch(relative, pattern) for pattern in patterns)
+
+
+def _pickled(subject: str) -> LearnAlignError:
+    return LearnAlignError(
+        f"{subject} is a pickle, and loading a pickle can run arbitrary code",
+        expected="JSON Lines or Parquet with completions",
+        do=f"configure the trainer to write its rollouts in one of these formats ({PICKLED} only "
+        "write pickles: convert them where they were written)",
+    )

@@ -1,0 +1,154 @@
+"""Read files of rollouts into records, in any of the formats."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from learnalign.errors import LearnAlignError
+from learnalign.problems.sources import read_source
+from learnalign.rollouts.imports.files import rollout_files, without_copies
+from learnalign.rollouts.imports.format import Format, PlainRow
+from learnalign.rollouts.imports.record import Record
+from learnalign.rollouts.imports.registry import FORMATS, format_named, format_of, require_format
+from learnalign.rollouts.imports.rows import records_of
+from learnalign.storage import files as storage
+from learnalign.terminal.progress import Advance, Progress
+
+
+def read_records(
+    paths: Iterable[Path],
+    *,
+    format_name: str | None = None,
+    reward_column: str | None = None,
+    progress: Progress | None = None,
+) -> tuple[list[list[Record]], Counter[str]]:
+    """Read files of rollouts, or folders of such files.
+
+    Args:
+        paths: Files that `read_source` can read, or folders of them; URLs too.
+        format_name: The rows' format (`registry.FORMATS`); recognised row by row if None.
+        reward_column: Name of the reward column if it is not one of the usual ones; dots reach into
+            objects.
+        progress: Shows the reading if it takes longer than two seconds.
+
+    Returns:
+        The records of each file, and counts for warnings (`told`): ``empty`` (completions that are
+        null or multi-turn), ``failed`` (attempts without a result), files that were left out, and
+        rewards that were corrected.
+
+    Raises:
+        LearnAlignError: if a file is missing, broken or a pickle, a row has no completion, or a
+            value is invalid; names the file and row.
+    """
+    wanted = None if format_name is None else format_named(format_name)
+    counts: Counter[str] = Counter()
+    files: list[Path] = []
+    for path in paths:
+        found, left_out = rollout_files(path)
+        files += found
+        counts.update(left_out)
+    kept = without_copies(files)
+    counts["repeated_files"] += len(files) - len(kept)
+    sizes = [(storage.size(file) or 0) / 2**20 for file in kept]  # MiB
+    records: list[list[Record]] = []
+    shown = progress or Progress("none")
+    with shown.late("recorded", max(1, round(sum(sizes))), "MiB") as advance:
+        for file, size in zip(kept, sizes, strict=True):
+            part = _Part(advance, sum(sizes[: len(records)]), size)
+            records.append(_file(file, wanted, reward_column, counts, part))
+    if not any(records):
+        raise LearnAlignError(
+            f"{', '.join(map(str, files))}: no usable completion; {counts['empty']} are null, "
+            f"failed or multi-turn, {counts['failed']} failed",
+            expected="single-turn responses to the prompts",
+            do="correct the path",
+        )
+    return _corrected(records, counts), counts
+
+
+class _Part:
+    """The progress of one file: from ``begin`` MiB on, in proportion to its rows."""
+
+    def __init__(self, advance: Advance, begin: float, size: float) -> None:
+        self.advance, self.begin, self.size, self.done = advance, begin, size, round(begin)
+
+    def reached(self, share: float) -> None:
+        """Show that a share of the file has been read."""
+        now = round(self.begin + share * self.size)
+        self.advance(now - self.done)
+        self.done = now
+
+
+def _file(
+    path: Path,
+    wanted: Format | None,
+    reward_column: str | None,
+    counts: Counter[str],
+    part: _Part,
+) -> list[Record]:
+    rows = _rows(path)
+    unit = _unit(path, len(rows))
+    records: list[Record] = []
+    facts: dict[str, PlainRow] = {}
+    for number, row in enumerate(rows, 1):
+        location = f"{path}, {unit} {number}"
+        found = format_of(row) if wanted is None else require_format(wanted, row, location)
+        if found.name not in facts:
+            facts[found.name] = found.of_file(path, rows)
+        for plain in _plain(found, row, location):
+            given = {name: content for name, content in plain.items() if content is not None}
+            full = plain | facts[found.name] | given
+            for parsed in records_of(full, row, location, path, found.name, reward_column):
+                if isinstance(parsed, Record):
+                    records.append(parsed)
+                else:
+                    counts[parsed] += 1
+        part.reached(number / len(rows))
+    return records
+
+
+def _plain(found: Format, row: dict[str, Any], location: str) -> list[PlainRow]:
+    try:
+        return found.plain(row)
+    except LearnAlignError as error:
+        raise LearnAlignError(
+            f"{location}: {error.got}", expected=error.expected, do=error.do
+        ) from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise LearnAlignError(
+            f"{location}: the columns {', '.join(row)} are those of {found.name}, but the "
+            f"values do not match its format ({type(error).__name__}: {error})",
+            do="correct the row, or write one completion per row (docs/concepts/rollouts.md)",
+        ) from error
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """Read a file's rows; a JSON file may be a single row, with lists in it."""
+    if path.suffix == ".json" and storage.is_file(path):
+        try:
+            tree = json.loads(storage.read_bytes(path))
+        except (ValueError, RecursionError):
+            tree = None  # read_source says what is broken
+        if isinstance(tree, dict) and format_of(tree).is_whole_file:
+            return [tree]
+    return read_source(str(path)).rows
+
+
+def _unit(path: Path, count: int) -> str:
+    """Return what messages call a row of the file: ``line`` if each row is one, else ``row``."""
+    if path.suffix not in {".jsonl", ".ndjson"}:
+        return "row"
+    with path.open("rb") as file:
+        return "line" if sum(1 for _ in file) == count else "row"
+
+
+def _corrected(files: list[list[Record]], counts: Counter[str]) -> list[list[Record]]:
+    """Correct what needs all rollouts of a format, such as the scale of its rewards."""
+    for name, found in FORMATS.items():
+        fixed, changes = found.corrected([r for file in files for r in file if r.format == name])
+        counts.update(changes)
+        remaining = iter(fixed)
+        files = [[next(remaining) if r.format == name else r for r in file] for file in files]
+    return files

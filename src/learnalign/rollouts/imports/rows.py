@@ -1,0 +1,193 @@
+"""Parse plain rows to records: ids, prompt, completion, reward, step."""
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from learnalign.errors import LearnAlignError, nearest
+from learnalign.problems.columns import COMPLETIONS
+from learnalign.problems.nested import has, value
+from learnalign.rollouts.imports.record import Record
+from learnalign.rollouts.imports.values import (
+    completion_of,
+    exact_of,
+    is_message_list,
+    reward_of,
+    text_of,
+    tokens_of,
+)
+
+IDS = ("problem_id", "id", "unique_id", "uid", "example_id", "task_id")
+PROMPTS = ("prompt", "question", "problem", "input", "query", "instruction")
+_REWARDS = (
+    *("recorded_reward", "reward", "rewards", "score", "scores"),
+    *("is_correct", "correct"),
+)
+_STEPS = ("step", "global_step", "training_step")
+
+
+def records_of(
+    row: Mapping[str, Any],
+    original: Mapping[str, Any],
+    location: str,
+    path: Path,
+    name: str,
+    reward_column: str | None,
+) -> Iterator[Record | Literal["empty", "failed"]]:
+    """Yield the rollouts of a plain row, or why one is none.
+
+    Args:
+        row: The plain row (`imports.format`).
+        original: The row as it is in the file, where the reward column may be, too.
+        location: File and row, for messages.
+        path: The file, whose name or folders may tell the step.
+        name: Name of the format.
+        reward_column: Name of the reward column, if the user gave one.
+
+    Raises:
+        LearnAlignError: if the row has no completion or names no problem, or a value is invalid.
+    """
+    if row.get("failed"):
+        yield "failed"
+        return
+    prompts = tuple(t for name in PROMPTS if (t := _prompt(row.get(name))) is not None)
+    ids = {name: text for name in IDS if (text := _id(row.get(name))) is not None}
+    counted = row.get("counted_rewards")
+    known = [name for name in (*COMPLETIONS, "token_ids", "counted_rewards") if name in row]
+    if not known or not (prompts or ids or row.get("prompt_ids")):
+        raise LearnAlignError(
+            f"{location}: its columns are {', '.join(original)}",
+            expected=f"one of {', '.join(IDS + PROMPTS)}, and one of {', '.join(COMPLETIONS)}",
+            do="rename the columns",
+        )
+    common: dict[str, Any] = {
+        "location": location,
+        "format": name,
+        "ids": ids,
+        "prompts": prompts,
+        "prompt_ids": tokens_of(row.get("prompt_ids"), location, "prompt_ids"),
+        "step": _step(row, path),
+        "model": row.get("model") if isinstance(row.get("model"), str) else None,
+        "temperature": _number(row.get("temperature")),
+        "top_p": _number(row.get("top_p")),
+        "mixed": bool(row.get("mixed")),
+    }
+    if counted is not None:
+        for reward in counted:
+            yield Record(**common, reward=reward_of(reward, location))
+        return
+    texts, rewards = _texts_and_rewards(row, original, location, reward_column)
+    exact: tuple[Any, Any] = (None, None)
+    if row.get("token_ids") is not None and len(texts) == 1:
+        exact = exact_of(row, location)
+    for text, reward in zip(texts, rewards, strict=True):
+        completion = completion_of(text, location)
+        if completion is None and exact[0] is None:
+            yield "empty"
+            continue
+        yield Record(
+            **common,
+            completion=completion,
+            token_ids=exact[0],
+            logprobs=exact[1],
+            finish_reason=_finish(row) if len(texts) == 1 else None,
+            reward=reward_of(reward, location),
+        )
+
+
+def _texts_and_rewards(
+    row: Mapping[str, Any],
+    original: Mapping[str, Any],
+    location: str,
+    reward_column: str | None,
+) -> tuple[list[Any], list[Any]]:
+    """Return the completions of a row and their rewards, equally many."""
+    texts = _first(row, COMPLETIONS)
+    several = isinstance(texts, list) and not is_message_list(texts)
+    rewards = _reward_value(row, original, reward_column, location)
+    if not several:
+        return [texts], [rewards]
+    if rewards is None:
+        return texts, [None] * len(texts)
+    if len(texts) == 1 and not isinstance(rewards, list):
+        return texts, [rewards]
+    if not isinstance(rewards, list):
+        raise LearnAlignError(
+            f"{location}: {len(texts)} completions and a single reward {rewards!r}",
+            expected="one reward per completion",
+            do="write a list of rewards, or one completion per row",
+        )
+    if len(rewards) != len(texts):
+        raise LearnAlignError(
+            f"{location}: {len(texts)} completions and {len(rewards)} rewards",
+            expected="one reward per completion",
+            do="correct the row",
+        )
+    return texts, rewards
+
+
+def _first(row: Mapping[str, Any], names: Iterable[str]) -> Any:
+    return next((row[name] for name in names if row.get(name) is not None), None)
+
+
+def _id(content: Any) -> str | None:
+    """Return an id as text. A column with missing values turns 7 into 7.0."""
+    if isinstance(content, float) and content.is_integer():
+        content = int(content)
+    return str(content) if isinstance(content, str | int) else None
+
+
+def _prompt(content: Any) -> str | None:
+    """Return the text of a prompt; for chat messages, that of the last one."""
+    if is_message_list(content):
+        return text_of(content[-1])
+    return content if isinstance(content, str) else None
+
+
+def _finish(row: Mapping[str, Any]) -> str | None:
+    if row.get("is_truncated") is True or row.get("truncated") is True:
+        return "length"
+    reason = row.get("finish_reason")
+    if reason is None:
+        return None
+    return "length" if reason in ("length", "max_tokens", "truncated") else "stop"
+
+
+def _number(content: Any) -> float | None:
+    is_number = isinstance(content, int | float) and not isinstance(content, bool)
+    return float(content) if is_number else None
+
+
+def _step(row: Mapping[str, Any], path: Path) -> int:
+    """Find the training step: in the row, else in the name of the file or its folders."""
+    for name in _STEPS:
+        step = _number(row.get(name))
+        if step is not None and math.isfinite(step):
+            return int(step)
+    numbers = re.findall(r"step_?(\d+)", "/".join(path.parts[-4:]))
+    return int(numbers[-1]) if numbers else -1
+
+
+def _reward_value(
+    row: Mapping[str, Any], original: Mapping[str, Any], column: str | None, location: str
+) -> Any:
+    """Find the reward of a row: in the column that the user named, else in a usual one."""
+    if column is not None:
+        for known in (row, original):
+            if has(known, column):
+                return value(known, column)
+        raise LearnAlignError(
+            f"{location} has no column '{column}'",
+            expected=f"an existing column: {nearest(column, original)}",
+            do="correct rollouts.recorded_reward",
+        )
+    reward, functions = _first(row, _REWARDS), row.get("reward_columns") or []
+    if reward is None and len(functions) > 1:
+        raise LearnAlignError(
+            f"{location}: several columns could be the reward: {', '.join(functions)}",
+            expected="the one to select by",
+            do=f"name it: --set rollouts.recorded_reward={functions[0]}",
+        )
+    return row.get(functions[0]) if reward is None and functions else reward

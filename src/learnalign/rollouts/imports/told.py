@@ -1,0 +1,51 @@
+"""Warnings about imported rollouts: left out, corrected, or another policy's."""
+
+from collections.abc import Mapping
+
+_TEXTS = {
+    "unmatched": "match no problem of the pool and were left out",
+    "older": "are from earlier steps: only each problem's newest are used",
+    "disagreed": "have the id of one problem and the prompt of another: the prompt decided",
+    "ambiguous": "have a prompt that several problems share and were left out",
+    "normalised": "match a problem by their prompt if case, blanks and punctuation are ignored",
+    "repeated": "are counts of problems whose rollouts are recorded too, and were left out",
+    "stale": "are used though a later step is recorded: it did not sample their problems",
+    "other_model": "were sampled by a model of another name than the run's",
+    "other_sampling": "were sampled with another temperature or top_p than the run's",
+    "mixed": "were sampled while the policy was updated",
+    "nonfinite": "have a reward that is NaN or Inf, which is ignored",
+    "rescaled": "have a reward of open-instruct's scale, which was divided by 10",
+    "penalised": "have a penalty below 0 for a reward, which was read as 0",
+    "tokenised": "have text without token ids: it was tokenised, and a gradient is that of these "
+    "tokens, not of those that were sampled",
+    "inseparable": "have a reward that mixes the verifier's score and a format reward: it was "
+    "dropped, and the verifier judges them",
+}
+
+
+def warnings(counts: Mapping[str, int]) -> list[str]:
+    """Return warnings about recorded rollouts.
+
+    Example:
+        >>> warnings({"recorded": 640, "recorded_older": 320})
+        ["320 of 640 recorded rollouts are from earlier steps: only each problem's newest are used"]
+    """
+    total = counts.get("recorded", 0)
+    messages = [
+        f"{count:,} of {total:,} recorded rollouts {text}"
+        for name, text in _TEXTS.items()
+        if (count := counts.get(f"recorded_{name}"))
+    ]
+    others = {
+        "empty": "recorded completions are null, failed or multi-turn and were left out",
+        "failed": "recorded attempts failed and were left out: they are no wrong answers",
+        "repeated_files": "files are copies of others, byte for byte, and were left out",
+        "pickle_files": "pickles were not read: loading one can run arbitrary code",
+        "validation_files": "files of validation rollouts were not read: name their folder to use "
+        "them",
+    }
+    return messages + [
+        f"{count:,} {text}"
+        for name, text in others.items()
+        if (count := counts.get(f"recorded_{name}"))
+    ]
