@@ -7,7 +7,9 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check
 VLLM_PIP = .venv-vllm/bin/python -m pip --disable-pip-version-check
 INSTALLED = .venv/.installed
 
-.PHONY: help install model llama vllm demo train-demo bench test test-slow lint format docs docs-serve clean
+PAGE_LIBRARIES = tools/page_libraries
+
+.PHONY: page-libraries help install model llama vllm demo train-demo bench test test-slow lint format docs docs-serve clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -38,6 +40,7 @@ demo: model ## Choose among generated problems with a real small model; about fo
 	HF_HUB_OFFLINE=1 .venv/bin/learnalign select --config examples/demo.yaml
 	.venv/bin/learnalign export runs/demo --as trl --batch-size 8
 	.venv/bin/learnalign export runs/demo --as verl --batch-size 8
+	.venv/bin/learnalign explore runs/demo
 
 TRAIN_DEMO = --config examples/train-demo.yaml
 SMOLLM2 = models/SmolLM2-135M-Instruct
@@ -81,6 +84,9 @@ docs: $(INSTALLED) ## Build the docs' site in site/; a warning is an error.
 
 docs-serve: $(INSTALLED) ## Show the docs' site at http://127.0.0.1:8000 while pages are written.
 	$(MKDOCS) serve --watch src
+
+page-libraries: ## Build the libraries of the page of `learnalign explore` with npm.
+	npm ci --prefix $(PAGE_LIBRARIES) && npm run build --prefix $(PAGE_LIBRARIES)
 
 clean: ## Delete .venv, models and caches.
 	rm -rf .venv .venv-llama .venv-vllm models runs site .mypy_cache .ruff_cache .pytest_cache .hypothesis

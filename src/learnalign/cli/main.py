@@ -27,6 +27,7 @@ _COMMANDS = {
     "evaluate": "Measure a model's accuracy on benchmarks.",
     "export": "Export the selection for a trainer.",
     "report": "Regenerate a run's report.html.",
+    "explore": "Look into the pool in your browser: a map of what each problem trains.",
     "prompt": "Print what the model sees for one problem.",
     "inspect": "Print everything a run stores about one problem.",
 }

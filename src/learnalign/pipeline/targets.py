@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from learnalign.errors import LearnAlignError, nearest
+from learnalign.problems.subsets import read_subset
 from learnalign.runs.folder import RunFolder
 
 
@@ -25,7 +26,7 @@ def target_ids(target: str | None, folder: RunFolder) -> frozenset[str] | None:
         return None
     path = Path(target)
     if path.is_file():
-        return frozenset(read_ids(path))
+        return frozenset(read_subset(path).problem_ids)
     column, equals, wanted = target.partition("=")
     if not equals:
         raise LearnAlignError(
@@ -50,9 +51,3 @@ def target_ids(target: str | None, folder: RunFolder) -> frozenset[str] | None:
             do="correct the pair",
         )
     return frozenset(matches)
-
-
-def read_ids(path: Path) -> list[str]:
-    """Read a file of problem ids, one a line; empty lines are ignored."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [line.strip() for line in lines if line.strip()]

@@ -72,15 +72,10 @@ def examples(
     wanted = pa.array(ids, pa.string())
     score_rows = {row["problem_id"]: row for row in _rows(scores, wanted)}
     problem_rows = {row["problem_id"]: row for row in _rows(problems, wanted)}
-    by_sample = {(row["problem_id"], row["sample"]): row for row in _rows(verdicts, wanted)}
-    attempts: dict[str, list[Attempt]] = {problem_id: [] for problem_id in ids}
-    for rollout in _rows(rollouts, wanted):
-        problem_id = rollout["problem_id"]
-        verdict = by_sample.get((problem_id, rollout["sample"]))
-        attempts[problem_id].append(_attempt(rollout, verdict))
+    groups = attempts(*(t.filter(pc.is_in(t["problem_id"], wanted)) for t in (rollouts, verdicts)))
     result = []
     for problem_id in ids:
-        all_attempts = sorted(attempts[problem_id], key=lambda attempt: attempt.sample)
+        all_attempts = groups.get(problem_id, [])
         problem = problem_rows.get(problem_id, {})
         result.append(
             Example(
@@ -92,6 +87,19 @@ def examples(
             )
         )
     return result
+
+
+def attempts(rollouts: pa.Table, verdicts: pa.Table) -> dict[str, list[Attempt]]:
+    """Join rollouts with their verdicts, by problem and in the order of the samples."""
+    by_sample = {(row["problem_id"], row["sample"]): row for row in verdicts.to_pylist()}
+    lengths = pc.list_value_length(rollouts["token_ids"])
+    columns = ["problem_id", "sample", "completion", "finish_reason"]
+    rows = rollouts.select(columns).append_column("num_tokens", lengths).to_pylist()
+    groups: dict[str, list[Attempt]] = {}
+    for row in sorted(rows, key=lambda row: row["sample"]):
+        verdict = by_sample.get((row["problem_id"], row["sample"]))
+        groups.setdefault(row["problem_id"], []).append(_attempt(row, verdict))
+    return groups
 
 
 def shortened(text: str) -> str:
@@ -121,7 +129,7 @@ def _attempt(rollout: dict[str, Any], verdict: dict[str, Any] | None) -> Attempt
         extracted_answer=_text(verdict, "extracted_answer"),
         parsed_answer=_text(verdict, "parsed_answer"),
         detail=_text(verdict, "detail") if kind != "correct" else None,
-        num_tokens=len(rollout["token_ids"]) if rollout["token_ids"] is not None else None,
+        num_tokens=rollout["num_tokens"],
         truncated=rollout["finish_reason"] == "length",
     )
 

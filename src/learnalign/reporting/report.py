@@ -114,7 +114,7 @@ def render(data: ReportData) -> str:
         css=Markup(_part("report.css")),
         plotly_js=Markup(plotly_js),
         report_js=Markup(report_js),
-        script_hashes=Markup(f"{_hash(plotly_js)} {_hash(report_js)}"),
+        script_hashes=Markup(f"{script_hash(plotly_js)} {script_hash(report_js)}"),
     )
 
 
@@ -201,6 +201,6 @@ def _part(name: str) -> str:
     return package_files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _hash(script: str) -> str:
+def script_hash(script: str) -> str:
     """Return a script's hash source for a content security policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

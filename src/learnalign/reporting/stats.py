@@ -108,7 +108,7 @@ def strata(scores: pa.Table, column: str) -> list[Stratum]:
     )
     rows = [Stratum(name, count, selected[name]) for name, count in total.items()]
     if column == "difficulty":
-        return sorted(rows, key=lambda row: _natural(row.name))
+        return sorted(rows, key=lambda row: natural(row.name))
     return sorted(rows, key=lambda row: (-row.total, row.name))
 
 
@@ -187,7 +187,7 @@ def _counts(counts: dict[str, int]) -> list[Count]:
     return [Count(name, count, count / total if total else 0.0) for name, count in counts.items()]
 
 
-def _natural(name: str) -> tuple[bool, list[tuple[bool, float, str]]]:
+def natural(name: str) -> tuple[bool, list[tuple[bool, float, str]]]:
     """Sort key: digits as numbers, "not given" last."""
     parts = re.split(r"(\d+(?:\.\d+)?)", name)
     pieces = [

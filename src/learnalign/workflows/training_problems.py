@@ -1,6 +1,7 @@
 """The problems of a training: all rows of some data, or a subset of a finished selection."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,7 +12,7 @@ from learnalign.formats.export import sample_control
 from learnalign.pipeline.order import stage_options
 from learnalign.pipeline.problems import read_problems
 from learnalign.pipeline.resources import Resources
-from learnalign.pipeline.targets import read_ids
+from learnalign.problems.subsets import read_subset
 from learnalign.runs.fingerprints import fingerprint
 from learnalign.runs.folder import RunFolder, scored
 from learnalign.selecting.order import random_keys
@@ -37,8 +38,11 @@ def training_problems(
         return table.take(_sampled(table["problem_id"].to_pylist(), count, config.run.seed))
     chosen = chosen_ids(source, config.training.subset, seed=config.run.seed)
     chosen = [chosen[i] for i in _sampled(chosen, count, config.run.seed)]
-    options = {"training.source": str(source.path), "training.chosen": fingerprint({"ids": chosen})}
-    if not folder.begin("problems", options).complete:
+    facts: dict[str, Any] = {"training.source": str(source.path)}
+    facts["training.chosen"] = fingerprint({"ids": chosen})
+    if made := made_of(config.training.subset):
+        facts["training.subset"] = made
+    if not folder.begin("problems", facts).complete:
         order = {name: i for i, name in enumerate(chosen)}
         unsorted = pa.concat_tables(
             shard.filter(pc.is_in(shard["problem_id"], pa.array(chosen)))
@@ -116,7 +120,7 @@ def chosen_ids(source: RunFolder, subset: str, *, seed: int) -> list[str]:
             expected="selected, random, all or a file of ids",
             do="correct it",
         )
-    listed = read_ids(path)
+    listed = read_subset(path).problem_ids
     unknown = sorted(set(listed) - set(names))
     if unknown or not listed:
         raise LearnAlignError(
@@ -127,4 +131,10 @@ def chosen_ids(source: RunFolder, subset: str, *, seed: int) -> list[str]:
             expected="ids of that run, one per line",
             do="correct the file",
         )
-    return list(dict.fromkeys(listed))
+    return listed
+
+
+def made_of(subset: str) -> dict[str, Any]:
+    """Return what a manifest says of a subset: nothing, unless a person made it."""
+    path = Path(subset)
+    return read_subset(path).described() if path.is_file() else {}

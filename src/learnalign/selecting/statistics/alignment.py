@@ -95,19 +95,24 @@ def gradient_norms(batches: Batches, problem_ids: Sequence[str]) -> Floats:
 
 
 def unit_gradients(
-    batches: Batches, problem_ids: Sequence[str], selected: NDArray[np.int64]
+    batches: Batches,
+    problem_ids: Sequence[str],
+    selected: NDArray[np.int64],
+    *,
+    column: str = "sketch",
 ) -> NDArray[np.float32]:
-    """Read the (m, d) unit gradients of some problems into memory.
+    """Read the (m, d) unit gradients (or hidden states) of some problems into memory.
 
     Args:
         batches: Reads the gradients table; called once.
         problem_ids: The n problems of the pool.
         selected: (m,) indices of the problems to read; one without a gradient gets a zero row.
+        column: ``sketch`` of the gradients table or ``hidden`` of the features table.
     """
     indices = {problem_ids[index]: row for row, index in enumerate(selected.tolist())}
     gradients: NDArray[np.float32] = np.zeros((len(indices), 0), np.float32)
     names = list(indices)
-    for rows, index in blocks(read_ahead(_pieces(batches, "sketch", indices))):
+    for rows, index in blocks(read_ahead(_pieces(batches, column, indices))):
         if not gradients.shape[1]:
             gradients = np.zeros((len(indices), rows.shape[1]), np.float32)
         gradients[index] = rows / np.maximum(_norms(rows, index, names), 1e-30)[:, None]

@@ -1,0 +1,86 @@
+"""Write the page: one self-contained file, or a folder for `learnalign.exploring.server`.
+
+Text of models and data is untrusted. It is inside compressed blocks, which the page's scripts put
+on the page as text, never as markup; and the content security policy allows only our own scripts,
+by their hashes.
+"""
+
+import base64
+from importlib.resources import files as package_files
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from learnalign.exploring.pool import Block, Pool
+from learnalign.reporting.report import script_hash
+from learnalign.storage import files
+from learnalign.storage.folders import atomic_folder
+from learnalign.storage.paths import require_local
+
+#: Our scripts, in the order in which they are one.
+SCRIPTS = (
+    "data",
+    "fields",
+    "state",
+    "controls",
+    "colours",
+    "filters",
+    "map",
+    "lasso",
+    "figures",
+    "table",
+    "problem",
+    "save",
+    "main",
+)
+
+
+def write_file(path: Path, pool: Pool, most: int) -> bool:
+    """Write the page as one file, atomically, unless its blocks are larger than ``most`` bytes.
+
+    Returns:
+        Whether it was written.
+    """
+    blocks, size = pool.head(served=False), 0
+    for block in pool.texts():
+        size += len(block[1])
+        if size > most:
+            return False
+        blocks.append(block)
+    files.write_text(path, render(pool.title, blocks))
+    return True
+
+
+def write_folder(path: Path, pool: Pool) -> None:
+    """Write the page and its blocks into a folder, atomically."""
+    require_local(path, "a page that is served")
+    with atomic_folder(path) as temporary:
+        for name, data in [*pool.head(served=True), *pool.texts()]:
+            (temporary / f"{name}.gz").write_bytes(data)
+        (temporary / "index.html").write_text(render(pool.title, []), encoding="utf-8")
+
+
+def render(title: str, blocks: list[Block]) -> str:
+    """Render the page as text, with ``blocks`` inside."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    libraries, own = _part("page/libraries.js"), _own_script()
+    return environment.from_string(_part("page/page.html.j2")).render(
+        title=title,
+        css=Markup(_part("page/libraries.css") + _part("page/page.css")),
+        libraries=Markup(libraries),
+        script=Markup(own),
+        hashes=Markup(f"{script_hash(libraries)} {script_hash(own)}"),
+        blocks=[(name, Markup(base64.b64encode(data).decode())) for name, data in blocks],
+    )
+
+
+def _own_script() -> str:
+    parts = "\n".join(_part(f"page/{name}.js") for name in SCRIPTS)
+    return f'(() => {{\n"use strict";\n{parts}\n}})();\n'
+
+
+def _part(name: str) -> str:
+    return package_files(__package__).joinpath(name).read_text(encoding="utf-8")

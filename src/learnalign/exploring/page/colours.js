@@ -1,0 +1,88 @@
+// Colours that the colour-blind tell apart: viridis for numbers, Okabe and Ito's for names.
+
+const OKABE_ITO = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442"];
+const CHOICES = ["#0072b2", "#e69f00", "#009e73", "#9aa3ad"];
+const MISSING = [140, 147, 156, 255];
+const STEPS = 256;
+
+const channels = (hex) => [1, 3, 5].map((at) => Number.parseInt(hex.slice(at, at + 2), 16));
+const css = ([red, green, blue]) => `rgb(${red} ${green} ${blue})`;
+
+function table(interpolate) {
+  return Array.from({ length: STEPS }, (_, i) => {
+    const text = interpolate(i / (STEPS - 1));
+    return text.startsWith("#") ? channels(text) : text.match(/\d+/g).slice(0, 3).map(Number);
+  });
+}
+
+const VIRIDIS = table(libraries.interpolateViridis);
+// Orange to blue through grey: a change down, none, up.
+const CHANGES = table((at) => libraries.interpolatePuOr(at));
+
+// The colours of a field: a function from problem to channels, and what the legend says.
+function scaleOf(field) {
+  return field.kind === "name" ? nameScale(field) : numberScale(field);
+}
+
+function nameScale(field) {
+  const counts = new Array(field.names.length).fill(0);
+  for (const code of field.values) if (code >= 0) counts[code] += 1;
+  const order = field.names.map((_, code) => code);
+  if (field.key !== "choice" && field.key !== "selected") order.sort((x, y) => counts[y] - counts[x]);
+  const colours = field.key === "choice" ? CHOICES : field.key === "selected" ? [OKABE_ITO[0], "#9aa3ad"] : OKABE_ITO;
+  const of = new Array(field.names.length).fill(MISSING);
+  order.forEach((code, place) => {
+    if (place < colours.length) of[code] = channels(colours[place]);
+  });
+  const entries = order.slice(0, colours.length).map((code) => ({
+    colour: css(of[code]),
+    text: `${field.names[code]} (${counts[code].toLocaleString("en")})`,
+  }));
+  if (order.length > colours.length) {
+    entries.push({ colour: css(MISSING), text: `${order.length - colours.length} others` });
+  }
+  return { colour: (problem) => of[field.values[problem]] ?? MISSING, entries };
+}
+
+function numberScale(field) {
+  const [low, high] = domainOf(field);
+  const colours = field.change ? CHANGES : VIRIDIS;
+  const factor = high > low ? (STEPS - 1) / (high - low) : 0;
+  const colour = (problem) => {
+    const value = field.values[problem];
+    if (!Number.isFinite(value)) return MISSING;
+    return colours[Math.min(STEPS - 1, Math.max(0, Math.round((value - low) * factor)))];
+  };
+  return { colour, low, high, gradient: colours };
+}
+
+// From the first to the last percentile, so that a few extremes do not make the rest one colour.
+function domainOf(field) {
+  if (SHARES.has(field.key)) return [0, 1];
+  const known = Float64Array.from(field.values.filter(Number.isFinite)).sort();
+  if (!known.length) return [0, 1];
+  const at = (share) => known[Math.round(share * (known.length - 1))];
+  const [low, high] = [at(0.01), at(0.99)];
+  if (!field.change) return [low, high];
+  const most = Math.max(Math.abs(low), Math.abs(high)) || 1;
+  return [-most, most];
+}
+
+function drawLegend(field, scale) {
+  const legend = byId("legend");
+  const title = element("h3", {}, field.label);
+  if (scale.entries) {
+    const rows = scale.entries.map(({ colour, text }) => {
+      const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
+      swatch.style.background = colour;
+      return element("li", {}, swatch, text);
+    });
+    legend.replaceChildren(title, element("ul", {}, ...rows));
+    return;
+  }
+  const bar = element("div", { class: "bar", role: "img", "aria-label": `from ${asText(scale.low)} to ${asText(scale.high)}` });
+  const stops = scale.gradient.filter((_, i) => i % 17 === 0).map(css);
+  bar.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
+  const ends = element("div", { class: "ends" }, element("span", {}, asText(scale.low)), element("span", {}, asText(scale.high)));
+  legend.replaceChildren(title, bar, ends);
+}

@@ -1,0 +1,223 @@
+// The map: points by WebGL (deck.gl), the groups' names, and rings around a problem's neighbours.
+
+let deck = null;
+let subset = new Int32Array(); // indices of the problems in the subset that are on the map
+let view = { target: [0, 0, 0], zoom: 8 };
+
+const css2 = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+function openMap() {
+  const parent = byId("map");
+  try {
+    deck = new libraries.Deck({
+      parent,
+      views: new libraries.OrthographicView({ flipY: false }),
+      viewState: view,
+      controller: { keyboard: true, doubleClickZoom: false },
+      onViewStateChange: ({ viewState }) => {
+        view = viewState;
+        deck.setProps({ viewState: view });
+        drawLasso();
+      },
+      onError: (error) => mapFailed(error),
+      onHover: ({ index, x, y, layer }) => showTip(layer?.id === "subset" ? subset[index] : -1, x, y),
+      onClick: ({ index, layer }) => {
+        if (layer?.id === "subset" && index >= 0) openProblem(subset[index]);
+      },
+      getCursor: ({ isHovering }) => (lassoing ? "crosshair" : isHovering ? "pointer" : "grab"),
+      layers: [],
+    });
+  } catch (error) {
+    mapFailed(error);
+  }
+  new ResizeObserver(debounced(() => deck && !moved() && fitMap(), 100)).observe(parent);
+  fitMap();
+}
+
+function mapFailed(error) {
+  byId("map-note").textContent = `The map needs WebGL 2, which this browser does not offer (${error.message}). Everything else works.`;
+}
+
+let fitted = null;
+const moved = () => fitted !== null && view.zoom !== fitted;
+
+function fitMap() {
+  const { clientWidth, clientHeight } = byId("map");
+  let low = -1.05;
+  currentLayout().placed.forEach((on) => {
+    if (!on) low = -1.5;
+  });
+  const zoom = Math.log2(Math.max(40, Math.min((clientWidth - 24) / 2.2, (clientHeight - 76) / (1.05 - low))));
+  view = { target: [0, (low + 1.05) / 2, 0], zoom };
+  fitted = zoom;
+  deck?.setProps({ viewState: view });
+  drawLasso();
+}
+
+function drawMap(mask, scale) {
+  if (!deck) return;
+  const layout = currentLayout();
+  const { points } = layout;
+  const indices = [];
+  const rest = [];
+  for (let i = 0; i < pool.size; i += 1) {
+    if (Number.isNaN(points[2 * i])) continue;
+    (mask[i] ? indices : rest).push(i);
+  }
+  subset = Int32Array.from(indices);
+  const colours = new Uint8Array(4 * subset.length);
+  subset.forEach((problem, at) => {
+    const [red, green, blue] = scale.colour(problem);
+    colours.set([red, green, blue, 225], 4 * at);
+  });
+  const radius = pool.size < 400 ? 6 : pool.size < 4000 ? 4 : pool.size < 30000 ? 2.6 : 1.8;
+  const common = { radiusUnits: "pixels", getRadius: radius, radiusMinPixels: radius };
+  const dim = theme() === "dark" ? [120, 128, 138, 60] : [120, 128, 138, 50];
+  deck.setProps({
+    layers: [
+      new libraries.ScatterplotLayer({
+        ...common,
+        id: "rest",
+        data: { length: rest.length, attributes: { getPosition: { value: positions(points, rest), size: 2 } } },
+        getFillColor: dim,
+        updateTriggers: { getFillColor: theme() },
+      }),
+      new libraries.ScatterplotLayer({
+        ...common,
+        id: "subset",
+        pickable: true,
+        data: {
+          length: subset.length,
+          attributes: {
+            getPosition: { value: positions(points, subset), size: 2 },
+            getFillColor: { value: colours, size: 4, normalized: true },
+          },
+        },
+      }),
+      ...movementLayers(points),
+      ...problemLayers(points, radius),
+      namesLayer(layout),
+    ],
+  });
+  drawMapNote(layout);
+}
+
+function positions(points, indices) {
+  const found = new Float32Array(2 * indices.length);
+  indices.forEach((problem, at) => {
+    found[2 * at] = points[2 * problem];
+    found[2 * at + 1] = points[2 * problem + 1];
+  });
+  return found;
+}
+
+const pointOf = (points, problem) => [points[2 * problem], points[2 * problem + 1]];
+
+// Where each problem of a small subset lies on the other run's map.
+function movementLayers(points) {
+  const other = otherRun()?.layouts.find((one) => one.key === currentLayout().key);
+  if (!other || subset.length > 2000) return [];
+  const data = [...subset].filter((i) => !Number.isNaN(other.points[2 * i]));
+  return [
+    new libraries.LineLayer({
+      id: "movement",
+      data,
+      getSourcePosition: (i) => pointOf(points, i),
+      getTargetPosition: (i) => pointOf(other.points, i),
+      getColor: [120, 128, 138, 110],
+      getWidth: 1,
+    }),
+  ];
+}
+
+function problemLayers(points, radius) {
+  const problem = pool.index.get(state.problem);
+  if (problem === undefined || Number.isNaN(points[2 * problem])) return [];
+  const { near } = currentRun();
+  const around = near ? neighboursOf(near, problem) : [];
+  const ink = theme() === "dark" ? [255, 255, 255] : [20, 24, 28];
+  const colour = ({ kind }) => (kind === "self" ? ink : kind === "nearest" ? channels(OKABE_ITO[0]) : channels(OKABE_ITO[5]));
+  const rings = [{ problem, kind: "self" }, ...around].filter((one) => !Number.isNaN(points[2 * one.problem]));
+  return [
+    new libraries.LineLayer({
+      id: "neighbour-lines",
+      data: rings.slice(1),
+      getSourcePosition: () => pointOf(points, problem),
+      getTargetPosition: (one) => pointOf(points, one.problem),
+      getColor: (one) => [...colour(one), 170],
+      getWidth: 1.5,
+    }),
+    new libraries.ScatterplotLayer({
+      id: "rings",
+      data: rings,
+      getPosition: (one) => pointOf(points, one.problem),
+      radiusUnits: "pixels",
+      getRadius: (one) => radius + (one.kind === "self" ? 6 : 4),
+      filled: false,
+      stroked: true,
+      lineWidthUnits: "pixels",
+      getLineWidth: 2.5,
+      getLineColor: colour,
+      updateTriggers: { getLineColor: theme() },
+    }),
+  ];
+}
+
+function namesLayer(layout) {
+  const field = currentRun().fields.get(layout.groups);
+  const places = field.names.map((name, code) => ({ name, place: middle(layout, field, code) }));
+  return new libraries.TextLayer({
+    id: "names",
+    data: places.filter(({ place }) => place),
+    characterSet: "auto",
+    getText: ({ name }) => name,
+    getPosition: ({ place }) => place,
+    getSize: 13,
+    fontFamily: "system-ui, sans-serif",
+    fontWeight: 600,
+    fontSettings: { sdf: true, buffer: 8 },
+    outlineWidth: 4,
+    outlineColor: theme() === "dark" ? [22, 26, 31, 255] : [255, 255, 255, 255],
+    getColor: theme() === "dark" ? [235, 238, 242] : [31, 36, 41],
+    updateTriggers: { getColor: theme() },
+  });
+}
+
+function middle(layout, field, code) {
+  const own = [];
+  field.values.forEach((value, i) => {
+    if (value === code && layout.placed[i]) own.push(i);
+  });
+  if (!own.length) return null;
+  const median = (axis) => {
+    const values = Float64Array.from(own, (i) => layout.points[2 * i + axis]).sort();
+    return values[Math.floor(values.length / 2)];
+  };
+  return [median(0), median(1)];
+}
+
+function drawMapNote(layout) {
+  const rows = currentRun().rows;
+  let beside = 0;
+  layout.placed.forEach((on, i) => {
+    if (!on && rows[i] >= 0) beside += 1;
+  });
+  byId("map-note").textContent = beside ? `${plural(beside, "problem")} without a gradient (always or never solved) in the strip below the map.` : "";
+}
+
+async function showTip(problem, x, y) {
+  const tip = byId("tip");
+  if (problem < 0 || problem === undefined || lassoing) {
+    tip.hidden = true;
+    return;
+  }
+  const field = fieldOf(state.colour) ?? fieldOf("success_rate");
+  const text = element("span", { class: "prompt" });
+  tip.replaceChildren(element("strong", {}, pool.ids[problem]), element("span", {}, `${field.label}: ${shown(field, problem)}`), text);
+  tip.hidden = false;
+  const { clientWidth } = byId("map");
+  tip.style.left = `${Math.min(x + 14, Math.max(8, clientWidth - 300))}px`;
+  tip.style.top = `${y + 14}px`;
+  const prompt = await textOf(currentRun(), "prompts", pool.promptsPerBlock, problem);
+  text.textContent = (prompt ?? "").slice(0, 240);
+}

@@ -1,0 +1,47 @@
+// Save the subset: a download, or in the run's folder where the page is served.
+
+// The file that `learnalign train --subset` takes.
+function subsetFile(name) {
+  return {
+    kind: "learnalign subset",
+    made: "by hand",
+    name,
+    run: currentRun().path,
+    view: address(),
+    problem_ids: [...order].map((problem) => pool.ids[problem]),
+  };
+}
+
+function openSave() {
+  const name = element("input", { type: "text", id: "subset-name", value: "subset", pattern: "[\\w.\\-]+", required: true, maxlength: 60 });
+  const save = element("button", { type: "submit", id: "save" }, "Save ids");
+  const note = element("p", { id: "save-note", class: "hint", role: "status" });
+  const form = element("form", { id: "save-form", onsubmit: (event) => {
+    event.preventDefault();
+    saveSubset(name.value, note);
+  } }, element("label", { for: "subset-name" }, "Save this subset as"), element("div", { class: "row" }, name, save), note);
+  byId("subset").replaceChildren(form, element("div", { id: "subset-figures" }));
+}
+
+async function saveSubset(name, note) {
+  const file = subsetFile(name);
+  if (!file.problem_ids.length) {
+    note.textContent = "The subset has no problems.";
+    return;
+  }
+  const text = JSON.stringify(file, null, 1);
+  let path = `${name}.json`;
+  if (pool.served) {
+    const answer = await fetch("subsets", { method: "POST", body: text });
+    if (!answer.ok) {
+      note.textContent = await answer.text();
+      return;
+    }
+    ({ path } = await answer.json());
+  } else {
+    const url = URL.createObjectURL(new Blob([`${text}\n`], { type: "application/json" }));
+    element("a", { href: url, download: path }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 1000);
+  }
+  note.textContent = `${plural(file.problem_ids.length, "id")} saved. learnalign train MODEL ${file.run} --subset ${path}`;
+}

@@ -1,0 +1,84 @@
+"""Make the page that looks into a pool, as a file or served, and save subsets from it."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from learnalign.errors import LearnAlignError
+from learnalign.exploring.page import write_file, write_folder
+from learnalign.exploring.server import PageServer
+from learnalign.exploring.subsets import save_subset
+from learnalign.terminal.progress import Progress
+from learnalign.workflows.explore_histories import is_training
+from learnalign.workflows.explored_pool import read_pool
+
+#: Bytes of a page up to which it is one file.
+MAX_FILE = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Explored:
+    """The finished page."""
+
+    path: Path
+    """The file, or the folder that `learnalign.exploring.server` serves."""
+    problems: int
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the page needs to be served."""
+        return self.path.suffix != ".html"
+
+
+def explore(
+    runs: Sequence[Path],
+    *,
+    out: Path | None = None,
+    served: bool = False,
+    with_umap: bool = False,
+    progress: Progress,
+) -> Explored:
+    """Make the page of one or several runs.
+
+    Args:
+        runs: Folders of finished selections, the first of which sets the map; and of trainings,
+            whose history is shown for each problem.
+        out: The file; default ``explore.html`` in the first run's folder. A folder is made beside
+            it, without the suffix, where the page is served or too large for one file.
+        served: Make a folder to serve, whatever the size.
+        with_umap: Also place the problems by UMAP.
+        progress: Shows the parts.
+
+    Raises:
+        LearnAlignError: if a folder is neither a finished selection nor a training.
+    """
+    pool = read_pool(runs, with_umap=with_umap, progress=progress)
+    first = next(path for path in runs if not is_training(path))
+    target = out or first / "explore.html"
+    if target.suffix != ".html":
+        raise LearnAlignError(
+            f"got --out {target}", expected="a file that ends in .html", do="rename it"
+        )
+    folder = target.with_suffix("")
+    if not served and write_file(target, pool, MAX_FILE):
+        return Explored(target, len(pool.ids))
+    write_folder(folder, pool)
+    return Explored(folder, len(pool.ids))
+
+
+def serve(done: Explored, runs: Sequence[Path], *, port: int, say: Callable[[str], None]) -> None:
+    """Serve the page until it is interrupted; what it saves goes to ``subsets`` of the first run.
+
+    Args:
+        done: A page in a folder.
+        runs: The runs that it shows.
+        port: The port; 0 for a free one.
+        say: Called with the address once the page can be opened.
+    """
+    first = next(path for path in runs if not is_training(path))
+    with PageServer(done.path, partial(save_subset, first), port) as server:
+        say(server.address)
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()

@@ -1,0 +1,57 @@
+"""What trainings measured of each problem: when they met it, and how often it was solved."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from learnalign.exploring.fields import Field
+from learnalign.exploring.pool import Histories
+from learnalign.runs.folder import RunFolder
+from learnalign.runs.manifest import TRAINING_TABLES
+from learnalign.training.history import success_history
+
+
+def is_training(path: Path) -> bool:
+    """Whether a folder is a training's."""
+    return RunFolder(path, TRAINING_TABLES).num_shards("history") > 0
+
+
+def histories(trainings: Sequence[Path], ids: Sequence[str]) -> Histories:
+    """Read the trainings' success rates of the problems, by problem, training and step."""
+    index = {name: number for number, name in enumerate(ids)}
+    columns = [np.empty((0, 4))]
+    for number, path in enumerate(trainings):
+        shards = RunFolder(path, TRAINING_TABLES).shards("history")
+        steps = pa.concat_tables(s.select(["problem_id", "step", "reward"]) for s in shards)
+        table = success_history(steps)
+        problems = [index.get(name, -1) for name in table["problem_id"].to_pylist()]
+        rows = np.column_stack(
+            [problems, np.full(len(problems), number), table["step"], table["success_rate"]]
+        )
+        columns.append(rows[rows[:, 0] >= 0])
+    found = np.concatenate(columns)
+    found = found[np.lexsort((found[:, 2], found[:, 1], found[:, 0]))]
+    begins = np.searchsorted(found[:, 0], np.arange(len(ids) + 1))
+    return Histories(
+        names=[path.name for path in trainings],
+        training=found[:, 1].astype(np.int32),
+        step=found[:, 2].astype(np.int32),
+        success_rate=found[:, 3].copy(),
+        begins=begins.astype(np.int32),
+    )
+
+
+def training_fields(found: Histories, count: int) -> list[Field]:
+    """Return, for each training, the step that first met a problem, and its last success rate."""
+    problem = np.repeat(np.arange(count), np.diff(found.begins))
+    fields = []
+    for number, name in enumerate(found.names):
+        own = np.flatnonzero(found.training == number)
+        first, last = np.full(count, np.nan), np.full(count, np.nan)
+        first[problem[own[::-1]]] = found.step[own[::-1]] + 1
+        last[problem[own]] = found.success_rate[own]
+        fields.append(Field(f"met_{number}", f"first step in {name}", "number", first))
+        fields.append(Field(f"last_{number}", f"last success rate in {name}", "number", last))
+    return fields

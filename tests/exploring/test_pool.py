@@ -1,0 +1,119 @@
+"""What the page is made of: fields and texts as in the tables, ranks as `compare`'s."""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.run_folder import write_run
+from helpers.synthetic_run import synthetic_run
+from learnalign.config.load import load_config
+from learnalign.errors import LearnAlignError
+from learnalign.exploring.pool import Pool
+from learnalign.runs.folder import RunFolder
+from learnalign.terminal.progress import Progress
+from learnalign.workflows.compare import compare
+from learnalign.workflows.explored_pool import read_pool
+
+QUIET = Progress("none")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = synthetic_run(num_problems=90, budget=20)
+    return write_run(tmp_path_factory.mktemp("pool") / "run", data)
+
+
+@pytest.fixture(scope="module")
+def pool(run: Path) -> Pool:
+    return read_pool([run], with_umap=False, progress=QUIET)
+
+
+def test_numbers_are_those_of_the_tables(run: Path, pool: Pool) -> None:
+    rows = {row["problem_id"]: row for row in RunFolder(run).scores().to_pylist()}
+    assert sorted(pool.ids) == sorted(rows)
+    fields = {field.key: field for field in pool.runs[0].fields}
+    for key in ("success_rate", "learnability", "alignment", "rank", "mean_response_tokens"):
+        assert fields[key].values.tolist() == [rows[name][key] for name in pool.ids]
+    for key in ("source", "difficulty"):
+        named = [fields[key].names[code] for code in fields[key].values]
+        assert named == [rows[name][key] for name in pool.ids]
+    verdicts = RunFolder(run).table("verdicts").to_pylist()
+    for number, name in enumerate(pool.ids):
+        kinds = [row["verdict"] for row in verdicts if row["problem_id"] == name]
+        assert fields["num_wrong"].values[number] == kinds.count("wrong")
+
+
+@pytest.mark.parametrize("budget", [1, 13, 40])
+def test_rules_choose_what_compare_chooses(
+    run: Path, pool: Pool, budget: int, tmp_path: Path
+) -> None:
+    config = load_config(
+        run / "config.yaml", overrides={"run.out": str(run), "selection.budget": budget}
+    )
+    methods = list(pool.runs[0].ranks)
+    assert {"learnalign", "learnability", "alignment", "inner_product", "band", "random"} == set(
+        methods
+    )
+    done = compare([config], methods, out=tmp_path / "compare", progress=QUIET)
+    for choice in done.choices:
+        ranks = pool.runs[0].ranks[choice.method]
+        chosen = [pool.ids[i] for i in np.argsort(ranks) if 0 < ranks[i] <= budget]
+        assert chosen == choice.problem_ids
+
+
+def test_problems_without_a_gradient_lie_beside_the_map(run: Path, pool: Pool) -> None:
+    statuses = {
+        row["problem_id"]: row["status"] == "ok"
+        for row in RunFolder(run).table("gradients").select(["problem_id", "status"]).to_pylist()
+    }
+    by_gradient, by_text = pool.runs[0].layouts
+    assert by_gradient.placed.tolist() == [statuses[name] for name in pool.ids]
+    assert (by_gradient.points[~by_gradient.placed, 1] < -1.2).all()
+    assert np.isfinite(by_gradient.points).all()
+    assert by_text.key == "text-pca"
+
+
+def test_texts_are_those_of_the_run(run: Path, pool: Pool) -> None:
+    blocks = {name: json.loads(gzip.decompress(block)) for name, block in pool.texts()}
+    view = pool.runs[0]
+    folder = RunFolder(run)
+    problems = {row["problem_id"]: row for row in folder.table("problems").to_pylist()}
+    rollouts = folder.table("rollouts").to_pylist()
+    for number in (0, 31, 32, 89):
+        row, name = view.rows[number], pool.ids[number]
+        assert blocks[f"0-prompts-{row // 1000}"][row % 1000] == problems[name]["prompt"]
+        texts = blocks[f"0-rollouts-{row // 32}"][row % 32]
+        assert texts["answer"] == problems[name]["answer"]
+        own = [one["completion"] for one in rollouts if one["problem_id"] == name]
+        assert [one["completion"] for one in texts["attempts"]] == own
+
+
+def test_two_runs_share_their_problems(run: Path, tmp_path: Path) -> None:
+    later = synthetic_run(num_problems=70, budget=20, seed=3)
+    other = write_run(tmp_path / "later", later, seed=1)
+    both = read_pool([run, other], with_umap=False, progress=QUIET)
+    one, two = both.runs
+    assert len(both.ids) == len(set(both.ids))
+    assert set(later.problems["problem_id"].to_pylist()) == {
+        name for name, row in zip(both.ids, two.rows, strict=True) if row >= 0
+    }
+    assert (one.rows >= 0).sum() == 90
+    rates = {f.key: f.values for f in two.fields}["success_rate"]
+    known = dict(
+        zip(
+            later.scores["problem_id"].to_pylist(),
+            later.scores["success_rate"].to_pylist(),
+            strict=True,
+        )
+    )
+    for name, rate in zip(both.ids, rates, strict=True):
+        assert rate == known[name] if name in known else np.isnan(rate)
+    assert np.isnan(two.layouts[0].points[two.rows < 0]).all()
+
+
+def test_a_folder_without_scores_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(LearnAlignError, match="select"):
+        read_pool([tmp_path], with_umap=False, progress=QUIET)
