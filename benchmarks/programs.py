@@ -10,6 +10,7 @@ tests and the assertions of MBPP's prompts.
 
 import gzip
 import json
+import os
 import random
 import re
 import sys
@@ -20,12 +21,15 @@ from typing import Any
 
 from harness import ROOT, Figure, Lines, publish
 from learnalign.config import VerifierConfig
-from learnalign.problems.suites.registry import gold_of
+from learnalign.problems.suites.registry import gold_of, read_suite
 from learnalign.verifying.judging import Answered, judged
+from learnalign.verifying.programs.completions import program_of
+from learnalign.verifying.programs.limits import Limits
+from learnalign.verifying.programs.running import Runner
 from learnalign.verifying.verifier import open_verifier
 
 DATA = ROOT.parent / "shared" / "data" / "code"
-LINES = ROOT / "benchmarks" / "runs" / "programs.jsonl"
+LINES = ROOT / "runs" / "programs.jsonl"
 CONFIG = VerifierConfig(kind="program", workers=2)
 #: Some of MBPP+'s reference solutions take five seconds or more than a GiB for an input.
 PATIENT = CONFIG.model_copy(
@@ -115,6 +119,34 @@ def recorded_completions(count: int) -> list[Row]:
     return [row for row in lines.rows if row.get("problem") in wanted]
 
 
+def processor_time(count: int) -> float:
+    """Return the processor seconds of a program, in sandboxes that judge ``count`` a problem."""
+    by_prompt = {row["prompt"]: row for row in rows("humaneval_codet.jsonl")}
+    programs, seconds = 0, 0.0
+    begin = time.process_time()
+    for row in rows("humaneval_codegen16B_100samples.jsonl")[10:14]:
+        gold = gold_of(by_prompt[row["prompt"]])
+        assert gold is not None
+        suite = read_suite(gold[0])
+        with Runner(suite, Limits()) as runner:
+            for text in row["samples"][:count]:
+                program = program_of(text, suite.prefix, suite.entry_point)
+                if program is not None:
+                    runner.run(program)
+                    programs += 1
+            seconds += sum(_cpu_s(sandbox.pid) for sandbox in runner.sandboxes.values())
+    return (seconds + time.process_time() - begin) / programs
+
+
+def _cpu_s(pid: int) -> float:
+    """Return the processor seconds of a tree of processes, ended children included."""
+    process = Path("/proc") / str(pid)
+    fields = (process / "stat").read_text().rpartition(")")[2].split()
+    seconds = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    children = [(thread / "children").read_text() for thread in (process / "task").iterdir()]
+    return seconds + sum(_cpu_s(int(child)) for child in " ".join(children).split())
+
+
 def _id(by_prompt: dict[str, Row], row: Row) -> str:
     name: str = by_prompt[row["prompt"]]["task_id"]
     return name
@@ -149,6 +181,12 @@ def main() -> None:
             "higher",
         ),
         "programs a second": Figure(programs / seconds, "1/s", "higher", goal=20.0),
+        "processor time of a program, 100 a problem": Figure(
+            1000 * processor_time(100), "ms", "lower", goal=100.0
+        ),
+        "processor time of a program, 8 a problem": Figure(
+            1000 * processor_time(8), "ms", "lower", goal=100.0
+        ),
     }
     publish("programs", begin, figures, [*references, *completions])
 

@@ -45,7 +45,7 @@ class Runner:
 
     def __init__(self, suite: Suite, limits: Limits) -> None:
         self.suite, self.limits = suite, limits
-        self._sandboxes: dict[str, Sandbox] = {}
+        self.sandboxes: dict[str, Sandbox] = {}
         self._tests: Session | None = None
         self._has_scripts = any(isinstance(test, ScriptTest) for test in suite.tests)
 
@@ -75,9 +75,9 @@ class Runner:
     def close(self) -> None:
         """End both sandboxes."""
         self._tests = None
-        for sandbox in self._sandboxes.values():
+        for sandbox in self.sandboxes.values():
             sandbox.close()
-        self._sandboxes.clear()
+        self.sandboxes.clear()
 
     def __enter__(self) -> "Runner":
         return self
@@ -132,12 +132,12 @@ class Runner:
         The sandbox is kept for the next program of the problem where a filter of system calls
         keeps programs from each other; else each program gets a new one.
         """
-        sandbox = self._sandboxes.get(module)
+        sandbox = self.sandboxes.get(module)
         if sandbox is None or not sandbox.is_open:
-            sandbox = self._sandboxes[module] = self._sandbox(module)
-        if not self._sandboxes.keys() - {module} and self._has_scripts:
+            sandbox = self.sandboxes[module] = self._sandbox(module)
+        if not self.sandboxes.keys() - {module} and self._has_scripts:
             other = "tests" if module == "program" else "program"
-            self._sandboxes[other] = self._sandbox(other)  # starts meanwhile
+            self.sandboxes[other] = self._sandbox(other)  # starts meanwhile
         return Session(sandbox)
 
     def _sandbox(self, module: str) -> Sandbox:

@@ -94,9 +94,14 @@ class Sandbox:
             self.close()
             return None
 
+    @property
+    def pid(self) -> int:
+        """The process that all others in it descend from."""
+        return self._process.pid
+
     def usage(self) -> Usage:
         """Return what all processes in it use: processor time so far, and memory."""
-        return usage(self._process.pid)
+        return usage(self.pid)
 
     def close(self) -> None:
         """Kill everything in it."""
