@@ -20,7 +20,7 @@ from helpers.sums_run import OPTIONS, QUIET, configure
 from learnalign.errors import LearnAlignError
 from learnalign.runs.folder import RunFolder
 from learnalign.workflows.estimate import dry_run_profile
-from learnalign.workflows.profile import Profile, _command, run_profile
+from learnalign.workflows.profile import Profile, _command, _next_round, run_profile
 from learnalign.workflows.speed import Gpus, measured_speed
 
 SMALL: dict[str, Any] = {"data__sample": 10, "selection__budget": 3, "training__epochs": 4.0}
@@ -143,6 +143,49 @@ def test_the_next_command_runs(action: str, profiled: Profile, sums: Path, tmp_p
         assert len(history) == 14 * 4  # one step holds all problems
 
 
+def test_a_second_round_samples_only_new_problems(
+    profiled: Profile, sums: Path, tmp_path: Path
+) -> None:
+    """It equals a profile of as many that sampled all of them, but for the time."""
+    more = SMALL | {"data__sample": 13}
+    reuse = {"rollouts__reuse": profiled.path}
+    second = run_profile(configure(sums, tmp_path / "b", **more, **reuse), progress=QUIET)
+    fresh = run_profile(configure(sums, tmp_path / "c", **more), progress=QUIET)
+    assert (second.measures, second.plan, second.costs) == (
+        fresh.measures, fresh.plan, fresh.costs
+    )  # fmt: skip
+    old = {row["problem_id"] for row in _rows(profiled.path, "rollouts")}
+    manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())["stages"]
+    counted = []  # shards with problems that were sampled here
+    for path in sorted((tmp_path / "b" / "rollouts").glob("*.parquet")):
+        rows = pq.read_table(path).to_pylist()
+        new = sum(len(row["token_ids"]) for row in rows if row["problem_id"] not in old)
+        index = str(int(path.stem.rpartition("-")[2]))
+        taken = [manifest[stage]["shards"][index] for stage in ("rollouts", "verdicts")]
+        if new:
+            counted.append((new, sum(len(row["token_ids"]) for row in rows), *taken))
+    counted = counted[1:] or counted
+    new, tokens = (sum(shard[k] for shard in counted) for k in (0, 1))
+    sampling, verifying = (sum(shard[k]["seconds"] for shard in counted) for k in (2, 3))
+    expected = sampling / new + verifying / tokens
+    assert second.speed.seconds_per_token == pytest.approx(expected)
+    with pytest.raises(LearnAlignError, match="all 10 problems are reused"):
+        run_profile(configure(sums, tmp_path / "d", **SMALL, **reuse), progress=QUIET)
+
+
+def test_the_next_round_is_a_command(profiled: Profile, sums: Path, tmp_path: Path) -> None:
+    """Offered where the interval reaches into another answer and the pool has more problems."""
+    out = Path(shutil.copytree(profiled.path, tmp_path / "runs" / "p"))
+    done = run_profile(configure(sums, out, **SMALL), progress=QUIET)
+    assert (done.next_round is None) == done.advice.sure
+    command = shlex.split(_next_round(configure(sums, out, **SMALL), 10, 14))
+    assert command[:2] == ["learnalign", "profile"]
+    again = call(*command[1:], cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert RunFolder(f"{out}-14").manifest.stages["problems"].facts["pool"] == 14
+    assert "or first" not in again.stdout  # the whole pool was sampled
+
+
 @pytest.mark.slow  # a program of its own; kills at every kind of file operation: test_kills.py
 def test_a_killed_profile_resumes(profiled: Profile, sums: Path, tmp_path: Path) -> None:
     out, file = tmp_path / "killed", tmp_path / "c.yaml"
@@ -221,7 +264,6 @@ def test_hostile_names_are_shown_and_never_interpreted(
     ("more", "gpus", "message"),
     [
         ({"rollouts__engine": "recorded"}, None, "with recorded rollouts"),
-        ({"rollouts__reuse": "runs/x"}, None, "with --reuse"),
         ({"selection__warmup": 3}, None, "with --warmup"),
         ({"rollouts__num_rollouts": 1}, None, "got 1 rollouts per problem"),
         ({}, Gpus(count=8), "not sampled on a GPU of this machine"),

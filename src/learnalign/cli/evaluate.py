@@ -22,6 +22,7 @@ from learnalign.cli.echo import echo, echo_json
     "server.url",
     "rollouts.recorded",
     "verifier.kind",
+    "verifier.sandbox",
     *o.PROMPT,
     "data.prompt_column",
 )

@@ -18,6 +18,7 @@ _LONGEST = 200
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(run: Path, problem_id: str, as_json: bool) -> None:
     """Print one problem of RUN: its prompt, answer, rollouts, verdicts, gradient and scores."""
+    from learnalign.problems.suites.shown import shown_gold
     from learnalign.workflows.inspect import inspect
 
     info = inspect(run, problem_id)
@@ -28,7 +29,7 @@ def command(run: Path, problem_id: str, as_json: bool) -> None:
     for row in info["excluded"]:
         echo(f"excluded in stage {row['stage']}: {row['reason']} ({row['detail']})")
     if problem:
-        echo(f"{problem['prompt']}\n\nanswer: {problem['answer']}")
+        echo(f"{problem['prompt']}\n\nanswer: {shown_gold(problem['answer'] or '')}")
         echo(f"source: {problem['source']}, difficulty: {problem['difficulty']}")
     for name, value in (scores or {}).items():
         echo(f"{name}: {value:.6g}" if isinstance(value, float) else f"{name}: {value}")
@@ -55,7 +56,7 @@ def _answer(row: dict[str, Any]) -> str:
     line = f"answer {_short(parsed if extracted is None else extracted)}"
     if extracted is not None and parsed != extracted:
         line += f" parsed as {_short(parsed)}"
-    failed = row["verdict"] not in ("correct", "wrong") and row["detail"]
+    failed = row["verdict"] != "correct" and row["detail"]
     return line + (f" ({' '.join(row['detail'].split())})" if failed else "")
 
 

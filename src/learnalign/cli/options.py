@@ -47,6 +47,7 @@ SAMPLING = (
     "rollouts.max_tokens",
     "rollouts.stop",
     "verifier.kind",
+    "verifier.sandbox",
 )
 ROLLOUTS = (
     *SAMPLING,

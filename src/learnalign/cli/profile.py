@@ -12,7 +12,7 @@ from learnalign.cli.echo import echo, echo_json
 @click.command()
 @click.argument("model", required=False)
 @click.argument("data", nargs=-1)
-@o.options("data.sample", "selection.budget", "training.epochs", *o.SAMPLING)
+@o.options("data.sample", "selection.budget", "training.epochs", "rollouts.reuse", *o.SAMPLING)
 @click.option("--gpus", type=click.IntRange(1), metavar="N", help="Predict the time on N GPUs.")
 @click.option(
     "--gpu-price",
@@ -49,10 +49,12 @@ def command(
 
     Says what selecting K problems (--budget) and training on them for --epochs passes costs,
     compared with training on everything or on random problems, and which command to run next. That
-    command uses the rollouts again. Run the same command to resume an interrupted profile.
+    command uses the rollouts again, and so does a larger profile (--reuse). Run the same command to
+    resume an interrupted profile.
 
     \b
       learnalign profile my/model train.jsonl --budget 1000 --epochs 4
+      learnalign profile my/model train.jsonl --problems 800 --reuse runs/profile --out runs/p800
       learnalign profile my/model train.jsonl --gpus 8 --gpu-price 2.50 --gpu-rate 3000
     """  # noqa: D301
     from learnalign.errors import LearnAlignError

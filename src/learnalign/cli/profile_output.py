@@ -42,11 +42,7 @@ def print_profile(done: Profile) -> None:
         print_parts(console, Text("warning:", "yellow"), f" {warning}")
     print_parts(console, "\n", bold(f"Advice: {found['advice']['headline']}."))
     if not found["advice"]["sure"]:
-        print_parts(
-            console,
-            "The interval of the share with a signal also allows another answer; a larger "
-            "--problems would tell.",
-        )
+        print_parts(console, "The interval of the share with a signal also allows another answer.")
     print_parts(console, f"Measured so far: {found['advice']['evidence']}.")
     print_parts(
         console,
@@ -54,6 +50,8 @@ def print_profile(done: Profile) -> None:
         f"next      {done.command}",
         wrap=False,
     )
+    if done.next_round is not None:
+        print_parts(console, f"or first  {done.next_round}", wrap=False)
 
 
 def _groups(groups: dict[str, list[dict[str, Any]]]) -> Table:

@@ -13,6 +13,7 @@ from learnalign.cli.echo import echo_json
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--completion-column", metavar="COLUMN", help="Column of the model's completions.")
 @o.options("data.answer_column", "data.prompt_column", "data.answer_form", "verifier.kind")
+@o.options("verifier.sandbox")
 @click.option(
     "--against",
     metavar="COLUMN",

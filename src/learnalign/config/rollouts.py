@@ -1,9 +1,9 @@
 """Options for the rollouts, the engines that sample them, and the verifier."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from learnalign.config.section import Dtype, Fraction, Section
 from learnalign.errors import LearnAlignError
@@ -110,7 +110,8 @@ class VerifierConfig(Section):
 
     kind: str = "auto"
     """auto (recorded rewards, else chosen per problem from gold answer and prompt), math, number,
-    choice, words, time, code, text, reasoning_gym, or module:function (TRL's signature)."""
+    choice, words, time, code (Python literals), text, program (code problems with tests, run in a
+    sandbox), reasoning_gym, or module:function (TRL's signature)."""
     unfinished_thinking: bool = False
     """Also look for an answer in thinking that was never closed."""
     timeout_s: Annotated[float, Field(gt=0.0)] = 5.0
@@ -119,3 +120,32 @@ class VerifierConfig(Section):
     """Worker processes; by default, the number of CPUs."""
     memory_mb: PositiveInt | None = 4096
     """Memory limit per worker, in MiB; null for no limit (docs/concepts/verifying.md)."""
+    sandbox: Literal["bubblewrap", "sandbox-fusion", "piston", "none"] = "bubblewrap"
+    """Where the verifier program runs programs: in bubblewrap's namespaces on this machine, on a
+    SandboxFusion or Piston server, or, with none, as plain processes that nothing protects this
+    machine from."""
+    sandbox_url: str | None = None
+    """Base URL of the SandboxFusion or Piston server, such as http://localhost:8080."""
+    credit: Literal["all", "fraction"] = "all"
+    """all: a program is rewarded if it passes all tests, and ends at the first one that it fails;
+    fraction: its reward is the share of tests that it passes."""
+    max_tests: PositiveInt | None = None
+    """Use only the first N tests of each code problem; by default, all."""
+    test_timeout_s: Annotated[float, Field(gt=0.0)] = 5.0
+    """Seconds for each test. A program that was waiting, not computing, runs again alone before its
+    time-out counts."""
+    program_timeout_s: Annotated[float, Field(gt=0.0)] = 60.0
+    """Seconds for all tests of a program."""
+    program_memory_mb: PositiveInt = 1024
+    """Memory limit of a program, in MiB."""
+
+    @model_validator(mode="after")
+    def _server_has_url(self) -> Self:
+        remote = self.sandbox in ("sandbox-fusion", "piston")
+        if remote and self.sandbox_url is None:
+            raise LearnAlignError(
+                f"got the sandbox '{self.sandbox}' without a server",
+                expected="its base URL, such as http://localhost:8080",
+                do="add --set verifier.sandbox_url=URL",
+            )
+        return self

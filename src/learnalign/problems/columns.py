@@ -7,6 +7,7 @@ from typing import Any
 from learnalign.config import DataConfig
 from learnalign.errors import LearnAlignError, nearest
 from learnalign.problems.nested import empty, has, parsed, value
+from learnalign.problems.suites.registry import tests_columns
 
 Rows = Sequence[Mapping[str, Any]]
 #: Known names, in lower case with underscores; _OTHER_ names are used only without one of these.
@@ -86,9 +87,12 @@ def recognise(
         if name is not None:
             _check(rows, inspected, name, f"--{role}-column", location)
     finder = _Finder(inspected, location)
-    required: dict[str, Any] = {"prompt": named["prompt"] or finder.prompt()}
+    tests, code_prompt = tests_columns(inspected) or (None, None)
+    if named["prompt"] is None and code_prompt not in finder.filled:
+        code_prompt = finder.prompt()
+    required: dict[str, Any] = {"prompt": named["prompt"] or code_prompt}
     if needs_answer and named["answer"] is None:
-        required["answer"] = finder.answer(required["prompt"])
+        required["answer"] = tests or finder.answer(required["prompt"])
     optional = {
         "id": finder.first(_IDS, str | int),
         "source": finder.first(_SOURCES, str),
@@ -151,8 +155,9 @@ def recognise_answered(
     if completion is None:
         completion = _Finder(inspected, location, taken).completion()
     finder = _Finder(inspected, location, {*taken, completion})
-    prompt = config.prompt_column or finder.optional_prompt()
-    answer = config.answer_column or finder.gold(prompt)
+    tests, code_prompt = tests_columns(inspected) or (None, None)
+    prompt = config.prompt_column or finder.optional_prompt() or code_prompt
+    answer = config.answer_column or tests or finder.gold(prompt)
     return AnsweredColumns(completion, answer, prompt, finder.first(_VERIFIERS, str))
 
 

@@ -12,6 +12,7 @@ from learnalign.problems.columns import GYM_PROMPT, GYM_REQUEST, INSPECTED_ROWS,
 from learnalign.problems.golds import Gold, GoldReader
 from learnalign.problems.gym import is_gym_row
 from learnalign.problems.nested import empty, names_in, value
+from learnalign.problems.suites.registry import gold_of
 
 
 class Rows:
@@ -50,6 +51,9 @@ class Rows:
             location: Location of the row, for errors.
         """
         prompt = self._prompt(row, location)
+        tests = gold_of(row, self.columns.answer) if self.config.answer_form == "auto" else None
+        if tests is not None:
+            return prompt, Gold((tests[0],), f"tests ({tests[1]})")
         options = options_in(row, self.choices.columns) if self.choices is not None else None
         if self.choices is None or options is None:
             return prompt, self.golds.read(self.answers[number])

@@ -6,6 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from learnalign.problems.suites.shown import shown_gold
+
 HEAD_CHARACTERS, TAIL_CHARACTERS = 4000, 2000
 MAX_ROLLOUTS = 16
 
@@ -33,7 +35,7 @@ class Attempt:
     parsed_answer: str | None
     """The extracted answer, parsed."""
     detail: str | None
-    """Why the answer could not be judged; None if it is correct or wrong."""
+    """Why there is no verdict, or which test a program fails; None if it is correct."""
     num_tokens: int | None
     truncated: bool
 
@@ -84,7 +86,7 @@ def examples(
             Example(
                 scores=score_rows[problem_id],
                 prompt=shortened(problem.get("prompt") or ""),
-                answer=problem.get("answer"),
+                answer=_gold(problem.get("answer")),
                 attempts=all_attempts[:MAX_ROLLOUTS],
                 num_hidden=max(0, len(all_attempts) - MAX_ROLLOUTS),
             )
@@ -118,7 +120,7 @@ def _attempt(rollout: dict[str, Any], verdict: dict[str, Any] | None) -> Attempt
         reward=verdict["reward"] if verdict else None,
         extracted_answer=_text(verdict, "extracted_answer"),
         parsed_answer=_text(verdict, "parsed_answer"),
-        detail=_text(verdict, "detail") if kind not in ("correct", "wrong") else None,
+        detail=_text(verdict, "detail") if kind != "correct" else None,
         num_tokens=len(rollout["token_ids"]) if rollout["token_ids"] is not None else None,
         truncated=rollout["finish_reason"] == "length",
     )
@@ -127,6 +129,10 @@ def _attempt(rollout: dict[str, Any], verdict: dict[str, Any] | None) -> Attempt
 def _text(verdict: dict[str, Any] | None, column: str) -> str | None:
     text = verdict[column] if verdict else None
     return None if text is None else shortened(text)
+
+
+def _gold(answer: str | None) -> str | None:
+    return None if answer is None else shortened(shown_gold(answer))
 
 
 def _rows(table: pa.Table, wanted: pa.Array) -> list[dict[str, Any]]:

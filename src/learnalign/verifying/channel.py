@@ -6,8 +6,6 @@ import time
 from collections import deque
 from contextlib import suppress
 
-from learnalign.process_guard import Child
-
 _CHUNK_BYTES = 65_536
 #: Bytes of the error stream to keep, to report why the process ended.
 _TAIL_BYTES = 4_000
@@ -16,22 +14,21 @@ _MAX_LINE_BYTES = 64 * 1024 * 1024
 
 
 class Channel:
-    """Writes to a child's input and reads its output, while draining its error stream.
+    """Writes to a process and reads its output, while draining its error stream.
 
     Args:
-        child: Started with unbuffered pipes for all three streams.
+        reader: Descriptor of its output.
+        writer: Descriptor of its input; not the same, even for a socket.
+        errors: Descriptor of its error stream, if it has its own.
     """
 
-    def __init__(self, child: Child) -> None:
-        process = child.process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        self._input = process.stdin.fileno()
-        self._output: int | None = process.stdout.fileno()
-        self._errors: int | None = process.stderr.fileno()
-        for descriptor in (self._input, self._output, self._errors):
-            os.set_blocking(descriptor, False)
+    def __init__(self, reader: int, writer: int, errors: int | None = None) -> None:
+        self._input = writer
+        self._output: int | None = reader
+        self._errors = errors
+        for descriptor in (reader, writer, errors):
+            if descriptor is not None:
+                os.set_blocking(descriptor, False)
         self._lines: deque[bytes] = deque()
         self._partial: list[bytes] = []
         self._partial_bytes = 0

@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from learnalign.config import VerifierConfig
 from learnalign.problems.chats import Messages
-from learnalign.problems.golds import GoldReader
+from learnalign.problems.golds import Gold, GoldReader
 from learnalign.problems.nested import empty
+from learnalign.problems.suites.registry import tests_gold
 from learnalign.tables import PROBLEMS, ROLLOUTS, VERDICTS, gold_text
 from learnalign.verifying.question import Question
 from learnalign.verifying.routing import route
@@ -100,7 +101,8 @@ def judge(
     reader = GoldReader(values, None)
     answered = []
     for value, completion, prompt, row in zip(values, completions, prompts, rows, strict=True):
-        gold = reader.read(value)
+        tests = tests_gold(value)
+        gold = reader.read(value) if tests is None else Gold((tests,), "tests")
         answered.append(
             Answered(
                 tuple(map(encodable, gold.texts)),

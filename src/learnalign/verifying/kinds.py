@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from learnalign.verifying.answers.thinking import after_thinking
 from learnalign.verifying.judgement import Judgement, failed, unparsed
 from learnalign.verifying.question import Question
+
+if TYPE_CHECKING:
+    from learnalign.verifying.programs.verdicts import Programs
 
 _UNFINISHED = "the thinking was not finished"
 
@@ -101,12 +104,16 @@ class Kind:
             return failed(f"{type(error).__name__}: {error}")
 
 
-def named_kind(name: str) -> Kind:
+def named_kind(name: str) -> "Kind | Programs":
     """Import a verifier by its name.
 
     Raises:
         LearnAlignError: if the package that it needs is not installed.
     """
+    if name == "program":
+        from learnalign.verifying.programs.verdicts import Programs
+
+        return Programs()
     module = import_module(f"learnalign.verifying.judges.{name}")
     if name == "reasoning_gym":
         module.load()

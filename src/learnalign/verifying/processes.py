@@ -69,7 +69,8 @@ class WorkerProcess:
 
         Args:
             request: ``kind``, ``golds``, ``row``, ``prompt``, ``messages``, ``completions`` and
-                ``completion_ids``; ``trainer_state`` in a training.
+                ``completion_ids``; ``trainer_state`` in a training; ``wait_s`` if a judgement may
+                take longer than the time limit.
 
         Returns:
             A judgement for each completion, in order.
@@ -95,6 +96,7 @@ class WorkerProcess:
             return [failed(stop.detail)]
 
         wait_s = self.timeout_s * (len(completions) if together else 1)
+        wait_s = request.get("wait_s", wait_s)
         return self._request_all(remaining, len(completions), wait_s, resolve)
 
     def check(self, kind: str, problems: Sequence[Mapping[str, Any]]) -> list[Judgement]:
@@ -102,7 +104,7 @@ class WorkerProcess:
 
         Args:
             kind: A built-in verifier.
-            problems: Each with ``golds`` and ``row``.
+            problems: At least one, each with ``golds`` and ``row``.
 
         Returns:
             For each problem, correct, wrong or unparsed_gold.
@@ -113,7 +115,7 @@ class WorkerProcess:
         return self._request_all(
             lambda done: {"task": "check", "kind": kind, "problems": problems[done:]},
             len(problems),
-            self.timeout_s,
+            problems[0].get("wait_s", self.timeout_s),
             lambda stop, done: [_unparsed_gold(stop)],
         )
 
@@ -242,7 +244,12 @@ class WorkerProcess:
                 )
             except OSError as error:
                 raise no_worker(error) from error
-            self._channel = Channel(self._child)
+            process = self._child.process
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
+            streams = (process.stdout, process.stdin, process.stderr)
+            self._channel = Channel(*(stream.fileno() for stream in streams))
             if self._closed:
                 raise ProcessClosedError
             with suppress(BrokenPipeError):  # the process has ended; the request will report it

@@ -12,9 +12,11 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from learnalign.config import VerifierConfig
 from learnalign.errors import LearnAlignError, nearest
 from learnalign.tables import SCORED_PROMPT, golds
 from learnalign.verifying.judgement import Judgement
+from learnalign.verifying.programs.request import PROGRAM, program_request
 from learnalign.verifying.question import Question
 from learnalign.verifying.routing import KINDS, route
 from learnalign.verifying.trainer_values import (
@@ -98,6 +100,11 @@ def code(completions: Completions, solution: Sequence[Any], **columns: Any) -> R
 def text(completions: Completions, solution: Sequence[Any], **columns: Any) -> Rewards:
     """Reward completions whose text equals the gold."""
     return _by_columns("text", completions, solution, columns)
+
+
+def program(completions: Completions, solution: Sequence[Any], **columns: Any) -> Rewards:
+    """Reward programs that pass the tests in ``solution``, run in a sandbox."""
+    return _by_columns("program", completions, solution, columns)
 
 
 def reasoning_gym(completions: Completions, solution: Sequence[Any], **columns: Any) -> Rewards:
@@ -220,6 +227,8 @@ def _request(kind: str, gold: Any, prompt: Any, row: Mapping[str, Any]) -> dict[
 
 def _judge(request: dict[str, Any], texts: list[str]) -> list[Judgement]:
     request["kind"] = route(request["kind"], Question.of(request))
+    if request["kind"] == PROGRAM:
+        request |= program_request(VerifierConfig())
     request |= {"completions": texts, "completion_ids": [[]] * len(texts)}
     with _workers.borrowed() as worker:
         return worker.judge(request)

@@ -4,6 +4,7 @@ import ast
 import re
 
 from learnalign.problems.gym import is_gym_row
+from learnalign.problems.suites.registry import is_tests
 from learnalign.verifying.answers.brackets import trimmed
 from learnalign.verifying.answers.notation import spelled, without_wording
 from learnalign.verifying.answers.options import options_in
@@ -14,7 +15,10 @@ from learnalign.verifying.guards import MAX_CHARACTERS
 from learnalign.verifying.question import Question
 
 #: The built-in verifiers; the alternative is a user's own function.
-KINDS = ("auto", "math", "number", "choice", "words", "time", "code", "text", "reasoning_gym")
+KINDS = (
+    *("auto", "math", "number", "choice", "words", "time", "code", "text", "program"),
+    "reasoning_gym",
+)
 _MARKED = re.compile(r"\\(?:boxed|fbox)|<answer>|####")
 _LONGEST = 500
 _ASKS_FOR_TIME = re.compile(
@@ -28,10 +32,10 @@ _CODE = re.compile(
 def route(kind: str, question: Question) -> str:
     r"""Return the verifier of a problem: the requested one, or the choice of ``auto``.
 
-    ``auto`` looks at the golds: a letter is a choice if the prompt lists options (or in the form
-    ``(B)``); a clock time or a date is a time; a single number is a number; Python strings, dicts,
-    lists of strings and programs are code; words are words; anything else is math, and so are golds
-    of different kinds.
+    ``auto`` looks at the golds: tests need a program; a letter is a choice if the prompt lists
+    options (or in the form ``(B)``); a clock time or a date is a time; a single number is a number;
+    Python strings, dicts, lists of strings and programs are code; words are words; anything else is
+    math, and so are golds of different kinds.
 
     Example:
         >>> [route("auto", Question((gold,))) for gold in ("12", r"\frac{x}{2}", "yes", "2:30 pm")]
@@ -44,6 +48,8 @@ def route(kind: str, question: Question) -> str:
         return kind
     if is_gym_row(question.row):
         return "reasoning_gym"
+    if all(map(is_tests, question.golds)):
+        return "program"
     kinds = {_kind_of(gold, question.prompt) for gold in question.golds[:8]}
     return kinds.pop() if len(kinds) == 1 else "math"
 

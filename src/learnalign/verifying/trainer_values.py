@@ -6,6 +6,7 @@ from typing import Any
 
 from learnalign.errors import LearnAlignError
 from learnalign.problems.golds import single
+from learnalign.problems.suites.registry import tests_gold
 
 
 def gold_texts(gold: Any) -> list[str]:
@@ -21,6 +22,9 @@ def gold_texts(gold: Any) -> list[str]:
         ['7', '7.5']
     """
     gold = _plain(gold)
+    tests = tests_gold(gold)
+    if tests is not None:
+        return [tests]
     if isinstance(gold, list | tuple):
         return [text for item in gold for text in gold_texts(item)]
     text = None if gold is None else single(gold)[0]

@@ -12,14 +12,16 @@ import pyarrow as pa
 from learnalign.config import VerifierConfig
 from learnalign.errors import LearnAlignError, nearest
 from learnalign.problems.gym import is_gym_row
+from learnalign.problems.suites.registry import is_tests
 from learnalign.tables import VERDICTS, golds
 from learnalign.verifying.judgement import Judgement
+from learnalign.verifying.programs.request import PROGRAM, program_request
 from learnalign.verifying.question import Question
 from learnalign.verifying.routing import KINDS, route
 from learnalign.verifying.workers import Workers, batches
 
-#: Golds per request to a worker, to share the cost of a round trip.
-_BATCH = 64
+#: Golds per request to a worker, to share the cost of a round trip; fewer where programs run.
+_BATCH, _FEW = 64, 4
 #: Consecutive problems on which a function may fail, at the start or at any time in a training.
 _MAX_FAILURES = 8
 #: Problems for which a function may return None in a training before its first reward.
@@ -33,6 +35,7 @@ class Verifier:
 
     def __init__(self, config: VerifierConfig) -> None:
         self.kind, self.unfinished_thinking = config.kind, config.unfinished_thinking
+        self.config = config
         self.workers = Workers(
             config.workers or os.cpu_count() or 1, config.timeout_s, config.memory_mb
         )
@@ -78,6 +81,11 @@ class Verifier:
                 raise self._broken()
             if progress is not None:
                 progress(1)
+        for rollout in rollouts_under_load(groups, verdicts) if ":" not in self.kind else ():
+            (row,), _ = self._judge_group(
+                by_id[rollout["problem_id"]], [rollout], trainer_state, alone=True
+            )
+            verdicts[row["problem_id"], row["sample"]] = row
         keys = zip(rollouts["problem_id"].to_pylist(), rollouts["sample"].to_pylist(), strict=True)
         return pa.Table.from_pylist([verdicts[key] for key in keys], schema=VERDICTS)
 
@@ -127,7 +135,8 @@ class Verifier:
             reasons: list[tuple[str, str] | None] = [None] * len(batch)
             with self.workers.borrowed() as worker:
                 for kind, indices in kinds.items():
-                    judgements = worker.check(kind, [tasks[index] for index in indices])
+                    options = program_request(self.config) if kind == PROGRAM else {}
+                    judgements = worker.check(kind, [tasks[i] | options for i in indices])
                     for index, judgement in zip(indices, judgements, strict=True):
                         reasons[index] = _unusable(judgement)
             return reasons
@@ -136,7 +145,9 @@ class Verifier:
         if ":" in self.kind:
             return [None] * len(problems)
         result: list[tuple[str, str] | None] = []
-        for reasons in self.workers.map(check, batches(problems, _BATCH)):
+        runs = any(is_tests(gold) for problem in problems[:1] for gold in golds(problem["answer"]))
+        size = _FEW if runs else _BATCH
+        for reasons in self.workers.map(check, batches(problems, size)):
             result += reasons
             if progress is not None:
                 progress(len(reasons))
@@ -147,7 +158,12 @@ class Verifier:
         self.workers.close()
 
     def _judge_group(
-        self, problem: dict[str, Any], rollouts: Rows, trainer_state: Mapping[str, Any] | None
+        self,
+        problem: dict[str, Any],
+        rollouts: Rows,
+        trainer_state: Mapping[str, Any] | None,
+        *,
+        alone: bool = False,
     ) -> tuple[Rows, list[Judgement]]:
         """Judge one problem's rollouts; with ``auto``, recorded rewards are kept."""
         rows: Rows = []
@@ -175,6 +191,8 @@ class Verifier:
             "unfinished_thinking": self.unfinished_thinking,
         }
         request["kind"] = route(self.kind, Question.of(request))
+        if request["kind"] == PROGRAM:
+            request |= program_request(self.config) | {"alone": alone}
         with self.workers.borrowed() as worker:
             judgements = worker.judge(request)
         for rollout, judgement in zip(unjudged, judgements, strict=True):
@@ -210,14 +228,15 @@ def open_verifier(config: VerifierConfig) -> Iterator[Verifier]:
     A user's function is imported at once, in a worker.
 
     Raises:
-        LearnAlignError: for an unknown kind, or a function that cannot be imported.
+        LearnAlignError: for an unknown kind, a function that cannot be imported, or programs
+            without a sandbox.
 
     Example:
         >>> with open_verifier(VerifierConfig(kind="mth")) as verifier:
         ...     pass
         Traceback (most recent call last):
         learnalign.errors.LearnAlignError: got the verifier 'mth'
-          expected: auto, math, number, choice, words, time, code, text, reasoning_gym or module:function: the nearest is 'math'
+          expected: auto, math, number, choice, words, time, code, text, program, reasoning_gym or module:function: the nearest is 'math'
           to do: correct --verifier
     """  # noqa: E501
     if ":" not in config.kind and config.kind not in KINDS:
@@ -228,6 +247,8 @@ def open_verifier(config: VerifierConfig) -> Iterator[Verifier]:
         )
     verifier = Verifier(config)
     try:
+        if config.kind == PROGRAM:
+            program_request(config)
         if ":" in config.kind:
             with verifier.workers.borrowed() as worker:
                 worker.load(config.kind)
@@ -236,13 +257,27 @@ def open_verifier(config: VerifierConfig) -> Iterator[Verifier]:
         verifier.close()
 
 
+def rollouts_under_load(
+    groups: Mapping[str, Rows], verdicts: Mapping[tuple[str, int], Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """Yield the rollouts whose program may have been waiting for its turn when its time was over.
+
+    Such a time-out has no reward; the program runs again while nothing else does.
+    """
+    for problem_id, rollouts in groups.items():
+        for rollout in rollouts:
+            verdict = verdicts[problem_id, rollout["sample"]]
+            if verdict["verdict"] == "timed_out" and verdict.get("reward") is None:
+                yield rollout
+
+
 def _row(rollout: dict[str, Any]) -> dict[str, Any]:
     return {"problem_id": rollout["problem_id"], "sample": rollout["sample"]}
 
 
 def _unusable(judgement: Judgement) -> tuple[str, str] | None:
     """Return why a gold cannot be used; None if it can."""
-    if judgement.verdict == "correct":
+    if judgement.verdict in ("correct", "error"):  # an error says nothing about the gold
         return None
     reason = "unparsed_gold" if judgement.verdict == "unparsed_gold" else "rejected_gold"
     return reason, judgement.detail or ""

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from learnalign.errors import LearnAlignError
 from learnalign.verifying.bootstrap import ImportPath, limit
@@ -23,12 +23,15 @@ from learnalign.verifying.function import TrlFunction
 from learnalign.verifying.judgement import Judgement, failed
 from learnalign.verifying.kinds import Kind, named_kind
 
+if TYPE_CHECKING:
+    from learnalign.verifying.programs.verdicts import Programs
+
 #: Maximum characters of an exception's text in a verdict's detail.
 _DETAIL = 1_000
 
 
 @cache
-def verifier(name: str) -> "Kind | TrlFunction":
+def verifier(name: str) -> "Kind | Programs | TrlFunction":
     """Import a verifier: one of `KINDS` except ``auto``, or ``module:function``.
 
     Raises:

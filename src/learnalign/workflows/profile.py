@@ -16,6 +16,7 @@ from learnalign.config.load import load_config
 from learnalign.errors import LearnAlignError
 from learnalign.pipeline import stages
 from learnalign.pipeline.order import stages_through
+from learnalign.pipeline.reuse import PROMPT_COLUMNS, reused_groups
 from learnalign.pipeline.run_stages import run_stages
 from learnalign.pipeline.warnings import exclusion_warnings
 from learnalign.profiling.advice import Advice, advise
@@ -55,6 +56,8 @@ class Profile:
     """What to do next, and the evidence."""
     command: str
     """The command that does it."""
+    next_round: str | None
+    """The command that profiles more problems; None if that cannot change the advice."""
     warnings: list[str]
     """About problems that left the sample."""
 
@@ -144,7 +147,6 @@ def check_profile(config: Config, gpus: Gpus | None = None) -> None:
     check_groups(config)
     for given, why in (
         (config.rollouts.engine == "recorded", "recorded rollouts: they are paid for already"),
-        (config.rollouts.reuse is not None, "--reuse: reused rollouts take no time to measure"),
         (config.selection.warmup is not None, "--warmup: it profiles the policy as it is"),
     ):
         if given:
@@ -221,15 +223,42 @@ def _profile(folder: RunFolder, config: Config, gpus: Gpus | None) -> Profile:
     costs = forecast(table, plan, seed=config.run.seed)
     extra = next(cost.rollouts for cost in costs if cost.name == "more than everything")
     advice = advise(measures, extra_rollouts=extra)
+    reused = _reused_ids(folder, config)
+    if len(reused) == table.num_rows:
+        raise LearnAlignError(
+            f"all {len(reused):,} problems are reused from {config.rollouts.reuse}: nothing was "
+            "sampled here, so that no time can be measured",
+            expected="more --problems than were sampled before",
+            do=f"give --problems {4 * len(reused)}",
+        )
     return Profile(
         path=folder.path,
         measures=measures,
         plan=plan,
         costs=costs,
-        speed=measured_speed(folder, config, measures.tokens, gpus),
+        speed=measured_speed(folder, config, measures.tokens, gpus, reused),
         advice=advice,
         command=_command(config, advice.action, table["problem_id"][0].as_py()),
+        next_round=None if advice.sure or read == pool else _next_round(config, read, pool),
         warnings=warnings,
+    )
+
+
+def _reused_ids(folder: RunFolder, config: Config) -> set[str]:
+    """Return the problems whose rollouts an earlier run sampled."""
+    if config.rollouts.reuse is None:
+        return set()
+    groups = reused_groups(config, folder.batches("problems", PROMPT_COLUMNS))
+    return set(groups["problem_id"].to_pylist())
+
+
+def _next_round(config: Config, read: int, pool: int) -> str:
+    """Return the command that profiles four times as many problems, these among them."""
+    out = str(config.run.out)
+    more = min(pool, 4 * read)
+    same = ["--config", f"{out}/config.yaml", "--reuse", out]
+    return shlex.join(
+        ["learnalign", "profile", *same, "--problems", str(more), "--out", f"{out}-{more}"]
     )
 
 

@@ -1,7 +1,11 @@
 """How long sampling takes: measured by a profile here, and predicted on GPUs."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from learnalign.config import Config
 from learnalign.errors import LearnAlignError
@@ -82,7 +86,11 @@ class Speed:
 
 
 def measured_speed(
-    folder: RunFolder, config: Config, tokens_per_rollout: float, gpus: Gpus | None
+    folder: RunFolder,
+    config: Config,
+    tokens_per_rollout: float,
+    gpus: Gpus | None,
+    reused: Collection[str] = (),
 ) -> Speed:
     """Read from the manifest how long the rollouts and verdicts took.
 
@@ -94,18 +102,35 @@ def measured_speed(
         config: Its options; on a cluster, its workers share the work.
         tokens_per_rollout: Mean response tokens.
         gpus: GPUs to predict for.
+        reused: Ids of the problems whose rollouts another run sampled: they took no time here.
     """
     shards = folder.manifest.stages["rollouts"].shards
     verdicts = folder.manifest.stages["verdicts"].shards
-    counted = sorted(shards)[1:] or sorted(shards)
+    sampled = _sampled_tokens(folder, reused)
+    new = [index for index in sorted(shards) if sampled[index]]
+    counted = new[1:] or new
     tokens = sum(shards[index].tokens for index in counted)
-    sampling = sum(shards[index].seconds for index in counted) / max(1, tokens)
+    here = sum(sampled[index] for index in counted)
+    sampling = sum(shards[index].seconds for index in counted) / max(1, here)
     verifying = sum(verdicts[index].seconds for index in counted) / max(1, tokens)
     cluster = config.cluster.on != "here"
     together = config.cluster.workers if cluster and config.rollouts.engine != "server" else 1
     seconds = sampling / together + verifying / (config.cluster.workers if cluster else 1)
     rate = None if gpus is None else gpus.tokens_per_second_of(sampling, config)
     return Speed(seconds * tokens_per_rollout, seconds, gpus, rate)
+
+
+def _sampled_tokens(folder: RunFolder, reused: Collection[str]) -> dict[int, int]:
+    """Count the response tokens of each shard, without those of reused problems."""
+    shards = folder.manifest.stages["rollouts"].shards
+    if not reused:
+        return {index: shard.tokens for index, shard in shards.items()}
+    others = pa.array(reused, pa.string())
+    found = {}
+    for index, table in zip(sorted(shards), folder.shards("rollouts"), strict=True):
+        new = table.filter(pc.invert(pc.is_in(table["problem_id"], others)))
+        found[index] = pc.sum(pc.list_value_length(new["token_ids"])).as_py() or 0
+    return found
 
 
 def _scaled(tokens: Estimate, factor: float) -> dict[str, float]:

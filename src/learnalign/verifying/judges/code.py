@@ -28,8 +28,8 @@ def parse_gold(gold: str) -> tuple[Any] | None:
     value = _literal(gold)
     if value is _NOTHING:
         raise ValueError(
-            "not a Python literal: programs and tests need your own function (--verifier "
-            "module:function)"
+            "not a Python literal: tests in a known format are for --verifier program "
+            "(docs/guides/code.md), others need your own function (--verifier module:function)"
         )
     return (value,)
 

@@ -1,0 +1,40 @@
+"""MBPP: a list of assertions, with set-up code.
+
+{"text": "Write a function ...", "code": ..., "test_list": ["assert add(1, 2) == 3"],
+"test_setup_code": "", "challenge_test_list": []}
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from learnalign.problems.suites.suite import (
+    ScriptTest,
+    Suite,
+    are_asserts,
+    content,
+    first_text,
+    texts,
+)
+
+NAME = "MBPP"
+DATA_SETS = "MBPP, MBPP sanitized"
+COLUMNS = ("test_list", "test_setup_code", "test_imports", "challenge_test_list", "code")
+PROMPT = "text"
+
+
+def recognises(row: Mapping[str, Any]) -> bool:
+    """Return whether a row has these columns."""
+    return are_asserts(content(row.get("test_list")))
+
+
+def read(row: Mapping[str, Any]) -> Suite:
+    r"""Read a row.
+
+    Example:
+        >>> read({"test_list": ["assert f(1) == 2"], "test_setup_code": "import math"}).tests
+        (ScriptTest(code='import math\nassert f(1) == 2'),)
+    """
+    setup = [first_text(row, "test_setup_code"), *texts(row.get("test_imports"))]
+    asserts = [*content(row["test_list"]), *(content(row.get("challenge_test_list")) or [])]
+    tests = tuple(ScriptTest("\n".join(filter(None, [*setup, test]))) for test in asserts)
+    return Suite(NAME, tests, references=texts(row.get("code")))

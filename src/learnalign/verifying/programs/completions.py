@@ -1,0 +1,93 @@
+"""The program in a completion: the last fenced block, the text, or what continues a prompt."""
+
+import ast
+import re
+import warnings
+
+_FENCE = re.compile(
+    r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
+_PYTHON = ("python", "python3", "py", "py3", "python2", "pycon", "")
+_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+#: Lines dropped from the end of a continuation until it can be parsed.
+_MAX_DROPPED = 400
+
+
+def program_of(completion: str, prefix: str = "", entry_point: str | None = None) -> str | None:
+    r"""Return the program that a completion contains; None if it contains none.
+
+    Fenced blocks of Python (or of no language) win, the last one that defines the function under
+    test first; then the whole text, if it is a program; then the beginning of the program in the
+    prompt with the completion behind it, without what follows the function.
+
+    Args:
+        completion: After the thinking.
+        prefix: The beginning of the program that the prompt shows.
+        entry_point: The function under test.
+
+    Example:
+        >>> program_of("Here it is:\n```python\nx = 1\n```\nDone.")
+        'x = 1\n'
+        >>> program_of("    return x\n", "def f(x):\n", "f")
+        'def f(x):\n    return x\n'
+        >>> program_of("I do not know.") is None
+        True
+    """
+    blocks: list[str] = [
+        body for _, language, body in _FENCE.findall(completion) if language.lower() in _PYTHON
+    ]
+    blocks = [block for block in blocks if block.strip()]
+    if blocks:
+        defining = [block for block in blocks if _defines(block, entry_point)]
+        if defining or not prefix:
+            return (defining or blocks)[-1]
+        return _joined(prefix, blocks[-1]) or blocks[-1]
+    tagged = _TAGGED.findall(completion)
+    text: str = tagged[-1] if tagged else completion
+    if _defines(text, entry_point) or (not prefix and _is_program(text)):
+        return text
+    return _joined(prefix, text) if prefix else _from_first_definition(text)
+
+
+def _joined(prefix: str, text: str) -> str | None:
+    """Continue the program of a prompt, up to the last line with which it can be parsed."""
+    lines = text.rstrip().split("\n")
+    for dropped in range(min(len(lines), _MAX_DROPPED)):
+        program = prefix + "\n".join(lines[: len(lines) - dropped]) + "\n"
+        if _parsed(program) is not None:
+            return program
+    return None
+
+
+def _from_first_definition(text: str) -> str | None:
+    """Return the program that begins at the first line that can begin one; None without one."""
+    match = re.search(r"^(?:from|import|def|class|@)\b", text, re.MULTILINE)
+    return _joined("", text[match.start() :]) if match and match.start() else None
+
+
+def _is_program(text: str) -> bool:
+    """Return whether a text is a program, and not a sentence or a number that parses as one."""
+    tree = _parsed(text)
+    return tree is not None and any(
+        not isinstance(node, ast.Expr) or isinstance(node.value, ast.Call) for node in tree.body
+    )
+
+
+def _defines(text: str, name: str | None) -> bool:
+    """Return whether a text is a program that defines a name, at the top or in a class."""
+    if name is None:
+        return _is_program(text)
+    pattern = (
+        rf"^[ \t]*(?:(?:async[ \t]+)?def|class)[ \t]+{re.escape(name)}\b|^{re.escape(name)}[ \t]*="
+    )
+    return re.search(pattern, text, re.MULTILINE) is not None and _parsed(text) is not None
+
+
+def _parsed(text: str) -> ast.Module | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None

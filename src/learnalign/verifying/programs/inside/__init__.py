@@ -1,0 +1,1 @@
+"""What runs inside the sandboxes: standard library only, no import from the rest of LearnAlign."""
