@@ -32,7 +32,7 @@ def test_likelihoods_are_those_of_the_story(pattern: Pattern) -> None:
         wrong = tuple(label for label in rollouts if label != 0)
         right = theta**gold * (1 - theta) ** (total - gold) * _restaurant(wrong, alpha)
         expected = 0.0
-        for truth in [*range(1, len(others) + 1), -1]:  # -1: no rollout is right
+        for truth in range(1, len(others) + 1):
             hits = rollouts.count(truth)
             seated = tuple(label for label in [*rollouts, 0] if label != truth)
             chance = theta**hits * (1 - theta) ** (total - hits)

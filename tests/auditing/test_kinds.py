@@ -120,9 +120,7 @@ def test_coins_are_told_from_rewards_with_slips() -> None:
         pool.append(problem(f"{'coin' if coin else 'right'}{i}", "7", answers, rewards=rewards))
     found = sorted(unfollowed_rewards(pool), key=lambda finding: -finding.score)
     assert all(finding.problem_id.startswith("coin") for finding in found[:28])
-    slips = [finding for finding in found if finding.problem_id.startswith("right")]
-    assert 0 < len(slips) <= 10
-    assert all(finding.score < 0.5 for finding in slips)
+    assert not [finding for finding in found if finding.problem_id.startswith("right")]
 
 
 def test_rewards_without_a_value_and_answers_that_were_not_read_do_not_count() -> None:

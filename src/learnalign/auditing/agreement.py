@@ -7,14 +7,15 @@ wrong answers agree with each other. The gold is one more answer: right with pro
 B(t) the other answers' counts:
 
     P(answers | the right one is t) = sum over theta, alpha of
-        u(theta) v(alpha) theta^n_t (1 - theta)^(n - n_t) EPPF(B(t); alpha)
+        u(theta) v(alpha; theta) theta^n_t (1 - theta)^(n - n_t) EPPF(B(t); alpha)
 
     EPPF(n_1 ... n_k; alpha) = alpha^k (n_1 - 1)! ... (n_k - 1)! / (alpha (alpha + 1) ... (alpha + N - 1))
 
 If the gold is right, t is the gold. If it is wrong, t is any other answer, or one that no rollout
 gave, and the gold is counted among the wrong answers. u, v and epsilon are fitted by expectation
-maximization to all problems of the pool at once, on grids, with weak priors. theta and alpha are
-taken as independent.
+maximization to all problems of the pool at once, on grids, with weak priors. v differs between
+problems that are rarely solved and others: those that are rarely solved, but sometimes, show how
+much the model's mistakes agree where they are frequent.
 """  # noqa: E501
 
 from collections import Counter
@@ -33,6 +34,8 @@ THETA = np.array([0.0, 0.02, 0.05, *np.arange(0.1, 0.95, 0.1), 0.95, 0.98, 1.0])
 ALPHA = np.array([0.05, 0.15, 0.5, 1.5, 5.0, 15.0, 50.0])
 #: A priori, golds are wrong as if 1 of 20 golds that were looked at had been.
 _WRONG, _LOOKED_AT = 1.0, 20.0
+#: The success rate below which a problem is rarely solved.
+_RARELY = 0.35
 _ITERATIONS, _TOLERANCE = 200, 1e-6
 
 
@@ -43,7 +46,7 @@ class Agreement:
     theta: Floats
     """u, the weights of ``THETA``."""
     alpha: Floats
-    """v, the weights of ``ALPHA``."""
+    """v, the weights of ``ALPHA`` for each of ``THETA``."""
     epsilon: float
     """The share of wrong golds."""
     wrong: dict[Pattern, float]
@@ -71,15 +74,17 @@ def fitted(patterns: Sequence[Pattern]) -> Agreement:
     ).reshape(2, len(distinct), len(THETA), len(ALPHA))
     likelihood /= np.maximum(likelihood.max(axis=(0, 2, 3), keepdims=True), 1e-300)
     theta = np.full(len(THETA), 1 / len(THETA))
-    alpha = np.full(len(ALPHA), 1 / len(ALPHA))
+    alpha = np.full((len(THETA), len(ALPHA)), 1 / len(ALPHA))
     epsilon, posterior = _WRONG / _LOOKED_AT, np.zeros(len(distinct))
     for _ in range(_ITERATIONS):
-        prior = np.array([1 - epsilon, epsilon])[:, None, None, None] * theta[:, None] * alpha
+        prior = np.array([1 - epsilon, epsilon])[:, None, None, None] * (theta[:, None] * alpha)
         joint = likelihood * prior
         joint /= np.maximum(joint.sum(axis=(0, 2, 3), keepdims=True), 1e-300)
         before, posterior = posterior, joint[1].sum(axis=(1, 2))
-        joint = joint.sum(axis=0) * weight[:, None, None]
-        theta, alpha = _smoothed(joint.sum(axis=(0, 2))), _smoothed(joint.sum(axis=(0, 1)))
+        mass = (joint.sum(axis=0) * weight[:, None, None]).sum(axis=0)
+        theta = _smoothed(mass.sum(axis=1))
+        for band in (THETA < _RARELY, THETA >= _RARELY):
+            alpha[band] = _smoothed(mass[band].sum(axis=0))
         epsilon = float((posterior @ weight + _WRONG) / (weight.sum() + _LOOKED_AT))
         if np.abs(posterior - before).max(initial=0.0) < _TOLERANCE:
             break
@@ -102,7 +107,7 @@ def likelihoods(pattern: Pattern) -> tuple[Floats, Floats]:
     gold, others = pattern
     total = gold + sum(others)
     right = _power(gold, total)[:, None] * _eppf(others)
-    wrong = _power(0, total)[:, None] * _eppf((gold + 1, *others))
+    wrong = np.zeros((len(THETA), len(ALPHA)))
     for size, times in Counter(others).items():
         rest = list(others)
         rest.remove(size)

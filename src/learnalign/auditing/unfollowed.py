@@ -11,16 +11,18 @@ from learnalign.auditing.problem import Problem
 #: Chance that a reward that follows the answer differs (an answer that was misread).
 _FLIP = 0.02
 _ITERATIONS = 50
+#: The posterior from which a problem is listed.
+LISTED = 0.5
 Votes = list[tuple[str, int, int]]
 
 
 def unfollowed_rewards(problems: Sequence[Problem]) -> list[Finding]:
     """Find problems whose rewards do not follow the answers.
 
-    Two explanations are compared: each answer has its own reward, which one in 50 rollouts misses;
-    or a coin with the problem's own bias decides, whatever the answer. The score is the posterior
-    of the coin; its prior is fitted to the pool. Listed are problems in which an answer has both
-    rewards.
+    Two explanations are compared: each of k different answers has its own reward, of which 1 in
+    k + 1 is expected to be right, and one in 50 rollouts misses it; or a coin with the problem's
+    own bias decides, whatever the answer. The score is the posterior of the coin; its prior is
+    fitted to the pool. Listed are problems in which an answer has both rewards, from 0.5.
 
     Example:
         >>> from learnalign.auditing.problem import Answer
@@ -39,7 +41,7 @@ def unfollowed_rewards(problems: Sequence[Problem]) -> list[Finding]:
     found = []
     for index, score in zip(tried, posterior.tolist(), strict=True):
         both = [vote for vote in votes[index] if vote[1] and vote[2]]
-        if both:
+        if both and score >= LISTED:
             answer, yes, no = max(both, key=lambda vote: (min(vote[1:]), vote))
             evidence = f"the answer '{answer}' is rewarded in {yes} rollouts and not in {no}"
             sample = next(
@@ -63,7 +65,8 @@ def _log_odds(votes: Votes) -> float:
     """Return the log likelihood of the coin less that of rewards that follow the answers."""
     yes, no = sum(vote[1] for vote in votes), sum(vote[2] for vote in votes)
     hit, miss = np.log(1 - _FLIP), np.log(_FLIP)
+    right, wrong = np.log(1 / (len(votes) + 1)), np.log(len(votes) / (len(votes) + 1))
     follows = sum(
-        np.logaddexp(a * hit + b * miss, a * miss + b * hit) - np.log(2) for _, a, b in votes
+        np.logaddexp(right + a * hit + b * miss, wrong + a * miss + b * hit) for _, a, b in votes
     )
     return float(betaln(1 + yes, 1 + no) - follows)
