@@ -12,10 +12,11 @@ B(t) the other answers' counts:
     EPPF(n_1 ... n_k; alpha) = alpha^k (n_1 - 1)! ... (n_k - 1)! / (alpha (alpha + 1) ... (alpha + N - 1))
 
 If the gold is right, t is the gold. If it is wrong, t is any other answer, or one that no rollout
-gave, and the gold is counted among the wrong answers. u, v and epsilon are fitted by expectation
+gave, and the gold is counted among the wrong answers. Only a right answer that a rollout gave can be
+shown to a person, so that the posterior is that of these cases alone. u, v and epsilon are fitted by expectation
 maximization to all problems of the pool at once, on grids, with weak priors. v differs between
-problems that are rarely solved and others: those that are rarely solved, but sometimes, show how
-much the model's mistakes agree where they are frequent.
+problems that are rarely solved and others, and is fitted to those alone that were solved at least
+once: they show how much the model's mistakes agree, whatever the share of wrong golds.
 """  # noqa: E501
 
 from collections import Counter
@@ -36,6 +37,8 @@ ALPHA = np.array([0.05, 0.15, 0.5, 1.5, 5.0, 15.0, 50.0])
 _WRONG, _LOOKED_AT = 1.0, 20.0
 #: The success rate below which a problem is rarely solved.
 _RARELY = 0.35
+#: v of a band is fitted as if this many problems more had agreed as all problems do.
+_SHRINKAGE = 5.0
 _ITERATIONS, _TOLERANCE = 200, 1e-6
 
 
@@ -48,9 +51,9 @@ class Agreement:
     alpha: Floats
     """v, the weights of ``ALPHA`` for each of ``THETA``."""
     epsilon: float
-    """The share of wrong golds."""
+    """The share of wrong golds, whether a rollout gave the right answer or not."""
     wrong: dict[Pattern, float]
-    """The posterior that the gold is wrong, by pattern."""
+    """The posterior that the gold is wrong and a rollout gave the right answer, by pattern."""
 
 
 def fitted(patterns: Sequence[Pattern]) -> Agreement:
@@ -68,37 +71,42 @@ def fitted(patterns: Sequence[Pattern]) -> Agreement:
     counts = Counter(patterns)
     distinct = list(counts)
     weight = np.array([counts[pattern] for pattern in distinct], dtype=np.float64)
-    # (2, m, theta, alpha): the likelihood if the gold is right, and if it is wrong.
+    # (3, m, theta, alpha): the likelihood of each case.
     likelihood = np.array(
-        [[likelihoods(pattern)[wrong] for pattern in distinct] for wrong in (0, 1)]
-    ).reshape(2, len(distinct), len(THETA), len(ALPHA))
+        [[likelihoods(pattern)[case] for pattern in distinct] for case in (0, 1, 2)]
+    ).reshape(3, len(distinct), len(THETA), len(ALPHA))
     likelihood /= np.maximum(likelihood.max(axis=(0, 2, 3), keepdims=True), 1e-300)
+    solved = np.array([pattern[0] > 0 for pattern in distinct], dtype=bool)
     theta = np.full(len(THETA), 1 / len(THETA))
     alpha = np.full((len(THETA), len(ALPHA)), 1 / len(ALPHA))
     epsilon, posterior = _WRONG / _LOOKED_AT, np.zeros(len(distinct))
     for _ in range(_ITERATIONS):
-        prior = np.array([1 - epsilon, epsilon])[:, None, None, None] * (theta[:, None] * alpha)
-        joint = likelihood * prior
+        cases = np.array([1 - epsilon, epsilon, epsilon])[:, None, None, None]
+        joint = likelihood * cases * (theta[:, None] * alpha)
         joint /= np.maximum(joint.sum(axis=(0, 2, 3), keepdims=True), 1e-300)
         before, posterior = posterior, joint[1].sum(axis=(1, 2))
-        mass = (joint.sum(axis=0) * weight[:, None, None]).sum(axis=0)
-        theta = _smoothed(mass.sum(axis=1))
+        mass = joint.sum(axis=0) * weight[:, None, None]
+        theta = _smoothed(mass.sum(axis=(0, 2)))
+        everywhere = _smoothed(mass[solved].sum(axis=(0, 1)))
         for band in (THETA < _RARELY, THETA >= _RARELY):
-            alpha[band] = _smoothed(mass[band].sum(axis=0))
-        epsilon = float((posterior @ weight + _WRONG) / (weight.sum() + _LOOKED_AT))
+            seen = mass[solved][:, band].sum(axis=(0, 1)) + _SHRINKAGE * everywhere
+            alpha[band] = seen / seen.sum()
+        wrong = posterior + joint[2].sum(axis=(1, 2))
+        epsilon = float((wrong @ weight + _WRONG) / (weight.sum() + _LOOKED_AT))
         if np.abs(posterior - before).max(initial=0.0) < _TOLERANCE:
             break
     return Agreement(theta, alpha, epsilon, dict(zip(distinct, posterior.tolist(), strict=True)))
 
 
-def likelihoods(pattern: Pattern) -> tuple[Floats, Floats]:
+def likelihoods(pattern: Pattern) -> tuple[Floats, Floats, Floats]:
     """Return the likelihoods of a pattern if the gold is right, and if it is wrong.
 
     Returns:
-        Two arrays (theta, alpha) over the grids.
+        Three arrays (theta, alpha) over the grids: the gold is right; it is wrong, and a rollout
+        gave the right answer; it is wrong, and none did.
 
     Example:
-        >>> right, wrong = likelihoods((0, (2,)))
+        >>> right, wrong, unseen = likelihoods((0, (2,)))
         >>> bool(np.allclose(right[0], 1 / (1 + ALPHA)))  # theta 0: two wrong answers that agree
         True
         >>> bool(np.allclose(wrong[-1], 1.0))  # theta 1: both are right, and the gold is not
@@ -112,7 +120,7 @@ def likelihoods(pattern: Pattern) -> tuple[Floats, Floats]:
         rest = list(others)
         rest.remove(size)
         wrong = wrong + times * _power(size, total)[:, None] * _eppf((gold + 1, *rest))
-    return right, wrong
+    return right, wrong, _power(0, total)[:, None] * _eppf((gold + 1, *others))
 
 
 def _power(right: int, total: int) -> Floats:
