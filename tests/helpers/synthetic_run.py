@@ -4,6 +4,7 @@ Success rates come from a Beta distribution by difficulty, alignment from the so
 norms fall with the square root of the length: what a real pool looks like, for the report's tests.
 """
 
+import json
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def _problem(
         "difficulty": str(level) if difficulty else None,
         "messages": [{"role": "user", "content": question[kind]}],
         "answer": str(answer[kind]),
-        "row": "{}",
+        "row": json.dumps({"question": question[kind], "answer": str(answer[kind])}),
         "prompt": f"<|im_start|>user\n{question[kind]}<|im_end|>\n<|im_start|>assistant\n",
         "prompt_ids": list(range(12)),
         "_level": level,

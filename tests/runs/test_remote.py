@@ -32,7 +32,8 @@ from learnalign.storage import files
 from learnalign.storage.folders import remove_tree
 from learnalign.storage.paths import as_path
 from learnalign.terminal.progress import Progress
-from learnalign.workflows.training_problems import chosen_ids, training_source
+from learnalign.workflows.subsets import chosen_ids
+from learnalign.workflows.training_problems import training_source
 
 STAGES = ("problems", "rollouts", "verdicts", "gradients")
 SELECT = [sys.executable, "-c", "from learnalign.cli.main import main; main()", "select"]

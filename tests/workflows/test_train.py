@@ -19,11 +19,12 @@ from helpers.command_line import PROGRAM, call
 from helpers.sums_run import OPTIONS, QUIET, TRAINING
 from helpers.sums_run import configure_training as configure
 from learnalign.errors import LearnAlignError
+from learnalign.problems.subsets import Subset, write_subset
 from learnalign.training.history import success_history
 from learnalign.workflows.estimate import estimate_training
 from learnalign.workflows.select import run
+from learnalign.workflows.subsets import chosen_ids
 from learnalign.workflows.train import train
-from learnalign.workflows.training_problems import chosen_ids
 from learnalign.workflows.warmup import warmup_config
 
 #: What of a step does not depend on the clock.
@@ -181,6 +182,25 @@ def test_subsets_of_a_selection(selection, tmp_path) -> None:
         chosen_ids(folder, str(ids), seed=0)
     with pytest.raises(LearnAlignError, match="got --subset best"):
         chosen_ids(folder, "best", seed=0)
+
+
+def test_a_subset_made_by_hand_is_named_in_the_manifest(selection, sums, tmp_path) -> None:
+    names = selection.scores["problem_id"].to_pylist()[1:3]
+    made = Subset(names, "by hand", "r.success_rate=0.5..")
+    path = write_subset(tmp_path, "mine", made, str(selection.path))
+    config = configure(
+        sums,
+        tmp_path / "t",
+        data__paths=(str(selection.path),),
+        training__subset=str(path),
+        training__problems_per_step=2,
+        training__steps=1,
+        training__trainer="native",
+    )
+    done = train(config, progress=QUIET)
+    assert set(done.history()["problem_id"].to_pylist()) == set(names)
+    options = json.loads((done.path / "manifest.json").read_text())["stages"]["problems"]["options"]
+    assert options["training.subset"] == {"made": "by hand", "view": "r.success_rate=0.5.."}
 
 
 @pytest.mark.parametrize("subset", ["random", "all", "ids.txt"])

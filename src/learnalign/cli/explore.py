@@ -32,8 +32,8 @@ def command(
 
     The page shows each problem as a point, near those whose gradients point the same way; what two
     rules choose; rollouts and verdicts; and saves what you mark as ids for `learnalign train
-    --subset`. More runs are compared with the first; folders of
-    trainings add their history. A page of more than 64 MB is a folder, which --serve serves.
+    --subset` and `export --subset`. More runs are compared with the first; folders of trainings add
+    their history. A page of more than 64 MB is a folder, which --serve serves.
 
     \b
       learnalign explore runs/x

@@ -18,8 +18,24 @@ from learnalign.cli.echo import echo, echo_json
     help="trl, verl, openrlhf, open-instruct, nemo-rl, nemo-gym, verifiers, slime, skyrl, areal, "
     "rllm, jsonl, parquet or ids.",
 )
-@click.option("--out", type=o.PATH_OR_URL, help="Output folder; default: RUN/export-FORMAT.")
-@click.option("--order", default="score", show_default=True, help="score, or pool (pool order).")
+@click.option(
+    "--out",
+    type=o.PATH_OR_URL,
+    help="Output folder. [default: RUN/export-FORMAT; of a subset RUN/export-FORMAT-NAME]",
+)
+@click.option(
+    "--subset",
+    default="selected",
+    show_default=True,
+    help="selected, random (a random subset of the same size), all, or a file of ids, such as "
+    "`learnalign explore` and `compare` write.",
+)
+@click.option(
+    "--order",
+    default="score",
+    show_default=True,
+    help="score (a file of ids keeps its own order), or pool (pool order).",
+)
 @click.option(
     "--prompts",
     default="own",
@@ -36,6 +52,7 @@ def command(
     run: Path,
     kind: str,
     out: Path | None,
+    subset: str,
     order: str,
     prompts: str,
     batch_size: int | None,
@@ -47,6 +64,7 @@ def command(
     \b
       learnalign export runs/x --as trl --batch-size 8
       learnalign export runs/x --as verl --batch-size 64 --prompts scored
+      learnalign export runs/x --as trl --subset runs/x/subsets/mine.json
     """  # noqa: D301
     resolved = o.run_config(run)
     from learnalign.workflows.export import export_run
@@ -56,6 +74,7 @@ def command(
         resolved,
         kind,
         out=out,
+        subset=subset,
         order=order,
         prompts=prompts,
         batch_size=batch_size,

@@ -67,6 +67,7 @@ def export(
     scores: pa.Table,
     sources: Sources,
     about: dict[str, Any],
+    subset: Sequence[str] | None = None,
     order: Order = "score",
     control: bool = True,
     seed: int = 0,
@@ -85,7 +86,9 @@ def export(
         sources: Returns the user's table of a source (by source_index) if its types must be kept;
             None if the JSON in PROBLEMS.row is enough.
         about: Model, sampling, verifier and so on, copied to the manifest.
-        order: "score" puts rank 1 first, "pool" keeps the order of the data.
+        subset: Problems to export in place of the selected ones, best first.
+        order: "score" puts rank 1 (or the first of ``subset``) first, "pool" keeps the order of the
+            data.
         control: Also write the random control.
         seed: Seed of the control's random sample.
         batch_size: Prompts per training step, to check that no row is dropped.
@@ -124,10 +127,12 @@ def export(
             do="use --as trl or another trainer, or omit --prompts",
         )
     notes = Notes()
-    lists = {"selected": _selected(scores, order)}
+    lists = {"selected": _selected(scores, order) if subset is None else list(subset)}
+    if subset is not None and order == "pool":
+        lists["selected"] = _in_pool_order(scores, lists["selected"])
     if control:
         lists["control"] = sample_control(scores, len(lists["selected"]), seed, order)
-    _note_sizes(lists, scores.num_rows, batch_size, notes)
+    _note_sizes(lists, scores.num_rows, batch_size, notes, budgeted=subset is None)
     pool = gather(problems(), [name for names in lists.values() for name in names])
     if add_instructions is not None:
         pool = with_scored_messages(pool, add_instructions)
@@ -234,20 +239,26 @@ def sample_control(scores: pa.Table, count: int, seed: int, order: Order = "scor
         # The prefix "control" makes the sample differ from that of the method `random`.
         return hashlib.sha256(f"control:{seed}:{name}".encode()).digest()
 
-    ids = scores["problem_id"].to_pylist()
-    positions = dict(zip(ids, scores["position"].to_pylist(), strict=True))
-    sample = sorted(positions, key=random_key)[:count]
-    return sample if order == "score" else sorted(sample, key=positions.__getitem__)
+    sample = sorted(scores["problem_id"].to_pylist(), key=random_key)[:count]
+    return sample if order == "score" else _in_pool_order(scores, sample)
+
+
+def _in_pool_order(scores: pa.Table, names: list[str]) -> list[str]:
+    columns = (scores[name].to_pylist() for name in ("problem_id", "position"))
+    positions = dict(zip(*columns, strict=True))
+    return sorted(names, key=positions.__getitem__)
 
 
 def _note_sizes(
-    lists: dict[str, list[str]], pool: int, batch_size: int | None, notes: Notes
+    lists: dict[str, list[str]], pool: int, batch_size: int | None, notes: Notes, *, budgeted: bool
 ) -> None:
     count = len(lists["selected"])
     lost = count % batch_size if batch_size else 0
     if batch_size and lost:
         near = [k for k in (count - lost, count - lost + batch_size) if 0 < k <= pool]
-        better = f"a --budget of {' or '.join(map(str, near))}" if near else "a smaller batch"
+        sizes = " or ".join(map(str, near))
+        better = f"a --budget of {sizes}" if budgeted else f"a subset of {sizes}"
+        better = better if near else "a smaller batch"
         notes.warn(
             f"{count} problems are not a multiple of the batch size {batch_size}: TRL's "
             f"RepeatSampler and verl's train loader drop the last incomplete batch, "

@@ -33,7 +33,7 @@ def read_subset(path: Path) -> Subset:
     r"""Read a file of ids, one a line, or a subset that `learnalign explore` saved.
 
     Raises:
-        LearnAlignError: if a JSON file is not such a subset.
+        LearnAlignError: if it is neither.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -42,7 +42,10 @@ def read_subset(path: Path) -> Subset:
         >>> read_subset(path).problem_ids
         ['a', 'b']
     """
-    text = files.read_text(path)
+    try:
+        text = files.read_text(path)
+    except UnicodeDecodeError as error:
+        raise _not_a_subset(str(path)) from error
     if not text.lstrip().startswith("{"):
         lines = [line.strip() for line in text.splitlines()]
         return Subset(list(dict.fromkeys(line for line in lines if line)))

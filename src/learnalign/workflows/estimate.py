@@ -17,8 +17,9 @@ from learnalign.selecting.order import budget_count
 from learnalign.tables import PROBLEMS
 from learnalign.terminal.durations import duration
 from learnalign.workflows.evaluate import parts
+from learnalign.workflows.subsets import chosen_ids
 from learnalign.workflows.training_length import step_limit
-from learnalign.workflows.training_problems import chosen_ids, training_source
+from learnalign.workflows.training_problems import training_source
 from learnalign.workflows.warmup import warmup_config
 
 if TYPE_CHECKING:

@@ -15,6 +15,8 @@ from learnalign.formats.rows import AddInstructions
 from learnalign.problems.prompts import Prompter
 from learnalign.runs.folder import RunFolder, scored
 from learnalign.storage import files
+from learnalign.storage.paths import as_path
+from learnalign.workflows.subsets import chosen_ids, made_of
 
 
 def export_run(
@@ -23,17 +25,24 @@ def export_run(
     kind: str,
     *,
     out: Path | None = None,
+    subset: str = "selected",
     order: Any = "score",
     batch_size: int | None = None,
     control: bool = True,
     prompts: str = "own",
 ) -> Exported:
-    """Export the selection of a run, with a recipe for trainers that have one.
+    """Export the selection of a run, or a subset of it, with a recipe for trainers that have one.
 
     With ``prompts`` "scored", the rows' `prompt` includes the run's system prompt and instruction;
-    "own" keeps the data's prompt. For all other arguments, see `learnalign.formats.export.export`.
+    "own" keeps the data's prompt. ``subset`` is what ``train --subset`` takes: ``selected``,
+    ``random``, ``all`` or a file of ids; what a person made is described in the manifest. For all
+    other arguments, see `learnalign.formats.export.export`.
     """
     folder = scored(run)
+    ids, about = None, _about(folder, config)
+    if subset != "selected":
+        ids = chosen_ids(folder, subset, seed=config.run.seed)
+        about |= {"subset": {"name": subset, **made_of(subset)}}
 
     def original(index: int) -> pa.Table | None:
         name = f"sources/source-{index:02d}.parquet"
@@ -41,18 +50,21 @@ def export_run(
             return None
         return folder.read_table(name, do=folder.redo_advice("problems"))
 
-    target = out or folder.path / f"export-{kind}"
+    target = out or folder.path / (
+        f"export-{kind}" if ids is None else f"export-{kind}-{as_path(subset).stem}"
+    )
     done = export(
         target,
         kind,
         problems=lambda: folder.shards("problems"),
         scores=folder.scores(),
+        subset=ids,
         order=order,
         control=control,
         seed=config.run.seed,
         batch_size=batch_size,
         sources=original,
-        about=_about(folder, config),
+        about=about,
         scored_with=prompt_flags(config),
         add_instructions=_scored_messages(config, prompts),
         overwrite_gold=":" not in config.verifier.kind,

@@ -1,6 +1,5 @@
 """The problems of a training: all rows of some data, or a subset of a finished selection."""
 
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -8,17 +7,16 @@ import pyarrow.compute as pc
 
 from learnalign.config import Config, TrainingConfig
 from learnalign.errors import LearnAlignError
-from learnalign.formats.export import sample_control
 from learnalign.pipeline.order import stage_options
 from learnalign.pipeline.problems import read_problems
 from learnalign.pipeline.resources import Resources
-from learnalign.problems.subsets import read_subset
 from learnalign.runs.fingerprints import fingerprint
 from learnalign.runs.folder import RunFolder, scored
 from learnalign.selecting.order import random_keys
 from learnalign.storage import files
 from learnalign.storage.paths import as_path
 from learnalign.terminal.progress import Progress
+from learnalign.workflows.subsets import chosen_ids, made_of
 
 #: The default subset, which for data means all problems.
 DEFAULT_SUBSET: str = TrainingConfig().subset
@@ -84,57 +82,3 @@ def selection_folder(paths: tuple[str, ...]) -> RunFolder | None:
     if len(paths) != 1 or not files.is_file(as_path(paths[0]) / "manifest.json"):
         return None
     return scored(as_path(paths[0]))
-
-
-def chosen_ids(source: RunFolder, subset: str, *, seed: int) -> list[str]:
-    """Return the ids of a run's problems to train on, best first.
-
-    Args:
-        source: The run.
-        subset: ``selected``; ``random``, as many as selected, sampled like an export's control;
-            ``all``; or a file with one id per line.
-        seed: Random seed.
-
-    Raises:
-        LearnAlignError: for an unknown subset, an unknown id, or a run that selected nothing.
-    """
-    scores = source.scores()
-    names: list[str] = scores["problem_id"].to_pylist()
-    selected: list[str] = scores.filter(pc.fill_null(scores["selected"], False))[
-        "problem_id"
-    ].to_pylist()
-    if subset == "all":
-        return names
-    if subset in ("selected", "random"):
-        if not selected:
-            raise LearnAlignError(
-                f"{source.path} has no selected problems",
-                expected="a selection",
-                do=f"run `learnalign score {source.path} --budget K`, or give --subset all",
-            )
-        return selected if subset == "selected" else sample_control(scores, len(selected), seed)
-    path = Path(subset)
-    if not path.is_file():
-        raise LearnAlignError(
-            f"got --subset {subset}",
-            expected="selected, random, all or a file of ids",
-            do="correct it",
-        )
-    listed = read_subset(path).problem_ids
-    unknown = sorted(set(listed) - set(names))
-    if unknown or not listed:
-        raise LearnAlignError(
-            f"{path} lists {len(unknown)} problems that are not in {source.path}, "
-            f"such as '{unknown[0]}'"
-            if unknown
-            else f"{path} lists no problems",
-            expected="ids of that run, one per line",
-            do="correct the file",
-        )
-    return listed
-
-
-def made_of(subset: str) -> dict[str, Any]:
-    """Return what a manifest says of a subset: nothing, unless a person made it."""
-    path = Path(subset)
-    return read_subset(path).described() if path.is_file() else {}
