@@ -458,3 +458,11 @@ def test_auto_judges_by_the_gold(tmp_path: Path) -> None:
     found = tree(lines(tmp_path / "x.jsonl", rows), kind="")
     expected = [(verifier, "correct") for verifier in golds.values()]
     assert [(row["verifier"], row["verdict"]) for row in found["verdicts"]] == expected
+
+
+def test_a_file_without_rows_among_others(sums: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.jsonl"
+    empty.touch()
+    assert verdicts(empty, sums, empty) == list(SAID.values())
+    assert f"{empty}: no rows" in verify(empty, sums).stderr
+    assert "has no rows" in refused(empty, empty)

@@ -150,3 +150,58 @@ def test_parquet_shards_keep_their_types(tmp_path):
     original = read_source(f"{tmp_path}/*.parquet").original
     assert original.schema.field("n").type == pa.int16()
     assert original["n"].to_pylist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("b.jsonl", b""),
+        ("b.jsonl", b"\n\n"),
+        ("b.jsonl", b"[]\n[]\n"),
+        ("b.json", b"{}"),
+        ("b.json", b"[]"),
+        ("b.json", b'{"data": []}'),
+        ("b.json", b'{"question": [], "answer": []}'),
+        ("b.json", b'{"question": {}, "answer": {}}'),
+        ("b.json", b'{"columns": ["question"], "data": []}'),
+        ("b.json", b'{"train": [], "test": [{"question": "t", "answer": "1"}]}'),
+        ("b.csv", b""),
+        ("b.csv", b"question,answer\n"),
+        ("b.parquet", b""),
+        ("b.jsonl.gz", b""),
+        ("b.jsonl.gz", gzip.compress(b"")),
+        ("b.jsonl.xz", b""),
+        ("b.jsonl.zst", b""),
+    ],
+)
+@pytest.mark.parametrize("spec", ["", "/*.*"])
+def test_a_file_without_rows_among_others(
+    tmp_path: Path, spec: str, name: str, content: bytes
+) -> None:
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet")
+    (tmp_path / name).write_bytes(content)
+    source = read_source(f"{tmp_path}{spec}")
+    assert source.rows == ROWS
+    assert source.original is not None
+    assert source.original.to_pylist() == ROWS
+    assert source.notes[1] == "1 of 2 files have no rows"
+    assert source.by_columns() == [source]
+    with pytest.raises(LearnAlignError, match="has no rows"):
+        read_source(str(tmp_path / name))
+
+
+def test_a_table_without_rows_keeps_the_types_of_the_others(tmp_path: Path) -> None:
+    whole = pa.table({"question": ["1?"], "answer": ["1"], "n": pa.array([3], pa.int16())})
+    for number, table in enumerate((whole, whole[:0], pa.table({"n": pa.nulls(0)}), whole)):
+        pq.write_table(table, tmp_path / f"{number}.parquet")
+    source = read_source(str(tmp_path))
+    assert source.original is not None
+    assert source.original.equals(pa.concat_tables([whole, whole]))
+    assert source.notes == ("4 files", "2 of 4 files have no rows")
+
+
+def test_a_folder_of_files_without_rows_says_so(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.jsonl").touch()
+    with pytest.raises(LearnAlignError, match="has no rows; 3 files; 3 of 3 files have no rows"):
+        read_source(str(tmp_path))

@@ -38,6 +38,7 @@ def read_problems(
     lines = reading_lines(pool.readings)
     for line in lines:
         progress.log(line)
+    folder.delete("sources")  # of an attempt that ended without a usable problem
     for index, table in pool.originals.items():
         folder.write_table(f"sources/source-{index:02d}.parquet", table)
     found = len(pool.problems)

@@ -96,7 +96,7 @@ def _of_line(value: object, location: str) -> list[Row]:
     """Return the rows of a line: an object, or a list of objects."""
     if isinstance(value, dict):
         return [value]
-    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+    if isinstance(value, list) and all(isinstance(row, dict) for row in value):
         return value
     raise LearnAlignError(
         f"{location}: got a {type(value).__name__}",
@@ -119,7 +119,9 @@ def _of_tree(tree: object, path: Path, split: str) -> tuple[list[Row], list[str]
         )
     if _is_rows(tree.get("rows")) and all("row_idx" in row for row in tree["rows"]):
         return tree["rows"], ["rows of the hub's viewer"]
-    lists = {key: value for key, value in tree.items() if _is_rows(value)}
+    if all(value in ([], {}) for value in tree.values()):
+        return [], []  # an empty object, list or table
+    lists = {k: v for k, v in tree.items() if _is_rows(v) or (v == [] and split_of(k))}
     if lists and all(split_of(key) for key in lists):
         name = chosen_split(split, lists, str(path))
         return lists[name], [f"split {name} of {', '.join(lists)}"]

@@ -15,7 +15,7 @@ from learnalign.problems.golds import OBJECT
 from learnalign.problems.nested import empty, value
 from learnalign.problems.reading import Reading
 from learnalign.problems.rows import Rows
-from learnalign.problems.sources import Source, read_source
+from learnalign.problems.sources import NoRowsError, Source, read_source
 from learnalign.problems.texts import Benchmarks, gold_key, normal
 from learnalign.tables import EXCLUDED, gold_text, golds
 
@@ -51,8 +51,9 @@ def read_pool(config: DataConfig) -> Pool:
     unreadable, and problems of the benchmarks, are excluded too. Excluded rows are listed.
 
     Raises:
-        LearnAlignError: without a source, if a source cannot be read, if the user's id column has
-            duplicates or an id of several lines, or if all answers of a source are objects.
+        LearnAlignError: without a source, if a source cannot be read, if no source has rows, if the
+            user's id column has duplicates or an id of several lines, or if all answers of a source
+            are objects.
 
     Example:
         >>> pool = read_pool(DataConfig(paths=("reasoning-gym:gcd?size=3&seed=1",)))
@@ -68,13 +69,24 @@ def read_pool(config: DataConfig) -> Pool:
     pool = Pool()
     reader = _Reader(config, pool, _benchmarks(config))
     index = 0
+    blank: list[NoRowsError] = []
     for spec in config.paths:
-        source = read_source(spec, split=config.split, limit=config.limit)
+        try:
+            source = read_source(spec, split=config.split, limit=config.limit)
+        except NoRowsError as error:
+            blank.append(error)
+            pool.readings.append(Reading(spec, Columns(None, None)))
+            index += 1
+            continue
         for part in _alike(source, config, spec):
             if part.original is not None:
                 pool.originals[index] = part.original
             reader.add(index, part, spec)
             index += 1
+    if len(blank) == len(config.paths):
+        raise NoRowsError(
+            "\n".join(error.got for error in blank), expected=blank[0].expected, do=blank[0].do
+        )
     return pool
 
 
@@ -123,7 +135,7 @@ class _Reader:
             origin = {"source_index": index, "source_row": number}
             self._add_row(rows, reading, source.name, origin, row, f"{spec}, row {number + 1}")
             self.position += 1
-        if reading.answers and set(reading.answers) <= {OBJECT, "nothing"}:
+        if OBJECT in reading.answers and set(reading.answers) <= {OBJECT, "nothing"}:
             rows.refuse_objects()
 
     def _add_row(

@@ -26,13 +26,15 @@ class Reading:
     """Other decisions."""
 
     def line(self) -> str:
-        """Format the report as one line.
+        """Format the report as one line; a source without rows has no columns.
 
         Example:
             >>> columns = Columns("prompt", "reward_model.ground_truth")
             >>> Reading("x", columns, Counter(text=9, chat=1), Counter({"list of one": 10})).line()
             'prompt: prompt (text in 9 rows; chat in 1), answer: reward_model.ground_truth (list of one)'
         """  # noqa: E501
+        if self.columns.prompt is None:
+            return "no rows"
         prompt = f"prompt: {self.columns.prompt} ({_forms(self.prompts)})"
         if self.options is not None:
             prompt += f" with the options of {self.options}"

@@ -11,7 +11,7 @@ import yaml
 from learnalign.errors import LearnAlignError
 from learnalign.problems.csv_rows import csv_rows
 from learnalign.problems.decoding import COMPRESSIONS, read_text, uncompressed_name
-from learnalign.problems.folders import choose_files
+from learnalign.problems.folders import DATA_SUFFIXES, choose_files
 from learnalign.problems.gym import gym_rows, is_gym_spec, pool_rows
 from learnalign.problems.json_rows import json_rows
 from learnalign.problems.patterns import base_of, is_pattern, matching
@@ -27,6 +27,10 @@ _SUFFIXES = (
 )
 
 
+class NoRowsError(LearnAlignError):
+    """A source can be read, but has no rows."""
+
+
 @dataclass(frozen=True)
 class Source:
     """The rows of one DATA argument."""
@@ -38,7 +42,7 @@ class Source:
     notes: tuple[str, ...] = ()
     """How it was read, if that is not obvious: layout, encoding, split."""
     files: tuple["Source", ...] = ()
-    """Its files, if there are several."""
+    """Its files with rows, if it has several files."""
 
     def by_columns(self) -> list["Source"]:
         """Split it into files of equal columns, in the order in which these first occur."""
@@ -59,7 +63,8 @@ def read_source(spec: str, *, split: str = "train", limit: int | None = None) ->
         limit: Maximum number of rows to read.
 
     Raises:
-        LearnAlignError: if it is missing, empty, of an unknown type, or broken (names the line).
+        NoRowsError: if it has no rows.
+        LearnAlignError: if it is missing, of an unknown type, or broken (names the line).
 
     Example:
         >>> read_source("reasoning-gym:chain_sum?size=2&seed=1").rows[1]["answer"]
@@ -70,8 +75,10 @@ def read_source(spec: str, *, split: str = "train", limit: int | None = None) ->
         source = replace(source, files=tuple(_first(source.files, limit)))
     rows = source.rows if limit is None else source.rows[:limit]
     if not rows:
-        raise LearnAlignError(
-            f"{spec} has no rows", expected="at least one problem", do="check the file"
+        raise NoRowsError(
+            "; ".join([f"{spec} has no rows", *source.notes]),
+            expected="at least one problem",
+            do="check the path",
         )
     return replace(source, rows=rows)
 
@@ -103,13 +110,15 @@ def _read(spec: str, split: str) -> Source:
 def _from_file(path: Path, split: str) -> Source:
     name = uncompressed_name(path)
     stem, suffix = name.rsplit(".", 1)[0], Path(name).suffix.lower()
-    if suffix == ".parquet":
-        table = _parquet(path)
-        return Source(stem, table.to_pylist(), table)
-    if suffix not in (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".yaml", ".yml"):
+    if suffix not in (*DATA_SUFFIXES, ".yaml", ".yml"):
         raise LearnAlignError(
             f"got {path}, a file of unknown type", expected=_SUFFIXES, do="convert or rename it"
         )
+    if files.size(path) == 0:
+        return Source(stem, [])
+    if suffix == ".parquet":
+        table = _parquet(path)
+        return Source(stem, table.to_pylist(), table)
     text, notes = read_text(path)
     if suffix in (".yaml", ".yml"):
         return Source(stem, _pool(text, path))
@@ -179,12 +188,15 @@ def _from_pattern(spec: str, split: str) -> Source:
 
 
 def _joined(name: str, parts: Sequence[Source], notes: Sequence[str]) -> Source:
-    """Append the rows of files; their types are kept if all files have the same."""
+    """Append the rows of files; their types are kept if all files with rows have the same."""
+    blank = sum(not part.rows for part in parts)
+    notes = [*notes, *([f"{blank} of {len(parts)} files have no rows"] if blank else [])]
+    parts = [part for part in parts if part.rows]
     tables = [part.original for part in parts if part.original is not None]
     same = len(tables) == len(parts) and all(t.schema == tables[0].schema for t in tables)
     rows = [row for part in parts for row in part.rows]
     unique = dict.fromkeys([*notes, *(note for part in parts for note in part.notes)])
-    original = pa.concat_tables(tables) if same else None
+    original = pa.concat_tables(tables) if tables and same else None
     return Source(name, rows, original, tuple(unique), tuple(parts))
 
 

@@ -79,15 +79,19 @@ class RunFolder(CheckedFolder):
     def begin(self, stage: str, options: Mapping[str, Any]) -> StageRecord:
         """Open a stage for writing, or resume it.
 
+        A stage that wrote nothing, because its options were wrong, may begin again with others.
+
         Raises:
             LearnAlignError: if the existing table was computed with other options.
         """
         record = self.manifest.stages.get(stage)
-        if record is None:
-            record = StageRecord(fingerprint=fingerprint(options), options=dict(options))
+        wanted = fingerprint(options)
+        changes = record is not None and record.fingerprint != wanted
+        if record is None or (changes and not record.shards and not record.complete):
+            record = StageRecord(fingerprint=wanted, options=dict(options))
             self.manifest.stages[stage] = record
             self.save()
-        elif record.fingerprint != fingerprint(options):
+        elif changes:
             changed = differences(record.options, options)
             raise LearnAlignError(
                 f"the table {self.path / stage} was computed with other options: "

@@ -11,12 +11,13 @@ from typing import Any
 import pyarrow as pa
 
 from learnalign.config import Config, VerifierConfig
+from learnalign.problems.sources import NoRowsError
 from learnalign.storage import files
 from learnalign.storage.row_files import checked, write_rows
 from learnalign.tables import VERDICT_KINDS, gold_text
 from learnalign.terminal.progress import Progress
 from learnalign.verifying.judging import VERDICT_FIELDS, Verdicts, judged
-from learnalign.workflows.answer_files import AnsweredRow, read_answered
+from learnalign.workflows.answer_files import AnsweredFile, AnsweredRow, read_answered
 
 #: Characters shown of the end of a completion.
 _END = 120
@@ -114,13 +115,24 @@ def judge_files(
         if temporary is not None:
             temporary.touch()
         rows, read = [], []
+        blank: list[NoRowsError] = []
         for path in paths:
-            file = read_answered(
-                path, config.data, kind=config.verifier.kind, completion=completion, against=against
-            )
+            try:
+                file = read_answered(
+                    path,
+                    config.data,
+                    kind=config.verifier.kind,
+                    completion=completion,
+                    against=against,
+                )
+            except NoRowsError as error:
+                blank.append(error)
+                file = AnsweredFile([], "no rows")
             rows += file.rows
             read.append(file.line if len(paths) == 1 else f"{path}: {file.line}")
             progress.log(read[-1])
+        if len(blank) == len(paths):
+            raise blank[0]
         begin = time.monotonic()
         verdicts = _verdicts(rows, config.verifier, progress)
         seconds = time.monotonic() - begin

@@ -444,3 +444,12 @@ def test_an_agents_turns_are_no_response(tmp_path: Path, tokenizer: Any, pool: p
     assert engine.sample(pool)["completion"].to_pylist() == list(SAID)
     assert engine.counts["recorded_empty"] == 4
     assert engine.counts["recorded_failed"] == 2
+
+
+def test_a_file_without_rows_among_others_is_counted(tmp_path):
+    (tmp_path / "1.jsonl").touch()
+    (tmp_path / "2.jsonl").write_text('{"id": "a", "completion": "4", "reward": 1.0}\n')
+    records, counts = read_records([tmp_path])
+    assert [len(found) for found in records] == [0, 1]
+    assert counts["blank_files"] == 1
+    assert warnings({"recorded_blank_files": 1}) == ["1 files have no rows"]

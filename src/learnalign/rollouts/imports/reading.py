@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from learnalign.errors import LearnAlignError
-from learnalign.problems.sources import read_source
+from learnalign.problems.sources import NoRowsError, read_source
 from learnalign.rollouts.imports.files import rollout_files, without_copies
 from learnalign.rollouts.imports.format import Format, PlainRow
 from learnalign.rollouts.imports.record import Record
@@ -88,7 +88,11 @@ def _file(
     counts: Counter[str],
     part: _Part,
 ) -> list[Record]:
-    rows = _rows(path)
+    try:
+        rows = _rows(path)
+    except NoRowsError:
+        counts["blank_files"] += 1
+        return []
     unit = _unit(path, len(rows))
     records: list[Record] = []
     facts: dict[str, PlainRow] = {}

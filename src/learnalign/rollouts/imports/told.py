@@ -40,6 +40,7 @@ def warnings(counts: Mapping[str, int]) -> list[str]:
         "empty": "recorded completions are null, failed or multi-turn and were left out",
         "failed": "recorded attempts failed and were left out: they are no wrong answers",
         "repeated_files": "files are copies of others, byte for byte, and were left out",
+        "blank_files": "files have no rows",
         "pickle_files": "pickles were not read: loading one can run arbitrary code",
         "validation_files": "files of validation rollouts were not read: name their folder to use "
         "them",
