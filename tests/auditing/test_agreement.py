@@ -85,7 +85,7 @@ def _simulated(rng: random.Random, count: int, wrong: float) -> tuple[list[Patte
 def test_the_posterior_is_calibrated() -> None:
     patterns, faults = _simulated(random.Random(0), 6000, 0.08)
     model = fitted(patterns)
-    assert model.epsilon == pytest.approx(0.08, abs=0.015)
+    assert model.parameters.epsilon == pytest.approx(0.08, abs=0.015)
     posterior = np.array([model.wrong[seen] for seen in patterns])
     truth = np.array(faults)
     for low, high in ((0.0, 0.05), (0.05, 0.2), (0.2, 1.0)):
@@ -100,6 +100,22 @@ def test_a_weak_model_cannot_doubt() -> None:
     pool = [problem(f"p{i}", "7", [str(100 + j) for j in range(8)]) for i in range(200)]
     pool.append(problem("agrees", "7", ["1", "1", *map(str, range(20, 26))]))
     assert wrong_golds(pool) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_common_mistakes_of_a_weak_model_are_not_the_truth(seed: int) -> None:
+    # Half of its wrong answers are the mistake that people make too, and no gold is wrong.
+    rng = random.Random(seed)
+    pool = []
+    for i in range(1500):
+        theta = rng.betavariate(0.6, 2.4)
+        answers = []
+        for _ in range(8):
+            mistake = rng.choice(["common", "common", "rare", str(rng.randint(1, 400))])
+            answers.append("truth" if rng.random() < theta else mistake)
+        pool.append(problem(f"p{i}", "truth", answers))
+    assert len(wrong_golds(pool)) <= 15
+    assert fitted([pattern(each) for each in pool]).parameters.epsilon < 0.2
 
 
 def test_planted_wrong_golds_come_first() -> None:

@@ -13,10 +13,14 @@ B(t) the other answers' counts:
 
 If the gold is right, t is the gold. If it is wrong, t is any other answer, or one that no rollout
 gave, and the gold is counted among the wrong answers. Only a right answer that a rollout gave can be
-shown to a person, so that the posterior is that of these cases alone. u, v and epsilon are fitted by expectation
-maximization to all problems of the pool at once, on grids, with weak priors. v differs between
-problems that are rarely solved and others, and is fitted to those alone that were solved at least
-once: they show how much the model's mistakes agree, whatever the share of wrong golds.
+shown to a person, so that the posterior is that of these cases alone.
+
+u, v and epsilon are fitted by expectation maximization to all problems of the pool at once, on
+grids, with weak priors. v differs between problems that are rarely solved and others, and is fitted
+to those alone that were solved at least once: they show how much the model's mistakes agree,
+whatever the share of wrong golds. Where the model is weak, gold and truth can change places: many
+golds are wrong, and the model's common mistakes are right. If more than a fifth of the golds come
+out as wrong, epsilon is held at its prior instead.
 """  # noqa: E501
 
 from collections import Counter
@@ -28,6 +32,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 Floats = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
 #: The number of rollouts that gave the gold, and those of each other answer, in decreasing order.
 Pattern = tuple[int, tuple[int, ...]]
 
@@ -35,6 +40,8 @@ THETA = np.array([0.0, 0.02, 0.05, *np.arange(0.1, 0.95, 0.1), 0.95, 0.98, 1.0])
 ALPHA = np.array([0.05, 0.15, 0.5, 1.5, 5.0, 15.0, 50.0])
 #: A priori, golds are wrong as if 1 of 20 golds that were looked at had been.
 _WRONG, _LOOKED_AT = 1.0, 20.0
+#: A larger share of wrong golds is a model's common mistakes, until a person has looked.
+_BELIEVED = 0.2
 #: The success rate below which a problem is rarely solved.
 _RARELY = 0.35
 #: v of a band is fitted as if this many problems more had agreed as all problems do.
@@ -43,8 +50,8 @@ _ITERATIONS, _TOLERANCE = 200, 1e-6
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """The fitted model."""
+class Parameters:
+    """What is fitted to a pool."""
 
     theta: Floats
     """u, the weights of ``THETA``."""
@@ -52,6 +59,13 @@ class Agreement:
     """v, the weights of ``ALPHA`` for each of ``THETA``."""
     epsilon: float
     """The share of wrong golds, whether a rollout gave the right answer or not."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The fitted model, and what it says of each pattern."""
+
+    parameters: Parameters
     wrong: dict[Pattern, float]
     """The posterior that the gold is wrong and a rollout gave the right answer, by pattern."""
 
@@ -77,25 +91,41 @@ def fitted(patterns: Sequence[Pattern]) -> Agreement:
     ).reshape(3, len(distinct), len(THETA), len(ALPHA))
     likelihood /= np.maximum(likelihood.max(axis=(0, 2, 3), keepdims=True), 1e-300)
     solved = np.array([pattern[0] > 0 for pattern in distinct], dtype=bool)
+    model = _maximized(likelihood, weight, solved, held=False)
+    if model.epsilon > _BELIEVED:
+        model = _maximized(likelihood, weight, solved, held=True)
+    shown = _posterior(likelihood, model)[1].sum(axis=(1, 2))
+    return Agreement(model, dict(zip(distinct, shown.tolist(), strict=True)))
+
+
+def _maximized(likelihood: Floats, weight: Floats, solved: Booleans, *, held: bool) -> Parameters:
+    """Run expectation maximization; ``held`` keeps epsilon at its prior."""
     theta = np.full(len(THETA), 1 / len(THETA))
     alpha = np.full((len(THETA), len(ALPHA)), 1 / len(ALPHA))
-    epsilon, posterior = _WRONG / _LOOKED_AT, np.zeros(len(distinct))
+    model = Parameters(theta, alpha, _WRONG / _LOOKED_AT)
+    doubt = np.zeros(len(weight))
     for _ in range(_ITERATIONS):
-        cases = np.array([1 - epsilon, epsilon, epsilon])[:, None, None, None]
-        joint = likelihood * cases * (theta[:, None] * alpha)
-        joint /= np.maximum(joint.sum(axis=(0, 2, 3), keepdims=True), 1e-300)
-        before, posterior = posterior, joint[1].sum(axis=(1, 2))
+        joint = _posterior(likelihood, model)
+        before, doubt = doubt, joint[1:].sum(axis=(0, 2, 3))
         mass = joint.sum(axis=0) * weight[:, None, None]
-        theta = _smoothed(mass.sum(axis=(0, 2)))
+        alpha = np.empty_like(alpha)
         everywhere = _smoothed(mass[solved].sum(axis=(0, 1)))
         for band in (THETA < _RARELY, THETA >= _RARELY):
             seen = mass[solved][:, band].sum(axis=(0, 1)) + _SHRINKAGE * everywhere
             alpha[band] = seen / seen.sum()
-        wrong = posterior + joint[2].sum(axis=(1, 2))
-        epsilon = float((wrong @ weight + _WRONG) / (weight.sum() + _LOOKED_AT))
-        if np.abs(posterior - before).max(initial=0.0) < _TOLERANCE:
+        epsilon = (doubt @ weight + _WRONG) / (weight.sum() + _LOOKED_AT)
+        theta = _smoothed(mass.sum(axis=(0, 2)))
+        model = Parameters(theta, alpha, model.epsilon if held else float(epsilon))
+        if np.abs(doubt - before).max(initial=0.0) < _TOLERANCE:
             break
-    return Agreement(theta, alpha, epsilon, dict(zip(distinct, posterior.tolist(), strict=True)))
+    return model
+
+
+def _posterior(likelihood: Floats, model: Parameters) -> Floats:
+    """Return that of each case, theta and alpha, by pattern: (3, m, theta, alpha)."""
+    cases = np.array([1 - model.epsilon, model.epsilon, model.epsilon])[:, None, None, None]
+    joint = likelihood * cases * (model.theta[:, None] * model.alpha)
+    return np.asarray(joint / np.maximum(joint.sum(axis=(0, 2, 3), keepdims=True), 1e-300))
 
 
 def likelihoods(pattern: Pattern) -> tuple[Floats, Floats, Floats]:
