@@ -179,7 +179,7 @@ def test_the_newest_step_counts(tmp_path: Path, pool: pa.Table, tokenizer: Any):
 
 
 def test_a_prompt_that_is_written_otherwise(tmp_path: Path, pool: pa.Table, tokenizer: Any):
-    """Case, blanks and sentence punctuation aside; an exact prompt and an id come first."""
+    """Case, blanks and sentence punctuation aside; an id of another problem is told."""
     rows = _rows(pool, lambda i, p: {"question": f" what IS\n{i} times {i + 3} "})
     engine = _engine(tmp_path, rows, tokenizer)
     assert _whose(engine, pool) == EACH
@@ -187,8 +187,52 @@ def test_a_prompt_that_is_written_otherwise(tmp_path: Path, pool: pa.Table, toke
     assert "12 of 12 recorded rollouts match a problem by their prompt if case" in _told(engine)[0]
     rows = _rows(pool, lambda i, p: {"problem_id": "q5", "question": f"what is {i} times {i + 3}"})
     engine = _engine(tmp_path, rows, tokenizer)
-    assert set(_whose(engine, pool)) == {"q5"}
-    assert engine.counts["recorded_normalised"] == 0
+    assert _whose(engine, pool) == EACH
+    assert engine.counts["recorded_normalised"] == 12
+    assert engine.counts["recorded_disagreed"] == 10
+
+
+def test_ids_of_other_problems(tmp_path: Path, pool: pa.Table, tokenizer: Any):
+    """Every tenth row's id is wrong: its prompt decides, and no row without one goes by the id."""
+    rows = _rows(pool, lambda i, p: {"id": p["problem_id"], "prompt": p["prompt"]})
+    rows[3]["id"] = "q4"
+    rows.append({"id": "q2", "output": "without a prompt", "score": 1})
+    engine = _engine(tmp_path, rows, tokenizer)
+    assert _whose(engine, pool) == EACH
+    assert _told(engine) == [
+        "1 of 13 recorded rollouts match no problem of the pool and were left out",
+        "1 of 13 recorded rollouts have the id of one problem and the prompt of another: the "
+        "prompt decided",
+    ]
+
+
+def test_prompts_of_no_problem(tmp_path: Path, pool: pa.Table, tokenizer: Any):
+    """An id counts where other prompts confirm the column; row numbers alone are no evidence."""
+    rows = _rows(pool, lambda i, p: {"id": p["problem_id"], "prompt": f"Unknown {i}"})
+    with pytest.raises(LearnAlignError, match=r"(?s)0 of 12 rows.*Unknown 0.*a column problem_id"):
+        _engine(tmp_path, rows, tokenizer).sample(pool)
+    rows[0]["prompt"] = QUESTIONS["q0"]
+    engine = _engine(tmp_path, rows, tokenizer)
+    assert _whose(engine, pool) == EACH
+    assert _told(engine) == [
+        "11 of 12 recorded rollouts have a prompt that is in no problem: their id decided"
+    ]
+
+
+def test_an_id_among_problems_that_share_a_prompt(tmp_path: Path, tokenizer: Any):
+    same = [{"role": "user", "content": "Solve it."}]
+    table = pa.Table.from_pylist(
+        [{"problem_id": name, "prompt": "Solve it.", "messages": same} for name in ("a", "b")]
+        + [{"problem_id": "c", "prompt": "Other?", "messages": [CHAT | {"content": "Other?"}]}],
+        schema=PROBLEMS,
+    )
+    written = [{"id": name, "prompt": "Solve it.", "output": name} for name in ("b", "a", "zz")]
+    engine = _engine(tmp_path, written * 2, tokenizer)
+    assert _whose(engine, table) == {"a": ["a", "a"], "b": ["b", "b"]}
+    assert engine.counts["recorded_ambiguous"] == 2
+    written[0]["id"] = "c"  # contradicted: the column is no evidence
+    with pytest.raises(LearnAlignError, match="0 of 3 rows match"):
+        _engine(tmp_path, written, tokenizer).sample(table)
 
 
 def test_a_sign_is_no_punctuation(tmp_path: Path, tokenizer: Any):

@@ -1,7 +1,7 @@
 """Match recorded rollouts to problems, by id or by prompt."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -17,23 +17,30 @@ from learnalign.rollouts.imports.rows import IDS
 Group = list[Record]
 
 
+Known = dict[bytes, str | set[str]]
+"""A problem by the digest of a text; a set of problems that share it."""
+
+
 @dataclass(frozen=True)
 class Match:
-    """What a prompt says of the problem it belongs to."""
+    """The problems that a record may belong to by its prompt; several if they share it."""
 
-    exact: str | None = None
-    normalised: str | None = None
-    """The problem with this prompt, apart from case, blanks and punctuation."""
-    ambiguous: bool = False
-    """Whether several problems have it."""
+    names: frozenset[str] = frozenset()
+    is_normalised: bool = False
+    """Whether only the normalised prompt is theirs: case, blanks and punctuation differ."""
+
+    @property
+    def name(self) -> str | None:
+        """The problem, if there is exactly one."""
+        return next(iter(self.names)) if len(self.names) == 1 else None
 
 
 class Join:
     """Finds a problem of the pool by its id, its whole prompt, or its question.
 
     A prompt is matched by its token ids, its text, or its text without special tokens, which is
-    what verl records; and where neither that nor an id finds a problem, by its normalised text
-    (`problems.texts.normal`). A text that two problems share matches neither.
+    what verl records; and where that finds no problem, by its normalised text
+    (`problems.texts.normal`). Of problems that share a text, an id may name the right one.
 
     Args:
         pool: Tables with the columns ``problem_id``, ``prompt``, ``prompt_ids``, ``messages``.
@@ -43,10 +50,9 @@ class Join:
     def __init__(self, pool: Iterable[pa.Table], tokenizer: Any) -> None:
         self.tokenizer = tokenizer
         self.names: set[str] = set()
-        self.exact: list[dict[bytes, str | None]] = [{}, {}, {}]
-        """Problems by the whole prompt, the prompt without special tokens, and the question; None
-        for a text of several."""
-        self.normal: list[dict[bytes, str | None]] = [{}, {}]
+        self.exact: list[Known] = [{}, {}, {}]
+        """Problems by the whole prompt, the prompt without special tokens, and the question."""
+        self.normal: list[Known] = [{}, {}]
         """Problems by the normalised prompt and question."""
         self.example: tuple[str, str] | None = None
         self._by_record: dict[tuple[Any, Any], Match] = {}
@@ -82,34 +88,31 @@ class Join:
             texts.append(self.bare(record.prompt_ids, ""))
         # The recorded text may include padding or a BOS token.
         bare = [self.bare(None, text) for text in record.prompts]
-        found = _lookup(self.exact, texts) or _lookup(self.exact, bare)
-        if found is not None:
-            return Match(exact=found)
-        unclear = _is_known(self.exact, [*texts, *bare])
-        forms = [normal(text) for text in (*texts, *bare)]
-        close = None if unclear else _lookup(self.normal, forms)
-        unclear = unclear or (close is None and _is_known(self.normal, forms))
-        return Match(normalised=close, ambiguous=unclear)
+        names = _lookup(self.exact, texts) or _lookup(self.exact, bare)
+        if names:
+            return Match(names)
+        close = _lookup(self.normal, [normal(text) for text in (*texts, *bare)])
+        return Match(close, is_normalised=bool(close))
 
     def groups(self, files: Iterable[list[Record]]) -> tuple[dict[str, Group], Counter[str]]:
         """Assign each problem its rollouts, only those of the newest step.
 
-        An id column is used in a file only if no row's prompt contradicts it: an ``id`` may be a
-        row number. Otherwise the prompt decides. Counts of a problem are left out if its rollouts
-        are known.
+        The prompt decides. Where it is several problems', or missing, a column of ids does, if no
+        row's prompt contradicts it: an ``id`` may be a row number. Where the prompt is in no
+        problem, the column must be ``problem_id``, or other rows' prompts must confirm it. Counts
+        of a problem are left out if its rollouts are known.
 
         Returns:
             Records by problem_id, in the order of the files; and counts: ``recorded`` (all),
-            ``unmatched`` (no problem), ``ambiguous`` (a prompt of several problems),
-            ``normalised`` (found by the normalised prompt alone), ``disagreed`` (rows whose id and
-            prompt name different problems), ``repeated`` (counts of known rollouts), ``older``
-            (from an earlier step of the problem's) and ``stale`` (used, but from an earlier
-            step than the import's last).
+            ``unmatched`` (no problem), ``ambiguous`` (a prompt of several problems), ``disagreed``
+            (the id of another problem than the prompt's), ``normalised`` (found by the normalised
+            prompt alone), ``by_id`` (found by an id, with a prompt that is in no problem),
+            ``repeated`` (counts of known rollouts), ``older`` (from an earlier step of the
+            problem's) and ``stale`` (used, but from an earlier step than the import's last).
 
         Raises:
             LearnAlignError: if no record belongs to a problem.
         """
-        files = list(files)
         groups, counts = self.all_groups(files)
         last = max(record.step for group in groups.values() for record in group)
         for name, group in groups.items():
@@ -123,14 +126,15 @@ class Join:
         """Assign each problem its rollouts of all steps; otherwise as `groups`."""
         counts: Counter[str] = Counter()
         groups: dict[str, Group] = {}
-        files = list(files)
-        for records in files:
-            counts["recorded"] += len(records)
-            for record, name in self._match(records, counts):
-                if name is not None:
-                    groups.setdefault(name, []).append(record)
+        records = [record for file in files for record in file]
+        counts["recorded"] = len(records)
+        columns = self._trusted_columns(records, counts)
+        for record in records:
+            name = self._problem_of(record, columns, counts)
+            if name is not None:
+                groups.setdefault(name, []).append(record)
         if not groups:
-            raise self._nothing_matches(files)
+            raise self._nothing_matches(records)
         for name, group in groups.items():
             known = [record for record in group if not record.is_counted]
             if known and len(known) < len(group):
@@ -138,34 +142,50 @@ class Join:
                 groups[name] = known
         return groups, counts
 
-    def _match(
+    def _trusted_columns(
         self, records: list[Record], counts: Counter[str]
-    ) -> Iterator[tuple[Record, str | None]]:
-        matches = [self.by_prompt(record) for record in records]
-        names = [match.exact for match in matches]
-        trusted = list(IDS)
-        for column in IDS:
-            wrong = sum(
-                name is not None
-                and record.ids.get(column) not in (None, name)
-                and record.ids[column] in self.names
-                for record, name in zip(records, names, strict=True)
-            )
-            if wrong:
-                trusted.remove(column)
-                counts["disagreed"] += wrong
-        for record, match in zip(records, matches, strict=True):
-            ids = (record.ids[column] for column in trusted if column in record.ids)
-            name = match.exact or next((i for i in ids if i in self.names), None)
-            if name is None and match.normalised is not None:
-                counts["normalised"] += 1
-                name = match.normalised
-            elif name is None:
-                counts["ambiguous" if match.ambiguous else "unmatched"] += 1
-            yield record, name
+    ) -> dict[tuple[str, str], bool]:
+        """Find the id columns (format, name) that no prompt contradicts; True if one confirms it.
 
-    def _nothing_matches(self, files: list[list[Record]]) -> LearnAlignError:
-        records = [record for part in files for record in part]
+        A record whose id names another problem than its prompt is counted.
+        """
+        contradicted: set[tuple[str, str]] = set()
+        columns: dict[tuple[str, str], bool] = {}
+        for record in records:
+            match, wrong = self.by_prompt(record), []
+            for column, text in record.ids.items():
+                confirms = text == match.name
+                key = (record.format, column)
+                columns[key] = columns.get(key, column == "problem_id") or confirms
+                if match.names and text in self.names and text not in match.names:
+                    wrong.append(key)
+            contradicted.update(wrong)
+            counts["disagreed"] += bool(wrong)
+        return {key: sure for key, sure in columns.items() if key not in contradicted}
+
+    def _problem_of(
+        self, record: Record, columns: Mapping[tuple[str, str], bool], counts: Counter[str]
+    ) -> str | None:
+        """Return the problem of a record, or count why it has none."""
+        match = self.by_prompt(record)
+        is_unknown = bool(record.prompts or record.prompt_ids) and not match.names
+        named = []
+        for column in IDS:
+            sure = columns.get((record.format, column))
+            if sure is not None and (sure or not is_unknown):
+                named += [name for name in [record.ids.get(column)] if name in self.names]
+        if match.name is not None:
+            counts["normalised"] += match.is_normalised and match.name not in named
+            return match.name
+        if match.names:
+            name = next((name for name in named if name in match.names), None)
+            counts["ambiguous"] += name is None
+            return name
+        counts["unmatched"] += not named
+        counts["by_id"] += is_unknown and bool(named)
+        return named[0] if named else None
+
+    def _nothing_matches(self, records: list[Record]) -> LearnAlignError:
         first = next(iter(records), None)
         name, prompt = self.example or ("none", "none")
         theirs = "nothing" if first is None else _describe(first.ids, first.prompts)
@@ -182,20 +202,21 @@ class Join:
         )
 
 
-def _enter(known: list[dict[bytes, str | None]], texts: Iterable[str], name: str) -> None:
+def _enter(known: list[Known], texts: Iterable[str], name: str) -> None:
     for problems, text in zip(known, texts, strict=True):
-        key = _digest(text)
-        problems[key] = None if problems.get(key, name) != name else name
+        other = problems.setdefault(_digest(text), name)
+        if isinstance(other, set):
+            other.add(name)
+        elif other != name:
+            problems[_digest(text)] = {other, name}
 
 
-def _lookup(known: list[dict[bytes, str | None]], texts: list[str]) -> str | None:
+def _lookup(known: list[Known], texts: list[str]) -> frozenset[str]:
+    """Find the problem of one of the texts; several only if each text is shared."""
     keys = [_digest(text) for text in texts]
-    matches = (problems[key] for problems in known for key in keys if key in problems)
-    return next((name for name in matches if name is not None), None)
-
-
-def _is_known(known: list[dict[bytes, str | None]], texts: list[str]) -> bool:
-    return any(_digest(text) in problems for problems in known for text in texts)
+    found = [problems[key] for problems in known for key in keys if key in problems]
+    single = next((name for name in found if isinstance(name, str)), None)
+    return frozenset([single] if single is not None else next(iter(found), ()))
 
 
 def _prompt_texts(problem: Mapping[str, Any]) -> tuple[str, str, str]:

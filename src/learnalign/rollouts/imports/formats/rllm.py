@@ -14,7 +14,7 @@ def _plain(row: Row) -> list[PlainRow]:
     episode = str(row.get("episode_id") or row.get("id") or "")
     ended = str(row.get("termination_reason") or "").lower()
     plain: PlainRow = {
-        "problem_id": task.get("id") if isinstance(task, Mapping) else None,
+        "task_id": task.get("id") if isinstance(task, Mapping) else None,
         "id": episode.rpartition(":")[0] or None,
         "prompt": _question(task),
         "completion": None,

@@ -37,7 +37,7 @@ def _trace(row: Row) -> list[PlainRow]:
     calls = [call for call in row.get("calls") or () if not call.get("error")]
     sampling = (calls[-1].get("sampling") if calls else None) or {}
     plain: PlainRow = {
-        "problem_id": task.get("key"),
+        "task_id": task.get("key"),
         "id": data.get("id", data.get("idx")),
         "unique_id": task.get("hash"),
         "prompt": data.get("prompt", data.get("question")),
