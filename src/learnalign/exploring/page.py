@@ -6,6 +6,7 @@ by their hashes.
 """
 
 import base64
+import re
 from importlib.resources import files as package_files
 from pathlib import Path
 
@@ -16,8 +17,12 @@ from learnalign.exploring.pool import Block, Pool
 from learnalign.reporting.report import script_hash
 from learnalign.storage import files
 from learnalign.storage.folders import atomic_folder
-from learnalign.storage.paths import require_local
+from learnalign.storage.paths import require_local, store_errors
 
+#: The page's name in a run's folder.
+NAME = "explore.html"
+#: Bytes from the beginning of the page, and what in them says which ranking it shows.
+_HEAD, _RANKING = 4096, re.compile(r'name="learnalign-ranking" content="(\w*)"')
 #: Our scripts, in the order in which they are one.
 SCRIPTS = (
     "data",
@@ -48,7 +53,7 @@ def write_file(path: Path, pool: Pool, most: int) -> bool:
         if size > most:
             return False
         blocks.append(block)
-    files.write_text(path, render(pool.title, blocks))
+    files.write_text(path, render(pool.title, blocks, pool.ranking))
     return True
 
 
@@ -58,10 +63,30 @@ def write_folder(path: Path, pool: Pool) -> None:
     with atomic_folder(path) as temporary:
         for name, data in [*pool.head(served=True), *pool.texts()]:
             (temporary / f"{name}.gz").write_bytes(data)
-        (temporary / "index.html").write_text(render(pool.title, []), encoding="utf-8")
+        (temporary / "index.html").write_text(
+            render(pool.title, [], pool.ranking), encoding="utf-8"
+        )
 
 
-def render(title: str, blocks: list[Block]) -> str:
+def shown_ranking(path: Path) -> str | None:
+    """Return the ranking that a page shows, as `learnalign.exploring.pool.Pool`; None without one.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> path = Path(mkdtemp()) / NAME
+        >>> shown_ranking(path)
+        >>> _ = path.write_text(render("A pool", [], "51ab"))
+        >>> shown_ranking(path)
+        '51ab'
+    """
+    if not files.is_file(path):
+        return None
+    with store_errors(path), path.open("rb") as file:
+        found = _RANKING.search(file.read(_HEAD).decode("utf-8", "replace"))
+    return found[1] if found else None
+
+
+def render(title: str, blocks: list[Block], ranking: str) -> str:
     """Render the page as text, with ``blocks`` inside."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -69,6 +94,7 @@ def render(title: str, blocks: list[Block]) -> str:
     libraries, own = _part("page/libraries.js"), _own_script()
     return environment.from_string(_part("page/page.html.j2")).render(
         title=title,
+        ranking=ranking,
         css=Markup(_part("page/libraries.css") + _part("page/page.css")),
         libraries=Markup(libraries),
         script=Markup(own),

@@ -77,6 +77,8 @@ class Pool:
     version: str
     ids: list[str]
     runs: list[RunView]
+    ranking: str
+    """SHA-256 of the first run's table of scores."""
     histories: Histories | None = None
     notes: list[str] = field(default_factory=list)
     """What the page cannot show, and why."""

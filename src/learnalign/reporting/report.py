@@ -10,7 +10,7 @@ import shlex
 from dataclasses import dataclass
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import plotly.graph_objects as go
 import pyarrow as pa
@@ -51,6 +51,9 @@ class ReportData:
     (problems judged, by verifier) and ``dropped`` (problems left out, by kind of finding)."""
     audit: dict[str, int] | None = None
     """The number of findings of each kind; None if the run has not been audited."""
+    explored: Literal["", "explore.html", "outdated"] = ""
+    """The page of `learnalign explore` beside the report; ``outdated`` if it shows an earlier
+    ranking, empty without one."""
     command: str = ""
     """The command that reproduces the run; empty for the one that replays its ``config.yaml``."""
 
@@ -110,6 +113,8 @@ def render(data: ReportData) -> str:
         title=data.title,
         config=yaml.safe_dump(data.config, sort_keys=False, allow_unicode=True),
         command=data.command or _command(data.config),
+        explored=data.explored,
+        explore=shlex.join(["learnalign", "explore", str(data.config["run"]["out"])]),
         version=data.manifest.get("learnalign", ""),
         css=Markup(_part("report.css")),
         plotly_js=Markup(plotly_js),

@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from learnalign.config.load import load_config
 from learnalign.errors import LearnAlignError
-from learnalign.exploring.page import write_file, write_folder
+from learnalign.exploring.page import NAME, write_file, write_folder
 from learnalign.exploring.server import PageServer
 from learnalign.exploring.subsets import save_subset
+from learnalign.runs.folder import RunFolder
+from learnalign.storage import files
 from learnalign.terminal.progress import Progress
 from learnalign.workflows.explore_histories import is_training
 from learnalign.workflows.explored_pool import read_pool
+from learnalign.workflows.select import report
 
 #: Bytes of a page up to which it is one file.
 MAX_FILE = 64 * 2**20
@@ -56,16 +60,23 @@ def explore(
     """
     pool = read_pool(runs, with_umap=with_umap, progress=progress)
     first = next(path for path in runs if not is_training(path))
-    target = out or first / "explore.html"
+    target = out or first / NAME
     if target.suffix != ".html":
         raise LearnAlignError(
             f"got --out {target}", expected="a file that ends in .html", do="rename it"
         )
     folder = target.with_suffix("")
     if not served and write_file(target, pool, MAX_FILE):
+        _link(first, target)
         return Explored(target, len(pool.ids))
     write_folder(folder, pool)
     return Explored(folder, len(pool.ids))
+
+
+def _link(run: Path, page: Path) -> None:
+    """Write the run's report again, which links to the page beside it."""
+    if page == run / NAME and files.is_file(run / "report.html"):
+        report(RunFolder(run), load_config(run / "config.yaml", overrides={"run.out": str(run)}))
 
 
 def serve(done: Explored, runs: Sequence[Path], *, port: int, say: Callable[[str], None]) -> None:

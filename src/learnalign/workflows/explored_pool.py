@@ -70,6 +70,7 @@ def read_pool(runs: Sequence[Path], *, with_umap: bool, progress: Progress) -> P
         version=__version__,
         ids=ids,
         runs=views,
+        ranking=folders[0].manifest.files.get("scores.parquet", ""),
         histories=found,
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -238,7 +238,18 @@ def report(folder: RunFolder, config: Config) -> Path:
         excluded=folder.excluded(),
         summary=folder.manifest.summary,
         audit=audit_counts(folder),
+        explored=_explored(folder),
     )
     path = folder.path / "report.html"
     write_report(data, path)
     return path
+
+
+def _explored(folder: RunFolder) -> Literal["", "explore.html", "outdated"]:
+    """Say whether the page of `learnalign explore` is beside the report and shows this ranking."""
+    from learnalign.exploring.page import NAME, shown_ranking
+
+    shown = shown_ranking(folder.path / NAME)
+    if shown is None:
+        return ""
+    return "explore.html" if shown == folder.manifest.files["scores.parquet"] else "outdated"
