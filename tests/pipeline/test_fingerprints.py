@@ -196,3 +196,15 @@ def test_a_patterns_files_are_its_contents(tmp_path: Path) -> None:
     seen.append(contents())
     assert seen[0][0] is not None
     assert len({found[0] for found in seen}) == 3
+
+
+def test_files_that_are_not_read_do_not_count(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("{}")
+    config = Config.model_validate({"data": {"paths": (str(tmp_path),)}})
+    before = fingerprint(pool_options(config))
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    for name in ("a.jsonl.lock", "_SUCCESS", ".ipynb_checkpoints/a.jsonl"):
+        (tmp_path / name).touch()
+    assert fingerprint(pool_options(config)) == before
+    (tmp_path / "b.jsonl").touch()
+    assert fingerprint(pool_options(config)) != before

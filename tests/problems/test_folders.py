@@ -158,3 +158,46 @@ def test_every_file_of_a_saved_data_set_may_be_damaged(tmp_path: Path) -> None:
                 assert read_source(str(folder)).rows == rows
         path.write_bytes(whole)
     assert read_source(str(folder)).rows == rows
+
+
+#: What other programs leave beside data: nothing of it is a row.
+LEFT = [
+    ".x.jsonl", "._train.jsonl", "_SUCCESS", "_committed", "train.jsonl.lock", "more.jsonl.tmp",
+    "c.parquet.incomplete", "d.jsonl~", "e.jsonl.crdownload", "~$f.csv",
+]  # fmt: skip
+FOLDERS = [".ipynb_checkpoints/train-checkpoint.jsonl", "_temporary/0/train.jsonl",
+           "__MACOSX/train.jsonl", ".cache/huggingface/train.jsonl"]  # fmt: skip
+
+
+@pytest.mark.parametrize("spec", ["", "/**/*", "/*", "/**/*.jsonl*"])
+@pytest.mark.parametrize("name", LEFT + FOLDERS)
+def test_hidden_and_temporary_files_are_counted_and_not_read(
+    name: str, spec: str, tmp_path: Path
+) -> None:
+    _write(tmp_path, "train.jsonl", name)
+    (tmp_path / name).write_bytes(b'{"half": ')
+    source = read_source(f"{tmp_path}{spec}")
+    assert [row["question"] for row in source.rows] == ["train.jsonl"]
+    told = [note for note in source.notes if "1 hidden or temporary" in note]
+    assert len(told) == (spec != "/**/*.jsonl*" or ".jsonl" in name)
+
+
+def test_hidden_and_temporary_files_of_shards_in_a_folder(tmp_path: Path) -> None:
+    _write(tmp_path, "data/part-0.jsonl", "data/part-1.jsonl", "data/.part-1.jsonl.swp", *LEFT)
+    source = read_source(str(tmp_path))
+    assert len(source.rows) == 2
+    assert source.notes == (
+        "2 files",
+        "11 hidden or temporary files skipped: ._train.jsonl, .x.jsonl, _SUCCESS and 8 more",
+    )
+
+
+def test_a_hidden_file_that_is_named_itself_is_read(tmp_path: Path) -> None:
+    _write(tmp_path, ".hidden/.x.jsonl")
+    assert len(read_source(str(tmp_path / ".hidden/.x.jsonl")).rows) == 1
+
+
+def test_a_readmes_patterns_take_no_hidden_file(tmp_path: Path) -> None:
+    folder = _write(tmp_path, "x.jsonl", ".ipynb_checkpoints/x.jsonl")
+    (folder / "README.md").write_text("---\nconfigs:\n- data_files: '**/*.jsonl'\n---\n")
+    assert _read(folder) == ["x.jsonl"]

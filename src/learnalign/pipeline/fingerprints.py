@@ -6,6 +6,7 @@ from typing import Any
 
 from learnalign.config import Config, ModelConfig
 from learnalign.errors import LearnAlignError
+from learnalign.problems.ignored import ignored_part
 from learnalign.problems.patterns import is_pattern, matching
 from learnalign.storage import files
 from learnalign.storage.paths import as_path
@@ -193,9 +194,10 @@ def _contents(path: str | Path) -> str | None:
     if files.is_file(data):
         return files.sha256(data)[:16]
     if is_pattern(str(path)):
-        inside = matching(str(path))
+        inside, _ = matching(str(path))
     elif data.is_dir():
-        inside = sorted(data.rglob("*"), key=lambda file: file.parts)
+        found = (file for file in data.rglob("*") if ignored_part(file, data) is None)
+        inside = sorted(found, key=lambda file: file.parts)
     else:
         return None
     parts = [f"{file.name}:{files.sha256(file)}" for file in inside if file.is_file()]

@@ -9,6 +9,7 @@ import yaml
 
 from learnalign.errors import LearnAlignError
 from learnalign.problems.decoding import uncompressed_name
+from learnalign.problems.ignored import ignored_note, ignored_part, is_ignored
 from learnalign.problems.splits import chosen_split, file_split, split_of
 from learnalign.storage import files
 
@@ -31,7 +32,7 @@ def choose_files(folder: Path, split: str, configuration: str | None = None) -> 
 
     Files and folders named after a split belong to that split; without such names, all files form
     one pool. Every other folder is a configuration. The ``configs`` of a ``README.md`` take
-    precedence over names.
+    precedence over names. Hidden and temporary files are not read, and a note counts them.
 
     Raises:
         LearnAlignError: without data files, or without files of the split; and if the folder has
@@ -40,7 +41,7 @@ def choose_files(folder: Path, split: str, configuration: str | None = None) -> 
     declared = _declared(folder)
     if declared:
         name = _one_of(folder, list(declared), configuration)
-        return _of_split(folder, declared[name], split)
+        return _with_ignored(_of_split(folder, declared[name], split), folder)
     if configuration is not None:
         subfolder = folder / configuration
         if not subfolder.is_dir():
@@ -63,7 +64,15 @@ def choose_files(folder: Path, split: str, configuration: str | None = None) -> 
         return choose_files(folder / name, split)
     chosen = _of_split(folder, splits, split)
     unread = [f"{inner.name}/" for inner in other]
-    return Chosen(chosen.paths, chosen.notes + ([f"not read: {', '.join(unread)}"] * bool(unread)))
+    notes = chosen.notes + ([f"not read: {', '.join(unread)}"] * bool(unread))
+    return _with_ignored(Chosen(chosen.paths, notes), folder)
+
+
+def _with_ignored(chosen: Chosen, folder: Path) -> Chosen:
+    """Add the note on ignored files in the folders of the chosen ones."""
+    folders = {folder, *(path.parent for path in chosen.paths)}
+    found = (path for inner in folders for path in inner.iterdir())
+    return Chosen(chosen.paths, chosen.notes + ignored_note(found, folder))
 
 
 def _of_split(folder: Path, splits: dict[Path, str | None], wanted: str) -> Chosen:
@@ -126,7 +135,8 @@ def _declared(folder: Path) -> dict[str, dict[Path, str | None]]:
             for pattern in patterns:
                 if not pattern or ".." in Path(pattern).parts or Path(pattern).is_absolute():
                     continue
-                paths = [p for p in folder.glob(pattern) if is_data_file(p)]
+                found = (p for p in folder.glob(pattern) if ignored_part(p, folder) is None)
+                paths = [p for p in found if is_data_file(p)]
                 splits |= dict.fromkeys(paths, split_of(split) or split)
         if splits:
             declared[str(config.get("config_name", "default"))] = splits
@@ -159,11 +169,11 @@ def _data_files(folder: Path, seen: set[Path], *, deep: bool = False) -> list[Pa
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not is_ignored(p.name))
 
 
 def is_data_file(path: Path) -> bool:
     """Return whether a file may have rows, by its name."""
-    if path.name.startswith(".") or path.name in _METADATA:
+    if is_ignored(path.name) or path.name in _METADATA:
         return False
     return Path(uncompressed_name(path)).suffix.lower() in DATA_SUFFIXES and path.is_file()

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from learnalign.problems.folders import is_data_file
+from learnalign.problems.ignored import ignored_note, ignored_part
 from learnalign.storage.paths import as_path, store_errors
 
 
@@ -33,8 +34,14 @@ def base_of(pattern: str) -> tuple[Path, str]:
     return as_path(folder), "/".join(parts[first:])
 
 
-def matching(pattern: str) -> list[Path]:
-    """Return the data files that match a pattern, in the order of their paths."""
+def matching(pattern: str) -> tuple[list[Path], list[str]]:
+    """Return the data files that match a pattern, in the order of their paths.
+
+    Returns:
+        The files, and a note that counts the hidden and temporary ones, which are not among them.
+    """
     folder, rest = base_of(pattern)
     with store_errors(folder):
-        return sorted(path for path in folder.glob(rest) if is_data_file(path))
+        found = sorted(folder.glob(rest))
+        read = (path for path in found if ignored_part(path, folder) is None)
+        return [path for path in read if is_data_file(path)], ignored_note(found, folder)

@@ -175,7 +175,7 @@ def _from_folder(path: Path, split: str, configuration: str | None = None) -> So
 
 def _from_pattern(spec: str, split: str) -> Source:
     """Read the files that a pattern matches, in the order of their paths."""
-    found = matching(spec)
+    found, ignored = matching(spec)
     if not found:
         raise LearnAlignError(
             f"found no data file that matches {spec}",
@@ -184,7 +184,7 @@ def _from_pattern(spec: str, split: str) -> Source:
         )
     name = base_of(spec)[0].resolve().name or "data"
     note = f"{len(found)} file" + "s" * (len(found) > 1)
-    return _joined(name, [_from_file(path, split) for path in found], (note,))
+    return _joined(name, [_from_file(path, split) for path in found], (note, *ignored))
 
 
 def _joined(name: str, parts: Sequence[Source], notes: Sequence[str]) -> Source:

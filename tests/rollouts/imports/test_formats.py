@@ -453,3 +453,11 @@ def test_a_file_without_rows_among_others_is_counted(tmp_path):
     assert [len(found) for found in records] == [0, 1]
     assert counts["blank_files"] == 1
     assert warnings({"recorded_blank_files": 1}) == ["1 files have no rows"]
+
+
+def test_hidden_and_temporary_files_are_not_read(tmp_path):
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    for name in ("2.jsonl", ".3.jsonl", "4.jsonl.tmp", ".ipynb_checkpoints/2.jsonl"):
+        (tmp_path / name).write_text(f'{{"id": "a", "completion": "{name}", "reward": 1.0}}\n')
+    ((record,),), _ = read_records([tmp_path])
+    assert record.completion == "2.jsonl"

@@ -7,6 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from learnalign.errors import LearnAlignError
+from learnalign.problems.ignored import ignored_part
 from learnalign.rollouts.imports.registry import FORMATS, PICKLED
 from learnalign.storage import files
 from learnalign.storage.paths import as_path, store_errors
@@ -18,8 +19,9 @@ _PICKLES = {".pt", ".pth", ".pkl", ".pickle"}
 def rollout_files(given: str | Path) -> tuple[list[Path], Counter[str]]:
     """List the files of a folder of dumps, the steps in order; a file is its own list.
 
-    Left out are the trainers' files about a run, those that repeat others, and the rollouts of
-    validation problems; the latter are read if their folder or file is named itself.
+    Left out are the trainers' files about a run, those that repeat others, hidden and temporary
+    ones, and the rollouts of validation problems; these are read if their folder or file is named
+    itself.
 
     Returns:
         The files, and counts for warnings: ``pickle_files`` and ``validation_files``.
@@ -33,7 +35,8 @@ def rollout_files(given: str | Path) -> tuple[list[Path], Counter[str]]:
             if path.suffix in _PICKLES:
                 raise _pickled(str(path))
             return [path], counts
-        inside = sorted((file for file in path.rglob("*") if file.is_file()), key=_in_order)
+        found = (file for file in path.rglob("*") if ignored_part(file, path) is None)
+        inside = sorted((file for file in found if file.is_file()), key=_in_order)
     pickles = [file for file in inside if file.suffix in _PICKLES]
     formats = list(FORMATS.values())
     aside = [pattern for one in formats for pattern in one.side_files]
