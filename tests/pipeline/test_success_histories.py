@@ -50,7 +50,10 @@ def test_of_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({"problem_id": "a", "success_rates": [2]}, "row 1 of .* from 0 to 1"),
+        (
+            {"problem_id": "a", "success_rates": [1, 2]},
+            "(?s)row 1 of .*the success rate 2.*from 0 to 1",
+        ),
         ({"problem_id": "a", "rates": [1]}, "row 1 of"),
         ({"problem_id": "b", "success_rates": [1]}, "no success rate of any problem"),
     ],
@@ -147,3 +150,11 @@ def test_rollouts_without_steps_or_rewards_are_no_history(tmp_path: Path, join: 
         read_history(path, lambda: join)
     with pytest.raises(LearnAlignError, match="no step of a training with rewards"):
         read_history(_verl(tmp_path / "dump", {3: {"0+0": [None]}}), lambda: join)
+
+
+def test_rewards_of_another_scale(tmp_path: Path, join: Join) -> None:
+    dump = _verl(tmp_path / "dump", {1: {"0+0": [1, -1, 1, 1]}})
+    with pytest.raises(LearnAlignError, match=r"(?s)1.jsonl, line 2: the reward is -1.*scale"):
+        read_history(dump, lambda: join)
+    history = read_history(dump, lambda: join, scale=(-1, 1))
+    assert history.rates(["0+0"]).tolist() == [[0.75]]

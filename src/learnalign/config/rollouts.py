@@ -1,5 +1,6 @@
 """Options for the rollouts, the engines that sample them, and the verifier."""
 
+from math import inf
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -22,9 +23,12 @@ class RolloutConfig(Section):
     recorded_format: str | None = None
     """Format of the recorded rollouts (docs/concepts/rollouts.md); by default, recognised row by
     row."""
-    recorded_reward: str | None = None
+    recorded_reward: str | Literal[False] | None = None
     """Reward column of recorded rollouts, if it is not found by name (use dots for nested
-    columns)."""
+    columns); false: their rewards are not read, and a verifier judges them."""
+    recorded_scale: tuple[float, float] | None = None
+    """The lowest and the highest recorded reward, which become 0 and 1, as in
+    rollouts.recorded_scale=[-1,1]; by default, rewards outside 0 to 1 are errors."""
     num_rollouts: PositiveInt = 8
     """G, rollouts per problem; selecting needs at least 2."""
     spend: Literal["full", "auto"] = "full"
@@ -53,6 +57,17 @@ class RolloutConfig(Section):
     cuda_graphs: bool = True
     """On an NVIDIA GPU, replay each decoding step as a CUDA graph if the model allows it; false
     saves the memory that the graphs and their cache keep."""
+
+    @field_validator("recorded_scale")
+    @classmethod
+    def _is_a_scale(cls, scale: tuple[float, float] | None) -> tuple[float, float] | None:
+        if scale is not None and not -inf < scale[0] < scale[1] < inf:
+            raise LearnAlignError(
+                f"got the scale of rewards {list(scale)}",
+                expected="the lowest reward, then the highest, such as [-1,1]",
+                do="correct rollouts.recorded_scale",
+            )
+        return scale
 
 
 class ServerConfig(Section):

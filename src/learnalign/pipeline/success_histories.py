@@ -1,9 +1,10 @@
 """Success rates of an earlier training, for the methods that choose by history and curricula."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from learnalign.problems.sources import read_source
 from learnalign.rollouts.imports.formats import plain
 from learnalign.rollouts.imports.joining import Join
 from learnalign.rollouts.imports.reading import read_records
+from learnalign.rollouts.imports.record import Record
 from learnalign.rollouts.imports.registry import format_of
 from learnalign.rollouts.imports.told import warnings
 from learnalign.runs.folder import RunFolder
@@ -75,7 +77,8 @@ def read_history(
     path: Path,
     join: Callable[[], Join] | None = None,
     *,
-    reward_column: str | None = None,
+    reward_column: str | Literal[False] | None = None,
+    scale: tuple[float, float] | None = None,
     progress: Progress | None = None,
 ) -> SuccessHistory:
     """Read the success rates of a training.
@@ -86,6 +89,7 @@ def read_history(
             or the rollouts of any trainer, whose steps are the times.
         join: Makes what finds the problem of a rollout; needed for other trainers' rollouts.
         reward_column: Column of their reward, if it is not found by name.
+        scale: Their lowest and highest reward, if not 0 and 1.
         progress: Shows the reading of rollouts if it takes longer than two seconds.
 
     Raises:
@@ -94,7 +98,10 @@ def read_history(
     if files.is_file(path / "manifest.json"):
         return SuccessHistory(path, _of_training(path))
     if join is not None and _is_rollouts(path):
-        return _of_rollouts(path, join(), reward_column, progress)
+        records, counts = read_records(
+            [path], reward_column=reward_column, scale=scale, progress=progress
+        )
+        return _of_rollouts(path, join(), records, counts)
     return SuccessHistory(path, _of_file(path))
 
 
@@ -124,10 +131,9 @@ def _is_rollouts(path: Path) -> bool:
 
 
 def _of_rollouts(
-    path: Path, join: Join, reward_column: str | None, progress: Progress | None
+    path: Path, join: Join, records: list[list[Record]], read: Counter[str]
 ) -> SuccessHistory:
     """Average the rewards of each problem in each step; rollouts without a reward are ignored."""
-    records, read = read_records([path], reward_column=reward_column, progress=progress)
     groups, counts = join.all_groups(records)
     found: dict[str, list[Outcome]] = {}
     for name, group in groups.items():
@@ -155,14 +161,12 @@ def _of_file(path: Path) -> dict[str, list[Outcome]]:
     found: dict[str, list[Outcome]] = {}
     for number, row in enumerate(read_source(str(path)).rows, 1):
         rates = row.get("success_rates")
-        usable = isinstance(rates, list) and all(
-            rate is None or (isinstance(rate, int | float) and 0.0 <= rate <= 1.0) for rate in rates
-        )
-        if not usable or "problem_id" not in row:
+        wrong = _wrong_rates(rates) if "problem_id" in row else "no problem_id"
+        if wrong is not None:
             raise LearnAlignError(
-                f"row {number} of {path} has no problem_id or no success_rates from 0 to 1",
-                expected='rows such as {"problem_id": "a", "success_rates": [0.125, 0.5]}, or the '
-                "rollouts of a training",
+                f"row {number} of {path} has {wrong}",
+                expected='rows such as {"problem_id": "a", "success_rates": [0.125, 0.5]}, with '
+                "numbers from 0 to 1, or the rollouts of a training",
                 do="correct the file",
             )
         found[str(row["problem_id"])] = [
@@ -170,3 +174,13 @@ def _of_file(path: Path) -> dict[str, list[Outcome]]:
             for step, rate in enumerate(rates or [])
         ]
     return found
+
+
+def _wrong_rates(rates: Any) -> str | None:
+    """Say what is wrong with a list of success rates; None if nothing is."""
+    if not isinstance(rates, list):
+        return "no list success_rates"
+    for rate in rates:
+        if rate is not None and not (isinstance(rate, int | float) and 0.0 <= rate <= 1.0):
+            return f"the success rate {rate!r}"
+    return None

@@ -65,6 +65,7 @@ class RecordedEngine(Engine):
             config.recorded,
             format_name=config.recorded_format,
             reward_column=config.recorded_reward,
+            scale=config.recorded_scale,
             progress=progress,
         )
         self.groups: dict[str, Group] | None = None

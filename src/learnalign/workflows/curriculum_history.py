@@ -51,8 +51,13 @@ def learn_history(
 
         return Join([problems], load_tokenizer(config.model))
 
-    column = config.rollouts.recorded_reward
-    history = read_history(path, join, reward_column=column, progress=progress)
+    history = read_history(
+        path,
+        join,
+        reward_column=config.rollouts.recorded_reward,
+        scale=config.rollouts.recorded_scale,
+        progress=progress,
+    )
     ids = problems["problem_id"].to_pylist()
     history.rates(ids)  # an error if it has none of them
     for step in history.steps(ids):

@@ -191,6 +191,7 @@ def _recorded(config: Config, pool: pa.Table, prompter: "Prompter") -> dict[str,
         config.rollouts.recorded,
         format_name=config.rollouts.recorded_format,
         reward_column=config.rollouts.recorded_reward,
+        scale=config.rollouts.recorded_scale,
     )
     groups, counts = Join([pool], prompter.tokenizer).groups(files)
     used = [record for group in groups.values() for record in group]

@@ -210,7 +210,10 @@ def _history(folder: RunFolder, config: Config) -> SuccessHistory | None:
 
         return Join(folder.shards("problems"), load_tokenizer(config.model))
 
-    return read_history(path, join, reward_column=config.rollouts.recorded_reward)
+    rollouts = config.rollouts
+    return read_history(
+        path, join, reward_column=rollouts.recorded_reward, scale=rollouts.recorded_scale
+    )
 
 
 def report(folder: RunFolder, config: Config) -> Path:

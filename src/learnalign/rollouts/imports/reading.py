@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from learnalign.errors import LearnAlignError
 from learnalign.problems.sources import NoRowsError, read_source
@@ -13,6 +13,7 @@ from learnalign.rollouts.imports.format import Format, PlainRow
 from learnalign.rollouts.imports.record import Record
 from learnalign.rollouts.imports.registry import FORMATS, format_named, format_of, require_format
 from learnalign.rollouts.imports.rows import records_of
+from learnalign.rollouts.imports.scale import scaled
 from learnalign.storage import files as storage
 from learnalign.terminal.progress import Advance, Progress
 
@@ -21,7 +22,8 @@ def read_records(
     paths: Iterable[Path],
     *,
     format_name: str | None = None,
-    reward_column: str | None = None,
+    reward_column: str | Literal[False] | None = None,
+    scale: tuple[float, float] | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[list[Record]], Counter[str]]:
     """Read files of rollouts, or folders of such files.
@@ -30,7 +32,9 @@ def read_records(
         paths: Files that `read_source` can read, or folders of them; URLs too.
         format_name: The rows' format (`registry.FORMATS`); recognised row by row if None.
         reward_column: Name of the reward column if it is not one of the usual ones; dots reach into
-            objects.
+            objects. False leaves the rewards out.
+        scale: The lowest and the highest reward, which become 0 and 1. None expects 0 and 1, and
+            leaves a format with another scale of its own to that format.
         progress: Shows the reading if it takes longer than two seconds.
 
     Returns:
@@ -40,7 +44,7 @@ def read_records(
 
     Raises:
         LearnAlignError: if a file is missing, broken or a pickle, a row has no completion, or a
-            value is invalid; names the file and row.
+            value is invalid or a reward outside of the scale; names the file and row.
     """
     wanted = None if format_name is None else format_named(format_name)
     counts: Counter[str] = Counter()
@@ -65,7 +69,9 @@ def read_records(
             expected="single-turn responses to the prompts",
             do="correct the path",
         )
-    return _corrected(records, counts), counts
+    if scale is None:
+        records = _corrected(records, counts)
+    return scaled(records, scale), counts
 
 
 class _Part:
@@ -84,7 +90,7 @@ class _Part:
 def _file(
     path: Path,
     wanted: Format | None,
-    reward_column: str | None,
+    reward_column: str | Literal[False] | None,
     counts: Counter[str],
     part: _Part,
 ) -> list[Record]:

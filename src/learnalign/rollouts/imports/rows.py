@@ -34,7 +34,7 @@ def records_of(
     location: str,
     path: Path,
     name: str,
-    reward_column: str | None,
+    reward_column: str | Literal[False] | None,
 ) -> Iterator[Record | Literal["empty", "failed"]]:
     """Yield the rollouts of a plain row, or why one is none.
 
@@ -44,7 +44,7 @@ def records_of(
         location: File and row, for messages.
         path: The file, whose name or folders may tell the step.
         name: Name of the format.
-        reward_column: Name of the reward column, if the user gave one.
+        reward_column: Name of the reward column, if the user gave one; False for none.
 
     Raises:
         LearnAlignError: if the row has no completion or names no problem, or a value is invalid.
@@ -101,7 +101,7 @@ def _texts_and_rewards(
     row: Mapping[str, Any],
     original: Mapping[str, Any],
     location: str,
-    reward_column: str | None,
+    reward_column: str | Literal[False] | None,
 ) -> tuple[list[Any], list[Any]]:
     """Return the completions of a row and their rewards, equally many."""
     texts = _first(row, COMPLETIONS)
@@ -171,9 +171,14 @@ def _step(row: Mapping[str, Any], path: Path) -> int:
 
 
 def _reward_value(
-    row: Mapping[str, Any], original: Mapping[str, Any], column: str | None, location: str
+    row: Mapping[str, Any],
+    original: Mapping[str, Any],
+    column: str | Literal[False] | None,
+    location: str,
 ) -> Any:
     """Find the reward of a row: in the column that the user named, else in a usual one."""
+    if column is False:
+        return None
     if column is not None:
         for known in (row, original):
             if has(known, column):

@@ -43,6 +43,7 @@ def _trace(row: Row) -> list[PlainRow]:
         "prompt": data.get("prompt", data.get("question")),
         "completion": None,
         "reward": _weighted(row.get("rewards")),
+        **_named(row.get("rewards")),
         "model": calls[-1].get("model") if calls else None,
         "temperature": sampling.get("temperature"),
         "top_p": sampling.get("top_p"),
@@ -105,6 +106,14 @@ def _weighted(rewards: Any) -> Any:
     return total
 
 
+def _named(rewards: Any) -> PlainRow:
+    """Return the scores, unweighted, under the names that a user may choose one by."""
+    if not isinstance(rewards, Mapping):
+        return {}
+    scores = {n: r.get("score") if isinstance(r, Mapping) else r for n, r in rewards.items()}
+    return {f"rewards.{name}": score for name, score in scores.items()}
+
+
 def _repeats(path: Path) -> bool:
     """Of ``all`` and ``effective``, the latter has only what passed the trainer's filters."""
     return path.parent.name == "effective" and (path.parent.parent / "all").is_dir()
@@ -116,8 +125,8 @@ EPISODES = Format(
     where="`rollouts/`, or `traces.jsonl`",
     tokens="exact",
     columns=({"traces"},),
-    note="of `all` and `effective`, `all` is used; named rewards are summed with their weights; "
-    "text where a trace has no tokens",
+    note="of `all` and `effective`, `all` is used; named rewards are summed with their weights, "
+    "and `rewards.NAME` can be chosen; text where a trace has no tokens",
     plain=_episode,
     side_files=("*/configs/*.json",),
     validation=("*/step_*/eval/*",),
