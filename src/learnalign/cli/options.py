@@ -30,6 +30,7 @@ DATA = (
     "data.answer_column",
     "data.answer_form",
     "data.last_assistant",
+    "data.tool_rows",
     "data.id_column",
     "data.source_column",
     "data.difficulty_column",

@@ -40,6 +40,9 @@ class DataConfig(Section):
     last_assistant: Literal["drop", "prefill"] = "drop"
     """How to treat an assistant message at the end of a chat: drop it as a reference answer that
     the model must not see, or prefill it as the beginning of the model's answer."""
+    tool_rows: Literal["exclude", "keep"] = "exclude"
+    """How to treat rows that define tools, an agent or an environment: exclude them, or keep them.
+    Those kept are sampled in one turn without tools, and are exported in their own format only."""
     id_column: str | None = None
     """Column of your own ids; by default, ids are hashes of prompt and answer."""
     source_column: str | None = None

@@ -5,7 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from learnalign.formats.gold import gold_columns, solutions_stay
-from learnalign.formats.rows import Block, Notes, check_prompts, is_messages, plain
+from learnalign.formats.rows import (
+    Block,
+    Notes,
+    check_prompts,
+    is_messages,
+    plain,
+    require_no_agent,
+)
 from learnalign.tables import SCORED_PROMPT
 
 
@@ -108,7 +115,9 @@ def _trl_columns(
     messages = column.to_pylist()
     answers = part.problems["answer"].to_pylist()
     added: list[dict[str, Any]] = []
-    for row, chat, answer in zip(rows, messages, answers, strict=True):
+    names = part.problems["problem_id"].to_pylist()
+    for name, row, chat, answer in zip(names, rows, messages, answers, strict=True):
+        require_no_agent("TRL", row, name)
         extra: dict[str, Any] = {}
         if scored and row.get("prompt") is not None:
             extra["prompt"] = chat

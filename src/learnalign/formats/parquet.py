@@ -10,7 +10,7 @@ import pyarrow as pa
 from learnalign.errors import LearnAlignError
 from learnalign.formats.gold import with_gold
 from learnalign.formats.jsonl import clash
-from learnalign.formats.rows import Block, Notes, check_prompts, is_messages
+from learnalign.formats.rows import Block, Notes, check_prompts, is_messages, require_no_agent
 from learnalign.tables import SCORED_PROMPT
 
 
@@ -127,6 +127,8 @@ def _with_ours(part: Block, notes: Notes) -> pa.Table:
 
 def _build(part: Block, notes: Notes) -> pa.Table:
     problems, count = part.problems, part.problems.num_rows
+    for row, name in zip(part.dicts(), problems["problem_id"].to_pylist(), strict=True):
+        require_no_agent("verl", row, name)
     notes.hint(
         "rows were converted to verl's format; your row is JSON text in `extra_info.row`, the "
         "scored prompt is `extra_info.prompt`. verl picks the scorer by `data_source`, here the "

@@ -4,7 +4,7 @@ import base64
 import datetime
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from learnalign.errors import LearnAlignError
+from learnalign.problems.agents import agent_column
 
 PREFIX = "learnalign_"
 
@@ -210,6 +211,24 @@ def plain(value: Any, column: str, lossy: set[str]) -> Any:
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     return str(value)
+
+
+def require_no_agent(trainer: str, row: Mapping[str, Any], problem_id: str) -> None:
+    """Check that a row in another format than the trainer's does not need tools or an agent.
+
+    Raises:
+        LearnAlignError: if it does: the trainer's rows cannot hold them.
+    """
+    column = agent_column(row)
+    if column is not None:
+        raise LearnAlignError(
+            f"the row of the problem {problem_id} is for an agent (its column '{column}'), and is "
+            f"not in {trainer}'s format",
+            expected="rows for agents in the format in which they came: a converted row would lose "
+            "its tools",
+            do="use --as of the trainer that the rows are for, or --as jsonl or parquet, which "
+            "keep rows whole",
+        )
 
 
 def is_messages(value: object) -> bool:

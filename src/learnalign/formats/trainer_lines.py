@@ -9,7 +9,7 @@ import pyarrow as pa
 from learnalign.errors import LearnAlignError
 from learnalign.formats.gold import holds, note_replaced
 from learnalign.formats.jsonl import line, lossy_warning, without_clashes
-from learnalign.formats.rows import PREFIX, Block, Notes, check_prompts
+from learnalign.formats.rows import PREFIX, Block, Notes, check_prompts, require_no_agent
 from learnalign.formats.trainers.registry import TRAINERS
 from learnalign.formats.trainers.row_format import Problem, Row, RowFormat, at
 from learnalign.problems.golds import answer_of
@@ -35,7 +35,8 @@ def trainer_lines(kind: str, parts: Sequence[Block], notes: Notes) -> list[str]:
         (n,) lines without line breaks.
 
     Raises:
-        LearnAlignError: if a conversation does not fit a format whose prompt is one text.
+        LearnAlignError: if a conversation does not fit a format whose prompt is one text, or a row
+            for an agent is in another format.
     """
     form = TRAINERS[kind]
     lines = [""] * sum(len(part.positions) for part in parts)
@@ -54,6 +55,7 @@ def trainer_lines(kind: str, parts: Sequence[Block], notes: Notes) -> list[str]:
                 own_prompts.append(at({**row, **extra}, form.prompt))
                 own_places.append(place)
             else:
+                require_no_agent(form.trainer, row, problem.problem_id)
                 _require_fits(kind, form, problem)
                 extra, row = {OWN_ROW: texts[place]}, form.build(problem)
                 notes.hint(f"rows were built in {form.trainer}'s format; yours: `{OWN_ROW}`")

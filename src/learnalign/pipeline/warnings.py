@@ -21,7 +21,7 @@ def exclusion_warnings(excluded: pa.Table) -> list[str]:
         "empty_prompt": "rows have no prompt",
         "unreadable_prompt": "rows have a prompt that is neither text nor a chat",
         "image_prompt": "rows contain an image, video or audio, which the model would not see",
-        "tool_calls": "rows use tools",
+        "tool_calls": "rows use tools or an agent",
         "broken_text": "rows have text that is not valid Unicode (half a character)",
         "template_refused": "problems have messages that the chat template rejects",
         "unknown_token": "problems have a token that the model does not have",

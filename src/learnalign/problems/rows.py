@@ -6,6 +6,7 @@ from typing import Any
 
 from learnalign.config import DataConfig
 from learnalign.errors import LearnAlignError
+from learnalign.problems.agents import agent_column
 from learnalign.problems.chats import Prompt, media_column, read_prompt, split_prefill
 from learnalign.problems.choices import Choices, options_columns, options_in, with_options
 from learnalign.problems.columns import GYM_PROMPT, GYM_REQUEST, INSPECTED_ROWS, Columns
@@ -96,8 +97,10 @@ class Rows:
         if media is not None and not prompt.reason:
             return Prompt([], prompt.form, "image_prompt", f"the column '{media}' has media")
         request = row if self.columns.prompt != GYM_PROMPT else value(row, GYM_REQUEST)
-        if not prompt.reason and not empty(value(request, "tools")):
-            return Prompt([], prompt.form, "tool_calls", "the row defines tools")
+        agent = agent_column(row) if self.config.tool_rows == "exclude" else None
+        if not prompt.reason and agent is not None:
+            detail = f"'{agent}' makes it a row for an agent; --tool-rows keep reads its prompt"
+            return Prompt([], prompt.form, "tool_calls", detail)
         if request is not row and prompt.messages:
             system = value(request, "instructions")
             if isinstance(system, str) and system.strip():
