@@ -30,7 +30,7 @@ def run(sums: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 VERBS = (
     "select", "warmup", "stages", "rollout", "gradients", "score", "compare", "train", "evaluate",
-    "export", "report", "prompt", "inspect",
+    "export", "report", "explore", "plot", "prompt", "inspect",
 )  # fmt: skip
 
 
@@ -63,6 +63,7 @@ def test_heavy_packages_stay_out_of_every_verbs_help() -> None:
     loaded = set(done.stdout.split())
     assert {f"learnalign.cli.{verb}" for verb in VERBS} <= loaded, done.stderr
     assert not loaded & {"torch", "transformers", "datasets", "plotly", "scipy", "math_verify"}
+    assert "matplotlib" not in loaded
 
 
 @pytest.mark.parametrize(

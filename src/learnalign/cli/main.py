@@ -28,6 +28,7 @@ _COMMANDS = {
     "export": "Export the selection for a trainer.",
     "report": "Regenerate a run's report.html.",
     "explore": "Look into the pool in your browser: a map of what each problem trains.",
+    "plot": "Draw figures of a run for a paper, with their numbers.",
     "prompt": "Print what the model sees for one problem.",
     "inspect": "Print everything a run stores about one problem.",
 }

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from learnalign.reporting.stats import Floats, Stratum, chosen, numbers, texts
+from learnalign.reporting.stats import Floats, Stratum, chosen, numbers, success_edges, texts
 
 MAX_POINTS = 5000
 MAX_STRATA = 30
@@ -43,7 +43,7 @@ def success_rates(scores: pa.Table) -> go.Figure | None:
     if not known.any():
         return None
     rollouts, correct = numbers(scores, "num_rollouts"), numbers(scores, "num_correct")
-    edges = _success_edges(rate[known], rollouts[known], correct[known])
+    edges = success_edges(rate[known], rollouts[known], correct[known])
     centres, width = (edges[:-1] + edges[1:]) / 2, float(edges[1] - edges[0])
     figure = _figure("mean reward of a problem (success rate)", "problems")
     for name, mask, colour in (("pool", known, REST), ("chosen", known & chosen(scores), CHOSEN)):
@@ -183,16 +183,6 @@ def stability(scores: pa.Table, *, seed: int) -> go.Figure | None:
         figure.update_yaxes(range=[-0.04, 1.04])
         figure.add_vline(x=float(chosen(scores).sum()) + 0.5, line_dash="dot", line_color=LINE)
     return figure
-
-
-def _success_edges(rate: Floats, rollouts: Floats, correct: Floats) -> Floats:
-    """Return bin edges: one bin per possible rate if groups have equal size and rewards are 0/1."""
-    group = rollouts[0]
-    discrete = bool(np.all(rollouts == group) and np.allclose(rate * rollouts, correct))
-    if discrete and 1 <= group <= 32:
-        return np.asarray((np.arange(group + 2) - 0.5) / group, dtype=np.float64)
-    low, high = min(0.0, float(rate.min())), max(1.0, float(rate.max()))
-    return np.linspace(low, high, 21)
 
 
 def _scatter(

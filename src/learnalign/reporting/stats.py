@@ -76,6 +76,21 @@ def chosen(scores: pa.Table) -> NDArray[np.bool_]:
     return np.equal(numbers(scores, "selected"), 1.0)
 
 
+def success_edges(rate: Floats, rollouts: Floats, correct: Floats) -> Floats:
+    """Return bin edges: one bin per possible rate if groups have equal size and rewards are 0/1.
+
+    Example:
+        >>> success_edges(np.array([0.5, 1.0]), np.array([2.0, 2.0]), np.array([1.0, 2.0])).tolist()
+        [-0.25, 0.25, 0.75, 1.25]
+    """
+    group = rollouts[0]
+    discrete = bool(np.all(rollouts == group) and np.allclose(rate * rollouts, correct))
+    if discrete and 1 <= group <= 32:
+        return np.asarray((np.arange(group + 2) - 0.5) / group, dtype=np.float64)
+    low, high = min(0.0, float(rate.min())), max(1.0, float(rate.max()))
+    return np.linspace(low, high, 21)
+
+
 def spearman(x: Floats, y: Floats) -> tuple[float | None, int]:
     """Return Spearman's rank correlation over the pairs without NaN, and the number of pairs.
 
