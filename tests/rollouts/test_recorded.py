@@ -68,14 +68,49 @@ def test_usual_shapes(tmp_path: Path, rows: list[dict[str, Any]], tokenizer: Any
     assert [name for name, _, _ in engine.failures] == ["p0", "p1"]
 
 
-def test_token_ids_are_taken_and_long_texts_cut(tmp_path: Path, tokenizer: Any) -> None:
-    rows = [{"id": "p0", "completion": "x", "token_ids": [5, 6], "finish_reason": "length"}] * 2
-    rows += [{"id": "p1", "completion": "one two three four five"}] * 3
-    table = _engine(tmp_path, rows, tokenizer, max_tokens=3, num_rollouts=2).sample(_problems())
-    assert table["token_ids"].to_pylist()[:2] == [[5, 6]] * 2
-    assert [len(ids) for ids in table["token_ids"].to_pylist()[2:]] == [3, 3]
-    assert set(table["finish_reason"].to_pylist()) == {"length"}
-    assert table["recorded_reward"].null_count == 4
+def test_token_ids_are_taken_and_lengths_told(tmp_path: Path, tokenizer: Any) -> None:
+    """Only what the file says was cut, or what has exactly the maximum length without an end."""
+    eos = tokenizer.eos_token_id
+    exact = [([5, 6], "length"), ([5, 6, 7], None), ([5, 6, 7, 8], None), ([5, 6, 7, eos], None)]
+    rows = [{"id": "p0", "token_ids": ids, "finish_reason": ended} for ids, ended in exact]
+    three = " one two three"
+    four = f"{three} four"
+    texts = [(" one two", None), (three, None), (four, None), (four, "length")]
+    texts += [(three + tokenizer.eos_token, None)]
+    rows += [{"id": "p1", "completion": text, "finish_reason": ended} for text, ended in texts]
+    engine = _engine(tmp_path, rows, tokenizer, max_tokens=3)
+    table = engine.sample(_problems())
+    assert table["token_ids"].to_pylist()[:4] == [ids for ids, _ in exact]
+    assert [len(ids) for ids in table["token_ids"].to_pylist()[4:]] == [3, 3, 5, 4, 4]
+    length, stop = "length", "stop"
+    ends = [length, length, stop, stop, stop, length, stop, length, stop]
+    assert table["finish_reason"].to_pylist() == ends
+    assert table["recorded_reward"].null_count == 9
+    assert engine.counts["recorded_longer"] == 3
+    assert "3 of 9 recorded rollouts are longer than --max-tokens" in warnings(engine.counts)[0]
+
+
+def test_groups_of_other_sizes(tmp_path: Path, tokenizer: Any) -> None:
+    """The first of a large group, all of a small one, none of a single rollout; all are told."""
+    sizes = {"p0": 5, "p1": 2, "p2": 1}
+    rows = [{"id": n, "completion": f"{n} {g}"} for n, size in sizes.items() for g in range(size)]
+    engine = _engine(tmp_path, rows, tokenizer, num_rollouts=3)
+    assert engine.sample(_problems())["completion"].to_pylist() == [
+        *("p0 0", "p0 1", "p0 2"), *("p1 0", "p1 1")]  # fmt: skip
+    assert engine.failures == [
+        ("p2", "too_few_rollouts", "1 recorded rollouts; a group needs 2")]  # fmt: skip
+    told = warnings(engine.counts)
+    assert "2 of 8 recorded rollouts are more than --num-rollouts of their problem" in told[0]
+    assert told[-1].startswith("2 problems have fewer recorded rollouts than --num-rollouts")
+
+
+def test_a_rollout_longer_than_the_context(tmp_path: Path, tokenizer: Any) -> None:
+    rows = [{"id": "p0", "completion": "a", "token_ids": [5, 6, 7]}] * 2
+    path = tmp_path / "rollouts.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    engine = RecordedEngine(RolloutConfig(recorded=(path,)), tokenizer, context=2)
+    with pytest.raises(LearnAlignError, match=r"line 1: prompt and response have 3 tokens"):
+        engine.sample(_problems())
 
 
 def test_a_rollouts_table_is_read_back(tmp_path: Path, tokenizer: Any) -> None:
@@ -164,7 +199,7 @@ def test_completions_that_are_none(tmp_path: Path, tokenizer: Any) -> None:
         {"id": "p0", "completion": [call], "reward": 1},
         {"id": "p0", "completion": [{"role": "assistant", "content": [{"text": "b"}, "c"]}]},
     ]
-    engine = _engine(tmp_path, rows, tokenizer)
+    engine = _engine(tmp_path, rows, tokenizer, num_rollouts=3)
     table = engine.sample(_problems())
     assert table["completion"].to_pylist() == ["a", "7", "bc"]
     assert table["recorded_reward"].to_pylist() == [1.0, 0.5, None]

@@ -149,7 +149,7 @@ class Resources:
         return ReusedEngine(reused_groups(config, problems), engine)
 
     def _recorded_engine(self) -> Engine:
-        from learnalign.models.loading import vocabulary_size
+        from learnalign.models.loading import context_length, vocabulary_size
         from learnalign.pipeline.imported import require_served
         from learnalign.rollouts.recorded import RecordedEngine
 
@@ -160,6 +160,7 @@ class Resources:
             pool=lambda: folder.shards("problems"),
             endings=self._endings(),
             vocabulary=vocabulary_size(self.config.model),
+            context=context_length(self.config.model),
             model=self.config.model.path,
             progress=self.progress,
         )

@@ -11,7 +11,7 @@ from learnalign.config import RolloutConfig
 from learnalign.errors import LearnAlignError
 from learnalign.rollouts.endings import Endings
 from learnalign.rollouts.engine import Engine
-from learnalign.rollouts.imports.fitting import misfits
+from learnalign.rollouts.imports.fitting import fitted
 from learnalign.rollouts.imports.joining import Group, Join
 from learnalign.rollouts.imports.reading import read_records
 from learnalign.rollouts.imports.record import Record
@@ -33,6 +33,7 @@ class RecordedEngine(Engine):
             matched to the problems of each call.
         endings: The tokens that end a response.
         vocabulary: Number of tokens in the model's vocabulary; the tokenizer's if None.
+        context: Maximum number of tokens that the model can read; None if unknown.
         model: Path or hub name of that model, to which the recorded names are compared.
         progress: Shows the reading if it takes longer than two seconds.
 
@@ -48,6 +49,7 @@ class RecordedEngine(Engine):
         pool: Callable[[], Iterable[pa.Table]] | None = None,
         endings: Endings | None = None,
         vocabulary: int | None = None,
+        context: int | None = None,
         model: str | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -60,7 +62,7 @@ class RecordedEngine(Engine):
             )
         self.config, self.tokenizer, self.pool, self.model = config, tokenizer, pool, model
         self.endings = endings or Endings(tokenizer)
-        self.vocabulary = vocabulary or len(tokenizer)
+        self.vocabulary, self.context = vocabulary or len(tokenizer), context
         self.files, self.read = read_records(
             config.recorded,
             format_name=config.recorded_format,
@@ -82,7 +84,8 @@ class RecordedEngine(Engine):
         """Return the ROLLOUTS table; problems with fewer than two rollouts go to ``failures``.
 
         Raises:
-            LearnAlignError: if no row belongs to a problem, or a token is not in the vocabulary.
+            LearnAlignError: if no row belongs to a problem, a token is not in the vocabulary, or a
+                rollout is longer than the context.
         """
         groups = self._joined(problems)
         needed = min(2, self.config.num_rollouts)
@@ -92,8 +95,6 @@ class RecordedEngine(Engine):
             if name == self.first_id and (samples is None or 0 in samples):
                 self.counts.update(self.file_counts)  # only once
             group = groups.get(name, [])
-            if not self._is_counted(group):
-                group = group[: self.config.num_rollouts]
             if len(group) < needed:
                 detail = f"{len(group)} recorded rollouts; a group needs {needed}"
                 self.failures.append((name, "too_few_rollouts", detail))
@@ -112,21 +113,14 @@ class RecordedEngine(Engine):
         """Whether some rollouts have neither text nor tokens."""
         return any(record.is_counted for file in self.files for record in file)
 
-    @staticmethod
-    def _is_counted(group: Group) -> bool:
-        return bool(group) and group[0].is_counted
-
     def _joined(self, problems: pa.Table) -> dict[str, Group]:
         """Find each problem's rollouts; with a pool, only once."""
         if self.groups is not None:
             return self.groups
         join = Join([problems] if self.pool is None else self.pool(), self.tokenizer)
         groups, counts = join.groups(self.files)
-        used = [record for group in groups.values() for record in group]
-        config = self.config
-        counts += misfits(
-            used, model=self.model, temperature=config.temperature, top_p=config.top_p
-        )
+        groups, misfits = fitted(groups, self.config, model=self.model)
+        counts += misfits
         self.first_id = "" if join.example is None else join.example[0]
         self.file_counts = Counter(
             {f"recorded_{name}": n for name, n in (self.read + counts).items()}
@@ -148,9 +142,11 @@ class RecordedEngine(Engine):
             self.counts["recorded_tokenised"] += 1
             text, ids, finish = self._tokenise(text or "", finish, problem["prompt_ids"])
         elif finish is None:
-            cut = len(ids) >= self.config.max_tokens and ids[-1] not in self.endings.all
+            cut = len(ids) == self.config.max_tokens and ids[-1] not in self.endings.all
             finish = "length" if cut else "stop"
-        self._check(ids, record.location)
+        ended = bool(ids) and ids[-1] in self.endings.all
+        self.counts["recorded_longer"] += len(ids) - ended > self.config.max_tokens
+        self._check(ids, len(problem["prompt_ids"] or ()), record.location)
         if text is None:
             text = self.tokenizer.decode(ids, skip_special_tokens=True)
         return {
@@ -164,7 +160,10 @@ class RecordedEngine(Engine):
     def _tokenise(
         self, text: str, finish: str | None, prompt_ids: list[int] | None
     ) -> tuple[str, list[int], str]:
-        """Tokenise a text, and append the end token unless the response was cut."""
+        """Tokenise a text, and append the end token unless the response was cut.
+
+        It was if the file says so, or if it has exactly the maximum length without an end.
+        """
         end = None
         if finish != "length" and not self.config.stop:
             end = self.endings.after(prompt_ids)
@@ -173,15 +172,22 @@ class RecordedEngine(Engine):
             if word and text.rstrip().endswith(word):
                 text, end, finish = text.rstrip().removesuffix(word), token, "stop"
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        if len(ids) >= self.config.max_tokens:
-            return text, ids[: self.config.max_tokens], "length"
+        if finish is None and len(ids) == self.config.max_tokens:
+            return text, ids, "length"
         return text, ids if end is None else [*ids, end], finish or "stop"
 
-    def _check(self, ids: list[int], location: str) -> None:
+    def _check(self, ids: list[int], prompt: int, location: str) -> None:
         largest = max(ids, default=0)
         if largest >= self.vocabulary:
             raise LearnAlignError(
                 f"{location}: token id {largest} is not among the model's {self.vocabulary} tokens",
                 expected="token_ids of the model whose gradients are computed",
                 do="select with the model that sampled them, or leave token_ids out",
+            )
+        if self.context is not None and prompt + len(ids) > self.context:
+            raise LearnAlignError(
+                f"{location}: prompt and response have {prompt + len(ids):,} tokens, and the "
+                f"model's context {self.context:,}",
+                expected="rollouts of the model whose gradients are computed",
+                do="select with the model that sampled them, or leave the row out",
             )

@@ -182,7 +182,7 @@ def _with_prompts(problems: list[dict[str, Any]], prompter: "Prompter") -> pa.Ta
 def _recorded(config: Config, pool: pa.Table, prompter: "Prompter") -> dict[str, Any]:
     """Count the recorded rollouts and their problems, and say what they serve and what is lost."""
     from learnalign.pipeline.imported import served_methods
-    from learnalign.rollouts.imports.fitting import misfits
+    from learnalign.rollouts.imports.fitting import fitted
     from learnalign.rollouts.imports.joining import Join
     from learnalign.rollouts.imports.reading import read_records
     from learnalign.rollouts.imports.told import warnings
@@ -194,11 +194,9 @@ def _recorded(config: Config, pool: pa.Table, prompter: "Prompter") -> dict[str,
         scale=config.rollouts.recorded_scale,
     )
     groups, counts = Join([pool], prompter.tokenizer).groups(files)
+    groups, misfits = fitted(groups, config.rollouts, model=config.model.path)
+    counts += misfits
     used = [record for group in groups.values() for record in group]
-    sampling = config.rollouts
-    counts += misfits(
-        used, model=config.model.path, temperature=sampling.temperature, top_p=sampling.top_p
-    )
     told = {f"recorded_{name}": n for name, n in (read + counts).items()}
     told["recorded"] = told.pop("recorded_recorded")
     has_counts = any(record.is_counted for record in used)

@@ -261,7 +261,7 @@ def test_a_trainers_dump(tmp_path: Path, tokenizer: Any, pool: pa.Table, trainer
     """Recognised, with all that lies beside it: text, tokens, rewards, steps, and what is told."""
     written = Written(tokenizer, pool)
     path = getattr(written, trainer)(tmp_path)
-    engine = RecordedEngine(RolloutConfig(recorded=(path,)), tokenizer)
+    engine = RecordedEngine(RolloutConfig(recorded=(path,), num_rollouts=2), tokenizer)
     rows = engine.sample(pool).to_pylist()
     assert [row["completion"] for row in rows] == list(SAID)
     assert [row["recorded_reward"] for row in rows] == [1.0, 0.0]
@@ -377,7 +377,8 @@ def test_pickles_are_refused_by_name_or_counted(tmp_path: Path, tokenizer: Any, 
 def test_reading_shows_how_far_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Two files of about 2 MiB and one of 1: nothing is shown before two seconds."""
+    """Two files of about 2 MiB and one of 1: nothing is shown at first."""
+    monkeypatch.setattr("learnalign.terminal.progress._LATE_S", 60.0)
     row = {"id": "a", "completion": "x" * 1000, "reward": 1.0}
     for name, count in (("1", 2000), ("2", 2000), ("3", 1000)):
         lines = (json.dumps(row | {"n": f"{name}-{n}"}) for n in range(count))

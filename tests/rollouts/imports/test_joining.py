@@ -47,7 +47,8 @@ def _rows(pool: pa.Table, keys: Any) -> list[dict[str, Any]]:
 def _engine(folder: Path, rows: list[dict[str, Any]], tokenizer: Any, **more: Any):
     path = folder / "rollouts.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
-    return RecordedEngine(RolloutConfig(recorded=(path,)), tokenizer, **more)
+    config = RolloutConfig(recorded=(path,), num_rollouts=2)
+    return RecordedEngine(config, tokenizer, **more)
 
 
 def _whose(engine: RecordedEngine, pool: pa.Table) -> dict[str, list[str]]:
@@ -276,7 +277,8 @@ def test_a_copy_is_read_once(tmp_path: Path, pool: pa.Table, tokenizer: Any):
     path = tmp_path / "dump" / "rollouts.jsonl"
     path.write_text("\n".join(map(json.dumps, _rows(pool, lambda _, p: {"prompt": p["prompt"]}))))
     (tmp_path / "dump" / "copy.jsonl").write_bytes(path.read_bytes())
-    config = RolloutConfig(recorded=(path, tmp_path / "dump", path))
+    paths = (path, tmp_path / "dump", path)
+    config = RolloutConfig(recorded=paths, num_rollouts=2)
     engine = RecordedEngine(config, tokenizer)
     assert _whose(engine, pool) == EACH
     assert _told(engine) == ["3 files are copies of others, byte for byte, and were left out"]

@@ -1,10 +1,38 @@
-"""Count the rollouts that another policy sampled, or with other settings than the run's."""
+"""Keep as many rollouts as a run wants, and count those that were sampled in another way."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import isclose
 
+from learnalign.config import RolloutConfig
+from learnalign.rollouts.imports.joining import Group
 from learnalign.rollouts.imports.record import Record
+
+
+def fitted(
+    groups: Mapping[str, Group], config: RolloutConfig, *, model: str | None
+) -> tuple[dict[str, Group], Counter[str]]:
+    """Keep each problem's first ``num_rollouts``, in the order of the files; of counts, all.
+
+    Returns:
+        The groups; and counts: ``surplus`` (rollouts that are not kept), ``small_groups`` (problems
+        with fewer than ``num_rollouts``), and those of `misfits`.
+
+    Example:
+        >>> one = Record("f, line 1", "plain", {"id": "a"}, (), None, 3, "4")
+        >>> groups, counts = fitted({"a": [one] * 9, "b": [one] * 2}, RolloutConfig(), model=None)
+        >>> [len(group) for group in groups.values()], dict(counts)
+        ([8, 2], {'surplus': 1, 'small_groups': 1})
+    """
+    kept: dict[str, Group] = {}
+    counts: Counter[str] = Counter()
+    for name, group in groups.items():
+        kept[name] = group if group[0].is_counted else group[: config.num_rollouts]
+        counts["surplus"] += len(group) - len(kept[name])
+        counts["small_groups"] += len(group) < config.num_rollouts and not group[0].is_counted
+    used = (record for group in kept.values() for record in group)
+    counts += misfits(used, model=model, temperature=config.temperature, top_p=config.top_p)
+    return kept, counts
 
 
 def misfits(

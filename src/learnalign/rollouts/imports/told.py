@@ -10,6 +10,7 @@ _TEXTS = {
     "ambiguous": "have a prompt that several problems share and were left out",
     "normalised": "match a problem by their prompt if case, blanks and punctuation are ignored",
     "repeated": "are counts of problems whose rollouts are recorded too, and were left out",
+    "surplus": "are more than --num-rollouts of their problem: only the first ones are used",
     "stale": "are used though a later step is recorded: it did not sample their problems",
     "other_model": "were sampled by a model of another name than the run's",
     "other_sampling": "were sampled with another temperature or top_p than the run's",
@@ -17,6 +18,8 @@ _TEXTS = {
     "nonfinite": "have a reward that is NaN or Inf, which is ignored",
     "rescaled": "have a reward of open-instruct's scale, which was divided by 10",
     "penalised": "have a penalty below 0 for a reward, which was read as 0",
+    "longer": "are longer than --max-tokens: they were sampled with another limit, and are used "
+    "whole",
     "tokenised": "have text without token ids: it was tokenised, and a gradient is that of these "
     "tokens, not of those that were sampled",
     "inseparable": "have a reward that mixes the verifier's score and a format reward: it was "
@@ -38,6 +41,7 @@ def warnings(counts: Mapping[str, int]) -> list[str]:
         if (count := counts.get(f"recorded_{name}"))
     ]
     others = {
+        "small_groups": "problems have fewer recorded rollouts than --num-rollouts, which are used",
         "empty": "recorded completions are null, failed or multi-turn and were left out",
         "failed": "recorded attempts failed and were left out: they are no wrong answers",
         "repeated_files": "files are copies of others, byte for byte, and were left out",
