@@ -1,5 +1,6 @@
 """The rollouts that trainers leave behind, in each trainer's own form, are read as they are."""
 
+import gzip
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -462,3 +463,23 @@ def test_hidden_and_temporary_files_are_not_read(tmp_path):
         (tmp_path / name).write_text(f'{{"id": "a", "completion": "{name}", "reward": 1.0}}\n')
     ((record,),), _ = read_records([tmp_path])
     assert record.completion == "2.jsonl"
+
+
+@pytest.mark.parametrize(
+    "name", ["results.json", "meta.json", "batch_summary.json", "metadata.json", "configs/a.json",
+             "run_metadata.jsonl", "x_agent_metrics.json"]
+)  # fmt: skip
+@pytest.mark.parametrize("beside", [None, "more.jsonl", "more.parquet", "more.jsonl.gz"])
+def test_another_trainers_names_of_side_files_are_data(tmp_path, name, beside):
+    rows = [{"id": f"p{n}", "completion": "4", "reward": 1.0} for n in range(3)]
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(
+        "\n".join(map(json.dumps, rows)) if name.endswith("l") else json.dumps(rows)
+    )
+    if beside == "more.parquet":
+        pq.write_table(pa.Table.from_pylist(rows[:1]), tmp_path / beside)
+    elif beside is not None:
+        text = json.dumps(rows[0]).encode()
+        (tmp_path / beside).write_bytes(gzip.compress(text) if beside.endswith("gz") else text)
+    records, _ = read_records([tmp_path])
+    assert sum(map(len, records)) == 3 + (beside is not None)

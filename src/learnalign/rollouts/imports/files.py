@@ -8,6 +8,7 @@ from pathlib import Path
 
 from learnalign.errors import LearnAlignError
 from learnalign.problems.ignored import ignored_part
+from learnalign.rollouts.imports.peeking import format_at_first
 from learnalign.rollouts.imports.registry import FORMATS, PICKLED
 from learnalign.storage import files
 from learnalign.storage.paths import as_path, store_errors
@@ -19,9 +20,9 @@ _PICKLES = {".pt", ".pth", ".pkl", ".pickle"}
 def rollout_files(given: str | Path) -> tuple[list[Path], Counter[str]]:
     """List the files of a folder of dumps, the steps in order; a file is its own list.
 
-    Left out are the trainers' files about a run, those that repeat others, hidden and temporary
-    ones, and the rollouts of validation problems; these are read if their folder or file is named
-    itself.
+    Left out are a trainer's files about a run, where the folder has rollouts of that trainer; files
+    that repeat others, hidden and temporary ones, and the rollouts of validation problems. All are
+    read if they are named themselves, validation also by its folder.
 
     Returns:
         The files, and counts for warnings: ``pickle_files`` and ``validation_files``.
@@ -39,16 +40,13 @@ def rollout_files(given: str | Path) -> tuple[list[Path], Counter[str]]:
         inside = sorted((file for file in found if file.is_file()), key=_in_order)
     pickles = [file for file in inside if file.suffix in _PICKLES]
     formats = list(FORMATS.values())
-    aside = [pattern for one in formats for pattern in one.side_files]
     validation = [pattern for one in formats for pattern in one.validation]
     kept = []
-    for file in inside:
-        if not _SUFFIXES & set(file.suffixes):
+    inside = [file for file in inside if _SUFFIXES & set(file.suffixes)]
+    for file in _without_side_files(inside, path):
+        if any(one.repeats(file) for one in formats):
             continue
-        relative = f"/{file.relative_to(path).as_posix()}"
-        if any(one.repeats(file) for one in formats) or _is_any(relative, aside):
-            continue
-        if _is_any(relative, validation):
+        if _is_any(f"/{file.relative_to(path).as_posix()}", validation):
             counts["validation_files"] += 1
         else:
             kept.append(file)
@@ -64,6 +62,26 @@ def rollout_files(given: str | Path) -> tuple[list[Path], Counter[str]]:
         )
     counts["pickle_files"] += len(pickles)
     return kept, counts
+
+
+def _without_side_files(inside: list[Path], folder: Path) -> list[Path]:
+    """Leave out the side files of the formats that the folder's other files have.
+
+    A name such as ``results.json`` means something to one trainer only: elsewhere it is data.
+    """
+    names = {file: f"/{file.relative_to(folder).as_posix()}" for file in inside}
+    about = {
+        file: [one for one in FORMATS.values() if _is_any(name, one.side_files)]
+        for file, name in names.items()
+    }
+    wanted = {one.name for formats in about.values() for one in formats}
+    found: set[str] = set()
+    for file in (file for file in inside if not about[file]):
+        if wanted <= found:
+            break
+        first = format_at_first(file)
+        found |= set() if first is None else {first.name}
+    return [file for file in inside if not any(one.name in found for one in about[file])]
 
 
 def without_copies(paths: Iterable[Path]) -> list[Path]:

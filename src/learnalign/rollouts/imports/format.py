@@ -62,7 +62,7 @@ class Format:
     is_whole_file: bool = False
     """Whether a JSON file is one row, whatever lists it contains."""
     side_files: tuple[str, ...] = ()
-    """Patterns of paths, from the folder, that have no rollouts."""
+    """Patterns of paths, from the folder, that have no rollouts where others are of this format."""
     validation: tuple[str, ...] = ()
     """Patterns of paths, from the folder, with rollouts of the validation problems."""
     repeats: Callable[[Path], bool] = _no_repetition

@@ -8,6 +8,12 @@ from collections.abc import Mapping
 
 from learnalign.rollouts.imports.format import Format, PlainRow, Row
 
+#: What NeMo-Gym writes beside rollouts and profiles.
+SIDE_FILES = (
+    "*_materialized_inputs.jsonl",
+    "*_agent_metrics.json",
+    "*_aggregate_metrics.json",
+)
 _IDS = ("problem_id", "id", "unique_id", "example_id")
 
 
@@ -48,9 +54,5 @@ FORMAT = Format(
     note="exact tokens if the model server returned them; rows of `*_failures.jsonl` are counted "
     "as failed, never as wrong",
     plain=_plain,
-    side_files=(
-        "*_materialized_inputs.jsonl",
-        "*_agent_metrics.json",
-        "*_aggregate_metrics.json",
-    ),
+    side_files=SIDE_FILES,
 )

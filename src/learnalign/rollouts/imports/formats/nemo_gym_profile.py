@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from learnalign.rollouts.imports.format import Format, PlainRow, Row
+from learnalign.rollouts.imports.formats.nemo_gym import SIDE_FILES
 
 _END = "_reward_profiling.jsonl"
 
@@ -38,5 +39,6 @@ FORMAT = Format(
     columns=({"sample", "rollout_infos"},),
     note="left out of a folder that has the rollouts themselves",
     plain=_plain,
+    side_files=SIDE_FILES,
     repeats=_repeats,
 )
