@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.run_folder import write_run
+from helpers.run_folder import write_audit, write_run, write_training
 from helpers.synthetic_run import synthetic_run
 from learnalign.config.load import load_config
 from learnalign.errors import LearnAlignError
+from learnalign.exploring.fields import Field
 from learnalign.exploring.pool import Pool
 from learnalign.runs.folder import RunFolder
 from learnalign.terminal.progress import Progress
 from learnalign.workflows.compare import compare
+from learnalign.workflows.explore import explore
 from learnalign.workflows.explored_pool import read_pool
 
 QUIET = Progress("none")
@@ -112,6 +114,87 @@ def test_two_runs_share_their_problems(run: Path, tmp_path: Path) -> None:
     for name, rate in zip(both.ids, rates, strict=True):
         assert rate == known[name] if name in known else np.isnan(rate)
     assert np.isnan(two.layouts[0].points[two.rows < 0]).all()
+
+
+def fields_of(pool: Pool, run: int = 0) -> dict[str, Field]:
+    return {field.key: field for field in pool.runs[run].fields}
+
+
+def test_what_an_audit_found_is_shown(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", synthetic_run(num_problems=40, budget=9))
+    assert "audit" not in fields_of(read_pool([run], with_umap=False, progress=QUIET))
+    found = [
+        ("wrong-gold", "addition-0003", 0.9),
+        ("wrong-gold", "product-0010", 0.6),
+        ("copies", "product-0010", 1.0),
+        ("copies", "gone-001", 1.0),
+    ]
+    keys = ("kind", "problem_id", "score")
+    rows = [dict(zip(keys, one, strict=True)) | {"evidence": f"about {one[1]}"} for one in found]
+    write_audit(run, rows)
+    pool = read_pool([run], with_umap=False, progress=QUIET)
+    fields = fields_of(pool)
+    assert fields["audit"].names == ("wrong-gold", "wrong-gold and copies", "no finding")
+    said = dict(zip(pool.ids, fields["audit"].values.tolist(), strict=True))
+    assert {name: code for name, code in said.items() if code < 2} == {
+        "addition-0003": 0,
+        "product-0010": 1,
+    }
+    scores = dict(zip(pool.ids, fields["audit_wrong-gold"].values, strict=True))
+    assert {name: score for name, score in scores.items() if score >= 0} == {
+        "addition-0003": 0.9,
+        "product-0010": 0.6,
+    }
+    assert "audit_guessable" not in fields
+    blocks = {name: json.loads(gzip.decompress(block)) for name, block in pool.texts()}
+    row = pool.runs[0].rows[pool.ids.index("product-0010")]
+    assert blocks[f"0-rollouts-{row // 32}"][row % 32]["findings"] == [
+        {"kind": "wrong-gold", "evidence": "about product-0010"},
+        {"kind": "copies", "evidence": "about product-0010"},
+    ]
+
+
+def test_trainings_say_when_they_met_a_problem(run: Path, tmp_path: Path) -> None:
+    first = {"addition-0000": {0: [1, 0], 3: [1, 1]}, "product-0001": {2: [0, 0]}, "gone": {0: [1]}}
+    second = {"product-0001": {1: [1, 0, 0, 0]}, "addition-0003": {0: [0, 0]}}
+    trainings = [write_training(tmp_path / n, r) for n, r in (("one", first), ("two", second))]
+    pool = read_pool([*trainings, run], with_umap=False, progress=QUIET)
+    fields, place = fields_of(pool), pool.ids.index
+    assert fields["met"].names == ("one", "two", "never")
+    met = [fields["met"].names[code] for code in fields["met"].values]
+    assert [met[place(name)] for name in ("addition-0000", "product-0001", "addition-0003")] == [
+        "one",
+        "one",
+        "two",
+    ]
+    assert met.count("never") == 90 - 3
+    assert fields["met_0"].values[place("addition-0000")] == 1
+    assert fields["last_0"].values[place("addition-0000")] == 1.0
+    assert fields["met_1"].values[place("product-0001")] == 2
+    assert fields["last_1"].values[place("product-0001")] == 0.25
+    assert np.isnan(fields["met_1"].values[place("addition-0000")])
+    history = pool.histories
+    assert history is not None
+    own = slice(history.begins[place("product-0001")], history.begins[place("product-0001") + 1])
+    assert history.training[own].tolist() == [0, 1]
+    assert history.step[own].tolist() == [2, 1]
+    assert history.success_rate[own].tolist() == [0.0, 0.25]
+
+
+def test_a_folder_of_stages_is_its_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "stages"
+    for number in (1, 2):
+        data = synthetic_run(num_problems=30, budget=6, seed=number)
+        write_run(folder / f"stage-{number}" / "selection", data, seed=number)
+        trained = {data.scores["problem_id"][number].as_py(): {0: [1, 0]}}
+        write_training(folder / f"stage-{number}" / "training", trained)
+    (folder / "stages.json").write_text("[{}, {}]")
+    pool = read_pool([folder], with_umap=False, progress=QUIET)
+    assert [one.name for one in pool.runs] == ["stage-1/selection", "stage-2/selection"]
+    assert fields_of(pool)["met"].names == ("stage-1/training", "stage-2/training", "never")
+    done = explore([folder], progress=QUIET)
+    assert done.path == folder / "explore.html"
+    assert done.run == folder / "stage-1" / "selection"
 
 
 def test_a_folder_without_scores_is_an_error(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
-"""Writes a synthetic run as a real run folder, with gradients that point by source."""
+"""Writes synthetic runs, audits and trainings as real folders; gradients point by source."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +12,10 @@ from learnalign.config import Config
 from learnalign.config.load import write_config
 from learnalign.reporting.report import ReportData
 from learnalign.runs.folder import RunFolder
+from learnalign.runs.manifest import TRAINING_TABLES
 from learnalign.storage.sketch_column import to_column
-from learnalign.tables import gradients_schema
+from learnalign.tables import FINDINGS, HISTORY, gradients_schema
+from learnalign.workflows.audit import TABLE
 
 
 def write_run(
@@ -51,6 +55,30 @@ def write_run(
         )
         write_config(path / "config.yaml", config)
         folder.set_summary(data.summary | {"method": "learnalign"})
+    return path
+
+
+def write_audit(run: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write findings into a run, as an audit does."""
+    folder = RunFolder(run)
+    with folder.locked():
+        folder.write_table(TABLE, pa.Table.from_pylist(rows, FINDINGS))
+        folder.save()
+
+
+def write_training(path: Path, rewards: Mapping[str, Mapping[int, Sequence[float]]]) -> Path:
+    """Write the history of a training: the rewards of each problem at the steps that met it."""
+    rows = [
+        {"problem_id": name, "step": step, "sample": sample, "reward": reward}
+        for name, steps in rewards.items()
+        for step, group in steps.items()
+        for sample, reward in enumerate(group)
+    ]
+    folder = RunFolder(path, TRAINING_TABLES)
+    with folder.locked():
+        folder.begin("history", {})
+        folder.write_shard("history", 0, pa.Table.from_pylist(rows, HISTORY), seconds=0.1)
+        folder.finish("history")
     return path
 
 

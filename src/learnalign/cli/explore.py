@@ -33,7 +33,8 @@ def command(
     The page shows each problem as a point, near those whose gradients point the same way; what two
     rules choose; rollouts and verdicts; and saves what you mark as ids for `learnalign train
     --subset` and `export --subset`. More runs are compared with the first; folders of trainings add
-    their history. A page of more than 64 MB is a folder, which --serve serves.
+    their history, and those of `learnalign stages` are both. A page of more than 64 MB is a folder,
+    which --serve serves.
 
     \b
       learnalign explore runs/x
@@ -57,4 +58,4 @@ def command(
     if done.is_folder and not served:
         echo("The page is too large for one file: look at it with --serve.", err=True)
     if served:
-        serve(done, runs, port=port, say=lambda address: echo(f"{address}\nCtrl-C ends it."))
+        serve(done, port=port, say=lambda address: echo(f"{address}\nCtrl-C ends it."))

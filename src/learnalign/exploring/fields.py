@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from learnalign.reporting.stats import NOT_GIVEN, natural, numbers, texts
 from learnalign.tables import VERDICT_KINDS
 
+#: The kind of a problem that an audit found nothing about.
+NO_FINDING = "no finding"
+
 Values = NDArray[np.float64] | NDArray[np.int32]
 
 
@@ -104,6 +107,44 @@ def verdict_fields(verdicts: Sequence[pa.Table], ids: Sequence[str]) -> list[Fie
         Field(f"num_{kind}", f"{kind.replace('_', ' ')} rollouts", "number", values)
         for kind, values in counts.items()
         if values.any()
+    ]
+
+
+def audit_fields(findings: pa.Table, kinds: Sequence[str], ids: Sequence[str]) -> list[Field]:
+    """Return the kinds of findings of each problem, and the score of each kind.
+
+    Args:
+        findings: FINDINGS.
+        kinds: Names of the kinds, in their order.
+        ids: n problem ids, in the page's order.
+
+    Example:
+        >>> from learnalign.tables import FINDINGS
+        >>> rows = [{"kind": kind, "problem_id": "b", "score": 0.9} for kind in ("copies", "gold")]
+        >>> table = pa.Table.from_pylist(rows, FINDINGS)
+        >>> kinds, *scores = audit_fields(table, ["gold", "copies"], ["a", "b"])
+        >>> kinds.names, kinds.values.tolist()
+        (('gold and copies', 'no finding'), [1, 0])
+        >>> [(field.key, field.values.tolist()) for field in scores]
+        [('audit_gold', [nan, 0.9]), ('audit_copies', [nan, 0.9])]
+    """
+    index = {name: number for number, name in enumerate(ids)}
+    scores = {kind: np.full(len(ids), np.nan) for kind in kinds}
+    columns = (findings[name].to_pylist() for name in ("kind", "problem_id", "score"))
+    for kind, name, score in zip(*columns, strict=True):
+        if name in index:
+            place = index[name]
+            scores[kind][place] = np.fmax(scores[kind][place], score)
+    found = {kind: np.isfinite(values) for kind, values in scores.items()}
+    said = [
+        " and ".join(kind for kind in kinds if found[kind][place]) or NO_FINDING
+        for place in range(len(ids))
+    ]
+    names = [*sorted(set(said) - {NO_FINDING}), NO_FINDING]
+    codes = np.fromiter(map(names.index, said), np.int32, len(ids))
+    return [
+        Field("audit", "audit", "name", codes, tuple(names)),
+        *(Field(f"audit_{kind}", f"audit, {kind}", "number", scores[kind]) for kind in kinds),
     ]
 
 

@@ -103,9 +103,15 @@ def findings(folder: RunFolder, config: Config, progress: Progress) -> pa.Table:
 
     An audit is deleted with the tables that it was computed from (`RunFolder.discard_tables`).
     """
-    if TABLE in folder.manifest.files:
-        return folder.read_table(TABLE, do=f"run `learnalign audit {folder.path}` again")
-    return audited(folder, config, progress).findings
+    found = last_findings(folder)
+    return audited(folder, config, progress).findings if found is None else found
+
+
+def last_findings(folder: RunFolder) -> pa.Table | None:
+    """Return the FINDINGS of a run; None if it has not been audited."""
+    if TABLE not in folder.manifest.files:
+        return None
+    return folder.read_table(TABLE, do=f"run `learnalign audit {folder.path}` again")
 
 
 def dropped(folder: RunFolder, config: Config, progress: Progress) -> dict[str, set[str]]:
@@ -122,9 +128,9 @@ def dropped(folder: RunFolder, config: Config, progress: Progress) -> dict[str, 
 
 def audit_counts(folder: RunFolder) -> dict[str, int] | None:
     """Count the findings of a run by kind; None if it has not been audited."""
-    if TABLE not in folder.manifest.files:
+    table = last_findings(folder)
+    if table is None:
         return None
-    table = folder.read_table(TABLE, do=f"run `learnalign audit {folder.path}` again")
     counts = Counter(table["kind"].to_pylist())
     return {kind.name: counts[kind.name] for kind in KINDS}
 

@@ -14,7 +14,7 @@ from learnalign.exploring.subsets import save_subset
 from learnalign.runs.folder import RunFolder
 from learnalign.storage import files
 from learnalign.terminal.progress import Progress
-from learnalign.workflows.explore_histories import is_training
+from learnalign.workflows.explore_histories import expanded, is_training
 from learnalign.workflows.explored_pool import read_pool
 from learnalign.workflows.select import report
 
@@ -28,6 +28,8 @@ class Explored:
 
     path: Path
     """The file, or the folder that `learnalign.exploring.server` serves."""
+    run: Path
+    """The selection whose subsets it saves."""
     problems: int
 
     @property
@@ -47,8 +49,8 @@ def explore(
     """Make the page of one or several runs.
 
     Args:
-        runs: Folders of finished selections, the first of which sets the map; and of trainings,
-            whose history is shown for each problem.
+        runs: Folders of finished selections, the first of which sets the map; of trainings, whose
+            history is shown for each problem; and of stages, which are both.
         out: The file; default ``explore.html`` in the first run's folder. A folder is made beside
             it, without the suffix, where the page is served or too large for one file.
         served: Make a folder to serve, whatever the size.
@@ -56,21 +58,22 @@ def explore(
         progress: Shows the parts.
 
     Raises:
-        LearnAlignError: if a folder is neither a finished selection nor a training.
+        LearnAlignError: if a folder is neither a finished selection nor a training, or the file's
+            name does not end in ``.html``.
     """
-    pool = read_pool(runs, with_umap=with_umap, progress=progress)
-    first = next(path for path in runs if not is_training(path))
-    target = out or first / NAME
-    if target.suffix != ".html":
+    if out is not None and out.suffix != ".html":
         raise LearnAlignError(
-            f"got --out {target}", expected="a file that ends in .html", do="rename it"
+            f"got --out {out}", expected="a file that ends in .html", do="rename it"
         )
+    pool = read_pool(runs, with_umap=with_umap, progress=progress)
+    first = next(path for path in expanded(runs) if not is_training(path))
+    target = out or next(path for path in runs if not is_training(path)) / NAME
     folder = target.with_suffix("")
     if not served and write_file(target, pool, MAX_FILE):
         _link(first, target)
-        return Explored(target, len(pool.ids))
+        return Explored(target, first, len(pool.ids))
     write_folder(folder, pool)
-    return Explored(folder, len(pool.ids))
+    return Explored(folder, first, len(pool.ids))
 
 
 def _link(run: Path, page: Path) -> None:
@@ -79,17 +82,15 @@ def _link(run: Path, page: Path) -> None:
         report(RunFolder(run), load_config(run / "config.yaml", overrides={"run.out": str(run)}))
 
 
-def serve(done: Explored, runs: Sequence[Path], *, port: int, say: Callable[[str], None]) -> None:
-    """Serve the page until it is interrupted; what it saves goes to ``subsets`` of the first run.
+def serve(done: Explored, *, port: int, say: Callable[[str], None]) -> None:
+    """Serve the page until it is interrupted; what it saves goes to ``subsets`` of its run.
 
     Args:
         done: A page in a folder.
-        runs: The runs that it shows.
         port: The port; 0 for a free one.
         say: Called with the address once the page can be opened.
     """
-    first = next(path for path in runs if not is_training(path))
-    with PageServer(done.path, partial(save_subset, first), port) as server:
+    with PageServer(done.path, partial(save_subset, done.run), port) as server:
         say(server.address)
         with suppress(KeyboardInterrupt):
             server.serve_forever()

@@ -1,5 +1,6 @@
 """What trainings measured of each problem: when they met it, and how often it was solved."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,51 @@ from learnalign.exploring.fields import Field
 from learnalign.exploring.pool import Histories
 from learnalign.runs.folder import RunFolder
 from learnalign.runs.manifest import TRAINING_TABLES
+from learnalign.storage import files
 from learnalign.training.history import success_history
+
+#: What `learnalign stages` writes about its finished stages.
+STAGES = "stages.json"
+
+
+def expanded(runs: Sequence[Path]) -> list[Path]:
+    """Put the selections and trainings of its stages in place of each folder of stages.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> folder = Path(mkdtemp())
+        >>> _ = (folder / "stages.json").write_text("[{}, {}]")
+        >>> [path.relative_to(folder).as_posix() for path in expanded([folder])]
+        ['stage-1/selection', 'stage-1/training', 'stage-2/selection', 'stage-2/training']
+    """
+    found: list[Path] = []
+    for path in runs:
+        if not is_staged(path):
+            found.append(path)
+            continue
+        count = len(json.loads(files.read_text(path / STAGES)))
+        stages = [path / f"stage-{number}" for number in range(1, count + 1)]
+        found += [stage / part for stage in stages for part in ("selection", "training")]
+    return found
+
+
+def is_staged(path: Path) -> bool:
+    """Whether a folder is one of stages, at least one of which is finished."""
+    return files.is_file(path / STAGES)
+
+
+def labels(paths: Sequence[Path]) -> list[str]:
+    """Name folders, as shortly as they differ.
+
+    Example:
+        >>> labels([Path("x/stage-1/training"), Path("x/stage-2/training"), Path("x/other")])
+        ['stage-1/training', 'stage-2/training', 'other']
+    """
+    names = [path.name for path in paths]
+    return [
+        name if names.count(name) == 1 else f"{path.parent.name}/{name}"
+        for path, name in zip(paths, names, strict=True)
+    ]
 
 
 def is_training(path: Path) -> bool:
@@ -35,7 +80,7 @@ def histories(trainings: Sequence[Path], ids: Sequence[str]) -> Histories:
     found = found[np.lexsort((found[:, 2], found[:, 1], found[:, 0]))]
     begins = np.searchsorted(found[:, 0], np.arange(len(ids) + 1))
     return Histories(
-        names=[path.name for path in trainings],
+        names=labels(trainings),
         training=found[:, 1].astype(np.int32),
         step=found[:, 2].astype(np.int32),
         success_rate=found[:, 3].copy(),
@@ -44,9 +89,12 @@ def histories(trainings: Sequence[Path], ids: Sequence[str]) -> Histories:
 
 
 def training_fields(found: Histories, count: int) -> list[Field]:
-    """Return, for each training, the step that first met a problem, and its last success rate."""
+    """Return which training first met each problem; and its first step and last rate in each."""
     problem = np.repeat(np.arange(count), np.diff(found.begins))
-    fields = []
+    met = np.full(count, len(found.names))
+    np.minimum.at(met, problem, found.training)
+    names = (*found.names, "never")
+    fields = [Field("met", "first met in", "name", met.astype(np.int32), names)]
     for number, name in enumerate(found.names):
         own = np.flatnonzero(found.training == number)
         first, last = np.full(count, np.nan), np.full(count, np.nan)

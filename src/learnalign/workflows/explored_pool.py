@@ -16,7 +16,13 @@ from learnalign.exploring.neighbours import Neighbours, neighbours
 from learnalign.exploring.pool import Layout, Pool, RunView
 from learnalign.runs.folder import scored
 from learnalign.terminal.progress import Progress
-from learnalign.workflows.explore_histories import histories, is_training, training_fields
+from learnalign.workflows.explore_histories import (
+    expanded,
+    histories,
+    is_training,
+    labels,
+    training_fields,
+)
 from learnalign.workflows.explored_run import ExploredRun, spread
 from learnalign.workflows.rankings import rankings
 
@@ -25,13 +31,15 @@ def read_pool(runs: Sequence[Path], *, with_umap: bool, progress: Progress) -> P
     """Read the pool of the first run, and what all runs know of it.
 
     Args:
-        runs: Folders of finished selections, the first of which sets the map; and of trainings.
+        runs: Folders of finished selections, the first of which sets the map; of trainings; and of
+            stages, which are both.
         with_umap: Also place the problems by UMAP.
         progress: Shows the parts.
 
     Raises:
         LearnAlignError: if a folder is neither a finished selection nor a training.
     """
+    runs = expanded(runs)
     trainings = [path for path in runs if is_training(path)]
     folders = [scored(path) for path in runs if path not in trainings]
     if not folders:
@@ -44,14 +52,14 @@ def read_pool(runs: Sequence[Path], *, with_umap: bool, progress: Progress) -> P
     ids = list(dict.fromkeys(name for one in tables for name in one.ids))
     found = histories(trainings, ids) if trainings else None
     views: list[RunView] = []
-    for one in tables:
+    for one, name in zip(tables, labels([one.path for one in folders]), strict=True):
         progress.log(f"map of {one.folder.path}: {len(one.ids):,} problems")
-        view = _view(one, ids, with_umap, views[0].layouts if views else [])
+        view = _view(one, name, ids, with_umap, views[0].layouts if views else [])
         if found is not None:
             view.fields.extend(training_fields(found, len(ids)))
         views.append(view)
     return Pool(
-        title=" and ".join(view.name for view in views),
+        title=_title([view.name for view in views]),
         version=__version__,
         ids=ids,
         runs=views,
@@ -60,7 +68,13 @@ def read_pool(runs: Sequence[Path], *, with_umap: bool, progress: Progress) -> P
     )
 
 
-def _view(one: ExploredRun, ids: list[str], with_umap: bool, first: list[Layout]) -> RunView:
+def _title(names: list[str]) -> str:
+    return " and ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1} others"
+
+
+def _view(
+    one: ExploredRun, name: str, ids: list[str], with_umap: bool, first: list[Layout]
+) -> RunView:
     folder, config, seed = one.folder, one.config, one.config.run.seed
     rows = one.rows(ids)
     bases = one.bases()
@@ -76,7 +90,7 @@ def _view(one: ExploredRun, ids: list[str], with_umap: bool, first: list[Layout]
     if bases[0].key != "text":
         near = _neighbours(bases[0], rows, np.flatnonzero(rows >= 0), seed)
     return RunView(
-        name=folder.path.name,
+        name=name,
         path=str(folder.path),
         model=Path(config.model.path).name,
         method=config.selection.method,

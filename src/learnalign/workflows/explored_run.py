@@ -10,15 +10,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from learnalign.auditing.kinds import KINDS
 from learnalign.config import Config
 from learnalign.config.load import load_config
-from learnalign.exploring.fields import Field, score_fields, tells_apart, verdict_fields
+from learnalign.exploring.fields import (
+    Field,
+    audit_fields,
+    score_fields,
+    tells_apart,
+    verdict_fields,
+)
 from learnalign.exploring.maps import Basis, text_basis
 from learnalign.exploring.packing import pack_texts
 from learnalign.exploring.pool import PROMPTS_PER_BLOCK, ROLLOUTS_PER_BLOCK, Block
 from learnalign.reporting.examples import attempts
 from learnalign.runs.folder import RunFolder
 from learnalign.selecting.statistics.alignment import unit_gradients
+from learnalign.workflows.audit import last_findings
 
 
 class ExploredRun:
@@ -30,6 +38,8 @@ class ExploredRun:
             folder.path / "config.yaml", overrides={"run.out": str(folder.path)}
         )
         self.scores = folder.scores()
+        self.findings = last_findings(folder)
+        """FINDINGS; None if the run has not been audited."""
         wanted = self.scores["problem_id"].combine_chunks()
         columns = ["problem_id", "prompt", "answer", "messages", "prompt_ids"]
         shards = [
@@ -57,6 +67,8 @@ class ExploredRun:
         fields = score_fields(self.scores, ids)
         fields += verdict_fields(list(self.folder.shards("verdicts")), ids)
         fields.append(Field("prompt_tokens", "prompt tokens", "number", tokens))
+        if self.findings is not None:
+            fields += audit_fields(self.findings, [kind.name for kind in KINDS], ids)
         return [field for field in fields if tells_apart(field)]
 
     def bases(self) -> list[Basis]:
@@ -79,7 +91,11 @@ class ExploredRun:
         yield from pack_texts("rollouts", self._attempts(), ROLLOUTS_PER_BLOCK)
 
     def _attempts(self) -> Iterator[dict[str, Any]]:
-        """Yield each problem's gold answer and rollouts, in the order of ``ids``."""
+        """Yield each problem's gold answer, findings and rollouts, in the order of ``ids``."""
+        findings: dict[str, list[dict[str, str]]] = {}
+        for row in [] if self.findings is None else self.findings.to_pylist():
+            said = {"kind": row["kind"], "evidence": row["evidence"]}
+            findings.setdefault(row["problem_id"], []).append(said)
         pairs = zip(self.folder.shards("rollouts"), self.folder.shards("verdicts"), strict=True)
         waiting: dict[str, list[Any]] = {}
         for name, answer in zip(self.ids, self.answers, strict=True):
@@ -88,7 +104,11 @@ class ExploredRun:
                 if pair is None:
                     break
                 waiting |= attempts(*pair)
-            yield {"answer": answer, "attempts": [asdict(one) for one in waiting.pop(name, [])]}
+            yield {
+                "answer": answer,
+                "findings": findings.get(name, []),
+                "attempts": [asdict(one) for one in waiting.pop(name, [])],
+            }
 
 
 def spread(values: NDArray[Any], missing: float, *, rows: NDArray[np.int32]) -> NDArray[Any]:

@@ -1,7 +1,9 @@
 // Colours that the colour-blind tell apart: viridis for numbers, Okabe and Ito's for names.
 
 const OKABE_ITO = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442"];
-const CHOICES = ["#0072b2", "#e69f00", "#009e73", "#9aa3ad"];
+// Fields whose names keep their order, the last of which is the rest and grey.
+const WITH_REST = new Set(["choice", "selected", "audit", "met"]);
+const REST = "#9aa3ad";
 const MISSING = [140, 147, 156, 255];
 const STEPS = 256;
 
@@ -28,19 +30,23 @@ function nameScale(field) {
   const counts = new Array(field.names.length).fill(0);
   for (const code of field.values) if (code >= 0) counts[code] += 1;
   const order = field.names.map((_, code) => code);
-  if (field.key !== "choice" && field.key !== "selected") order.sort((x, y) => counts[y] - counts[x]);
-  const colours = field.key === "choice" ? CHOICES : field.key === "selected" ? [OKABE_ITO[0], "#9aa3ad"] : OKABE_ITO;
+  const rest = WITH_REST.has(field.key) ? order.pop() : null;
+  if (rest === null) order.sort((x, y) => counts[y] - counts[x]);
   const of = new Array(field.names.length).fill(MISSING);
-  order.forEach((code, place) => {
-    if (place < colours.length) of[code] = channels(colours[place]);
+  const named = order.slice(0, OKABE_ITO.length);
+  named.forEach((code, place) => {
+    of[code] = channels(OKABE_ITO[place]);
   });
-  const entries = order.slice(0, colours.length).map((code) => ({
+  if (rest !== null) {
+    of[rest] = channels(REST);
+    named.push(rest);
+  }
+  const entries = named.map((code) => ({
     colour: css(of[code]),
     text: `${field.names[code]} (${counts[code].toLocaleString("en")})`,
   }));
-  if (order.length > colours.length) {
-    entries.push({ colour: css(MISSING), text: `${order.length - colours.length} others` });
-  }
+  const others = field.names.length - named.length;
+  if (others) entries.push({ colour: css(MISSING), text: `${others} others` });
   return { colour: (problem) => of[field.values[problem]] ?? MISSING, entries };
 }
 

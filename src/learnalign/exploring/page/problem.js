@@ -36,6 +36,7 @@ async function drawProblem() {
   else {
     parts.push(element("h3", {}, "Prompt"), mathText(prompt, "prompt-text"));
     parts.push(element("h3", {}, "Gold answer"), mathText(texts?.answer ?? "not given", "gold"));
+    parts.push(...findings(texts?.findings ?? []));
     parts.push(element("h3", {}, "Rollouts"), rollouts(texts?.attempts ?? []));
   }
   parts.push(...around(problem), ...historyOf(problem));
@@ -62,6 +63,12 @@ function mathText(text, id) {
     box.textContent = text;
   }
   return box;
+}
+
+function findings(found) {
+  if (!found.length) return [];
+  const items = found.map((one) => element("li", {}, element("strong", {}, one.kind), ` ${one.evidence}`));
+  return [element("h3", {}, "Audit"), element("ul", { id: "findings" }, ...items)];
 }
 
 function rollouts(attempts) {
@@ -123,5 +130,5 @@ function historyOf(problem) {
     ],
   });
   const list = rows.map((row) => element("li", {}, `${row.training}, step ${row.step}: success rate ${asText(row.rate)}`));
-  return [title, figure("Success rate at each step that met it", "Success rates over the training", drawing), element("ol", { id: "history" }, ...list)];
+  return [title, figure("Success rate at each step that met it", "Success rates over the training", drawing), element("details", { open: rows.length <= 8 }, element("summary", {}, plural(rows.length, "step")), element("ol", { id: "history" }, ...list))];
 }
