@@ -147,8 +147,11 @@ def export(
     if kind in _HINTS:
         notes.hint(_HINTS[kind])
         if scored_with and add_instructions is None:
-            unsent = UNSENT & set(scored_with)
-            remedy = "build it in the trainer" if unsent else "use --prompts scored"
+            remedy = "use --prompts scored"
+            if kind in TRAINERS and TRAINERS[kind].text_prompt and "--system" in scored_with:
+                remedy = f"a system prompt belongs into {TRAINERS[kind].system_prompt}"
+            elif UNSENT & set(scored_with):
+                remedy = "build it in the trainer"
             notes.warn(
                 f"the model was scored with {', '.join(scored_with)}, which is not part of "
                 f"`prompt`: {remedy}, or you will train on other prompts than were scored"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from learnalign.errors import LearnAlignError
 from learnalign.problems.agents import agent_column
+from learnalign.problems.chats import read_prompt
 
 PREFIX = "learnalign_"
 
@@ -248,19 +249,23 @@ def is_messages(value: object) -> bool:
 def check_prompts(prompts: Iterable[Any], problems: pa.Table, notes: Notes) -> None:
     """Warn if the prompts a trainer will read differ from the scored ones.
 
-    A trainer applies the chat template to messages and uses text unchanged.
+    Args:
+        prompts: What the trainer reads: messages, to which it applies the chat template, or text
+            that it uses as it is.
+        problems: The rows' problems.
+        notes: Receives the warning.
     """
     scored = zip(problems["messages"].to_pylist(), problems["prompt"].to_pylist(), strict=True)
     for own, (messages, text) in zip(prompts, scored, strict=True):
         if is_messages(own):
-            plain_messages = [{key: part[key] for key in ("role", "content")} for part in own]
-            same = messages is None or plain_messages == messages
+            same = messages is None or read_prompt(own, last="prefill").messages == messages
         else:
             same = text is None or own == text
         if not same:
             notes.warn(
                 "some rows keep their own `prompt`, which is not what the model was scored on "
-                "(a template, system prompt or instruction was added): train with the same prompt, "
+                "(a template, system prompt or instruction was added; text has no chat template, "
+                "unless the trainer applies it): train with the same prompt, "
                 "or use --prompts scored"
             )
             return

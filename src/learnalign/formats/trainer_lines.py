@@ -52,11 +52,11 @@ def trainer_lines(kind: str, parts: Sequence[Block], notes: Notes) -> list[str]:
             if form.recognises(row):
                 extra = _changes(form, row, problem, part, notes)
                 text = texts[place] if part.typed is None else None
-                own_prompts.append(at({**row, **extra}, form.prompt))
+                own_prompts.append(form.asked(row))
                 own_places.append(place)
             else:
                 require_no_agent(form.trainer, row, problem.problem_id)
-                _require_fits(kind, form, problem)
+                _require_fits(form, problem)
                 extra, row = {OWN_ROW: texts[place]}, form.build(problem)
                 notes.hint(f"rows were built in {form.trainer}'s format; yours: `{OWN_ROW}`")
             extra |= without_clashes(mine, row, notes)
@@ -81,20 +81,21 @@ def _problems(part: Block) -> list[Problem]:
 def _changes(form: RowFormat, row: Row, problem: Problem, part: Block, notes: Notes) -> Row:
     """Return what changes in a row of the trainer's format: another gold, the scored prompt."""
     changed: Row = {}
+    prompt, gold = form.paths(row)
     if part.scored_messages is not None:
-        changed |= _with(row, form.prompt, _prompt(form, problem))
-        notes.hint(f"`{'.'.join(form.prompt)}` is the scored prompt, replacing your own")
-    own = at(row, form.gold)
+        _require_fits(form, problem)
+        prompt = prompt if form.text_prompt else form.prompt
+        changed |= _with(row, prompt, at(form.build(problem), form.prompt))
+        if form.system and at(row, form.system) is not None:  # it is one of the messages
+            changed |= _with({**row, **changed}, form.system, None)
+        notes.hint(f"`{'.'.join(prompt)}` is the scored prompt, replacing your own")
+    own = at(row, gold)
     if part.overwrite_gold and own is not None and not holds(own, problem.gold):
-        name, kept = ".".join(form.gold), f"{PREFIX}own_{form.gold[-1]}"
+        name, kept = ".".join(gold), f"{PREFIX}own_{gold[-1]}"
         note_replaced(name, kept, answer_of(own) == problem.gold, notes)
-        changed |= _with({**row, **changed}, form.gold, problem.gold)
+        changed |= _with({**row, **changed}, gold, problem.gold)
         changed[kept] = row.get(kept, own if isinstance(own, str) else json.dumps(own))
     return changed
-
-
-def _prompt(form: RowFormat, problem: Problem) -> Any:
-    return at(form.build(problem), form.prompt)
 
 
 def _with(row: Mapping[str, Any], path: tuple[str, ...], value: Any) -> Row:
@@ -105,13 +106,13 @@ def _with(row: Mapping[str, Any], path: tuple[str, ...], value: Any) -> Row:
     return {path[0]: {**inner, **_with(inner, path[1:], value)}}
 
 
-def _require_fits(kind: str, form: RowFormat, problem: Problem) -> None:
+def _require_fits(form: RowFormat, problem: Problem) -> None:
     if form.text_prompt and len(problem.messages) != 1:
         others = ", ".join(name for name, one in TRAINERS.items() if not one.text_prompt)
         roles = ", ".join(message["role"] for message in problem.messages)
         raise LearnAlignError(
-            f"got the problem {problem.problem_id} with messages of {roles}, for --as {kind}",
+            f"got the problem {problem.problem_id} with messages of {roles}, for {form.trainer}",
             expected=f"one user message: the prompt in {form.trainer}'s rows is one text",
-            do=f"choose a format for conversations ({others}), or set the system prompt in the "
-            "trainer and select without --system",
+            do=f"choose a format for conversations (--as {others}); a system prompt of the run's "
+            f"(--system) belongs into {form.system_prompt}, with --prompts own here",
         )

@@ -33,4 +33,5 @@ NEMO_GYM = RowFormat(
     gold=("expected_answer",),
     read_with="+input_jsonl_fpath=FILE; built rows need the server math_with_judge",
     proof="the fields that math_with_judge's request declares, 08-2026 (not run)",
+    system=("responses_create_params", "instructions"),
 )

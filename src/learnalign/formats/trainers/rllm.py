@@ -1,4 +1,4 @@
-"""rLLM's rows: `question`, `ground_truth`, `data_source`, and an id."""
+"""rLLM's rows: `question` or `instruction`, `ground_truth`, `data_source`, and an id."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,4 +29,6 @@ RLLM = RowFormat(
     read_with='Dataset.load_data("FILE")',
     proof="its `Dataset.load_data` and `_wrap_rows_as_tasks`, 08-2026",
     text_prompt=True,
+    system_prompt="your agent flow",
+    reads=((("instruction",), ("ground_truth",)), (("question",), ("ground_truth",))),
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 Row = dict[str, Any]
 Messages = list[dict[str, str]]
+Path = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,38 @@ class RowFormat:
     """Whether a row is already in this format."""
     build: Callable[[Problem], Row]
     """Makes a row."""
-    prompt: tuple[str, ...]
-    """Path of the prompt in a row."""
-    gold: tuple[str, ...]
-    """Path of the gold in a row."""
+    prompt: Path
+    """Path of the prompt in a row that is built."""
+    gold: Path
+    """Path of the gold in a row that is built."""
     read_with: str
     """The trainer's options that read such a file."""
     proof: str
     """What showed that the trainer reads it."""
     text_prompt: bool = False
     """Whether the prompt is one text, so that neither a system message nor several turns fit."""
+    system_prompt: str = ""
+    """Where such a trainer takes a system prompt instead."""
+    verbatim: bool = False
+    """Whether text at `prompt` goes to the model as it is; elsewhere it is a user's message."""
+    reads: tuple[tuple[Path, Path], ...] = ()
+    """Paths of prompt and gold that the trainer reads, the first that a row has; by default, those
+    of built rows."""
+    system: Path = ()
+    """Path of a system prompt that the trainer reads apart from the prompt."""
+
+    def paths(self, row: Mapping[str, Any]) -> tuple[Path, Path]:
+        """Return the paths of the prompt and the gold in a row of this format."""
+        found = (pair for pair in self.reads if all(at(row, path) is not None for path in pair))
+        return next(found, (self.prompt, self.gold))
+
+    def asked(self, row: Mapping[str, Any]) -> Any:
+        """Return the prompt that the trainer makes of a row: messages, or text used as it is."""
+        path, _ = self.paths(row)
+        own, system = at(row, path), at(row, self.system) if self.system else None
+        if isinstance(own, str) and not (self.verbatim and path == self.prompt):
+            own = [{"role": "user", "content": own}]
+        return [{"role": "system", "content": system}, *own] if system else own
 
 
 def at(row: Mapping[str, Any], path: tuple[str, ...]) -> Any:
