@@ -132,8 +132,11 @@ def test_of_a_trainers_rollouts(tmp_path: Path, join: Join) -> None:
         [(0, 9, 1.0, 2), (1, 9, 0.25, 4)],
         [(1, 10, 0.5, 2)],
     ]
-    assert history.warnings == ("--history: 1 of 16 recorded rollouts match no problem of the pool "
-                                "and were left out",)  # fmt: skip
+    assert history.warnings == (
+        "--history: 1 of 16 recorded rollouts match no problem of the pool and were left out",
+        "--history: 1 of 16 recorded rollouts have no reward: a verifier judges them, and a "
+        "history leaves them out",
+    )
 
 
 def test_of_counts_with_steps(tmp_path: Path, join: Join) -> None:

@@ -140,7 +140,7 @@ def test_a_rollouts_table_is_read_back(tmp_path: Path, tokenizer: Any) -> None:
         ('{"id": "1", "token_ids": [3, -1]}', "line 1: token_ids contains -1"),
         ('{"id": "1", "token_ids": [3, 4.5]}', "line 1: token_ids contains 4.5"),
         ('{"id": "1", "token_ids": [3], "logprobs": [0.1, 0.2]}', "1 token_ids and 2 logprobs"),
-        ('{"id": "1", "completion": null}', "no usable completion; 1 are null"),
+        ('{"id": "1", "completion": null}', "no usable completion; 1 are empty"),
         ('\n{"id": "1", "completion": [3], "reward": "x"}', "row 1: the reward is 'x'"),
         ('{"id": "1", "traces": "none"}', "columns id, traces are those of prime-rl"),
     ],
@@ -203,9 +203,24 @@ def test_completions_that_are_none(tmp_path: Path, tokenizer: Any) -> None:
     table = engine.sample(_problems())
     assert table["completion"].to_pylist() == ["a", "7", "bc"]
     assert table["recorded_reward"].to_pylist() == [1.0, 0.5, None]
-    assert warnings(engine.counts)[1:] == [
-        "3 recorded completions are null, failed or multi-turn and were left out"
-    ]
+    assert [engine.counts[f"recorded_{kind}"] for kind in ("empty", "multi_turn")] == [2, 1]
+    told = warnings(engine.counts)
+    assert told[0].startswith("1 of 3 recorded rollouts have no reward: a verifier judges them")
+    assert told[-2].startswith("2 recorded completions are empty or null and were left out")
+    assert told[-1].startswith("1 recorded rollouts have several turns or use tools and were left")
+
+
+def test_attempts_that_failed_are_not_wrong(tmp_path: Path, tokenizer: Any) -> None:
+    """An error, an empty text: left out. A measure called error is none; tokens are a response."""
+    errors = ["Timeout", {"type": "Overlong"}, ["x"], True, "none", "", None, 0.3, [], False]
+    rows = [{"id": "p0", "completion": f"{n}", "reward": 0, "error": error}
+            for n, error in enumerate(errors)]  # fmt: skip
+    rows += [{"id": "p0", "completion": text, "reward": 0} for text in ("", " \n", [], None)]
+    rows += [{"id": "p0", "completion": "", "token_ids": [2], "reward": 0}]
+    engine = _engine(tmp_path, rows, tokenizer, num_rollouts=9)
+    table = engine.sample(_problems())
+    assert table["completion"].to_pylist() == [*"456789", ""]
+    assert [engine.counts[f"recorded_{kind}"] for kind in ("failed", "empty")] == [4, 4]
 
 
 def test_a_reward_that_is_no_number_is_counted(tmp_path: Path, tokenizer: Any) -> None:

@@ -38,8 +38,8 @@ def require_tokens(folder: RunFolder) -> None:
     missing = problems_without_tokens(folder)
     if missing:
         raise LearnAlignError(
-            f"{missing:,} problems have counts of correct rollouts, without the rollouts' tokens: "
-            "there is nothing to differentiate",
+            f"{missing:,} problems have only rewards (counts, or multi-turn rollouts), without the "
+            "rollouts' tokens: there is nothing to differentiate",
             expected=f"a method without gradients: {', '.join(served_methods(tokens=False))}",
             do="name one, for example --method learnability, or import the rollouts themselves",
         )
@@ -65,14 +65,14 @@ def require_served(config: Config) -> None:
     """
     if config.verifier.kind != "auto":
         raise LearnAlignError(
-            f"got --verifier {config.verifier.kind} with counts of correct rollouts, which have no "
-            "text to judge",
-            expected="auto: the counts are the verdicts",
+            f"got --verifier {config.verifier.kind} with rewards alone (counts, or multi-turn "
+            "rollouts), which have no text to judge",
+            expected="auto: the rewards are the verdicts",
             do="leave out --verifier",
         )
     if config.rollouts.spend == "auto":
         raise LearnAlignError(
-            "got --rollouts auto with counts of correct rollouts, which cost nothing",
+            "got --rollouts auto with rewards alone, which cost nothing",
             expected="full: all of them",
             do="leave out --rollouts",
         )

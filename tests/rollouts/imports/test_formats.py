@@ -444,8 +444,35 @@ def test_an_agents_turns_are_no_response(tmp_path: Path, tokenizer: Any, pool: p
     path.write_text("\n".join(map(json.dumps, rows)))
     engine = RecordedEngine(RolloutConfig(recorded=(path,)), tokenizer)
     assert engine.sample(pool)["completion"].to_pylist() == list(SAID)
-    assert engine.counts["recorded_empty"] == 4
+    assert engine.counts["recorded_multi_turn"] == 4
+    assert engine.counts["recorded_empty"] == 0
     assert engine.counts["recorded_failed"] == 2
+
+
+def test_a_dump_of_an_environment_with_tools(tmp_path: Path, tokenizer: Any, pool: pa.Table):
+    """Its rewards serve methods without gradients; no message of it becomes a response."""
+    call = {"role": "assistant", "content": "Let me count.", "tool_calls": ["{}"]}
+    tool, said = {"role": "tool", "content": "24"}, {"role": "assistant", "content": "24 legs"}
+    user = {"role": "user", "content": "Are you sure?"}
+    several = [[call, tool, said], [call], [said, user], [said, user, said]]
+    rows = [
+        {"example_id": 0, "prompt": CHAT, "completion": messages, "reward": i % 2, "answer": "24"}
+        for i, messages in enumerate(several)
+    ]
+    path = tmp_path / "results.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    engine = RecordedEngine(RolloutConfig(recorded=(path,)), tokenizer)
+    table = engine.sample(pool)
+    assert engine.has_counts
+    assert table["recorded_reward"].to_pylist() == [0.0, 1.0, 0.0, 1.0]
+    assert table["completion"].null_count == table["token_ids"].null_count == 4
+    assert warnings(engine.counts)[0].startswith("4 of 4 recorded rollouts have several turns")
+    single = [row | {"completion": [*CHAT, said]} for row in rows[:2]]
+    path.write_text("\n".join(map(json.dumps, rows + single)))
+    engine = RecordedEngine(RolloutConfig(recorded=(path,)), tokenizer)
+    assert engine.sample(pool)["completion"].to_pylist() == ["24 legs"] * 2
+    assert not engine.has_counts
+    assert warnings(engine.counts)[-1].startswith("4 recorded rollouts have several turns or use")
 
 
 def test_a_file_without_rows_among_others_is_counted(tmp_path):

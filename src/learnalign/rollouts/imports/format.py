@@ -3,8 +3,8 @@
 `Format.plain` turns a row into plain rows, which have this project's names:
 
 - ``problem_id`` and other ids, ``prompt`` (text or messages) or ``prompt_ids``: whose it is;
-- ``completion``, or ``token_ids`` and ``logprobs``: the response. None for anything other than one
-  response to a prompt (several turns, an error);
+- ``completion``, or ``token_ids`` and ``logprobs``: the response; or ``multi_turn`` for anything
+  other than one response to a prompt (several turns, calls of tools);
 - ``reward``, ``finish_reason``, ``step``, ``model``, ``temperature``, ``top_p``, ``mixed`` (the
   policy changed meanwhile), and ``failed`` (an attempt without a result);
 - or ``counted_rewards``: the rewards of a problem's rollouts, of which nothing else is known.

@@ -38,9 +38,10 @@ def read_records(
         progress: Shows the reading if it takes longer than two seconds.
 
     Returns:
-        The records of each file, and counts for warnings (`told`): ``empty`` (completions that are
-        null or multi-turn), ``failed`` (attempts without a result), files that were left out, and
-        rewards that were corrected.
+        The records of each file, and counts for warnings (`told`): ``empty`` (completions),
+        ``failed`` (attempts without a result), ``multi_turn`` (left out) or ``only_rewards``
+        (multi-turn, where there is nothing else), ``unrewarded`` (beside others with a reward),
+        files that were left out, and rewards that were corrected.
 
     Raises:
         LearnAlignError: if a file is missing, broken or a pickle, a row has no completion, or a
@@ -62,13 +63,16 @@ def read_records(
         for file, size in zip(kept, sizes, strict=True):
             part = _Part(advance, sum(sizes[: len(records)]), size)
             records.append(_file(file, wanted, reward_column, counts, part))
+    records = _single_turn(records, counts)
     if not any(records):
         raise LearnAlignError(
-            f"{', '.join(map(str, files))}: no usable completion; {counts['empty']} are null, "
-            f"failed or multi-turn, {counts['failed']} failed",
-            expected="single-turn responses to the prompts",
+            f"{', '.join(map(str, files))}: no usable completion; {counts['empty']} are "
+            f"empty or null, {counts['failed']} failed, {counts['multi_turn']} are multi-turn",
+            expected="single responses to the prompts, or rewards of multi-turn rollouts",
             do="correct the path",
         )
+    missing = [record.reward is None for file in records for record in file]
+    counts["unrewarded"] += sum(missing) if not all(missing) else 0
     if scale is None:
         records = _corrected(records, counts)
     return scaled(records, scale), counts
@@ -152,6 +156,21 @@ def _unit(path: Path, count: int) -> str:
         return "row"
     with path.open("rb") as file:
         return "line" if sum(1 for _ in file) == count else "row"
+
+
+def _single_turn(files: list[list[Record]], counts: Counter[str]) -> list[list[Record]]:
+    """Leave multi-turn rollouts out; if there are no others, keep those with a reward."""
+    several = sum(record.is_multi_turn for file in files for record in file)
+    if not several:
+        return files
+    alone = all(record.is_multi_turn for file in files for record in file)
+    kept = [
+        [r for r in file if not r.is_multi_turn or (alone and r.reward is not None)]
+        for file in files
+    ]
+    counts["only_rewards"] += sum(map(len, kept)) if alone else 0
+    counts["multi_turn"] += several - counts["only_rewards"]
+    return kept
 
 
 def _corrected(files: list[list[Record]], counts: Counter[str]) -> list[list[Record]]:

@@ -33,6 +33,9 @@ class Record:
     mixed: bool = False
     """Whether the policy was updated while it was sampled."""
 
+    is_multi_turn: bool = False
+    """Whether it is no single response to a prompt; only its reward is known then."""
+
     @property
     def is_counted(self) -> bool:
         """Whether only the reward is known, neither text nor tokens."""

@@ -14,6 +14,7 @@ from learnalign.rollouts.imports.values import (
     completion_of,
     exact_of,
     is_message_list,
+    is_multi_turn,
     reward_of,
     text_of,
     tokens_of,
@@ -25,6 +26,9 @@ _REWARDS = (
     *("recorded_reward", "reward", "rewards", "score", "scores"),
     *("is_correct", "correct"),
 )
+#: Columns of plain rows that stand for a completion.
+_OTHERS = ("token_ids", "counted_rewards", "multi_turn")
+_ERRORS = ("error", "errors", "exception")
 _STEPS = ("step", "global_step", "training_step")
 
 
@@ -49,13 +53,13 @@ def records_of(
     Raises:
         LearnAlignError: if the row has no completion or names no problem, or a value is invalid.
     """
-    if row.get("failed"):
+    if row.get("failed") or any(_is_error(row.get(column)) for column in _ERRORS):
         yield "failed"
         return
     prompts = tuple(t for name in PROMPTS if (t := _prompt(row.get(name))) is not None)
     ids = {name: text for name in IDS if (text := _id(row.get(name))) is not None}
     counted = row.get("counted_rewards")
-    known = [name for name in (*COMPLETIONS, "token_ids", "counted_rewards") if name in row]
+    known = [name for name in (*COMPLETIONS, *_OTHERS) if name in row]
     if not known or not (prompts or ids or row.get("prompt_ids")):
         raise LearnAlignError(
             f"{location}: its columns are {', '.join(original)}",
@@ -76,15 +80,23 @@ def records_of(
     }
     if counted is not None:
         for reward in counted:
-            yield Record(**common, reward=reward_of(reward, location))
+            found = reward_of(reward, location)
+            yield "failed" if found is None else Record(**common, reward=found)
+        return
+    if row.get("multi_turn"):
+        reward = reward_of(_reward_value(row, original, reward_column, location), location)
+        yield Record(**common, reward=reward, is_multi_turn=True)
         return
     texts, rewards = _texts_and_rewards(row, original, location, reward_column)
     exact: tuple[Any, Any] = (None, None)
     if row.get("token_ids") is not None and len(texts) == 1:
         exact = exact_of(row, location)
     for text, reward in zip(texts, rewards, strict=True):
+        if is_multi_turn(text):
+            yield Record(**common, reward=reward_of(reward, location), is_multi_turn=True)
+            continue
         completion = completion_of(text, location)
-        if completion is None and exact[0] is None:
+        if exact[0] is None and not (completion or "").strip():
             yield "empty"
             continue
         yield Record(
@@ -105,6 +117,8 @@ def _texts_and_rewards(
 ) -> tuple[list[Any], list[Any]]:
     """Return the completions of a row and their rewards, equally many."""
     texts = _first(row, COMPLETIONS)
+    if texts == []:  # no message, or no completion at all
+        return [None], [None]
     several = isinstance(texts, list) and not is_message_list(texts)
     rewards = _reward_value(row, original, reward_column, location)
     if not several:
@@ -126,6 +140,13 @@ def _texts_and_rewards(
             do="correct the row",
         )
     return texts, rewards
+
+
+def _is_error(content: Any) -> bool:
+    """Return whether a column of errors has one: a text, an object or a list, not a measure."""
+    if isinstance(content, str):
+        return content.strip().lower() not in ("", "none", "null", "nan", "false")
+    return content is True or (isinstance(content, Mapping | list) and bool(content))
 
 
 def _first(row: Mapping[str, Any], names: Iterable[str]) -> Any:

@@ -15,6 +15,9 @@ _TEXTS = {
     "other_model": "were sampled by a model of another name than the run's",
     "other_sampling": "were sampled with another temperature or top_p than the run's",
     "mixed": "were sampled while the policy was updated",
+    "only_rewards": "have several turns or use tools: only their rewards are used, by methods "
+    "without gradients",
+    "unrewarded": "have no reward: a verifier judges them, and a history leaves them out",
     "nonfinite": "have a reward that is NaN or Inf, which is ignored",
     "rescaled": "have a reward of open-instruct's scale, which was divided by 10",
     "penalised": "have a penalty below 0 for a reward, which was read as 0",
@@ -42,7 +45,10 @@ def warnings(counts: Mapping[str, int]) -> list[str]:
     ]
     others = {
         "small_groups": "problems have fewer recorded rollouts than --num-rollouts, which are used",
-        "empty": "recorded completions are null, failed or multi-turn and were left out",
+        "empty": "recorded completions are empty or null and were left out: they are no wrong "
+        "answers",
+        "multi_turn": "recorded rollouts have several turns or use tools and were left out: they "
+        "are no single response to a prompt",
         "failed": "recorded attempts failed and were left out: they are no wrong answers",
         "repeated_files": "files are copies of others, byte for byte, and were left out",
         "blank_files": "files have no rows",

@@ -16,11 +16,35 @@ def is_message_list(content: Any) -> bool:
     return isinstance(content, list) and bool(content) and isinstance(content[0], Mapping)
 
 
+def is_multi_turn(content: Any) -> bool:
+    """Return whether a completion is more than one response: several turns, or calls of tools.
+
+    Messages before the only response are the prompt's.
+
+    Example:
+        >>> said = {"role": "assistant", "content": "4"}
+        >>> is_multi_turn([{"role": "user", "content": "2+2?"}, said])
+        False
+        >>> is_multi_turn([said, {"role": "user", "content": "Sure?"}])
+        True
+    """
+    messages = [content] if isinstance(content, Mapping) else content
+    if not is_message_list(messages) or not any("role" in message for message in messages):
+        return False
+    responses = [message for message in messages if message.get("role") == "assistant"]
+    uses_tools = any(
+        message.get("role") in ("tool", "function")
+        or message.get("tool_calls")
+        or message.get("function_call")
+        for message in messages
+    )
+    return uses_tools or len(responses) > 1 or messages[-1].get("role") != "assistant"
+
+
 def completion_of(content: Any, location: str) -> str | None:
-    """Return the text of a completion; None if there is none, or more than one turn."""
+    """Return the text of a completion that is one response; None if there is none."""
     if is_message_list(content) and "role" in content[0]:
-        responses = [message for message in content if message.get("role") == "assistant"]
-        content = None if len(responses) > 1 else content[-1]
+        content = content[-1]
     if content is None:
         return None
     if isinstance(content, int | float) and not isinstance(content, bool):

@@ -33,7 +33,7 @@ def _plain(row: Row) -> list[PlainRow]:
     outputs = [part for part in response.get("output") or () if isinstance(part, Mapping)]
     messages = [part for part in outputs if part.get("type", "message") == "message"]
     if len(messages) != 1 or any("call" in str(part.get("type")) for part in outputs):
-        return [plain]
+        return [plain | {"multi_turn": bool(outputs)}]
     (message,) = messages
     plain["completion"] = message.get("content")
     if message.get("generation_token_ids"):

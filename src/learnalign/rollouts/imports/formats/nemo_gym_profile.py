@@ -16,12 +16,11 @@ def _plain(row: Row) -> list[PlainRow]:
     sample = row["sample"]
     request = sample.get("responses_create_params")
     ids = {name: sample[name] for name in ("problem_id", "id", "unique_id") if name in sample}
-    rewards = [info.get("reward") for info in row["rollout_infos"]]
     return [
         ids
         | {
             "prompt": request.get("input") if isinstance(request, Mapping) else None,
-            "counted_rewards": [reward for reward in rewards if reward is not None],
+            "counted_rewards": [info.get("reward") for info in row["rollout_infos"]],
         }
     ]
 

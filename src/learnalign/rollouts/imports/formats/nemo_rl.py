@@ -20,7 +20,7 @@ def _plain(row: Row) -> list[PlainRow]:
         "reward": row.get("rewards", row.get("reward")),
     }
     if not generated or generated[-1] - generated[0] + 1 > len(generated):
-        return [plain]
+        return [plain | {"multi_turn": bool(generated)}]
     part, logprobs = slice(generated[0], generated[-1] + 1), row.get("generation_logprobs")
     return [plain | {"token_ids": ids[part], "logprobs": logprobs[part] if logprobs else None}]
 

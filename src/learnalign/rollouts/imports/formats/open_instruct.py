@@ -24,7 +24,8 @@ def _plain(row: Row) -> list[PlainRow]:
     return [
         {
             "prompt_ids": row["prompt_tokens"],
-            "token_ids": None if used_tools else row["response_tokens"],
+            "token_ids": row["response_tokens"],
+            "multi_turn": used_tools,
             "completion": None,
             "logprobs": row.get("logprobs"),
             "reward": row.get("reward"),

@@ -25,7 +25,7 @@ def _plain(row: Row) -> list[PlainRow]:
         return [plain | {"failed": ended}]
     steps = [step for part in row["trajectories"] or () for step in part.get("steps") or ()]
     if len(steps) != 1:
-        return [plain]
+        return [plain | {"multi_turn": bool(steps)}]
     (step,) = steps
     chat = step.get("chat_completions") or ()
     plain["completion"] = step.get("model_response") or (chat[-1].get("content") if chat else None)

@@ -52,8 +52,8 @@ def _trace(row: Row) -> list[PlainRow]:
         return [plain | {"failed": "trace"}]
     nodes = list(row.get("nodes") or ())
     responses = [node for node in nodes if _is_sampled(node)]
-    if len(responses) != 1:
-        return [plain]
+    if len(responses) != 1 or responses[0]["message"].get("tool_calls"):
+        return [plain | {"multi_turn": bool(responses)}]
     (node,) = responses
     before = nodes[: nodes.index(node)]
     plain |= {
