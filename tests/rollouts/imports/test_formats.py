@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv as pc_csv
 import pyarrow.parquet as pq
 import pytest
 
@@ -411,6 +412,83 @@ def test_each_step_of_a_training_is_a_file(tmp_path: Path, tokenizer: Any, pool:
     assert engine.sample(pool).num_rows == 2
     assert {record.step for group in engine.files for record in group} == {2, 9, 10}
     assert engine.counts["recorded_older"] == 4
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_steps_as_text_and_in_names(tmp_path: Path, tokenizer: Any, pool: pa.Table, suffix: str):
+    """TRL's tables had the step as text; in CSV so are the rewards. A name may have it, too."""
+    row = {
+        "prompt": QUESTION,
+        "completion": "24 legs",
+        "advantage": "0.5",
+        "accuracy_reward": "1.0",
+    }
+    folder = tmp_path / "completions"
+    folder.mkdir()
+    for step in (9, 10, 100):
+        columns = row if step == 100 else row | {"step": str(step)}
+        path = folder / f"completions_{step:05d}.{suffix}"
+        table = pa.Table.from_pylist([columns] * 2)
+        pq.write_table(table, path) if suffix == "parquet" else pc_csv.write_csv(table, path)
+    engine = RecordedEngine(RolloutConfig(recorded=(folder,), num_rollouts=2), tokenizer)
+    assert engine.sample(pool)["recorded_reward"].to_pylist() == [1.0, 1.0]
+    assert [[record.step for record in file] for file in engine.files] == [
+        [9] * 2,
+        [10] * 2,
+        [100] * 2,
+    ]
+    assert {record.format for file in engine.files for record in file} == {"trl"}
+    assert engine.counts["recorded_older"] == 4
+
+
+@pytest.mark.parametrize(
+    ("step", "read"), [("10", 10), ("global_step_7", 7), ("12.0", 12), ("", -1)]
+)
+def test_a_step_in_any_form(tmp_path: Path, step: str, read: int) -> None:
+    path = tmp_path / "rollouts.jsonl"
+    path.write_text(json.dumps({"id": "a", "completion": "b", "step": step}))
+    assert read_records([path])[0][0][0].step == read
+    path.write_text(json.dumps({"id": "a", "completion": "b", "step": "the last"}))
+    with pytest.raises(LearnAlignError, match="line 1: the step is 'the last'"):
+        read_records([path])
+
+
+def test_a_csv_file_has_everything_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "rollouts.csv"
+    path.write_text(
+        "id,token_ids,logprobs,reward,step,is_truncated,completion\n"
+        '7,"[5, 6]","[-0.5, -1]",0.25,3,True,\n7,,,,3,False,text\n'
+    )
+    ((first, second),), _ = read_records([path])
+    assert (first.token_ids, first.logprobs, first.reward) == ([5, 6], [-0.5, -1.0], 0.25)
+    assert (first.ids, first.step, first.finish_reason) == ({"id": "7"}, 3, "length")
+    assert (second.completion, second.reward, second.token_ids) == ("text", None, None)
+    path.write_text('id,responses,rewards\n7,"[""a"", ""b""]","[1, 0]"\n')
+    (records,), _ = read_records([path])
+    assert [(record.completion, record.reward) for record in records] == [("a", 1.0), ("b", 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "name"),
+    [
+        ({"output": "24", "gold": "24"}, "counts"),  # a NeMo-RL pool's gold
+        ({"input": QUESTION, "output": "24"}, "counts"),
+        ({"response": "24 legs", "reward": 1.0}, "plain"),  # a rollout with its group's counts
+        ({"responses": ["24 legs"], "score": [1.0]}, "plain"),
+        ({"input": "?", "output": "24 legs", "reward": 0.0}, "openrlhf"),
+    ],
+)
+@pytest.mark.parametrize("as_text", [False, True])
+def test_counts_beside_a_gold(tmp_path: Path, columns: Any, name: str, as_text: bool) -> None:
+    counts = {"problem_id": "a", "num_correct": 1, "num_rollouts": 4}
+    if as_text:
+        counts = {key: str(value) for key, value in counts.items()}
+    path = tmp_path / "counts.jsonl"
+    path.write_text(json.dumps(counts | columns))
+    (records,), _ = read_records([path])
+    assert {record.format for record in records} == {name}
+    if name == "counts":
+        assert [record.reward for record in records] == [1.0, 0.0, 0.0, 0.0]
 
 
 def test_several_reward_functions_are_not_guessed_between(tmp_path: Path, tokenizer: Any) -> None:

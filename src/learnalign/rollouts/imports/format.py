@@ -26,6 +26,10 @@ def _as_it_is(row: Row) -> list[PlainRow]:
     return [dict(row)]
 
 
+def _is_not(row: Row) -> bool:
+    return False
+
+
 def _no_facts(path: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {}
 
@@ -52,8 +56,8 @@ class Format:
     """exact: the sampled tokens; text: their text; counts: only rewards."""
     columns: tuple[Set[str], ...]
     """A row is of this format if it has all columns of one of these sets,"""
-    without: Set[str] = frozenset()
-    """and none of these."""
+    unless: Callable[[Row], bool] = _is_not
+    """and this does not apply. A row of a format that the user names needs only the columns."""
     note: str = ""
     """What to know, for the table in the docs."""
     plain: Callable[[Row], list[PlainRow]] = _as_it_is
@@ -71,9 +75,12 @@ class Format:
     """Corrections that need all rollouts of the import, and counts of them."""
 
     def matches(self, row: Row) -> bool:
-        """Return whether a row has the columns of this format."""
-        names = row.keys()
-        return any(known <= names for known in self.columns) and not self.without & names
+        """Return whether a row is recognised as one of this format."""
+        return self.has_columns(row) and not self.unless(row)
+
+    def has_columns(self, row: Row) -> bool:
+        """Return whether a row has the columns that this format needs."""
+        return any(known <= row.keys() for known in self.columns)
 
 
 def number_in(pattern_match: Any) -> dict[str, int]:

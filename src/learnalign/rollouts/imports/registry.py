@@ -84,7 +84,7 @@ def require_format(wanted: Format, row: dict[str, Any], location: str) -> Format
     Raises:
         LearnAlignError: if the row lacks its columns.
     """
-    if wanted is plain.FORMAT or wanted.matches(row):
+    if wanted is plain.FORMAT or wanted.has_columns(row):
         return wanted
     sets = " or ".join(", ".join(sorted(names)) for names in wanted.columns)
     other = format_of(row)

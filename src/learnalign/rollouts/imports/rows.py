@@ -11,10 +11,13 @@ from learnalign.problems.columns import COMPLETIONS
 from learnalign.problems.nested import has, value
 from learnalign.rollouts.imports.record import Record
 from learnalign.rollouts.imports.values import (
+    REWARDS,
     completion_of,
     exact_of,
     is_message_list,
     is_multi_turn,
+    list_of,
+    number_of,
     reward_of,
     text_of,
     tokens_of,
@@ -22,10 +25,6 @@ from learnalign.rollouts.imports.values import (
 
 IDS = ("problem_id", "id", "unique_id", "uid", "example_id", "task_id")
 PROMPTS = ("prompt", "question", "problem", "input", "query", "instruction")
-_REWARDS = (
-    *("recorded_reward", "reward", "rewards", "score", "scores"),
-    *("is_correct", "correct"),
-)
 #: Columns of plain rows that stand for a completion.
 _OTHERS = ("token_ids", "counted_rewards", "multi_turn")
 _ERRORS = ("error", "errors", "exception")
@@ -72,10 +71,10 @@ def records_of(
         "ids": ids,
         "prompts": prompts,
         "prompt_ids": tokens_of(row.get("prompt_ids"), location, "prompt_ids"),
-        "step": _step(row, path),
+        "step": _step(row, path, location),
         "model": row.get("model") if isinstance(row.get("model"), str) else None,
-        "temperature": _number(row.get("temperature")),
-        "top_p": _number(row.get("top_p")),
+        "temperature": number_of(row.get("temperature")),
+        "top_p": number_of(row.get("top_p")),
         "mixed": bool(row.get("mixed")),
     }
     if counted is not None:
@@ -116,11 +115,12 @@ def _texts_and_rewards(
     reward_column: str | Literal[False] | None,
 ) -> tuple[list[Any], list[Any]]:
     """Return the completions of a row and their rewards, equally many."""
-    texts = _first(row, COMPLETIONS)
+    texts = _completions(row)
     if texts == []:  # no message, or no completion at all
         return [None], [None]
     several = isinstance(texts, list) and not is_message_list(texts)
     rewards = _reward_value(row, original, reward_column, location)
+    rewards = list_of(rewards) if several else rewards
     if not several:
         return [texts], [rewards]
     if rewards is None:
@@ -140,6 +140,14 @@ def _texts_and_rewards(
             do="correct the row",
         )
     return texts, rewards
+
+
+def _completions(row: Mapping[str, Any]) -> Any:
+    """Return a row's completion, or a list; only a plural may be a list that is text."""
+    name = next((name for name in COMPLETIONS if row.get(name) is not None), None)
+    if name is None:
+        return None
+    return list_of(row[name]) if name.endswith("s") else row[name]
 
 
 def _is_error(content: Any) -> bool:
@@ -168,26 +176,29 @@ def _prompt(content: Any) -> str | None:
 
 
 def _finish(row: Mapping[str, Any]) -> str | None:
-    if row.get("is_truncated") is True or row.get("truncated") is True:
+    if any(str(row.get(name)).lower() == "true" for name in ("is_truncated", "truncated")):
         return "length"
     reason = row.get("finish_reason")
-    if reason is None:
+    if reason is None or reason == "":
         return None
     return "length" if reason in ("length", "max_tokens", "truncated") else "stop"
 
 
-def _number(content: Any) -> float | None:
-    is_number = isinstance(content, int | float) and not isinstance(content, bool)
-    return float(content) if is_number else None
-
-
-def _step(row: Mapping[str, Any], path: Path) -> int:
-    """Find the training step: in the row, else in the name of the file or its folders."""
-    for name in _STEPS:
-        step = _number(row.get(name))
-        if step is not None and math.isfinite(step):
+def _step(row: Mapping[str, Any], path: Path, location: str) -> int:
+    """Find the training step: in the row, also as text, else in the names of file and folders."""
+    given = next((row[name] for name in _STEPS if row.get(name) not in (None, "")), None)
+    if given is not None:
+        written = re.fullmatch(r"(?:global_)?step[_ ]?(\d+)", str(given))
+        step = number_of(written[1] if written else given)
+        if step is None or math.isinf(step):
+            raise LearnAlignError(
+                f"{location}: the step is {given!r}",
+                expected="the number of a training's step",
+                do="correct the column, or rename it if it is something else",
+            )
+        if not math.isnan(step):
             return int(step)
-    numbers = re.findall(r"step_?(\d+)", "/".join(path.parts[-4:]))
+    numbers = re.findall(r"(?:step|completions)_?(\d+)", "/".join(path.parts[-4:]))
     return int(numbers[-1]) if numbers else -1
 
 
@@ -209,7 +220,7 @@ def _reward_value(
             expected=f"an existing column: {nearest(column, original)}",
             do="correct rollouts.recorded_reward",
         )
-    reward, functions = _first(row, _REWARDS), row.get("reward_columns") or []
+    reward, functions = _first(row, REWARDS), row.get("reward_columns") or []
     if reward is None and len(functions) > 1:
         raise LearnAlignError(
             f"{location}: several columns could be the reward: {', '.join(functions)}",

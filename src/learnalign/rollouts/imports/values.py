@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from learnalign.errors import LearnAlignError
+from learnalign.problems.nested import parsed
 
+#: Columns of rewards, the first that is there.
+REWARDS = (
+    *("recorded_reward", "reward", "rewards", "score", "scores"),
+    *("is_correct", "correct"),
+)
 _WORDS = {
     **dict.fromkeys(("true", "correct", "right", "yes", "pass", "passed"), 1.0),
     **dict.fromkeys(("false", "incorrect", "wrong", "no", "fail", "failed"), 0.0),
@@ -85,6 +91,8 @@ def reward_of(content: Any, location: str) -> float | None:
         inner = content
     if isinstance(inner, list) and len(inner) == 1:
         inner = inner[0]
+    if isinstance(inner, str) and not inner.strip():
+        return None
     if isinstance(inner, str):
         word = inner.strip().lower()
         try:
@@ -103,10 +111,37 @@ def reward_of(content: Any, location: str) -> float | None:
     )
 
 
+def number_of(content: Any) -> float | None:
+    """Return a number, which a CSV file has as text; None for anything else.
+
+    Example:
+        >>> number_of("10"), number_of(2), number_of("ten"), number_of(True), number_of("")
+        (10.0, 2.0, None, None, None)
+    """
+    if isinstance(content, str):
+        try:
+            return float(content)
+        except ValueError:
+            return None
+    is_number = isinstance(content, int | float) and not isinstance(content, bool)
+    return float(content) if is_number else None
+
+
+def list_of(content: Any) -> Any:
+    """Return a list that a CSV file has as JSON text; anything else as it is.
+
+    Example:
+        >>> list_of("[1, 2]"), list_of("[1, 2"), list_of([1])
+        ([1, 2], '[1, 2', [1])
+    """
+    found = parsed(content) if isinstance(content, str) else None
+    return found if isinstance(found, list) else content
+
+
 def exact_of(row: Mapping[str, Any], location: str) -> tuple[list[int] | None, list[float] | None]:
     """Return the token ids and their log-probabilities."""
     ids = tokens_of(row["token_ids"], location, "token_ids")
-    logprobs = row.get("logprobs")
+    logprobs = list_of(row.get("logprobs"))
     if logprobs is None or ids is None:
         return None if ids is None else list(ids), None
     if not isinstance(logprobs, list) or len(logprobs) != len(ids):
@@ -121,9 +156,9 @@ def exact_of(row: Mapping[str, Any], location: str) -> tuple[list[int] | None, l
 
 def tokens_of(content: Any, location: str, name: str) -> tuple[int, ...] | None:
     """Validate a list of token ids; None stays None."""
-    if content is None:
+    if content is None or content == "":
         return None
-    invalid: Any = content
+    content = invalid = list_of(content)
     if isinstance(content, list):
         invalid = next((t for t in content if type(t) is not int or t < 0), None)
         if invalid is None:
