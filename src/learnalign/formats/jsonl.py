@@ -76,12 +76,21 @@ def line(row: dict[str, Any], extra: dict[str, Any], text: str | None, lossy: se
         lossy: Receives the columns whose values JSON has no type for.
     """
     ours = {name: plain(value, name, set()) for name, value in extra.items()}
-    if text is None or "NaN" in text or "Infinity" in text:  # valid for Python's parser only
+    if text is None or not _is_strict(text):
         mine = {name: plain(value, name, lossy) for name, value in row.items()}
         return json.dumps({**mine, **ours}, ensure_ascii=False, allow_nan=False)
-    if len(text.splitlines()) > 1 or not row or not ours or ours.keys() & row.keys():
-        return json.dumps({**row, **ours})
+    if "\n" in text or "\r" in text or not row or not ours or ours.keys() & row.keys():
+        return json.dumps({**row, **ours}, ensure_ascii=False)
     return text.rstrip()[:-1].rstrip() + ", " + json.dumps(ours, ensure_ascii=False)[1:]
+
+
+def _is_strict(text: str) -> bool:
+    """Return whether a row's text is JSON without NaN and Infinity, which only Python reads."""
+    if "NaN" not in text and "Infinity" not in text:
+        return True
+    constants: list[str] = []
+    json.loads(text, parse_constant=constants.append)
+    return not constants
 
 
 def without_clashes(ours: dict[str, Any], row: dict[str, Any], notes: Notes) -> dict[str, Any]:

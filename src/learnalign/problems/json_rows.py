@@ -1,7 +1,8 @@
 """Rows from JSON text in any common layout, independent of the file's suffix."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,18 @@ _LINES = (".jsonl", ".ndjson")
 _MESSAGE_KEYS = ("role", "from")
 
 
-def json_rows(text: str, path: Path, *, suffix: str, split: str) -> tuple[list[Row], list[str]]:
+@dataclass(frozen=True)
+class JsonRows:
+    """The rows of a JSON file."""
+
+    rows: list[Row]
+    notes: list[str] = field(default_factory=list)
+    """How they were read, if that is not obvious."""
+    texts: Sequence[str] | None = None
+    """The rows as they are written, if each is a line."""
+
+
+def json_rows(text: str, path: Path, *, suffix: str, split: str) -> JsonRows:
     """Read rows from JSON.
 
     Supported layouts: one object per line; objects over several lines; a list of objects in the
@@ -27,33 +39,32 @@ def json_rows(text: str, path: Path, *, suffix: str, split: str) -> tuple[list[R
         suffix: ``.jsonl`` or ``.json``; in ``.jsonl`` an object is always a row.
         split: The list to read from an object of splits.
 
-    Returns:
-        The rows, and notes about how they were read.
-
     Raises:
         LearnAlignError: for invalid JSON (names the line), and if the layout is ambiguous.
     """
     if not text.strip():
-        return [], []
-    values = _lines(text, path)
-    if values is not None:
+        return JsonRows([])
+    lines = _lines(text, path)
+    if lines is not None:
         notes = ["JSON Lines"] if suffix not in _LINES else []
         rows = [
-            row for number, value in values for row in _of_line(value, f"{path}, line {number}")
+            row for number, _, value in lines for row in _of_line(value, f"{path}, line {number}")
         ]
-        return _unwrap(rows, path), notes
+        own = all(isinstance(value, dict) for _, _, value in lines)
+        return _unwrapped(rows, path, notes, [line for _, line, _ in lines] if own else None)
     values = _documents(text, path, suffix)
     if len(values) > 1 or (suffix in _LINES and isinstance(values[0], dict)):
         rows = [row for i, value in enumerate(values, 1) for row in _of_line(value, f"{path}, {i}")]
-        notes = ["objects over several lines"] if "\n" in text.strip() else []
-        return _unwrap(rows, path), notes
+        whole = text.strip()
+        notes = ["objects over several lines"] if "\n" in whole else []
+        return _unwrapped(rows, path, notes, None if notes or len(values) > 1 else [whole])
     rows, notes = _of_tree(values[0], path, split)
     if suffix in _LINES:
         notes = ["one JSON list", *notes]
-    return _unwrap(rows, path), notes
+    return _unwrapped(rows, path, notes)
 
 
-def _lines(text: str, path: Path) -> list[tuple[int, Any]] | None:
+def _lines(text: str, path: Path) -> list[tuple[int, str, Any]] | None:
     """Parse line by line, if there are several lines and the first is valid JSON."""
     lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
     if len(lines) < 2:
@@ -65,7 +76,7 @@ def _lines(text: str, path: Path) -> list[tuple[int, Any]] | None:
     values = []
     for number, line in lines:
         try:
-            values.append((number, json.loads(line)))
+            values.append((number, line.strip(), json.loads(line)))
         except (ValueError, RecursionError) as error:
             raise _broken(f"{path}, line {number}", error) from error
     return values
@@ -215,10 +226,12 @@ _FORMS: dict[str, Callable[[Row], list[Row] | None]] = {
 }
 
 
-def _unwrap(rows: list[Row], path: Path) -> list[Row]:
-    """Extract the rows of the hub's viewer, which truncates long cells."""
+def _unwrapped(
+    rows: list[Row], path: Path, notes: list[str], texts: list[str] | None = None
+) -> JsonRows:
+    """Extract the rows of the hub's viewer, which truncates long cells, if they are."""
     if not rows or not all(isinstance(row.get("row"), dict) and "row_idx" in row for row in rows):
-        return rows
+        return JsonRows(rows, notes, texts)
     for row in rows:
         if row.get("truncated_cells"):
             raise LearnAlignError(
@@ -226,7 +239,7 @@ def _unwrap(rows: list[Row], path: Path) -> list[Row]:
                 expected="complete cells",
                 do="download the data set's own files",
             )
-    return [row["row"] for row in rows]
+    return JsonRows([row["row"] for row in rows], notes)
 
 
 def _broken(location: str, error: Exception) -> LearnAlignError:

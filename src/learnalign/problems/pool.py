@@ -133,7 +133,9 @@ class _Reader:
         reading.options = ", ".join(rows.choices.columns) if rows.choices is not None else None
         for number, row in enumerate(source.rows):
             origin = {"source_index": index, "source_row": number}
-            self._add_row(rows, reading, source.name, origin, row, f"{spec}, row {number + 1}")
+            text = None if source.texts is None else source.texts[number]
+            location = f"{spec}, row {number + 1}"
+            self._add_row(rows, reading, source.name, origin, row, text, location)
             self.position += 1
         if OBJECT in reading.answers and set(reading.answers) <= {OBJECT, "nothing"}:
             rows.refuse_objects()
@@ -145,6 +147,7 @@ class _Reader:
         name: str,
         origin: dict[str, int],
         row: dict[str, Any],
+        written: str | None,
         location: str,
     ) -> None:
         columns = rows.columns
@@ -173,7 +176,7 @@ class _Reader:
             "difficulty": _label(value(row, columns.difficulty)),
             "messages": prompt.messages,
             "answer": answer,
-            "row": text,
+            "row": text if written is None else written,
         }
         reason, detail = self._reason(problem)
         if reason:

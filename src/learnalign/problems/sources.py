@@ -39,6 +39,8 @@ class Source:
     rows: list[Row]
     original: pa.Table | None = None
     """The rows with their Arrow types, if the source has them (Parquet, datasets)."""
+    texts: Sequence[str] | None = None
+    """The rows as they are written, if each is a line of JSON."""
     notes: tuple[str, ...] = ()
     """How it was read, if that is not obvious: layout, encoding, split."""
     files: tuple["Source", ...] = ()
@@ -124,9 +126,9 @@ def _from_file(path: Path, split: str) -> Source:
         return Source(stem, _pool(text, path))
     if suffix in (".csv", ".tsv"):
         rows, form = csv_rows(text, path, suffix=suffix)
-    else:
-        rows, form = json_rows(text, path, suffix=suffix, split=split)
-    return Source(stem, rows, notes=(*form, *notes))
+        return Source(stem, rows, notes=(*form, *notes))
+    read = json_rows(text, path, suffix=suffix, split=split)
+    return Source(stem, read.rows, texts=read.texts, notes=(*read.notes, *notes))
 
 
 def _pool(text: str, path: Path) -> list[Row]:
@@ -188,7 +190,10 @@ def _from_pattern(spec: str, split: str) -> Source:
 
 
 def _joined(name: str, parts: Sequence[Source], notes: Sequence[str]) -> Source:
-    """Append the rows of files; their types are kept if all files with rows have the same."""
+    """Append the rows of files.
+
+    Their types are kept if all files with rows have the same, and their text if all have one.
+    """
     blank = sum(not part.rows for part in parts)
     notes = [*notes, *([f"{blank} of {len(parts)} files have no rows"] if blank else [])]
     parts = [part for part in parts if part.rows]
@@ -197,7 +202,9 @@ def _joined(name: str, parts: Sequence[Source], notes: Sequence[str]) -> Source:
     rows = [row for part in parts for row in part.rows]
     unique = dict.fromkeys([*notes, *(note for part in parts for note in part.notes)])
     original = pa.concat_tables(tables) if tables and same else None
-    return Source(name, rows, original, tuple(unique), tuple(parts))
+    texts = [text for part in parts for text in part.texts or ()]
+    written = texts if len(texts) == len(rows) else None
+    return Source(name, rows, original, written, tuple(unique), tuple(parts))
 
 
 def _first(parts: Sequence[Source], limit: int) -> Iterator[Source]:
