@@ -136,7 +136,6 @@ def test_a_rollouts_table_is_read_back(tmp_path: Path, tokenizer: Any) -> None:
         ('{"id": "1", "completion": "a", "reward": "good"}', "line 1: the reward is 'good'"),
         ('{"id": "1", "completion": "a", "reward": {"a": 1, "b": 0}}', "recorded_reward=COLUMN"),
         ('{"id": "1", "completion": true}', "line 1: the completion is True"),
-        ('{"id": "1", "completion": "a\\ud83d"}', "line 1: the completion is 'a"),
         ('{"id": "1", "token_ids": [3, -1]}', "line 1: token_ids contains -1"),
         ('{"id": "1", "token_ids": [3, 4.5]}', "line 1: token_ids contains 4.5"),
         ('{"id": "1", "token_ids": [3], "logprobs": [0.1, 0.2]}', "1 token_ids and 2 logprobs"),
@@ -239,6 +238,26 @@ def test_tokens_of_another_model(tmp_path: Path, tokenizer: Any) -> None:
     config = RolloutConfig(recorded=(tmp_path / "rollouts.jsonl",))
     known = RecordedEngine(config, tokenizer, vocabulary=60_001).sample(_problems())
     assert known["token_ids"].to_pylist() == [[5, 60_000]] * 2
+
+
+def test_half_a_character_is_replaced(tmp_path: Path, tokenizer: Any) -> None:
+    """Wherever it is; whole pairs stay, and the table can be written."""
+    half = "\ud83d"
+    rows = [
+        {"question": "2?", "completion": f"a{half}"},
+        {
+            "id": "p2",
+            "question": f"{half}?",
+            "completion": [{"role": "assistant", "content": half}],
+        },
+        {"question": "2?", "completion": "\U0001f600", "model": half},
+        {"question": "2?", "completion": "whole"},
+    ]
+    engine = _engine(tmp_path, rows, tokenizer, num_rollouts=2)
+    table = engine.sample(_problems())
+    assert table["completion"].to_pylist() == ["a\ufffd", "\U0001f600"]
+    pq.write_table(table, tmp_path / "table.parquet")
+    assert "3 recorded rows have half a character" in " ".join(warnings(engine.counts))
 
 
 # --- what ends a response

@@ -14,6 +14,7 @@ from learnalign.rollouts.imports.record import Record
 from learnalign.rollouts.imports.registry import FORMATS, format_named, format_of, require_format
 from learnalign.rollouts.imports.rows import records_of
 from learnalign.rollouts.imports.scale import scaled
+from learnalign.rollouts.imports.unicode import repaired
 from learnalign.storage import files as storage
 from learnalign.terminal.progress import Advance, Progress
 
@@ -106,7 +107,9 @@ def _file(
     unit = _unit(path, len(rows))
     records: list[Record] = []
     facts: dict[str, PlainRow] = {}
-    for number, row in enumerate(rows, 1):
+    for number, read in enumerate(rows, 1):
+        row = repaired(read)
+        counts["replaced"] += row is not read
         location = f"{path}, {unit} {number}"
         found = format_of(row) if wanted is None else require_format(wanted, row, location)
         if found.name not in facts:

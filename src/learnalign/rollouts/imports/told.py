@@ -45,6 +45,8 @@ def warnings(counts: Mapping[str, int]) -> list[str]:
     ]
     others = {
         "small_groups": "problems have fewer recorded rollouts than --num-rollouts, which are used",
+        "replaced": "recorded rows have half a character (a lone surrogate), which was replaced by "
+        "U+FFFD",
         "empty": "recorded completions are empty or null and were left out: they are no wrong "
         "answers",
         "multi_turn": "recorded rollouts have several turns or use tools and were left out: they "

@@ -56,13 +56,10 @@ def completion_of(content: Any, location: str) -> str | None:
     if isinstance(content, int | float) and not isinstance(content, bool):
         return str(content)
     if isinstance(content, str | Mapping) or is_message_list(content):
-        text = text_of(content)
-        if text is None or text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text):
-            return text
-        content = text[:80]  # tokenizers reject lone surrogates
+        return text_of(content)
     raise LearnAlignError(
         f"{location}: the completion is {content!r}",
-        expected="valid Unicode text, a chat message, or a list of messages",
+        expected="text, a chat message, or a list of messages",
         do="correct the row",
     )
 
