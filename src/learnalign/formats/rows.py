@@ -258,7 +258,8 @@ def check_prompts(prompts: Iterable[Any], problems: pa.Table, notes: Notes) -> N
     scored = zip(problems["messages"].to_pylist(), problems["prompt"].to_pylist(), strict=True)
     for own, (messages, text) in zip(prompts, scored, strict=True):
         if is_messages(own):
-            same = messages is None or read_prompt(own, last="prefill").messages == messages
+            same = messages is None or own == messages
+            same = same or read_prompt(own, last="prefill").messages == messages
         else:
             same = text is None or own == text
         if not same:

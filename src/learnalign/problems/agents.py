@@ -35,13 +35,13 @@ def agent_column(row: Mapping[str, Any]) -> str | None:
     if isinstance(agent, str) and agent not in _PLAIN_AGENTS:
         return "agent_name"
     for name in _COLUMNS:
-        if _filled(row.get(name)):
+        if name in row and _filled(row[name]):
             return name
     for parent in _PARENTS:
         content: Any = row.get(parent)
         content = parsed(content) if isinstance(content, str) else content
         for name in _COLUMNS if isinstance(content, Mapping) else ():
-            if _filled(content.get(name)):
+            if name in content and _filled(content[name]):
                 return f"{parent}.{name}"
     return None
 

@@ -1,7 +1,7 @@
 """Reading a source of rows: a file, files, a folder, a hub name, a reasoning-gym spec or pool."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Source:
     rows: list[Row]
     original: pa.Table | None = None
     """The rows with their Arrow types, if the source has them (Parquet, datasets)."""
+    _: KW_ONLY
     texts: Sequence[str] | None = None
     """The rows as they are written, if each is a line of JSON."""
     notes: tuple[str, ...] = ()
@@ -204,7 +205,7 @@ def _joined(name: str, parts: Sequence[Source], notes: Sequence[str]) -> Source:
     original = pa.concat_tables(tables) if tables and same else None
     texts = [text for part in parts for text in part.texts or ()]
     written = texts if len(texts) == len(rows) else None
-    return Source(name, rows, original, written, tuple(unique), tuple(parts))
+    return Source(name, rows, original, texts=written, notes=tuple(unique), files=tuple(parts))
 
 
 def _first(parts: Sequence[Source], limit: int) -> Iterator[Source]:
@@ -237,7 +238,7 @@ def _from_dataset(name: str, dataset: Any, split: str) -> Source:
         notes = (f"split {chosen} of {', '.join(dataset)}",)
         dataset = dataset[chosen]
     table = dataset.with_format("arrow")[:]
-    return Source(name, table.to_pylist(), table, notes)
+    return Source(name, table.to_pylist(), table, notes=notes)
 
 
 def _datasets(name: str) -> Any:
