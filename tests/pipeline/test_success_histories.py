@@ -161,3 +161,10 @@ def test_rewards_of_another_scale(tmp_path: Path, join: Join) -> None:
         read_history(dump, lambda: join)
     history = read_history(dump, lambda: join, scale=(-1, 1))
     assert history.rates(["0+0"]).tolist() == [[0.75]]
+
+
+def test_a_problem_has_one_history(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text('{"problem_id": "a", "success_rates": [1]}\n' * 2)
+    with pytest.raises(LearnAlignError, match=r"row 2 of .* has the problem 'a' a second time"):
+        read_history(path)

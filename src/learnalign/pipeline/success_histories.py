@@ -169,6 +169,12 @@ def _of_file(path: Path) -> dict[str, list[Outcome]]:
                 "numbers from 0 to 1, or the rollouts of a training",
                 do="correct the file",
             )
+        if str(row["problem_id"]) in found:
+            raise LearnAlignError(
+                f"row {number} of {path} has the problem '{row['problem_id']}' a second time",
+                expected="one row for each problem",
+                do="correct the file",
+            )
         found[str(row["problem_id"])] = [
             Outcome(step, np.nan if rate is None else float(rate), 0)
             for step, rate in enumerate(rates or [])

@@ -63,6 +63,12 @@ class Format:
     plain: Callable[[Row], list[PlainRow]] = _as_it_is
     of_file: Callable[[Path, list[dict[str, Any]]], dict[str, Any]] = _no_facts
     """Columns that a file's name, its neighbours or all of its rows say of each row."""
+    rollout_ids: Set[str] = frozenset(
+        {"rollout_id", "sample_idx", "sample_id", "request_id", "trace_id", "episode_id"}
+    )
+    """Columns that name a rollout, rather than its problem."""
+    is_step_a_file: bool = False
+    """Whether all rollouts of a step are in one file."""
     is_whole_file: bool = False
     """Whether a JSON file is one row, whatever lists it contains."""
     side_files: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from learnalign.errors import LearnAlignError
 from learnalign.problems.chats import question_of
 from learnalign.problems.texts import normal
 from learnalign.rollouts.imports.record import Record
+from learnalign.rollouts.imports.repeats import num_resumed, one_count
 from learnalign.rollouts.imports.rows import IDS
 
 Group = list[Record]
@@ -107,11 +108,12 @@ class Join:
             ``unmatched`` (no problem), ``ambiguous`` (a prompt of several problems), ``disagreed``
             (the id of another problem than the prompt's), ``normalised`` (found by the normalised
             prompt alone), ``by_id`` (found by an id, with a prompt that is in no problem),
-            ``repeated`` (counts of known rollouts), ``older`` (from an earlier step of the
-            problem's) and ``stale`` (used, but from an earlier step than the import's last).
+            ``repeated`` (counts of known rollouts), ``repeated_counts`` (a problem's count twice),
+            ``resumed`` (a step of the problem's in a second file), ``older`` (from an earlier step
+            of the problem's) and ``stale`` (used, but from an earlier step than the import's last).
 
         Raises:
-            LearnAlignError: if no record belongs to a problem.
+            LearnAlignError: if no record belongs to a problem, or two counts of one differ.
         """
         groups, counts = self.all_groups(files)
         last = max(record.step for group in groups.values() for record in group)
@@ -133,6 +135,8 @@ class Join:
             name = self._problem_of(record, columns, counts)
             if name is not None:
                 groups.setdefault(name, []).append(record)
+        groups, repeated = one_count(groups)
+        counts["repeated_counts"] += repeated
         if not groups:
             raise self._nothing_matches(records)
         for name, group in groups.items():
@@ -140,6 +144,7 @@ class Join:
             if known and len(known) < len(group):
                 counts["repeated"] += len(group) - len(known)
                 groups[name] = known
+        counts["resumed"] += num_resumed(groups)
         return groups, counts
 
     def _trusted_columns(

@@ -3,6 +3,8 @@
 import json
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +14,7 @@ from learnalign.rollouts.imports.files import rollout_files, without_copies
 from learnalign.rollouts.imports.format import Format, PlainRow
 from learnalign.rollouts.imports.record import Record
 from learnalign.rollouts.imports.registry import FORMATS, format_named, format_of, require_format
+from learnalign.rollouts.imports.repeats import without_repeats
 from learnalign.rollouts.imports.rows import records_of
 from learnalign.rollouts.imports.scale import scaled
 from learnalign.rollouts.imports.unicode import repaired
@@ -42,7 +45,7 @@ def read_records(
         The records of each file, and counts for warnings (`told`): ``empty`` (completions),
         ``failed`` (attempts without a result), ``multi_turn`` (left out) or ``only_rewards``
         (multi-turn, where there is nothing else), ``unrewarded`` (beside others with a reward),
-        files that were left out, and rewards that were corrected.
+        those of `repeats`, files that were left out, and rewards that were corrected.
 
     Raises:
         LearnAlignError: if a file is missing, broken or a pickle, a row has no completion, or a
@@ -64,6 +67,8 @@ def read_records(
         for file, size in zip(kept, sizes, strict=True):
             part = _Part(advance, sum(sizes[: len(records)]), size)
             records.append(_file(file, wanted, reward_column, counts, part))
+    records, repeats = without_repeats(records)
+    counts += repeats
     records = _single_turn(records, counts)
     if not any(records):
         raise LearnAlignError(
@@ -112,6 +117,8 @@ def _file(
         counts["replaced"] += row is not read
         location = f"{path}, {unit} {number}"
         found = format_of(row) if wanted is None else require_format(wanted, row, location)
+        whole, before = _digest(read), len(records)
+        is_named = any(row.get(name) is not None for name in found.rollout_ids)
         if found.name not in facts:
             facts[found.name] = found.of_file(path, rows)
         for plain in _plain(found, row, location):
@@ -119,11 +126,17 @@ def _file(
             full = plain | facts[found.name] | given
             for parsed in records_of(full, row, location, path, found.name, reward_column):
                 if isinstance(parsed, Record):
-                    records.append(parsed)
+                    digest = whole + (len(records) - before).to_bytes(4)
+                    records.append(replace(parsed, digest=digest, is_named=is_named))
                 else:
                     counts[parsed] += 1
         part.reached(number / len(rows))
     return records
+
+
+def _digest(row: dict[str, Any]) -> bytes:
+    text = json.dumps(row, sort_keys=True, default=str)
+    return blake2b(text.encode(), digest_size=16).digest()
 
 
 def _plain(found: Format, row: dict[str, Any], location: str) -> list[PlainRow]:

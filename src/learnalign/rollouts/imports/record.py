@@ -33,6 +33,10 @@ class Record:
     mixed: bool = False
     """Whether the policy was updated while it was sampled."""
 
+    digest: bytes = b""
+    """Hash of the whole row, and the rollout's place in it."""
+    is_named: bool = False
+    """Whether the row names its rollout, so that an equal row is the same one."""
     is_multi_turn: bool = False
     """Whether it is no single response to a prompt; only its reward is known then."""
 

@@ -11,6 +11,9 @@ _TEXTS = {
     "normalised": "match a problem by their prompt if case, blanks and punctuation are ignored",
     "repeated": "are counts of problems whose rollouts are recorded too, and were left out",
     "surplus": "are more than --num-rollouts of their problem: only the first ones are used",
+    "repeated_counts": "are in a second, equal count of the same problem, and were left out",
+    "resumed": "are of a step that another file has, too, of the same problem (a resumed "
+    "training?), and are used",
     "stale": "are used though a later step is recorded: it did not sample their problems",
     "other_model": "were sampled by a model of another name than the run's",
     "other_sampling": "were sampled with another temperature or top_p than the run's",
@@ -45,6 +48,10 @@ def warnings(counts: Mapping[str, int]) -> list[str]:
     ]
     others = {
         "small_groups": "problems have fewer recorded rollouts than --num-rollouts, which are used",
+        "repeated_rows": "recorded rollouts are copies (the same step or rollout twice) and were "
+        "left out",
+        "equal_rows": "recorded rollouts equal another in every column, a long text included (a "
+        "copy, or a policy that repeats itself?), and are used",
         "replaced": "recorded rows have half a character (a lone surrogate), which was replaced by "
         "U+FFFD",
         "empty": "recorded completions are empty or null and were left out: they are no wrong "

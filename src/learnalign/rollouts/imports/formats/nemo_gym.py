@@ -54,5 +54,6 @@ FORMAT = Format(
     note="exact tokens if the model server returned them; rows of `*_failures.jsonl` are counted "
     "as failed, never as wrong",
     plain=_plain,
+    rollout_ids=frozenset({"_ng_rollout_index"}),
     side_files=SIDE_FILES,
 )

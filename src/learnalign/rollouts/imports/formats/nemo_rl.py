@@ -37,6 +37,7 @@ FORMAT = Format(
     columns=({"token_ids", "token_loss_mask"},),
     note="the response is cut out with the loss mask",
     plain=_plain,
+    is_step_a_file=True,
     of_file=_of_file,
     validation=("*/val_data_step*.jsonl",),
 )

@@ -52,6 +52,7 @@ FORMAT = Format(
     columns=({"trajectories", "is_correct"},),
     note="`is_correct` is the reward; `rllm eval` also writes exact tokens, which are used",
     plain=_plain,
+    rollout_ids=frozenset({"episode_id", "id"}),
     is_whole_file=True,
     side_files=("*/batch_summary.json", "*/meta.json", "*/results.json"),
     validation=("*/val_step_*",),

@@ -50,5 +50,6 @@ FORMAT = Format(
     note="the step is in a column, else in the file's name; with several reward functions, name "
     "the column",
     plain=_plain,
+    is_step_a_file=True,
     of_file=_of_file,
 )

@@ -128,6 +128,7 @@ EPISODES = Format(
     note="of `all` and `effective`, `all` is used; named rewards are summed with their weights, "
     "and `rewards.NAME` can be chosen; text where a trace has no tokens",
     plain=_episode,
+    rollout_ids=frozenset({"id"}),
     side_files=("*/configs/*.json",),
     validation=("*/step_*/eval/*",),
     repeats=_repeats,
@@ -139,4 +140,5 @@ TRACES = Format(
     tokens="exact",
     columns=({"nodes", "rewards"},),
     plain=_trace,
+    rollout_ids=frozenset({"id"}),
 )

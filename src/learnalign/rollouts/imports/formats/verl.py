@@ -28,5 +28,7 @@ FORMAT = Format(
     columns=({"input", "output", "gts", "score"}, {"input", "output", "score", "step"}),
     note="`score` is the reward; special tokens were removed from the text",
     plain=_plain,
+    rollout_ids=frozenset({"uid", "request_id"}),
+    is_step_a_file=True,
     of_file=_of_file,
 )
