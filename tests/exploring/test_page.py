@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
 from helpers.driver import chromium
+from helpers.explored_page import console, counted, find, opened, until, write
 from helpers.run_folder import write_run
 from helpers.synthetic_run import synthetic_run
 from learnalign.exploring.pool import Pool
@@ -63,37 +63,8 @@ def page(browser: Chrome, address: str) -> Chrome:
     return opened(browser, address)
 
 
-def opened(browser: Chrome, address: str) -> Chrome:
-    browser.get("about:blank")
-    browser.get(address)
-    until(lambda: browser.execute_script("return document.documentElement.dataset.ready"))
-    return browser
-
-
-def until(done: Callable[[], object], seconds: float = 60.0) -> None:
-    """Wait for the page."""
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "the page did not get there"
-        time.sleep(0.1)
-
-
-def find(page: Chrome, selector: str) -> WebElement:
-    return page.find_element(By.CSS_SELECTOR, selector)
-
-
-def counted(page: Chrome) -> int:
-    return int(find(page, "#count").text.split()[0].replace(",", ""))
-
-
 def values(pool: Pool, key: str, run: int = 0) -> np.ndarray:
     return {field.key: field.values for field in pool.runs[run].fields}[key]
-
-
-def write(page: Chrome, selector: str, text: str) -> None:
-    box = find(page, selector)
-    page.execute_script("arguments[0].closest('details')?.setAttribute('open', '')", box)
-    box.send_keys(Keys.CONTROL, "a", Keys.NULL, text or Keys.DELETE, Keys.TAB)
 
 
 def saved(page: Chrome, downloads: Path, name: str) -> list[str]:
@@ -105,10 +76,6 @@ def saved(page: Chrome, downloads: Path, name: str) -> list[str]:
     subset = read_subset(path)
     assert subset.made == "by hand"
     return subset.problem_ids
-
-
-def console(page: Chrome) -> list[str]:
-    return [line["message"] for line in page.get_log("browser")]
 
 
 def test_it_opens_with_every_problem_and_says_nothing(page: Chrome, pool: Pool) -> None:

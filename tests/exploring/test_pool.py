@@ -200,3 +200,21 @@ def test_a_folder_of_stages_is_its_runs(tmp_path: Path) -> None:
 def test_a_folder_without_scores_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LearnAlignError, match="select"):
         read_pool([tmp_path], with_umap=False, progress=QUIET)
+
+
+@pytest.mark.slow
+def test_umap_adds_a_map_that_repeats_itself(run: Path) -> None:
+    pytest.importorskip("umap", reason="umap-learn is not installed")
+    one, other = (read_pool([run], with_umap=True, progress=QUIET).runs[0] for _ in range(2))
+    keys = ["gradients-umap", "gradients-pca", "text-umap", "text-pca"]
+    assert [layout.key for layout in one.layouts] == keys
+    for mine, its in zip(one.layouts, other.layouts, strict=True):
+        assert (mine.points == its.points).all()
+    # Problems of one source, whose gradients point the same way, lie together.
+    first, placed = one.layouts[0], one.layouts[0].placed
+    sources = {field.key: field for field in one.fields}["source"].values
+    own = [first.points[placed & (sources == code)] for code in range(3)]
+    spread = max(float(np.median(np.ptp(np.percentile(p, [25, 75], axis=0), axis=0))) for p in own)
+    middles = np.array([np.median(points, axis=0) for points in own])
+    apart = [np.linalg.norm(middles[i] - middles[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert min(apart) > 2 * spread

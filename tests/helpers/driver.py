@@ -46,6 +46,7 @@ def chromium(
         {"download.default_directory": str(downloads), "download.prompt_for_download": False},
     )
     browser = webdriver.Chrome(options, Service(driver_path))
+    browser.set_script_timeout(240)  # a loaded machine draws slowly
     try:
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)

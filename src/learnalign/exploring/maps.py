@@ -64,7 +64,7 @@ def maps(
         groups = clusters(vectors, known, seed=seed)
         names = tuple(telling_words(texts, groups))
         field = Field(f"group_{basis.key}", f"group ({basis.label})", "name", groups, names)
-        planes = {"pca": ("principal components", vectors[known, :2])}
+        planes = {"pca": ("PCA", vectors[known, :2])}
         if with_umap:
             planes = {"umap": ("UMAP", umap(vectors[known], seed=seed)), **planes}
         side = layouts[-1].points[:, 0] if layouts else None

@@ -24,7 +24,7 @@ class Layout:
 
     key: str
     label: str
-    """What places a problem, and how: ``gradients, principal components``."""
+    """What places a problem, and how: ``gradients, PCA``."""
     points: NDArray[np.float32]
     """(n, 2), NaN for problems of other runs."""
     placed: NDArray[np.bool_]

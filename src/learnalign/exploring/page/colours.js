@@ -18,10 +18,13 @@ function table(interpolate) {
 }
 
 const VIRIDIS = table(libraries.interpolateViridis);
-// Orange to blue through grey: a change down, none, up.
+// Its darkest part is as dark as the dark page.
+const VIRIDIS_ON_DARK = table((at) => libraries.interpolateViridis(0.18 + 0.82 * at));
+// Purple to orange through white: a change down, none, up.
 const CHANGES = table((at) => libraries.interpolatePuOr(at));
 
-// The colours of a field: a function from problem to channels, and what the legend says.
+// The colours of a field: functions from problem to channels and to whether these are grey, and
+// what the legend says.
 function scaleOf(field) {
   return field.kind === "name" ? nameScale(field) : numberScale(field);
 }
@@ -47,19 +50,21 @@ function nameScale(field) {
   }));
   const others = field.names.length - named.length;
   if (others) entries.push({ colour: css(MISSING), text: `${others} others` });
-  return { colour: (problem) => of[field.values[problem]] ?? MISSING, entries };
+  const grey = (problem) => field.values[problem] < 0 || field.values[problem] === rest;
+  return { colour: (problem) => of[field.values[problem]] ?? MISSING, grey, entries };
 }
 
 function numberScale(field) {
   const [low, high] = domainOf(field);
-  const colours = field.change ? CHANGES : VIRIDIS;
+  const colours = field.change ? CHANGES : theme() === "dark" ? VIRIDIS_ON_DARK : VIRIDIS;
   const factor = high > low ? (STEPS - 1) / (high - low) : 0;
   const colour = (problem) => {
     const value = field.values[problem];
     if (!Number.isFinite(value)) return MISSING;
     return colours[Math.min(STEPS - 1, Math.max(0, Math.round((value - low) * factor)))];
   };
-  return { colour, low, high, gradient: colours };
+  const grey = (problem) => !Number.isFinite(field.values[problem]);
+  return { colour, grey, low, high, gradient: colours };
 }
 
 // From the first to the last percentile, so that a few extremes do not make the rest one colour.

@@ -60,7 +60,7 @@ function drawFigures(mask) {
   return own.count;
 }
 
-const plotStyle = () => ({ width: 320, marginTop: 8, style: { background: "transparent", color: "inherit", fontSize: "11px" } });
+const plotStyle = () => ({ width: 320, marginTop: 20, style: { background: "transparent", color: "inherit", fontSize: "11px" } });
 
 function figure(title, description, drawing) {
   drawing.setAttribute("role", "img");
@@ -68,10 +68,18 @@ function figure(title, description, drawing) {
   return element("figure", {}, element("figcaption", {}, title), drawing);
 }
 
+// One bin for each possible rate if every problem has as many rollouts, at most 32; else eleven.
+function binsOf(field) {
+  const counts = new Set(currentRun().fields.get("num_rollouts")?.values.filter(Number.isFinite));
+  const [group] = counts;
+  const exact = counts.size === 1 && group <= 32;
+  return exact && field.values.every((rate) => !(Math.abs(rate * group - Math.round(rate * group)) > 1e-6)) ? group + 1 : 11;
+}
+
 function histogram(mask, key) {
   const field = currentRun().fields.get(key);
   if (!field) return null;
-  const bins = 11;
+  const bins = binsOf(field);
   const count = (inside) => {
     const counts = new Array(bins).fill(0);
     let all = 0;
@@ -111,6 +119,7 @@ function bars(mask, key) {
   const drawing = libraries.plot({
     ...plotStyle(),
     height: 36 + 20 * few.length,
+    marginTop: 8,
     marginLeft: 150,
     x: { label: "problems", grid: true },
     y: { label: null, domain: few.map((row) => row.name) },

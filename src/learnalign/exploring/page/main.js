@@ -1,5 +1,6 @@
 // Open the page, and draw it again whenever what it shows has changed.
 
+const onPhone = matchMedia("(max-width: 40rem)"); // as in page.css
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 const theme = () => state.theme || (prefersDark.matches ? "dark" : "light");
 
@@ -78,6 +79,7 @@ async function start() {
   if (state.run >= pool.runs.length) state.run = 0;
   if (state.a && state.b && !state.k) state.k = currentRun().budget || 1;
   deriveFields();
+  byId("filter-section").open = !onPhone.matches;
   openSave();
   openTable();
   openMap();

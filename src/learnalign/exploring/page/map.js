@@ -4,7 +4,7 @@ let deck = null;
 let subset = new Int32Array(); // indices of the problems in the subset that are on the map
 let view = { target: [0, 0, 0], zoom: 8 };
 
-const css2 = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const NAME_SIZE = 13; // pixels
 
 function openMap() {
   const parent = byId("map");
@@ -58,13 +58,12 @@ function drawMap(mask, scale) {
   if (!deck) return;
   const layout = currentLayout();
   const { points } = layout;
-  const indices = [];
-  const rest = [];
+  const [rest, grey, coloured] = [[], [], []]; // the last are drawn on top
   for (let i = 0; i < pool.size; i += 1) {
     if (Number.isNaN(points[2 * i])) continue;
-    (mask[i] ? indices : rest).push(i);
+    (mask[i] ? (scale.grey(i) ? grey : coloured) : rest).push(i);
   }
-  subset = Int32Array.from(indices);
+  subset = Int32Array.from([...grey, ...coloured]);
   const colours = new Uint8Array(4 * subset.length);
   subset.forEach((problem, at) => {
     const [red, green, blue] = scale.colour(problem);
@@ -113,11 +112,12 @@ function positions(points, indices) {
 
 const pointOf = (points, problem) => [points[2 * problem], points[2 * problem + 1]];
 
-// Where each problem of a small subset lies on the other run's map.
+// Where each problem of a small subset lies on the other run's map, if both maps have a place for it.
 function movementLayers(points) {
   const other = otherRun()?.layouts.find((one) => one.key === currentLayout().key);
   if (!other || subset.length > 2000) return [];
-  const data = [...subset].filter((i) => !Number.isNaN(other.points[2 * i]));
+  const { placed } = currentLayout();
+  const data = [...subset].filter((i) => placed[i] && other.placed[i]);
   return [
     new libraries.LineLayer({
       id: "movement",
@@ -166,13 +166,15 @@ function problemLayers(points, radius) {
 function namesLayer(layout) {
   const field = currentRun().fields.get(layout.groups);
   const places = field.names.map((name, code) => ({ name, place: middle(layout, field, code) }));
+  const shown = apart(places.filter(({ place }) => place));
   return new libraries.TextLayer({
     id: "names",
-    data: places.filter(({ place }) => place),
+    data: shown,
     characterSet: "auto",
     getText: ({ name }) => name,
     getPosition: ({ place }) => place,
-    getSize: 13,
+    getPixelOffset: ({ below }) => [0, below],
+    getSize: NAME_SIZE,
     fontFamily: "system-ui, sans-serif",
     fontWeight: 600,
     fontSettings: { sdf: true, buffer: 8 },
@@ -181,6 +183,20 @@ function namesLayer(layout) {
     getColor: theme() === "dark" ? [235, 238, 242] : [31, 36, 41],
     updateTriggers: { getColor: theme() },
   });
+}
+
+// Push a name down, in pixels, while it would lie on one before it, which is of a larger group.
+function apart(places) {
+  const scale = 2 ** (fitted ?? view.zoom);
+  const put = [];
+  for (const one of places) {
+    const box = { ...one, x: one.place[0] * scale, y: -one.place[1] * scale, wide: 0.62 * NAME_SIZE * one.name.length, below: 0 };
+    const lies = (other) =>
+      Math.abs(other.x - box.x) < (other.wide + box.wide) / 2 && Math.abs(other.y + other.below - box.y - box.below) < 1.25 * NAME_SIZE;
+    for (let tries = 0; tries < places.length && put.some(lies); tries += 1) box.below += 1.25 * NAME_SIZE;
+    put.push(box);
+  }
+  return put;
 }
 
 function middle(layout, field, code) {

@@ -5,6 +5,7 @@ const MARKS = { correct: "✓", wrong: "✗" };
 function openProblem(problem) {
   show({ problem: pool.ids[problem] });
   chooseTab("problem");
+  if (onPhone.matches) byId("side").scrollIntoView();
 }
 
 // The neighbours of a problem, the strongest first.
@@ -45,7 +46,7 @@ async function drawProblem() {
 
 function facts(problem) {
   const rows = allFields().map((field) => [element("dt", {}, field.label), element("dd", { "data-key": field.key }, shown(field, problem))]);
-  return element("details", { class: "facts", open: true }, element("summary", {}, "Values"), element("dl", {}, ...rows.flat()));
+  return element("details", { class: "facts", open: document.querySelector(".facts")?.open ?? false }, element("summary", {}, "Values"), element("dl", {}, ...rows.flat()));
 }
 
 // Text, its LaTeX as MathML. Dollar signs are prices unless the text has a LaTeX command.
@@ -79,7 +80,7 @@ function rollouts(attempts) {
     const said = one.extracted_answer ?? one.parsed_answer;
     const parsed = one.parsed_answer !== null && one.parsed_answer !== said ? `, parsed as ${one.parsed_answer}` : "";
     const notes = [
-      said === null ? "no answer found" : `answer ${said}${parsed}`,
+      said !== null ? `answer ${said}${parsed}` : one.verdict === "unparsed_answer" ? "no answer found" : null,
       plural(one.num_tokens ?? 0, "token"),
       one.truncated ? "truncated" : null,
       one.reward === null ? "no reward" : `reward ${asText(one.reward)}`,
