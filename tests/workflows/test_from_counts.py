@@ -66,7 +66,7 @@ def test_counts_rank_by_p_times_1_minus_p(folder: Path) -> None:
 def test_a_method_with_gradients_stops_and_names_the_others(folder: Path) -> None:
     """Nothing is lost: the same folder goes on with a method that the counts serve."""
     options = _options(folder, _rows())
-    with pytest.raises(LearnAlignError, match="5 problems have counts") as raised:
+    with pytest.raises(LearnAlignError, match="5 problems have only rewards") as raised:
         _select(folder, options | {"selection.method": "learnalign"})
     for method in ("learnability", "band", "random", "features"):
         assert method in str(raised.value)

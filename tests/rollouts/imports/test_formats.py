@@ -473,6 +473,7 @@ def test_a_csv_file_has_everything_as_text(tmp_path: Path) -> None:
     [
         ({"output": "24", "gold": "24"}, "counts"),  # a NeMo-RL pool's gold
         ({"input": QUESTION, "output": "24"}, "counts"),
+        ({"score": 0.02, "rank": 1}, "counts"),  # scores.parquet
         ({"response": "24 legs", "reward": 1.0}, "plain"),  # a rollout with its group's counts
         ({"responses": ["24 legs"], "score": [1.0]}, "plain"),
         ({"input": "?", "output": "24 legs", "reward": 0.0}, "openrlhf"),

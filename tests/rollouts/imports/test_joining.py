@@ -193,6 +193,36 @@ def test_a_prompt_that_is_written_otherwise(tmp_path: Path, pool: pa.Table, toke
     assert engine.counts["recorded_disagreed"] == 10
 
 
+_OTHER = "<|start_header_id|>{}<|end_header_id|>\n\n{}<|eot_id|>"
+
+
+@pytest.mark.parametrize(
+    ("form", "is_other"),
+    [
+        (lambda q: [{"role": "system", "content": "Be brief."}, CHAT | {"content": q}], False),
+        (lambda q: json.dumps([CHAT | {"content": q}, CHAT | {"role": "assistant"}]), False),
+        (lambda q: [CHAT | {"content": [{"type": "text", "text": q}]}], False),
+        (lambda q: f"system\nBe brief.\nuser\n{q}\nassistant\n", True),
+        (lambda q: f"<|im_start|>user\n{q}<|im_end|>\n<|im_start|>assistant\n", True),
+        (lambda q: f"<s>[INST] {q} [/INST]", True),
+        (lambda q: f"<bos><start_of_turn>user\n{q}<end_of_turn>\n<start_of_turn>model\n", True),
+        (lambda q: f"<\uff5cUser\uff5c>{q}<\uff5cAssistant\uff5c><think>\n", True),
+        (lambda q: _OTHER.format("system", "Be brief.") + _OTHER.format("user", q)
+         + "<|start_header_id|>assistant<|end_header_id|>\n\n", True),
+        (lambda q: f"<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHi!<|im_end|>\n"
+                   f"<|im_start|>user\n{q}<|im_end|>\n<|im_start|>assistant\n", True),
+    ],
+)  # fmt: skip
+def test_prompts_as_conversations(
+    tmp_path: Path, pool: pa.Table, tokenizer: Any, form: Any, is_other: bool
+):
+    """Of other templates than the run's, with and without special tokens, as messages and text."""
+    rows = _rows(pool, lambda i, p: {"prompt": form(QUESTIONS[p["problem_id"]])})
+    engine = _engine(tmp_path, rows, tokenizer)
+    assert _whose(engine, pool) == EACH
+    assert engine.counts["recorded_other_chat"] == 12 * is_other
+
+
 def test_ids_of_other_problems(tmp_path: Path, pool: pa.Table, tokenizer: Any):
     """Every tenth row's id is wrong: its prompt decides, and no row without one goes by the id."""
     rows = _rows(pool, lambda i, p: {"id": p["problem_id"], "prompt": p["prompt"]})

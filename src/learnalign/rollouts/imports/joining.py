@@ -14,6 +14,7 @@ from learnalign.problems.texts import normal
 from learnalign.rollouts.imports.record import Record
 from learnalign.rollouts.imports.repeats import num_resumed, one_count
 from learnalign.rollouts.imports.rows import IDS
+from learnalign.rollouts.imports.turns import last_user_turn, texts_of
 
 Group = list[Record]
 
@@ -29,6 +30,8 @@ class Match:
     names: frozenset[str] = frozenset()
     is_normalised: bool = False
     """Whether only the normalised prompt is theirs: case, blanks and punctuation differ."""
+    is_other_chat: bool = False
+    """Whether only the question is theirs, in a chat of another template or system message."""
 
     @property
     def name(self) -> str | None:
@@ -86,14 +89,19 @@ class Join:
     def _find(self, record: Record) -> Match:
         texts = list(record.prompts)
         if record.prompt_ids is not None:
-            texts.append(self.bare(record.prompt_ids, ""))
+            texts += texts_of(self.bare(record.prompt_ids, ""))
         # The recorded text may include padding or a BOS token.
         bare = [self.bare(None, text) for text in record.prompts]
-        names = _lookup(self.exact, texts) or _lookup(self.exact, bare)
+        whole, question = self.exact[:2], self.exact[2:]
+        names = _lookup(whole, texts) or _lookup(whole, bare)
         if names:
             return Match(names)
+        chats = [text for text in texts if last_user_turn(text) is not None]
+        names = _lookup(question, texts) or _lookup(question, bare)
+        if names:
+            return Match(names, is_other_chat=bool(chats))
         close = _lookup(self.normal, [normal(text) for text in (*texts, *bare)])
-        return Match(close, is_normalised=bool(close))
+        return Match(close, is_normalised=bool(close), is_other_chat=bool(close and chats))
 
     def groups(self, files: Iterable[list[Record]]) -> tuple[dict[str, Group], Counter[str]]:
         """Assign each problem its rollouts, only those of the newest step.
@@ -108,6 +116,7 @@ class Join:
             ``unmatched`` (no problem), ``ambiguous`` (a prompt of several problems), ``disagreed``
             (the id of another problem than the prompt's), ``normalised`` (found by the normalised
             prompt alone), ``by_id`` (found by an id, with a prompt that is in no problem),
+            ``other_chat`` (the question, in a chat of another template or system message),
             ``repeated`` (counts of known rollouts), ``repeated_counts`` (a problem's count twice),
             ``resumed`` (a step of the problem's in a second file), ``older`` (from an earlier step
             of the problem's) and ``stale`` (used, but from an earlier step than the import's last).
@@ -180,6 +189,7 @@ class Join:
             if sure is not None and (sure or not is_unknown):
                 named += [name for name in [record.ids.get(column)] if name in self.names]
         if match.name is not None:
+            counts["other_chat"] += match.is_other_chat
             counts["normalised"] += match.is_normalised and match.name not in named
             return match.name
         if match.names:

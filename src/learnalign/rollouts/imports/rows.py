@@ -10,6 +10,7 @@ from learnalign.errors import LearnAlignError, nearest
 from learnalign.problems.columns import COMPLETIONS
 from learnalign.problems.nested import has, value
 from learnalign.rollouts.imports.record import Record
+from learnalign.rollouts.imports.turns import texts_of
 from learnalign.rollouts.imports.values import (
     REWARDS,
     completion_of,
@@ -19,7 +20,6 @@ from learnalign.rollouts.imports.values import (
     list_of,
     number_of,
     reward_of,
-    text_of,
     tokens_of,
 )
 
@@ -55,7 +55,7 @@ def records_of(
     if row.get("failed") or any(_is_error(row.get(column)) for column in _ERRORS):
         yield "failed"
         return
-    prompts = tuple(t for name in PROMPTS if (t := _prompt(row.get(name))) is not None)
+    prompts = tuple(text for name in PROMPTS for text in texts_of(row.get(name)))
     ids = {name: text for name in IDS if (text := _id(row.get(name))) is not None}
     counted = row.get("counted_rewards")
     known = [name for name in (*COMPLETIONS, *_OTHERS) if name in row]
@@ -95,7 +95,8 @@ def records_of(
             yield Record(**common, reward=reward_of(reward, location), is_multi_turn=True)
             continue
         completion = completion_of(text, location)
-        if exact[0] is None and not (completion or "").strip():
+        is_blank = completion is None or not (completion.strip() or row.get("may_be_empty"))
+        if exact[0] is None and is_blank:
             yield "empty"
             continue
         yield Record(
@@ -166,13 +167,6 @@ def _id(content: Any) -> str | None:
     if isinstance(content, float) and content.is_integer():
         content = int(content)
     return str(content) if isinstance(content, str | int) else None
-
-
-def _prompt(content: Any) -> str | None:
-    """Return the text of a prompt; for chat messages, that of the last one."""
-    if is_message_list(content):
-        return text_of(content[-1])
-    return content if isinstance(content, str) else None
 
 
 def _finish(row: Mapping[str, Any]) -> str | None:

@@ -6,6 +6,8 @@ _TEXTS = {
     "unmatched": "match no problem of the pool and were left out",
     "older": "are from earlier steps: only each problem's newest are used",
     "disagreed": "have the id of one problem and the prompt of another: the prompt decided",
+    "other_chat": "were asked in a chat with another template or system message than the run's "
+    "prompts, from which gradients are computed",
     "by_id": "have a prompt that is in no problem: their id decided",
     "ambiguous": "have a prompt that several problems share and were left out",
     "normalised": "match a problem by their prompt if case, blanks and punctuation are ignored",

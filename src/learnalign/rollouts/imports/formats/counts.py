@@ -27,10 +27,12 @@ def _plain(row: Row) -> list[PlainRow]:
 def _is_rollout(row: Row) -> bool:
     """Whether the row is a rollout, or several, with the counts of its problem beside it.
 
-    With counts alone, a column such as ``output`` has the gold.
+    Without a reward, a text in a column such as ``output`` is the gold.
     """
-    rewarded = any(row.get(name) is not None for name in ("token_ids", *REWARDS))
-    return rewarded or any(isinstance(list_of(row.get(name)), list) for name in COMPLETIONS)
+    texts = [row[name] for name in COMPLETIONS if row.get(name) is not None]
+    is_rewarded = any(row.get(name) is not None for name in REWARDS)
+    is_list = any(isinstance(list_of(text), list) for text in texts)
+    return row.get("token_ids") is not None or is_list or bool(texts and is_rewarded)
 
 
 def _of_rate(row: Row, total: int) -> int:

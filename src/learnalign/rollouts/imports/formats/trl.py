@@ -22,6 +22,7 @@ def _plain(row: Row) -> list[PlainRow]:
             name: None if isinstance(value, float) and math.isnan(value) else value
             for name, value in row.items()
         }
+        | {"may_be_empty": True}
     ]
 
 
