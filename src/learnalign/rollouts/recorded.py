@@ -35,7 +35,7 @@ class RecordedEngine(Engine):
         vocabulary: Number of tokens in the model's vocabulary; the tokenizer's if None.
         context: Maximum number of tokens that the model can read; None if unknown.
         model: Path or hub name of that model, to which the recorded names are compared.
-        progress: Shows the reading if it takes longer than two seconds.
+        progress: Shows reading and matching if they take longer than two seconds.
 
     Raises:
         LearnAlignError: if there is no file, or a file is broken or has no completions.
@@ -70,6 +70,7 @@ class RecordedEngine(Engine):
             scale=config.recorded_scale,
             progress=progress,
         )
+        self.progress = progress or Progress("none")
         self.groups: dict[str, Group] | None = None
         self.file_counts: Counter[str] = Counter()
         self.first_id = ""
@@ -118,7 +119,9 @@ class RecordedEngine(Engine):
         if self.groups is not None:
             return self.groups
         join = Join([problems] if self.pool is None else self.pool(), self.tokenizer)
-        groups, counts = join.groups(self.files)
+        total = sum(map(len, self.files))
+        with self.progress.late("matched", total, "rollouts") as advance:
+            groups, counts = join.groups(self.files, advance)
         groups, misfits = fitted(groups, self.config, model=self.model)
         counts += misfits
         self.first_id = "" if join.example is None else join.example[0]

@@ -15,6 +15,7 @@ from learnalign.rollouts.imports.record import Record
 from learnalign.rollouts.imports.repeats import num_resumed, one_count
 from learnalign.rollouts.imports.rows import IDS
 from learnalign.rollouts.imports.turns import last_user_turn, texts_of
+from learnalign.terminal.progress import Advance
 
 Group = list[Record]
 
@@ -103,13 +104,15 @@ class Join:
         close = _lookup(self.normal, [normal(text) for text in (*texts, *bare)])
         return Match(close, is_normalised=bool(close), is_other_chat=bool(close and chats))
 
-    def groups(self, files: Iterable[list[Record]]) -> tuple[dict[str, Group], Counter[str]]:
+    def groups(
+        self, files: Iterable[list[Record]], advance: Advance | None = None
+    ) -> tuple[dict[str, Group], Counter[str]]:
         """Assign each problem its rollouts, only those of the newest step.
 
         The prompt decides. Where it is several problems', or missing, a column of ids does, if no
         row's prompt contradicts it: an ``id`` may be a row number. Where the prompt is in no
         problem, the column must be ``problem_id``, or other rows' prompts must confirm it. Counts
-        of a problem are left out if its rollouts are known.
+        of a problem are left out if its rollouts are known. ``advance`` is called for each record.
 
         Returns:
             Records by problem_id, in the order of the files; and counts: ``recorded`` (all),
@@ -124,7 +127,7 @@ class Join:
         Raises:
             LearnAlignError: if no record belongs to a problem, or two counts of one differ.
         """
-        groups, counts = self.all_groups(files)
+        groups, counts = self.all_groups(files, advance)
         last = max(record.step for group in groups.values() for record in group)
         for name, group in groups.items():
             newest = max(record.step for record in group)
@@ -133,12 +136,18 @@ class Join:
             counts["stale"] += len(groups[name]) if newest < last else 0
         return groups, counts
 
-    def all_groups(self, files: Iterable[list[Record]]) -> tuple[dict[str, Group], Counter[str]]:
+    def all_groups(
+        self, files: Iterable[list[Record]], advance: Advance | None = None
+    ) -> tuple[dict[str, Group], Counter[str]]:
         """Assign each problem its rollouts of all steps; otherwise as `groups`."""
         counts: Counter[str] = Counter()
         groups: dict[str, Group] = {}
         records = [record for file in files for record in file]
         counts["recorded"] = len(records)
+        for record in records:
+            self.by_prompt(record)
+            if advance is not None:
+                advance(1)
         columns = self._trusted_columns(records, counts)
         for record in records:
             name = self._problem_of(record, columns, counts)
