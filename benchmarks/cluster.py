@@ -68,6 +68,7 @@ def config(out: Path, *, size: int, seed: int, on: str = "here") -> Path:
         "verifier.kind": "number",
         "verifier.workers": 1,
         "gradients.num_resampled": 0,
+        "selection.method": "learnalign",
         "selection.budget": 0.1,
         "selection.num_bootstrap": 0,
         "run.shard_size": SHARD,

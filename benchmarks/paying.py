@@ -9,6 +9,7 @@ outer loop, so that it can be stopped and continued at any time.
     python benchmarks/paying.py --dry-run
     python benchmarks/paying.py --seeds 0:8
     python benchmarks/paying.py --tables                # from the existing lines
+    python benchmarks/paying.py --model smollm2 --seeds 0:3     # the cells that decide
 """
 
 import argparse
@@ -28,18 +29,15 @@ from curriculum import greedy_accuracy
 from harness import ROOT, Lines, publish
 from learnalign import load_config
 from machine import machine
+from paying_models import MODELS, Model
 from paying_pools import Pool
 from paying_rules import Floats, Scored, choose
-from paying_tables import PASSES
+from paying_tables import BUDGET, PASSES
 
-WORK = ROOT / "runs" / "paying"
 RESULTS = ROOT / "benchmarks" / "results"
-PRESET = ROOT / "benchmarks" / "presets" / "tiny.yaml"
-#: Share of the mixture of `arithmetic` that has a signal for the tiny model.
-MIXTURE_SIGNAL = 0.5
-BUDGET, PER_STEP = 0.1, 8
-#: More passes of random problems, which pay for no choice, so that equal seconds can be compared.
-LONG = (8, 16)
+PER_STEP = 8
+#: The rules that pay for no choice.
+UNCHOSEN = ("random", "full")
 SIGNALS, NOISES = (0.1, 0.2, 0.35, 0.5, 0.7), ("mislabelled", "coin", "guess")
 POOLS = [
     *(Pool(signal) for signal in SIGNALS),
@@ -65,40 +63,45 @@ VARIANTS = (
     "learnalign with KL",
     "random with KL",
 )
+#: What SmolLM2 is asked.
+DECIDING_POOLS = ("signal-10", "signal-35")
+DECIDING_RULES = ("random", "full", "signal", "learnalign")
 #: The paper's weight of the KL term, of trainings ``with KL``.
 KL = 0.04
 
 
-def configured(out: Path, pool: Path, seed: int, **more: Any) -> Any:
+def configured(model: Model, out: Path, pool: Path, seed: int, **more: Any) -> Any:
     """Return the options of a selection or a training."""
     options = {
         "run.out": str(out),
         "run.seed": seed,
-        "model.path": str(WORK / "model"),
+        "model.path": str(model.path),
         "data.paths": (str(pool),),
         "verifier.kind": "curriculum_pools:reward",
         "selection.method": "learnalign",
         "selection.num_bootstrap": 0,
         "training.problems_per_step": PER_STEP,
     }
-    return load_config(PRESET, overrides=options | more)
+    return load_config(model.preset, overrides=options | more)
 
 
-def run_pool(pool: Pool, seed: int, rules: list[str], work: Path) -> list[dict[str, Any]]:
+def run_pool(model: Model, pool: Pool, seed: int, rules: list[str]) -> list[dict[str, Any]]:
     """Score a pool once, and train on every rule's choice; return a row a training."""
     from learnalign.terminal.progress import Progress
     from learnalign.workflows.select import run
 
-    folder = work / pool.name / f"seed{seed}"
+    folder = model.work / pool.name / f"seed{seed}"
     shutil.rmtree(folder, ignore_errors=True)
     data = folder / "pool.jsonl"
-    paying_pools.write(data, pool, work / "data", seed=seed, mixture_signal=MIXTURE_SIGNAL)
+    universe, mixture_signal = model.work / "data", model.mixture_signal
+    paying_pools.write(data, pool, universe, seed=seed, mixture_signal=mixture_signal)
     begin = time.process_time()
-    selection = run(configured(folder / "selection", data, seed), progress=Progress("none"))
+    selection = run(configured(model, folder / "selection", data, seed), progress=Progress("none"))
     scores, seconds = selection.scores, time.process_time() - begin
     stages = _stage_seconds(folder / "selection")
     rates = scores["success_rate"].to_numpy()
     about = asdict(pool) | {
+        "policy": model.policy(),
         "pool": pool.name,
         "seed": seed,
         "commit": machine(ROOT)["learnalign"]["commit"],
@@ -120,16 +123,16 @@ def run_pool(pool: Pool, seed: int, rules: list[str], work: Path) -> list[dict[s
         row["sources"] = len({problem["source"] for problem in here})
         path = folder / f"{rule.replace(' ', '-')}.jsonl"
         paying_pools.save(path, here)
-        passes = PASSES + LONG if rule == "random" else PASSES
+        passes = PASSES + model.longer if rule in UNCHOSEN else PASSES
         marks = [round(each * count / PER_STEP) for each in passes]
-        test, kl_beta = work / "data" / "test.jsonl", KL if rule != plain else 0.0
-        rows.append(row | {"readings": train_on(path, seed, marks, test, kl_beta)})
+        kl_beta = KL if rule != plain else 0.0
+        rows.append(row | {"readings": train_on(model, path, seed, marks, kl_beta)})
     shutil.rmtree(folder / "selection", ignore_errors=True)
     return rows
 
 
 def train_on(
-    problems: Path, seed: int, marks: list[int], test: Path, kl_beta: float
+    model: Model, problems: Path, seed: int, marks: list[int], kl_beta: float
 ) -> list[dict[str, Any]]:
     """Train on some problems; return the accuracy and the processor seconds after some steps."""
     from learnalign.terminal.progress import Progress
@@ -137,14 +140,17 @@ def train_on(
 
     out = problems.with_suffix("")
     more = {"training.steps": marks[-1], "training.kl_beta": kl_beta}
-    config = configured(out, problems, seed, **more)
+    config, test = (
+        configured(model, out, problems, seed, **more),
+        model.work / "data" / "test.jsonl",
+    )
     readings: list[dict[str, Any]] = []
     clock = {"spent": 0.0, "since": time.process_time()}
 
-    def after_step(step: dict[str, Any], model: Any) -> None:
+    def after_step(step: dict[str, Any], policy: Any) -> None:
         clock["spent"] += time.process_time() - clock["since"]
         if step["step"] + 1 in marks:
-            accuracy, _ = greedy_accuracy(test, config, model)
+            accuracy, _ = greedy_accuracy(test, config, policy)
             reading = {"steps": step["step"] + 1, "seconds": round(clock["spent"], 3)}
             readings.append(reading | {"accuracy": accuracy})
         clock["since"] = time.process_time()
@@ -179,25 +185,27 @@ def _stage_seconds(run: Path) -> dict[str, float]:
     }
 
 
-def prepare(work: Path) -> None:
+def prepare(model: Model) -> None:
     """Write the problems and train the tiny model on others, where they are missing."""
     import tiny_model
 
-    if not (work / "data" / "test.jsonl").is_file():
-        paying_pools.write_universe(work / "data")
-    if not (work / "model" / "tokenizer.json").is_file():
-        tiny_model.make(work / "model", work / "data")
+    if not (model.work / "data" / "test.jsonl").is_file():
+        paying_pools.write_universe(model.work / "data", num_test=model.num_test)
+    if model.name == "tiny" and not (model.path / "tokenizer.json").is_file():
+        tiny_model.make(model.path, model.work / "data")
 
 
-def measure(pools: list[Pool], seeds: range, rules: list[str], lines: Lines, jobs: int) -> None:
+def measure(
+    model: Model, pools: list[Pool], seeds: range, rules: list[str], lines: Lines, jobs: int
+) -> None:
     """Run what is left, pool by pool."""
     here = str(ROOT / "benchmarks")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
     os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     left = [(pool, seed, todo) for seed in seeds for pool in pools
-            if (todo := missing(lines, pool, seed, rules))]  # fmt: skip
+            if (todo := missing(lines, model, pool, seed, rules))]  # fmt: skip
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool_:
-        jobs_ = [pool_.submit(run_pool, pool, seed, todo, WORK) for pool, seed, todo in left]
+        jobs_ = [pool_.submit(run_pool, model, pool, seed, todo) for pool, seed, todo in left]
         for done in as_completed(jobs_):
             if done.exception() is not None:
                 pool_.shutdown(wait=False, cancel_futures=True)
@@ -206,9 +214,10 @@ def measure(pools: list[Pool], seeds: range, rules: list[str], lines: Lines, job
             print(time.strftime("%H:%M:%S"), row["pool"], row["seed"], flush=True)
 
 
-def missing(lines: Lines, pool: Pool, seed: int, rules: list[str]) -> list[str]:
-    """Return the rules without a line."""
-    return [rule for rule in rules if not lines.has(pool=pool.name, seed=seed, rule=rule)]
+def missing(lines: Lines, model: Model, pool: Pool, seed: int, rules: list[str]) -> list[str]:
+    """Return the rules without a line of this policy."""
+    known = {"policy": model.policy(), "pool": pool.name, "seed": seed}
+    return [rule for rule in rules if not lines.has(**known, rule=rule)]
 
 
 def main() -> None:
@@ -216,31 +225,46 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = [pool.name for pool in POOLS]
-    parser.add_argument("--pools", default=",".join(names), help="Separated by commas.")
-    parser.add_argument("--rules", default=",".join(RULES), help="Separated by commas.")
+    parser.add_argument("--model", default="tiny", choices=MODELS)
+    parser.add_argument("--pools", help="Separated by commas.")
+    parser.add_argument("--rules", help="Separated by commas.")
     parser.add_argument("--seeds", default="0:8", help="FIRST:END")
     parser.add_argument("--jobs", type=int, default=2, help="Pools side by side.")
     parser.add_argument("--dry-run", action="store_true", help="Only name what is left to do.")
     parser.add_argument("--tables", action="store_true", help="Only print the tables.")
     given = parser.parse_args()
-    begin, lines = time.monotonic(), Lines(RESULTS / "paying.jsonl")
-    pools = [pool for pool in POOLS if pool.name in given.pools.split(",")]
-    seeds, rules = range(*map(int, given.seeds.split(":"))), given.rules.split(",")
+    begin, model = time.monotonic(), MODELS[given.model]
+    lines = Lines(RESULTS / f"{model.results}.jsonl")
+    tiny = model.name == "tiny"
+    wanted = given.pools.split(",") if given.pools else () if tiny else DECIDING_POOLS
+    pools = [pool for pool in POOLS if pool.name in wanted or not wanted]
+    rules = given.rules.split(",") if given.rules else list(RULES if tiny else DECIDING_RULES)
+    seeds = range(*map(int, given.seeds.split(":")))
+    if not given.tables:
+        prepare(model)
     if given.dry_run:
         for pool in pools:
             for seed in seeds:
-                print(pool.name, seed, ", ".join(missing(lines, pool, seed, rules)) or "done")
+                left = missing(lines, model, pool, seed, rules)
+                print(pool.name, seed, ", ".join(left) or "done")
         return
     if not given.tables:
-        prepare(WORK)
-        measure(pools, seeds, rules, lines, given.jobs)
+        measure(model, pools, seeds, rules, lines, given.jobs)
+    import paying_forecast
     import paying_tables
 
-    found = paying_tables.tables(lines.rows)
-    print(paying_tables.text(found))
-    publish("paying", begin, paying_tables.figures(found), found, folder=RESULTS, show=False)
-    paying_tables.draw(WORK / "paying.html", found)
+    found = []
+    for policy, rows in paying_tables.by_policy(lines.rows).items():
+        found.append(paying_tables.tables(rows))
+        print(f"\npolicy {policy}\n{paying_tables.text(found[-1])}")
+    figures, gains = paying_tables.figures(found[0]), []
+    if tiny:
+        gains = paying_forecast.tables(lines.rows)
+        print("\n" + paying_forecast.text(gains))
+        figures |= paying_forecast.figures(lines.rows)
+    every = [row for table in [*found, gains] for row in table]
+    publish(model.results, begin, figures, every, folder=RESULTS, show=False)
+    paying_tables.draw(model.work / "paying.html", found[0])
 
 
 if __name__ == "__main__":

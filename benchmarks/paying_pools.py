@@ -10,8 +10,8 @@ import arithmetic
 from arithmetic import Row
 from curriculum_pools import HARD
 
-#: Problems that pools are taken from, and held-out problems; both of the kinds of `arithmetic`.
-UNIVERSE, NUM_TEST, SIZE = 4_000, 1_500, 1_600
+#: Problems that pools are taken from, and problems of a pool.
+UNIVERSE, SIZE = 4_000, 1_600
 #: Kinds of which most problems have a signal for the tiny model, and their share that has one.
 RICH = ("sums of 2 and 1 digits", "sums of 2 digits", "stories", "remainders", "divisors")
 RICH_SIGNAL = 0.72
@@ -36,10 +36,10 @@ class Pool:
         return f"signal-{self.signal:.0%}{noise}".replace("%", "")
 
 
-def write_universe(folder: Path) -> None:
+def write_universe(folder: Path, *, num_test: int) -> None:
     """Write ``pool.jsonl``, from which pools are taken, and ``test.jsonl``."""
     arithmetic.write(
-        folder, size=UNIVERSE, num_test=NUM_TEST, num_dev=0, mislabelled=0.0, coins=0.0, seed=2027
+        folder, size=UNIVERSE, num_test=num_test, num_dev=0, mislabelled=0.0, coins=0.0, seed=2027
     )
     test = folder / "test.jsonl"
     save(test, [row | {"kind": row["source"]} for row in read(test)])

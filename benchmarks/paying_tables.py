@@ -13,11 +13,22 @@ Row = dict[str, Any]
 BASELINE = "random"
 #: Passes over the chosen problems at the first readings.
 PASSES = (1, 2, 4)
+#: Share of the pool that is chosen.
+BUDGET = 0.1
+_ABOUT = ("policy", "pool", "signal", "noise", "kind", "rule")
 _COLOURS = ("#555555", "#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#0072b2")
 
 
+def by_policy(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return the rows of each policy, the one with the most rows first."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["policy"], []).append(row)
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+
+
 def tables(rows: Sequence[Row]) -> list[Row]:
-    """Return a row for each pool, rule and number of passes.
+    """Return a row for each pool, rule and number of passes, of one policy.
 
     ``gain``: accuracy less that of random problems after the same number of steps. ``gain at equal
     seconds``: the same when `random`, which pays for no selection, has trained for as long as
@@ -35,7 +46,7 @@ def tables(rows: Sequence[Row]) -> list[Row]:
         first = pairs[0][0]
         for place, passes in enumerate(PASSES):
             found.append(
-                {key: first[key] for key in ("pool", "signal", "noise", "kind", "rule")}
+                {key: first[key] for key in _ABOUT}
                 | {"passes": passes, "seeds": len(pairs)}
                 | {"measured_signal": float(np.mean([a["measured_signal"] for a, _ in pairs]))}
                 | {"accuracy": float(np.mean([a["readings"][place]["accuracy"] for a, _ in pairs]))}

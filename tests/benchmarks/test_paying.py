@@ -134,7 +134,14 @@ def test_gains_are_paired_and_charged(paying: SimpleNamespace) -> None:
             {"steps": 20 * 2**k, "seconds": s, "accuracy": a}
             for k, (a, s) in enumerate(zip(accuracies, seconds, strict=True))
         ]
-        about = {"pool": "x", "signal": 0.1, "noise": 0.0, "kind": "none", "noise_share": 0.0}
+        about: dict[str, Any] = {
+            "policy": "p",
+            "pool": "x",
+            "signal": 0.1,
+            "noise": 0.0,
+            "kind": "none",
+            "noise_share": 0.0,
+        }
         return about | {
             "rule": rule, "seed": seed, "measured_signal": 0.1, "stage_s": stages,
             "readings": readings,

@@ -21,6 +21,7 @@ def run(sums: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     flags = ["--budget", "4", "--num-rollouts", "4", "--max-tokens", "5", "--stop", "\n"]
     flags += ["--verifier", "number", "--assistant-prefix", PREFIX, "--sketch-size", "128"]
     flags += ["--set", "gradients.num_resampled=2", "--out", str(out), "--num-bootstrap", "20"]
+    flags += ["--method", "learnalign"]
     done = call("select", str(sums), data, *flags)
     assert done.returncode == 0, done.stderr
     assert "4 of" in done.stdout
@@ -91,7 +92,7 @@ def test_heavy_packages_stay_out_of_every_verbs_help() -> None:
         (("select", "MODEL", "blank.jsonl"), "no usable problem: all 1 were excluded"),
         (("select", "MODEL", "DATA", "--temperature", "0"), "so that they can differ"),
         (
-            ("select", "MODEL", "DATA", "--kl-beta", "0.04"),
+            ("select", "MODEL", "DATA", "--method", "learnalign", "--kl-beta", "0.04"),
             "policy to itself is zero",
         ),
         (("train", "MODEL", "DATA", "--trainer", "verl"), "'native' or 'trl'"),
@@ -140,6 +141,7 @@ def test_unknown_option_in_the_config_file(tmp_path: Path) -> None:
 def test_dry_run_does_no_work(smollm2: Path, tmp_path: Path) -> None:
     data = "reasoning-gym:chain_sum?size=10&seed=1"
     arguments = ["select", str(smollm2), data, "--budget", "3", "--out", str(tmp_path / "x")]
+    arguments += ["--method", "learnalign"]
     done = call(*arguments, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "num_rollouts: 8" in done.stdout
@@ -262,9 +264,9 @@ def test_rollout_then_gradients_then_score(sums: Path, tmp_path: Path) -> None:
     data = "reasoning-gym:chain_sum?size=6&seed=1&max_terms=2&max_digits=1"
     counts = json.loads(call("rollout", str(sums), data, *flags).stdout)
     assert counts["problems"] + counts["excluded"] == 6
-    done = call("score", str(out), "--budget", "2")
+    done = call("score", str(out), "--budget", "2", "--method", "learnalign")
     assert (done.returncode, "gradients" in done.stderr) == (2, True)
-    assert call("score", str(out), "--budget", "2", "--method", "learnability").returncode == 0
+    assert call("score", str(out), "--budget", "2").returncode == 0
     done = call("gradients", str(out), "--sketch-size", "64")
     assert done.returncode == 0, done.stderr
     assert call("score", str(out), "--budget", "2", "--method", "learnalign").returncode == 0

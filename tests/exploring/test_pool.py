@@ -56,9 +56,8 @@ def test_rules_choose_what_compare_chooses(
         run / "config.yaml", overrides={"run.out": str(run), "selection.budget": budget}
     )
     methods = list(pool.runs[0].ranks)
-    assert {"learnalign", "learnability", "alignment", "inner_product", "band", "random"} == set(
-        methods
-    )
+    shown = {"signal", "learnalign", "learnability", "alignment", "inner_product", "band", "random"}
+    assert set(methods) == shown
     done = compare([config], methods, out=tmp_path / "compare", progress=QUIET)
     for choice in done.choices:
         ranks = pool.runs[0].ranks[choice.method]

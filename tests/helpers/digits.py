@@ -18,6 +18,7 @@ OPTIONS: dict[str, Any] = {
     "rollouts.max_tokens": 1,
     "gradients.sketch_size": 64,
     "gradients.num_resampled": 2,
+    "selection.method": "learnalign",
     "selection.num_bootstrap": 10,
     "verifier.kind": "number",
     "verifier.workers": 1,

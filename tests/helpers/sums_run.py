@@ -23,6 +23,7 @@ OPTIONS: dict[str, Any] = {
     "verifier.workers": 1,
     "gradients.sketch_size": 256,
     "gradients.num_resampled": 4,
+    "selection.method": "learnalign",
     "selection.budget": 5,
     "selection.num_bootstrap": 50,
     "run.shard_size": 4,

@@ -169,7 +169,7 @@ def test_parquet_shards_keep_their_types(tmp_path):
         ("b.csv", b"question,answer\n"),
         ("b.parquet", b""),
         ("b.jsonl.gz", b""),
-        ("b.jsonl.gz", gzip.compress(b"")),
+        ("b.jsonl.gz", gzip.compress(b"", mtime=0)),
         ("b.jsonl.xz", b""),
         ("b.jsonl.zst", b""),
     ],

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from learnalign.profiling.advice import advise
+from learnalign.profiling.costs import Plan
 from learnalign.profiling.measures import Share, measure
 from profiling.test_measures import table_of
 
@@ -13,42 +14,47 @@ def _pool(signal, total=200):
     return measure(table_of([[1, 0]] * signal + [[0, 0]] * (total - signal)))
 
 
+def _plan(passes, reused=200):
+    return Plan(pool=1600, chosen=160, passes=passes, num_rollouts=8, reused=reused)
+
+
 @pytest.mark.parametrize(
-    ("signal", "extra", "action"),
+    ("signal", "passes", "reused", "action"),
     [
-        (140, -1, "train"),  # half or more: choosing once did not pay
-        (100, -1, "train"),
-        (68, -1, "select"),  # a third: p(1-p) was above random
-        (68, 1, "train"),  # but not where everything costs less
-        (25, -1, "curriculum"),  # an eighth: the choice inside the training
-        (25, 1, "curriculum"),
-        (0, -1, "stop"),
+        (140, 4, 200, "train"),  # two thirds have a signal: a choice does not earn its cost
+        (100, 4, 200, "train"),
+        (140, 4, 1600, "train"),  # nor if it is free
+        (20, 4, 200, "select"),  # a tenth, four passes: it does
+        (20, 1, 200, "curriculum"),  # but not in one pass: choose inside the training
+        (60, 1, 1600, "select"),  # all rollouts exist already: choosing is free
+        (0, 4, 200, "stop"),
     ],
 )
-def test_the_measured_pools(signal, extra, action):
-    found = advise(_pool(signal), extra_rollouts=extra)
+def test_the_measured_pools(signal, passes, reused, action):
+    found = advise(_pool(signal), _plan(passes, reused))
     assert found.action == action
     words = {
-        "train": "half" if signal >= 100 else "costs fewer rollouts",
-        "select": "0.249",
+        "train": "as good or better",
+        "select": "as cheap a choice",
         "curriculum": "0.046",
         "stop": "no policy gradient",
     }
     assert words[action] in found.evidence
+    assert (found.forecast is None) == (action == "stop")
+    assert (action == "select") == bool(found.forecast and found.forecast.over_pool.mean > 0.0)
 
 
 @pytest.mark.parametrize(
-    ("signal", "total", "sure"),
-    [(68, 200, True), (95, 200, False), (45, 200, False), (7, 20, False), (150, 200, True)],
+    ("signal", "total", "sure"), [(150, 200, True), (20, 200, True), (2, 20, False)]
 )
 def test_sure_only_if_the_whole_interval_says_the_same(signal, total, sure):
-    assert advise(_pool(signal, total), extra_rollouts=-1).sure == sure
+    assert advise(_pool(signal, total), _plan(4)).sure == sure
 
 
 def test_the_format_comes_first():
     good = _pool(68)
-    assert not advise(good, extra_rollouts=-1).warnings
+    assert not advise(good, _plan(4)).warnings
     bad = dataclasses.replace(good, unread=Share(80, 400, 0.2), truncated=Share(60, 400, 0.15))
-    first, second = advise(bad, extra_rollouts=-1).warnings
+    first, second = advise(bad, _plan(4)).warnings
     assert first.startswith("no answer could be read in 20% of the rollouts")
     assert second.startswith("15% of the rollouts reached the limit")

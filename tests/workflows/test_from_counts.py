@@ -124,7 +124,7 @@ def test_the_dry_run_says_what_they_serve(folder: Path) -> None:
     options |= {"model.path": str(folder / "model"), "data.paths": (str(folder / "pool.jsonl"),)}
     work = estimate_rollouts(load_config(overrides=options))
     assert work["recorded_formats"] == "counts"
-    assert work["recorded_rollouts_serve"].startswith("methods without gradients: learnability,")
+    assert work["recorded_rollouts_serve"].startswith("methods without gradients: signal,")
     assert (work["recorded_rollouts"], work["recorded_rollouts_with_exact_tokens"]) == (56, 0)
 
 
@@ -145,5 +145,5 @@ def test_the_command_says_what_they_serve(folder: Path) -> None:
     done = call("rollout", folder / "model", folder / "pool.jsonl", "--recorded", path,
                 "--template", "{{ question }}", "-o", folder / "run")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "serves: learnability, features" in done.stdout
+    assert "serves: signal, learnability, features" in done.stdout
     assert "--method learnability" in done.stdout

@@ -55,6 +55,7 @@ def _select(
         "rollouts.recorded": (rollouts,),
         "gradients.sketch_size": 64,
         "gradients.num_resampled": 0,
+        "selection.method": "learnalign",
         "verifier.workers": 1,
         "selection.num_bootstrap": 10,
     }

@@ -121,6 +121,7 @@ def test_a_real_model_writes_programs(smollm2: Path, tmp_path: Path) -> None:
             "rollouts.num_rollouts": 4,
             "rollouts.max_tokens": 96,
             "gradients.sketch_size": 256,
+            "selection.method": "learnalign",
             "prompt.instruction": "Answer with one Python function in a code block.",
         },
     )

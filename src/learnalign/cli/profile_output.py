@@ -7,7 +7,7 @@ from rich.text import Text
 
 from learnalign.cli.tables import add_row, bold, plain_console, print_parts
 from learnalign.reporting.formatting import figure, percent
-from learnalign.reporting.profile import hours, price, share
+from learnalign.reporting.profile import hours, points, price, share
 from learnalign.workflows.profile import Profile
 
 
@@ -43,7 +43,14 @@ def print_profile(done: Profile) -> None:
     print_parts(console, "\n", bold(f"Advice: {found['advice']['headline']}."))
     if not found["advice"]["sure"]:
         print_parts(console, "The interval of the share with a signal also allows another answer.")
-    print_parts(console, f"Measured so far: {found['advice']['evidence']}.")
+    if (forecast := found["advice"]["forecast"]) is not None:
+        print_parts(
+            console,
+            "Forecast of what selecting gains, in points of accuracy, over trainings that take as "
+            f"long as choosing and training: {points(forecast['over_pool'])} over the whole pool, "
+            f"{points(forecast['over_random'])} over random problems.",
+        )
+    print_parts(console, f"Measured: {found['advice']['evidence']}.")
     print_parts(
         console,
         f"\npage      {done.path}/profile.html\ndata      {done.path}/profile.json\n"

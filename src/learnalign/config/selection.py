@@ -71,8 +71,9 @@ class SelectionConfig(Section):
 
     budget: PositiveInt | Fraction | None = None
     """K problems (an integer), or a fraction of the pool (0.1)."""
-    method: str = "learnalign"
-    """learnalign, or a baseline (docs/concepts/methods.md): learnability, alignment, inner_product,
+    method: str = "signal"
+    """signal: at random among the problems with a signal; learnalign: the paper's score, which
+    needs gradients; or another (docs/concepts/methods.md): learnability, alignment, inner_product,
     gradalign, diverse, facility_location, features, band, perplexity_top, perplexity_middle, ifd,
     token_length, selectit, limr, history_variance, random."""
     learnability: Literal["plugin", "unbiased"] = "plugin"

@@ -15,7 +15,7 @@ def served_methods(*, tokens: bool) -> list[str]:
 
     Example:
         >>> served_methods(tokens=False)[:3]
-        ['learnability', 'features', 'band']
+        ['signal', 'learnability', 'features']
     """
     return [name for name, one in METHODS.items() if tokens or "gradients" not in one.requires]
 

@@ -1,13 +1,14 @@
-"""What to do next, by the few trainings that were measured; a map of more can replace this."""
+"""What to do next: by the forecast of the gain, and by trainings that chose inside."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from learnalign.profiling.measures import Measures
+from learnalign.profiling.costs import Plan
+from learnalign.profiling.gain import Forecast, forecast_gain
+from learnalign.profiling.measures import Measures, Share
 
-#: Where at least this share had a signal, choosing once never paid.
-_ENOUGH = 0.5
-#: Between the two measured pools, an eighth and a third, nothing is known; this is the middle.
+#: Below this share, where choosing once does not pay, choosing inside the training does: the middle
+#: between the two pools that were measured, an eighth and a third of the groups with a signal.
 _SCARCE = 0.2
 #: Above this share of rollouts, the format is a problem before the choice is one.
 _MANY = 0.1
@@ -18,38 +19,45 @@ class Advice:
     """What to do, why, and how sure that is."""
 
     action: Literal["train", "select", "curriculum", "stop"]
-    """train: on everything or random problems; select: choose once, by p(1-p); curriculum: choose
-    inside the training; stop: there is nothing to learn from."""
+    """train: on everything or random problems; select: choose once, problems with a signal;
+    curriculum: choose inside the training; stop: there is nothing to learn from."""
     headline: str
     evidence: str
     """The measured trainings that the advice follows, and how thin they are."""
     sure: bool
     """Whether the whole interval of the share with a signal leads to the same action."""
+    forecast: Forecast | None
+    """What selecting gains; None where there is no signal."""
     warnings: tuple[str, ...] = ()
     """What to fix before anything is paid for."""
 
 
+_HEADLINES = {
+    "train": "do not select: train",
+    "select": "select problems with a signal, then train",
+    "curriculum": "do not select once: choose inside the training",
+    "stop": "do not train on this pool yet: none of the sampled problems has a signal",
+}
 _EVIDENCE = {
-    "train": "where half of the problems or more had a signal, choosing once did not beat random "
-    "problems (two small models, five to eight seeds: docs/results/results.md)",
-    "select": "where a third had a signal, p(1-p) reached 0.249, random problems 0.235 and "
-    "LearnAlign's score 0.236 (one tiny model, one pool of 2,400, three to six seeds)",
+    "train": "trainings of a tiny model on 17 pools: with as many problems with a signal, training "
+    "on the whole pool for as long as choosing and training take was as good or better "
+    "(docs/results/paying.md)",
+    "select": "trainings of a tiny model on 17 pools: with as few problems with a signal, as many "
+    "passes and as cheap a choice, the chosen problems were better than the whole pool for as long "
+    "(docs/results/paying.md)",
     "curriculum": "where an eighth of the groups had a signal, choosing inside the training was "
-    "0.046 (0.003 to 0.090) above shuffled passes at equal rollouts (one tiny model, one pool: "
+    "0.046 (0.003 to 0.090) above shuffled passes at equal rollouts (one small model, one pool: "
     "docs/results/curriculum_trainings.md)",
     "stop": "a problem whose rollouts all get the same reward has no policy gradient",
-    "costly": "selecting samples every problem once, which a training this short does not earn "
-    "back: training on everything costs fewer rollouts",
 }
 
 
-def advise(measures: Measures, *, extra_rollouts: int) -> Advice:
-    """Advise from the share with a signal and the cost.
+def advise(measures: Measures, plan: Plan) -> Advice:
+    """Advise from the share with a signal and from what is planned.
 
     Args:
         measures: What was measured.
-        extra_rollouts: How many more rollouts selecting and training on the chosen take than
-            training on everything; negative if fewer.
+        plan: The choice and the training.
 
     Example:
         >>> from learnalign.profiling.measures import Share
@@ -58,43 +66,34 @@ def advise(measures: Measures, *, extra_rollouts: int) -> Advice:
         ...     return Measures(
         ...         9, 72, 0.4, signal, none, none, none, Share(0, 72, unread), 50.0, {}
         ...     )
-        >>> advise(pool(0.7, 0.6, 0.8), extra_rollouts=-500).headline
+        >>> def plan(passes, reused=0):
+        ...     return Plan(pool=1600, chosen=160, passes=passes, num_rollouts=8, reused=reused)
+        >>> advise(pool(0.7, 0.6, 0.8), plan(4)).headline
         'do not select: train'
-        >>> found = advise(pool(0.4, 0.3, 0.6), extra_rollouts=-500)
-        >>> found.action, found.sure
-        ('select', False)
-        >>> advise(pool(0.4, 0.3, 0.45), extra_rollouts=500).action
-        'train'
-        >>> advise(pool(0.1, 0.05, 0.15), extra_rollouts=-500).action
-        'curriculum'
+        >>> [advise(pool(0.1, 0.08, 0.12), plan(passes)).action for passes in (1, 4)]
+        ['curriculum', 'select']
+        >>> advise(pool(0.1, 0.08, 0.12), plan(1, reused=1600)).action
+        'select'
     """
     share = measures.signal
-    action = _action(share.share, extra_rollouts)
-    ends = [end for end in (share.low, share.high) if end is not None]
-    costly = action == "train" and share.share < _ENOUGH
-    headlines = {
-        "train": "do not select: train",
-        "select": "select by p(1-p), then train",
-        "curriculum": "do not select once: choose inside the training",
-        "stop": "do not train on this pool yet: none of the sampled problems has a signal",
-    }
+    action = _action(share, plan)
+    ends = [Share(0, 0, end) for end in (share.low, share.high) if end is not None]
     return Advice(
         action=action,
-        headline=headlines[action],
-        evidence=_EVIDENCE["costly" if costly else action],
-        sure=all(_action(end, extra_rollouts) == action for end in ends),
+        headline=_HEADLINES[action],
+        evidence=_EVIDENCE[action],
+        sure=all(_action(end, plan) == action for end in ends),
+        forecast=forecast_gain(share, plan) if share.share else None,
         warnings=_warnings(measures),
     )
 
 
-def _action(share: float, extra_rollouts: int) -> Literal["train", "select", "curriculum", "stop"]:
-    if share >= _ENOUGH:
-        return "train"
-    if share == 0.0:
+def _action(share: Share, plan: Plan) -> Literal["train", "select", "curriculum", "stop"]:
+    if share.share == 0.0:
         return "stop"
-    if share < _SCARCE:
-        return "curriculum"
-    return "select" if extra_rollouts < 0 else "train"
+    if forecast_gain(share, plan).over_pool.mean > 0.0:
+        return "select"
+    return "curriculum" if share.share < _SCARCE else "train"
 
 
 def _warnings(measures: Measures) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from learnalign.reporting.stats import StageCost, Tile, chosen, numbers
 from learnalign.terminal.durations import duration
 
 METHODS = {
+    "signal": "at random among the problems with a signal",
     "learnalign": "learnability times gradient alignment",
     "learnability": "learnability p(1-p) alone",
     "alignment": "gradient alignment alone",

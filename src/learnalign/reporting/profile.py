@@ -36,6 +36,7 @@ def write_page(path: Path, title: str, summary: dict[str, Any]) -> None:
         "share": share,
         "count": lambda number: f"{number:+,}",
         "price": price,
+        "points": points,
     }
     package = package_files(__package__)
     template = package.joinpath("profile.html.j2").read_text(encoding="utf-8")
@@ -88,3 +89,14 @@ def price(estimate: dict[str, float]) -> str:
         '12.5 (11 to 1,234)'
     """
     return f"{figure(estimate['value'])} ({figure(estimate['low'])} to {figure(estimate['high'])})"
+
+
+def points(gain: dict[str, float]) -> str:
+    """Format a gain of accuracy with its interval, in points.
+
+    Example:
+        >>> points({"mean": 0.031, "low": -0.002, "high": 0.0639})
+        '+3.1 (-0.2 to +6.4)'
+    """
+    mean, low, high = (f"{100 * gain[key]:+.1f}" for key in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"

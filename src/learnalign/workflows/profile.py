@@ -221,8 +221,7 @@ def _profile(folder: RunFolder, config: Config, gpus: Gpus | None) -> Profile:
             f"{plan.chosen:,} to be chosen; a smaller --budget costs less to train on"
         )
     costs = forecast(table, plan, seed=config.run.seed)
-    extra = next(cost.rollouts for cost in costs if cost.name == "more than everything")
-    advice = advise(measures, extra_rollouts=extra)
+    advice = advise(measures, plan)
     reused = _reused_ids(folder, config)
     if len(reused) == table.num_rows:
         raise LearnAlignError(
@@ -266,7 +265,7 @@ def _command(config: Config, action: str, example: str) -> str:
     """Return the command to run next. It repeats the profile's options, without its sample."""
     out = str(config.run.out)
     same = ["--config", f"{out}/config.yaml", "--set", "data.sample=null"]
-    choice = ["--method", "learnability", "--budget", str(config.selection.budget)]
+    choice = ["--method", "signal", "--budget", str(config.selection.budget)]
     commands = {
         "train": ["train", *same, "--out", "runs/train"],
         "curriculum": ["train", *same, "--curriculum", "learnalign", "--out", "runs/train"],

@@ -589,3 +589,15 @@ def test_another_trainers_names_of_side_files_are_data(tmp_path, name, beside):
         (tmp_path / beside).write_bytes(gzip.compress(text) if beside.endswith("gz") else text)
     records, _ = read_records([tmp_path])
     assert sum(map(len, records)) == 3 + (beside is not None)
+
+
+def test_a_response_of_verl_that_ended_at_once_counts(
+    tmp_path: Path, tokenizer: Any, pool: pa.Table
+) -> None:
+    rows = [{"input": QUESTION, "output": text, "gts": "24", "score": score, "step": 1}
+            for text, score in (("", 0.0), ("24", 1.0))]  # fmt: skip
+    path = tmp_path / "1.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    engine = RecordedEngine(RolloutConfig(recorded=(path,)), tokenizer)
+    assert engine.sample(pool)["recorded_reward"].to_pylist() == [0.0, 1.0]
+    assert engine.counts["recorded_empty"] == 0

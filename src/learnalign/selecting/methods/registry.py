@@ -48,6 +48,7 @@ def _aligned(
 
 
 METHODS: dict[str, Method] = {
+    "signal": _method(rewards.signal, "rewards"),
     "learnalign": _aligned(gradients.learnalign),
     "learnability": _method(rewards.learnability, "rewards"),
     "alignment": _aligned(gradients.alignment, "unit"),

@@ -1,4 +1,4 @@
-"""Methods based on rewards or on nothing: random, band, learnability."""
+"""Methods based on rewards or on nothing: random, signal, band, learnability."""
 
 import numpy as np
 
@@ -8,6 +8,15 @@ from learnalign.selecting.candidates import Candidates, Floats
 def random(candidates: Candidates) -> Floats:
     """Select at random, seeded."""
     return candidates.tie_breaks
+
+
+def signal(candidates: Candidates) -> Floats:
+    """1 for problems with a signal (rewards that differ), 0 for others: a random choice of them.
+
+    The default: of the rules that were measured, the one that was never below a random choice of
+    all problems (docs/results/paying.md).
+    """
+    return (candidates.learnability > 0.0).astype(np.float64)
 
 
 def band(candidates: Candidates) -> Floats:

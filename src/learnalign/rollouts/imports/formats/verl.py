@@ -13,7 +13,8 @@ from learnalign.rollouts.imports.format import Format, PlainRow, Row, number_in
 
 def _plain(row: Row) -> list[PlainRow]:
     # The v1 trainer's uid names a rollout, not a problem.
-    return [{name: value for name, value in row.items() if name not in ("uid", "request_id")}]
+    named = {name: value for name, value in row.items() if name not in ("uid", "request_id")}
+    return [named | {"may_be_empty": True}]
 
 
 def _of_file(path: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
