@@ -66,6 +66,7 @@ VARIANTS = (
 #: What SmolLM2 is asked.
 DECIDING_POOLS = ("signal-10", "signal-35")
 DECIDING_RULES = ("random", "full", "signal", "learnalign")
+VARIANT_POOLS = ("signal-20", "signal-50", "signal-20-coin-30", "signal-20-guess-30")
 #: The paper's weight of the KL term, of trainings ``with KL``.
 KL = 0.04
 
@@ -259,6 +260,10 @@ def main() -> None:
         print(f"\npolicy {policy}\n{paying_tables.text(found[-1])}")
     figures, gains = paying_tables.figures(found[0]), []
     if tiny:
+        for rows in paying_tables.by_policy(lines.rows).values():
+            if any(row["rule"] in VARIANTS[1:] for row in rows):
+                found.append(paying_tables.across(rows, VARIANT_POOLS))
+                print("\n" + paying_tables.across_text(found[-1]))
         gains = paying_forecast.tables(lines.rows)
         print("\n" + paying_forecast.text(gains))
         figures |= paying_forecast.figures(lines.rows)

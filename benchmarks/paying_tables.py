@@ -121,6 +121,55 @@ def text(found: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def across(rows: Sequence[Row], pools: Sequence[str]) -> list[Row]:
+    """Return each rule's gains over `random` in some pools together, paired by pool and seed.
+
+    Only pools and seeds in which every rule was trained are used, and rules that were trained in
+    every one of the pools.
+    """
+    cells = {(row["pool"], row["seed"], row["rule"]): row for row in rows if row["pool"] in pools}
+    trained = {rule: {(p, s) for p, s, r in cells if r == rule} for _, _, rule in cells}
+    rules = [rule for rule, at in trained.items() if {pool for pool, _ in at} == set(pools)]
+    common = sorted(set.intersection(*(trained[rule] for rule in rules))) if rules else []
+    found = []
+    for rule in rules:
+        pairs = [(cells[p, s, rule], cells[p, s, BASELINE]) for p, s in common]
+        for place, passes in enumerate(PASSES):
+            gains = [
+                a["readings"][place]["accuracy"] - b["readings"][place]["accuracy"]
+                for a, b in pairs
+            ]
+            by_pool = {
+                pool: float(
+                    np.mean([g for g, (p, _) in zip(gains, common, strict=True) if p == pool])
+                )
+                for pool in pools
+            }
+            noise = {
+                pool: float(np.mean([a["noise_share"] for a, _ in pairs if a["pool"] == pool]))
+                for pool in pools
+            }
+            found.append({"across": list(pools), "rule": rule, "passes": passes,
+                          "pairs": len(pairs), "gain": difference(gains), "by pool": by_pool,
+                          "noise share": noise})  # fmt: skip
+    return found
+
+
+def across_text(found: Sequence[Row]) -> str:
+    """Return `across` as Markdown: gains after each length, and by pool after the last."""
+    if not found:
+        return ""
+    pools = found[0]["across"]
+    heads = [f"passes: {passes}" for passes in PASSES] + [f"{PASSES[-1]}: {pool}" for pool in pools]
+    lines = ["| rule | " + " | ".join(heads) + " |", "|" + " --- |" * (1 + len(heads))]
+    for rule in dict.fromkeys(row["rule"] for row in found):
+        mine = [row for row in found if row["rule"] == rule]
+        cells = [_gain(row) for row in mine]
+        cells += [f"{mine[-1]['by pool'][pool]:+.3f}" for pool in pools]
+        lines.append(f"| {rule} | {' | '.join(cells)} |")
+    return f"{found[0]['pairs']} pairs of trainings\n\n" + "\n".join(lines)
+
+
 def _gain(row: Row | None) -> str:
     if row is None or row["gain"] is None:
         return ""

@@ -158,3 +158,21 @@ def test_gains_are_paired_and_charged(paying: SimpleNamespace) -> None:
     assert at_equal == pytest.approx(0.46 - 0.415)
     at_equal = found["learnalign", 4]["gain at equal seconds"]["mean"]
     assert at_equal == pytest.approx(0.46 - 0.43)
+
+
+def test_across_pools_takes_what_every_rule_was_trained_on(paying: SimpleNamespace) -> None:
+    def row(pool: str, seed: int, rule: str, accuracy: float) -> dict[str, Any]:
+        return {"pool": pool, "seed": seed, "rule": rule, "noise_share": 0.25,
+                "readings": [{"accuracy": accuracy}] * 3}  # fmt: skip
+
+    rows = [row(pool, seed, "random", 0.4) for pool in "ab" for seed in range(3)]
+    rows += [row("a", 0, "signal", 0.42), row("b", 0, "signal", 0.44), row("b", 2, "signal", 0.46)]
+    rows += [row("a", 0, "gate", 0.39), row("b", 0, "gate", 0.41)]  # not seed 2
+    rows += [row("a", 0, "full", 0.5), row("a", 2, "full", 0.5)]  # not pool b
+    found = {r["rule"]: r for r in paying.tables.across(rows, ["a", "b"]) if r["passes"] == 4}
+    assert set(found) == {"random", "signal", "gate"}
+    assert found["signal"]["pairs"] == 2
+    assert found["signal"]["gain"]["mean"] == pytest.approx(0.03)
+    assert found["signal"]["by pool"] == pytest.approx({"a": 0.02, "b": 0.04})
+    assert found["gate"]["gain"]["mean"] == pytest.approx(0.0)
+    assert "| signal | +0.030" in paying.tables.across_text(list(found.values()))
