@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from learnalign.reporting.stats import Floats, Stratum, chosen, numbers, success_edges, texts
+from learnalign.reporting.stats import Floats, Stratum, chosen, numbers, success_counts, texts
 
 MAX_POINTS = 5000
 MAX_STRATA = 30
@@ -38,16 +38,13 @@ _TEMPLATE = go.layout.Template(
 
 def success_rates(scores: pa.Table) -> go.Figure | None:
     """Draw the success rates of the pool and, in front, of the chosen problems."""
-    rate = numbers(scores, "success_rate")
-    known = np.isfinite(rate)
-    if not known.any():
+    found = success_counts(scores)
+    if found is None:
         return None
-    rollouts, correct = numbers(scores, "num_rollouts"), numbers(scores, "num_correct")
-    edges = success_edges(rate[known], rollouts[known], correct[known])
+    edges = found.edges
     centres, width = (edges[:-1] + edges[1:]) / 2, float(edges[1] - edges[0])
     figure = _figure("mean reward of a problem (success rate)", "problems")
-    for name, mask, colour in (("pool", known, REST), ("chosen", known & chosen(scores), CHOSEN)):
-        counts = np.histogram(rate[mask], edges)[0]
+    for name, counts, colour in (("pool", found.pool, REST), ("chosen", found.chosen, CHOSEN)):
         figure.add_bar(
             x=centres.tolist(),
             y=counts.tolist(),

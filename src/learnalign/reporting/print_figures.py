@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from learnalign.reporting.print_style import CHOSEN, LINE, MANY, MARKERS, NAMED, REST
-from learnalign.reporting.stats import Floats, chosen, numbers, spearman, success_edges, texts
+from learnalign.reporting.stats import Floats, chosen, numbers, spearman, success_counts, texts
 
 #: Characters of a name beyond which a legend has one column.
 _WIDE = 24
@@ -27,22 +27,19 @@ class Drawing:
 
 def rates(scores: pa.Table) -> Drawing | None:
     """Count the pool and the chosen problems by success rate."""
-    rate = numbers(scores, "success_rate")
-    known = np.isfinite(rate)
-    if not known.any():
+    found = success_counts(scores)
+    if found is None:
         return None
-    rollouts, correct = numbers(scores, "num_rollouts"), numbers(scores, "num_correct")
-    edges = success_edges(rate[known], rollouts[known], correct[known])
-    counts = [np.histogram(rate[mask], edges)[0] for mask in (known, known & chosen(scores))]
+    edges = found.edges
     table = pa.table(
-        {"from": edges[:-1], "to": edges[1:], "pool": counts[0], "chosen": counts[1]},
+        {"from": edges[:-1], "to": edges[1:], "pool": found.pool, "chosen": found.chosen},
     )
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
         middle, width = (edges[:-1] + edges[1:]) / 2, edges[1] - edges[0]
-        axes.bar(middle, counts[0], 0.86 * width, color=REST, label="pool")
-        axes.bar(middle, counts[1], 0.56 * width, color=CHOSEN, label="chosen")
+        axes.bar(middle, found.pool, 0.86 * width, color=REST, label="pool")
+        axes.bar(middle, found.chosen, 0.56 * width, color=CHOSEN, label="chosen")
         axes.set(xlabel="success rate", ylabel="problems")
         axes.legend()
 

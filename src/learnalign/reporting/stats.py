@@ -91,6 +91,35 @@ def success_edges(rate: Floats, rollouts: Floats, correct: Floats) -> Floats:
     return np.linspace(low, high, 21)
 
 
+@dataclass(frozen=True)
+class SuccessCounts:
+    """Problems by success rate: of the pool, and the chosen ones."""
+
+    edges: Floats
+    pool: NDArray[np.int64]
+    chosen: NDArray[np.int64]
+
+
+def success_counts(scores: pa.Table) -> SuccessCounts | None:
+    """Count the problems in each bin of success rates; None if no rate is known.
+
+    Example:
+        >>> table = {"success_rate": [0.5, 1.0, None], "num_rollouts": [2, 2, 0]}
+        >>> table |= {"num_correct": [1, 2, 0], "selected": [True, False, False]}
+        >>> found = success_counts(pa.table(table))
+        >>> found.pool.tolist(), found.chosen.tolist()
+        ([0, 1, 1], [0, 1, 0])
+    """
+    rate = numbers(scores, "success_rate")
+    known = np.isfinite(rate)
+    if not known.any():
+        return None
+    rollouts, correct = numbers(scores, "num_rollouts"), numbers(scores, "num_correct")
+    edges = success_edges(rate[known], rollouts[known], correct[known])
+    pool, taken = (np.histogram(rate[m], edges)[0] for m in (known, known & chosen(scores)))
+    return SuccessCounts(edges, pool, taken)
+
+
 def spearman(x: Floats, y: Floats) -> tuple[float | None, int]:
     """Return Spearman's rank correlation over the pairs without NaN, and the number of pairs.
 
