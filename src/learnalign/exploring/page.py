@@ -13,6 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from learnalign.errors import LearnAlignError
 from learnalign.exploring.pool import Block, Pool
 from learnalign.reporting.report import script_hash
 from learnalign.storage import files
@@ -21,6 +22,8 @@ from learnalign.storage.paths import require_local, store_errors
 
 #: The page's name in a run's folder.
 NAME = "explore.html"
+#: Names of a served page's files: blocks, and the page itself.
+SERVED = re.compile(r"[\w-]+\.gz|index\.html")
 #: Bytes from the beginning of the page, and what in them says which ranking it shows.
 _HEAD, _RANKING = 4096, re.compile(r'name="learnalign-ranking" content="(\w*)"')
 #: Our scripts, in the order in which they are one.
@@ -46,7 +49,11 @@ def write_file(path: Path, pool: Pool, most: int) -> bool:
 
     Returns:
         Whether it was written.
+
+    Raises:
+        LearnAlignError: if something else is there.
     """
+    check_file(path)
     blocks, size = pool.head(served=False), 0
     for block in pool.texts():
         size += len(block[1])
@@ -58,13 +65,43 @@ def write_file(path: Path, pool: Pool, most: int) -> bool:
 
 
 def write_folder(path: Path, pool: Pool) -> None:
-    """Write the page and its blocks into a folder, atomically."""
-    require_local(path, "a page that is served")
+    """Write the page and its blocks into a folder, atomically.
+
+    Raises:
+        LearnAlignError: if something else is there.
+    """
+    check_folder(path)
     with atomic_folder(path) as temporary:
         for name, data in [*pool.head(served=True), *pool.texts()]:
             (temporary / f"{name}.gz").write_bytes(data)
         (temporary / "index.html").write_text(
             render(pool.title, [], pool.ranking), encoding="utf-8"
+        )
+
+
+def check_file(path: Path) -> None:
+    """Reject a file's path where something other than an earlier page is, which stays."""
+    with store_errors(path):
+        taken = path.exists()
+    if taken and shown_ranking(path) is None:
+        raise LearnAlignError(
+            f"{path} exists and is not a page of `learnalign explore`",
+            expected="a new file, or an earlier page",
+            do="choose another file with --out, or move this one",
+        )
+
+
+def check_folder(path: Path) -> None:
+    """Reject a folder's path where something other than an earlier page is, which stays."""
+    require_local(path, "a page that is served")
+    inside = list(path.iterdir()) if path.is_dir() else []
+    own = all(one.is_file() and SERVED.fullmatch(one.name) for one in inside)
+    own = own and shown_ranking(path / "index.html") is not None
+    if path.exists() and not own and not (path.is_dir() and not inside):
+        raise LearnAlignError(
+            f"{path} exists and is not a page of `learnalign explore`",
+            expected="a new folder, or an earlier page's; it has the name of --out without .html",
+            do="choose another name with --out, or move this one",
         )
 
 

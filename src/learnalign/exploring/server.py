@@ -5,7 +5,6 @@ another host than this machine are refused, so that no other website can reach t
 """
 
 import json
-import re
 import secrets
 from collections.abc import Callable
 from functools import partial
@@ -15,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from learnalign.errors import LearnAlignError
+from learnalign.exploring.page import SERVED
 
 _HOST = "127.0.0.1"
-#: Names of the page's files: blocks, and the page itself.
-_NAME = re.compile(r"[\w-]+\.gz|index\.html")
 #: Largest request: the ids of a million problems.
 _MOST = 256 * 2**20
 
@@ -60,7 +58,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         name = name or "index.html"
         path = self.folder / name
-        if not _NAME.fullmatch(name) or not path.is_file():
+        if not SERVED.fullmatch(name) or not path.is_file():
             self._say(HTTPStatus.NOT_FOUND, "there is no such file")
             return
         kind = "text/html; charset=utf-8" if name == "index.html" else "application/octet-stream"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from learnalign.config.load import load_config
 from learnalign.errors import LearnAlignError
-from learnalign.exploring.page import NAME, write_file, write_folder
+from learnalign.exploring.page import NAME, check_file, check_folder, write_file, write_folder
 from learnalign.exploring.server import PageServer
 from learnalign.exploring.subsets import save_subset
 from learnalign.runs.folder import RunFolder
@@ -58,17 +58,21 @@ def explore(
         progress: Shows the parts.
 
     Raises:
-        LearnAlignError: if a folder is neither a finished selection nor a training, or the file's
-            name does not end in ``.html``.
+        LearnAlignError: if a folder is neither a finished selection nor a training, the file's name
+            does not end in ``.html``, or something other than an earlier page is there.
     """
     if out is not None and out.suffix != ".html":
         raise LearnAlignError(
             f"got --out {out}", expected="a file that ends in .html", do="rename it"
         )
+    target = out or next((path for path in runs if not is_training(path)), runs[0]) / NAME
+    folder = target.with_suffix("")
+    if served:
+        check_folder(folder)
+    else:
+        check_file(target)
     pool = read_pool(runs, with_umap=with_umap, progress=progress)
     first = next(path for path in expanded(runs) if not is_training(path))
-    target = out or next(path for path in runs if not is_training(path)) / NAME
-    folder = target.with_suffix("")
     if not served and write_file(target, pool, MAX_FILE):
         _link(first, target)
         return Explored(target, first, len(pool.ids))
