@@ -382,7 +382,7 @@ def test_processes_of_others_are_invisible() -> None:
 import os
 names = []
 for entry in os.listdir('/proc'):
-    if entry.isdigit():
+    if entry.isdigit() and entry != "1":
         names.append(open(f'/proc/{entry}/comm').read().strip())
 return "processes", len(names), sorted(set(names))
 """
@@ -570,6 +570,17 @@ for number in range(0, 128):
     except OSError:
         pass
 """,
+    "permissions of the folders": "os.chmod('/tmp', 0o555); os.chmod('/dev/shm', 0o555)",
+    "closed private folders": "os.chmod('/tmp', 0)",
+    "attributes of the folders": "os.setxattr('/tmp', 'user.a', b'1'); os.utime('/tmp', (7, 7))",
+    "memory of bubblewrap's process": """
+try:
+    open('/proc/1/mem', 'r+b')
+    written.append('mem')
+except OSError:
+    pass
+assert not written
+""",
     "patched modules": "import builtins, json; json.dumps = builtins.len = builtins.open = None",
 }
 
@@ -586,10 +597,12 @@ import os
 def solve(x):
     others = [p for p in os.listdir('/proc') if p.isdigit() and int(p) not in
               (1, os.getpid(), os.getppid())]
-    return os.listdir('/tmp'), os.listdir('/dev/shm'), others, os.getpriority(os.PRIO_PROCESS, 0)
+    state = [os.access('/tmp', os.W_OK), os.access('/dev/shm', os.W_OK)]
+    state += [os.stat('/tmp').st_mtime == 7, os.listxattr('/tmp'), os.getpriority(0, 0)]
+    return os.listdir('/tmp'), os.listdir('/dev/shm'), others, state
 """
     suite = Suite("test", (CallTest((3,), (417,)),), "solve")
-    clean = Suite("test", (CallTest((3,), (([], [], [], 0),)),), "solve")
+    clean = Suite("test", (CallTest((3,), (([], [], [], [True, True, False, [], 0]),)),), "solve")
     with Runner(suite, LIMITS) as runner:
         first = runner.run(leaves)
         assert first.passed == 0

@@ -78,6 +78,8 @@ def test_scripts_use_the_program_as_if_it_were_theirs(test: str, program: str) -
         ("assert f(1) == [2]", "def f(x): return (2,)", "assert f(1) == [2]"),
         ("def test_f():\n    assert f(1) == 1\ndef test_g():\n    assert f(2) == 3",
          "def f(x): return x", "assert f(2) == 3"),
+        ("assert all(map(lambda x: f(x) == 2, [1, 2]))",
+         "def f(x): raise StopIteration", "raised StopIteration"),
         ("assert f(1) == 2", "def f(x):\n    while True: yield x", "iterator that does not end"),
         ("assert f(1) == 2", "y = []\ny.append(y)\ndef f(x): return y", "contains itself"),
     ],
@@ -151,6 +153,16 @@ def test_calls_by_name_also_find_methods() -> None:
     assert run(suite, "class Solution:\n    def twoSum(self, n, t): return [0, 1]").passed == 1
     outcome = run(suite, "def twoSum(n, t): return [1, 1]")
     assert "twoSum([2, 7], 9): got [1, 1], expected [0, 1]" in (outcome.failure or "")
+
+
+def test_huge_numbers_are_compared_and_shown() -> None:
+    """Python refuses to write them in decimal, and powers of them take minutes."""
+    suite = Suite("test", (CallTest((1,), (1 << 20_000,)),), "f")
+    assert run(suite, "def f(x): return x << 20_000").passed == 1
+    assert "too large to be shown" in (run(suite, "def f(x): return 3 << 19_999").failure or "")
+    root = Suite("test", (CallTest(([-4.0, 1.0],), (4.0,), 1e-6, "root"),), "f")
+    assert run(root, "def f(x): return 4").passed == 1
+    assert run(root, "def f(x): return 1 << 20_000_000").passed == 0
 
 
 def test_a_program_that_ends_costs_one_test() -> None:

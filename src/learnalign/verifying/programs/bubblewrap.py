@@ -82,7 +82,8 @@ def command(seccomp: int | None = None) -> list[str]:
         *("--uid", _NOBODY, "--gid", _NOBODY, "--hostname", "sandbox"),
         *("--die-with-parent", "--new-session"),
         *view,
-        *("--proc", "/proc", "--dev", "/dev"),
+        # Bubblewrap's own process in the sandbox outlives programs: none may write to its memory.
+        *("--proc", "/proc", "--tmpfs", "/proc/1", "--remount-ro", "/proc/1", "--dev", "/dev"),
         *("--size", str(_SHM_BYTES), "--tmpfs", "/dev/shm"),
         *("--size", str(_TMP_BYTES), "--tmpfs", "/tmp"),
         *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"),

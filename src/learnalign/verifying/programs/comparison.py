@@ -48,7 +48,8 @@ def same_result(test: CallTest, value: Any, expected: Any) -> bool:
                 expected if isinstance(expected, bool) else expected is not None
             )
         if test.rule == "root":  # of the polynomial in the first argument
-            total = sum(c * value**i for i, c in enumerate(test.arguments[0]))
+            root = value if isinstance(value, complex) else float(value + 0)
+            total = sum(c * root**i for i, c in enumerate(test.arguments[0]))
             return bool(abs(total) <= test.absolute)
     except Exception:  # other data than expected
         return False

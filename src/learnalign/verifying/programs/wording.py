@@ -32,7 +32,10 @@ def shortened(value: Any) -> str:
     """Return a value as Python shows it, cut if it is long."""
     if isinstance(value, str) and len(value) > _SHOWN:
         value = value[:_SHOWN] + "…"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # too many digits, too many levels
+        return "a value too large to be shown"
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 

@@ -13,6 +13,7 @@ import random
 import shutil
 import signal
 import socket
+import stat
 import sys
 import time
 from contextlib import suppress
@@ -28,6 +29,8 @@ _COMMON = (
 _PR_SET_DUMPABLE = 4
 #: Seconds to empty a sandbox; one that takes longer is not used again.
 _CLEAN_S = 2.0
+#: The folders that a program can write to.
+_PRIVATE = ("/tmp", "/dev/shm")
 
 
 def main() -> None:
@@ -45,6 +48,7 @@ def main() -> None:
     if options["isolated"]:
         # Other processes of this user cannot read or write this process's memory and descriptors.
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0)
+    folders = _attributes() if options["isolated"] else {}
     control.send(b"ready")
     while True:
         _, descriptors, _, _ = socket.recv_fds(control, 16, 1)
@@ -57,7 +61,7 @@ def main() -> None:
         os.close(descriptors[0])
         if not control.recv(16):  # the program has ended, or has to
             return
-        status = _end(child, options["isolated"])
+        status = _end(child, folders)
         if status is None:
             return
         control.send(str(status).encode())
@@ -75,14 +79,18 @@ def _become(serves: Any, descriptor: int, options: dict[str, Any]) -> None:
         os._exit(0)
 
 
-def _end(child: int, isolated: bool) -> int | None:
+def _end(child: int, folders: dict[str, tuple[int, list[str]]]) -> int | None:
     """End a program's processes and remove its files.
+
+    Args:
+        child: The program's process.
+        folders: The private folders and their attributes; none outside a sandbox.
 
     Returns:
         Its exit status, negative for a signal; None if something is left.
     """
     deadline = time.monotonic() + _CLEAN_S
-    if not isolated:
+    if not folders:
         with suppress(OSError):
             os.killpg(child, signal.SIGKILL)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -90,11 +98,20 @@ def _end(child: int, isolated: bool) -> int | None:
         if time.monotonic() > deadline:
             return None
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    for folder in ("/tmp", "/dev/shm"):
+    for folder, (mode, _) in folders.items():
+        os.chmod(folder, mode)
         _empty(folder)
+        os.utime(folder, (0, 0))
         if os.listdir(folder) or time.monotonic() > deadline:
             return None
-    return status
+    return status if _attributes() == folders else None
+
+
+def _attributes() -> dict[str, tuple[int, list[str]]]:
+    """Return the permissions and the names of extended attributes of the private folders."""
+    return {
+        folder: (stat.S_IMODE(os.stat(folder).st_mode), os.listxattr(folder)) for folder in _PRIVATE
+    }
 
 
 def _kill_others() -> bool:
