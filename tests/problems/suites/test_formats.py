@@ -157,3 +157,15 @@ def test_pickles_are_refused_by_name() -> None:
 def test_unreadable_tests_say_why(tests: Any, reason: str) -> None:
     with pytest.raises(UnreadableTestsError, match=reason):
         read_suite(json.dumps(tests))
+
+
+def test_helpers_of_a_prompt_are_the_tests_own() -> None:
+    """HumanEval/38 and /50 test a decoder with the prompt's encoder: no program may bring one."""
+    prompt = "def encode(s):\n    return s[::-1]\n\ndef todo(s):\n    ...\n\ndef decode(s):\n"
+    test = "def check(candidate):\n    assert candidate(encode('ab')) == 'ab'\n    todo('')"
+    row = {"prompt": prompt, "entry_point": "decode ", "test": test}
+    suite = read_suite(json.dumps(row))
+    (script,) = suite.tests
+    assert isinstance(script, ScriptTest)
+    assert script.code == "def encode(s):\n    return s[::-1]\n" + test + "\ncheck(decode )"
+    assert suite.entry_point == "decode"

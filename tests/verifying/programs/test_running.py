@@ -98,6 +98,66 @@ def test_a_function_may_have_the_name_of_a_built_in_one() -> None:
     assert run(suite, "def all(x): return True").passed == 0
 
 
+@pytest.mark.parametrize(
+    "test",
+    [
+        "assert np.allclose(f(2), 5.0)",
+        "assert Counter(f([1, 2])) == Counter([1, 2])",
+        "assert math.isclose(f(2), 3.0)",
+        "from math import isclose\nassert isclose(f(2), 3.0)",
+    ],
+)
+def test_a_program_does_not_bring_the_comparison(test: str) -> None:
+    """A test may use what programs usually import: it is then the library's, whatever they say."""
+    program = """
+class math:
+    isclose = allclose = staticmethod(lambda *a, **k: True)
+np = math
+isclose = Counter = lambda *a, **k: True
+def f(x): return 4
+"""
+    assert run(scripts(test), program, timeout_s=5.0).passed == 0
+
+
+def test_a_name_of_a_library_may_be_the_function_under_test() -> None:
+    suite = scripts("c = Counter()\nc.add(1)\nassert c.total() == 7")
+    program = "class Counter:\n    def add(self, x): pass\n    def total(self): return 7"
+    assert run(suite, program).passed == 1
+    assert run(scripts("assert queue(3) == [3]"), "def queue(x): return [x]").passed == 1
+    assert run(scripts("assert sum(10, 15) == 6"), "def sum(a, b): return 6").passed == 1
+
+
+UNITTEST = "import unittest\nclass T(unittest.TestCase):\n    def test_f(self):\n"
+
+
+def test_classes_of_tests_run() -> None:
+    """Of unittest, and plain ones, as pytest would collect them; each alone and all together."""
+    unittests = UNITTEST + "        self.assertEqual(f(1), 2)\n"
+    plain = "class TestG:\n    def test_g(self):\n        assert f(2) == 4\n"
+    main = "if __name__ == '__main__':\n    unittest.main()"
+    with Runner(scripts(unittests + main, plain), Limits(stop_early=False)) as runner:
+        assert runner.run("def f(x): return 2 * x").passed == 2
+        first, second = runner.run("def f(x): return 2"), runner.run("def f(x): return 4")
+    assert (first.passed, second.passed) == (1, 1)
+    assert "assert f(2) == 4" in (first.failure or "")
+    assert "test_f: " in (second.failure or "")
+
+
+@pytest.mark.parametrize(
+    ("test", "reason"),
+    [
+        ("def check(candidate):\n    assert candidate(1) == 2", "tests nothing"),
+        ("if __name__ == '__main__':\n    assert f(1) == 2", "tests nothing"),
+        ("# assert f(1) == 2", "tests nothing"),
+        ("import no_such_library\nassert f(1) == 2", "no_such_library"),
+        ("from your_module import f\nassert f(1) == 2", "your_module"),
+    ],
+)
+def test_scripts_that_cannot_fail_or_load_are_not_the_programs(test: str, reason: str) -> None:
+    with pytest.raises(UnreadableTestsError, match=reason):
+        run(scripts(test), "def f(x): return 7")
+
+
 def test_pytest_files_run_with_pytest() -> None:
     code = """
 import pytest

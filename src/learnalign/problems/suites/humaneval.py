@@ -40,7 +40,38 @@ def read(row: Mapping[str, Any]) -> Suite:
     prompt, solution = first_text(row, "prompt"), first_text(row, "canonical_solution")
     prefix = prompt if is_code(prompt) else ""
     references = tuple(filter(None, [solution and prefix + solution, solution]))
-    return Suite(NAME, (ScriptTest(code),), name.split("(")[0], prefix, references)
+    name = name.split("(")[0].strip()
+    return Suite(NAME, (ScriptTest(_helpers(prefix, name, code) + code),), name, prefix, references)
+
+
+def _helpers(prefix: str, name: str, code: str) -> str:
+    r"""Return the prompt's own functions that the tests use, which no program may redefine.
+
+    Where the prompt also defines classes, tests and program share them, and nothing is taken.
+
+    Example:
+        >>> prompt = "def encode(s):\n    return s[::-1]\n\ndef decode(s):\n"
+        >>> _helpers(prompt, "decode", "assert decode(encode('ab')) == 'ab'")
+        'def encode(s):\n    return s[::-1]\n'
+    """
+    if not prefix:
+        return ""
+    nodes = ast.parse(prefix.rstrip() + "\n    pass\n").body
+    functions = [
+        node
+        for node in nodes
+        if isinstance(node, ast.FunctionDef) and node.name != name and not _is_stub(node)
+    ]
+    used = set(re.findall(r"\w+", code))
+    if not used & {n.name for n in functions} or any(isinstance(n, ast.ClassDef) for n in nodes):
+        return ""
+    imports = [n for n in nodes if isinstance(n, ast.Import | ast.ImportFrom)]
+    return "".join(ast.unparse(node) + "\n" for node in [*imports, *functions])
+
+
+def _is_stub(function: ast.FunctionDef) -> bool:
+    """Return whether a function is to be written: only a docstring, `pass` or `...`."""
+    return all(isinstance(node, ast.Pass | ast.Expr) for node in function.body)
 
 
 def is_code(prompt: str) -> bool:

@@ -14,6 +14,14 @@ from contextlib import suppress
 from typing import Any
 
 from .peer import GoneError, Peer, lines
+from .reading import (
+    checks_something,
+    classes_of_tests,
+    free_names,
+    is_test_function,
+    library_names,
+    needs_pytest,
+)
 
 #: Characters of an assertion that are reported.
 _REPORTED = 300
@@ -60,14 +68,25 @@ class Test:
     def __init__(self, source: str, names: list[str]) -> None:
         self.source = source
         tree = ast.parse(source, "tests.py")
+        if not checks_something(tree):
+            raise ValueError("the code tests nothing: no assertion, call or test function runs")
         self.functions = [
             node.name
             for node in tree.body
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test")
+            if isinstance(node, ast.FunctionDef) and is_test_function(node)
         ]
+        self.classes = [node.name for node in classes_of_tests(tree)]
         self.code = compile(tree, "tests.py", "exec")
-        self.imported = _import_modules(tree)
-        self.names = sorted(_free_names(tree) - set(names)) + names
+        _import_modules(tree)
+        self.needs_pytest = needs_pytest(tree)
+        if self.needs_pytest:
+            importlib.import_module("pytest")
+        free = free_names(tree) - set(names)
+        self.libraries = {
+            name: _member(module, member)
+            for name, (module, member) in library_names(tree, free).items()
+        }
+        self.names = sorted(free - self.libraries.keys()) + names
 
     def run(self, peer: Peer) -> str | None:
         """Return why the test fails; None if it passes."""
@@ -75,21 +94,25 @@ class Test:
         sys.modules["tests"] = module
         sys.modules["solution"] = _Solution("solution", peer)
         space = vars(module)
+        space.update(self.libraries)
         try:
             for name in self.names:
                 with suppress(NameError, AttributeError):
                     space[name] = peer.name(name)
             exec(self.code, space)
-            if "pytest" in self.imported:
-                return _with_pytest(self.source, space)
+            if self.needs_pytest:
+                given = {
+                    name: space[name] for name in (*self.libraries, *self.names) if name in space
+                }
+                return _with_pytest(self.source, given)
             for name in self.functions:
-                if space[name].__code__.co_argcount == 0:
-                    space[name]()
+                space[name]()
+            failures = [_failure_in(space[name]) for name in self.classes]
+            return next(filter(None, failures), None)
         except GoneError:
             return "the program ended"
         except BaseException as error:
             return self._described(error)
-        return None
 
     def _described(self, error: BaseException) -> str:
         """Describe an exception, with the line of the test that raised it."""
@@ -103,6 +126,12 @@ class Test:
         )
         line = self.source.splitlines()[number - 1].strip() if number else ""
         return ": ".join(part[:_REPORTED] for part in (line, text) if part)
+
+
+def _member(module: str, name: str) -> Any:
+    """Return a member of a module; the module itself for an empty name."""
+    found = importlib.import_module(module)
+    return getattr(found, name) if name else found
 
 
 class _Solution(types.ModuleType):
@@ -121,41 +150,64 @@ class _Solution(types.ModuleType):
             raise AttributeError(str(error)) from error
 
 
-def _free_names(tree: ast.Module) -> set[str]:
-    """Return the names that code uses but neither defines nor imports; no built-in ones."""
-    used: set[str] = set()
-    bound = {"solution"}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            (used if isinstance(node.ctx, ast.Load) else bound).add(node.id)
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            bound.add(node.name)
-        elif isinstance(node, ast.arg):
-            bound.add(node.arg)
-        elif isinstance(node, ast.alias):
-            bound.add((node.asname or node.name).partition(".")[0])
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            bound.add(node.name)
-    return used - bound - set(dir(builtins))
+def _import_modules(tree: ast.Module) -> None:
+    """Import what the tests import, once for all programs.
 
-
-def _import_modules(tree: ast.Module) -> set[str]:
-    """Import what the tests import, once for all programs; return the modules' names."""
-    names = set()
+    Raises:
+        ImportError: if it is missing, unless the tests go on without it.
+    """
     for node in ast.walk(tree):
+        names: list[str] = []
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module)
-    for name in names - {"solution"}:
-        with suppress(Exception):
-            importlib.import_module(name)
-    return names
+            names = [node.module]
+        for name in names:
+            if name.partition(".")[0] == "solution":
+                continue
+            try:
+                importlib.import_module(name)
+            except ImportError:
+                if node in tree.body:
+                    raise
+            except Exception:  # the tests themselves will say it
+                continue
 
 
-def _with_pytest(source: str, space: dict[str, Any]) -> str | None:
-    """Run a file of tests with pytest; return the first failure."""
+def _failure_in(kind: type) -> str | None:
+    """Run the methods of a class of tests; return the first failure."""
+    import unittest
+
+    if issubclass(kind, unittest.TestCase):
+        result = unittest.TestResult()
+        unittest.defaultTestLoader.loadTestsFromTestCase(kind).run(result)
+        failed = [*result.failures, *result.errors, *result.expectedFailures, *result.skipped]
+        if failed:
+            test, text = failed[0]
+            return f"{test.id()}: {text.strip()[-_REPORTED:]}"
+        return None if result.wasSuccessful() else "an unexpected success"
+    for name in [name for name in vars(kind) if name.startswith("test")]:
+        case = kind()
+        getattr(case, "setup_method", _nothing)()
+        getattr(case, name)()
+    return None
+
+
+def _nothing() -> None:
+    pass
+
+
+def _with_pytest(source: str, names: dict[str, Any]) -> str | None:
+    """Run a file of tests with pytest; return the first failure.
+
+    Args:
+        source: The file.
+        names: What it uses without importing it.
+    """
     import pytest
+
+    # Pytest imports the file as another module, which finds the names among the built-in ones.
+    vars(builtins).update((n, v) for n, v in names.items() if n not in vars(builtins))
 
     class Outcomes:
         passed, failure = 0, ""
