@@ -376,6 +376,34 @@ def test_pickles_are_refused_by_name_or_counted(tmp_path: Path, tokenizer: Any, 
         read_records([folder])
 
 
+OTHERS = {
+    "meta.json": '{"run": "x", "learning_rate": 1e-6, "files": ["1.jsonl"]}',
+    "config.json": '{"model": {"path": "x"}}',
+    "trainer_state.json": '{"log_history": [{"loss": 1.0}, {"loss": 0.5}], "best": null}',
+    "log.csv": "step,loss\n1,0.5\n",
+    "metrics.jsonl": '{"step": 1, "loss": 0.5}\n',
+}
+
+
+def test_files_without_rollouts_are_left_out_of_a_folder(tmp_path: Path) -> None:
+    """Whoever wrote them; but not if they are named, are all that there is, or are broken."""
+    for name, text in OTHERS.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(LearnAlignError, match=name):
+            read_records([tmp_path / name])
+    with pytest.raises(LearnAlignError, match=str(tmp_path)):
+        read_records([tmp_path])
+    rollouts = tmp_path / "rollouts.jsonl"
+    rollouts.write_text('{"problem_id": "a", "response": "4", "reward": 1}\n')
+    (records, counts) = read_records([tmp_path])
+    assert sum(map(len, records)) == 1
+    assert counts["other_files"] == len(OTHERS)
+    for broken in ('{"problem_id": "a", "resp', "{}\n", '{"response": "4", "reward": 1}\n'):
+        (tmp_path / "2.jsonl").write_text(broken)
+        with pytest.raises(LearnAlignError, match=r"2\.jsonl"):
+            read_records([tmp_path])
+
+
 def test_reading_shows_how_far_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ from learnalign.errors import LearnAlignError
 from learnalign.problems.sources import NoRowsError, read_source
 from learnalign.rollouts.imports.files import rollout_files, without_copies
 from learnalign.rollouts.imports.format import Format, PlainRow
+from learnalign.rollouts.imports.peeking import may_have_rollouts
 from learnalign.rollouts.imports.record import Record
 from learnalign.rollouts.imports.registry import FORMATS, format_named, format_of, require_format
 from learnalign.rollouts.imports.repeats import without_repeats
@@ -54,19 +55,30 @@ def read_records(
     wanted = None if format_name is None else format_named(format_name)
     counts: Counter[str] = Counter()
     files: list[Path] = []
+    of_folders: set[Path] = set()
     for path in paths:
         found, left_out = rollout_files(path)
         files += found
+        of_folders |= set(found) - {path}
         counts.update(left_out)
     kept = without_copies(files)
     counts["repeated_files"] += len(files) - len(kept)
     sizes = [(storage.size(file) or 0) / 2**20 for file in kept]  # MiB
     records: list[list[Record]] = []
-    shown = progress or Progress("none")
+    shown, others = progress or Progress("none"), list[LearnAlignError]()
     with shown.late("recorded", max(1, round(sum(sizes))), "MiB") as advance:
         for file, size in zip(kept, sizes, strict=True):
             part = _Part(advance, sum(sizes[: len(records)]), size)
-            records.append(_file(file, wanted, reward_column, counts, part))
+            try:
+                records.append(_file(file, wanted, reward_column, counts, part))
+            except LearnAlignError as error:
+                if file not in of_folders or may_have_rollouts(file):
+                    raise
+                others.append(error)  # metrics, settings, ... of whoever wrote them
+                records.append([])
+    if others and len(others) == len(kept):
+        raise others[0]
+    counts["other_files"] += len(others)
     records, repeats = without_repeats(records)
     counts += repeats
     records = _single_turn(records, counts)

@@ -63,6 +63,8 @@ def warnings(counts: Mapping[str, int]) -> list[str]:
         "failed": "recorded attempts failed and were left out: they are no wrong answers",
         "repeated_files": "files are copies of others, byte for byte, and were left out",
         "blank_files": "files have no rows",
+        "other_files": "files of the folder have no column of completions and were left out: name "
+        "one to see why",
         "pickle_files": "pickles were not read: loading one can run arbitrary code",
         "validation_files": "files of validation rollouts were not read: name their folder to use "
         "them",
