@@ -169,3 +169,9 @@ def test_helpers_of_a_prompt_are_the_tests_own() -> None:
     assert isinstance(script, ScriptTest)
     assert script.code == "def encode(s):\n    return s[::-1]\n" + test + "\ncheck(decode )"
     assert suite.entry_point == "decode"
+
+
+def test_a_problem_without_tests_is_passed_by_no_program() -> None:
+    row = {"base_input": [], "plus_input": [], "entry_point": "f", "canonical_solution": "f = int"}
+    with pytest.raises(UnreadableTestsError, match="no test"):
+        read_suite(json.dumps(row))

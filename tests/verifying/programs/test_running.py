@@ -220,9 +220,17 @@ def test_huge_numbers_are_compared_and_shown() -> None:
     suite = Suite("test", (CallTest((1,), (1 << 20_000,)),), "f")
     assert run(suite, "def f(x): return x << 20_000").passed == 1
     assert "too large to be shown" in (run(suite, "def f(x): return 3 << 19_999").failure or "")
+    items = Suite("test", (CallTest((1,), ([1],), 0.0, "set"),), "f")
+    assert run(items, "def f(x): return range(10**12)").passed == 0
     root = Suite("test", (CallTest(([-4.0, 1.0],), (4.0,), 1e-6, "root"),), "f")
     assert run(root, "def f(x): return 4").passed == 1
     assert run(root, "def f(x): return 1 << 20_000_000").passed == 0
+
+
+def test_any_signal_that_kills_a_program_is_told() -> None:
+    suite = Suite("test", (CallTest((1,), (1,)),), "f")
+    program = "import os\ndef f(x): os.kill(os.getpid(), 40)"
+    assert "killed by signal 40" in (run(suite, program).failure or "")
 
 
 def test_a_program_that_ends_costs_one_test() -> None:

@@ -133,6 +133,8 @@ def read_suite(gold: str) -> Suite:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableTestsError(f"{form.NAME}: {type(error).__name__}: {error}") from error
+    if not suite.tests:
+        raise UnreadableTestsError("there is no test")
     return replace(suite, references=references) if references else suite
 
 

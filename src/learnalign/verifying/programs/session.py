@@ -111,4 +111,12 @@ class Session:
         self._socket.close()
         if code is None:
             return "it ended its sandbox"
-        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+        return f"killed by {_signal_name(-code)}" if code < 0 else f"exit status {code}"
+
+
+def _signal_name(number: int) -> str:
+    """Return a signal's name; only the first and the last real-time signal have one."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
