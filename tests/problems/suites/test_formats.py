@@ -175,3 +175,25 @@ def test_a_problem_without_tests_is_passed_by_no_program() -> None:
     row = {"base_input": [], "plus_input": [], "entry_point": "f", "canonical_solution": "f = int"}
     with pytest.raises(UnreadableTestsError, match="no test"):
         read_suite(json.dumps(row))
+
+
+def test_verls_assertions_override_the_inputs_beside_them() -> None:
+    """Its scorer needs as many inputs and outputs; a quiet program would pass these."""
+    tests = {"assert_case": ASSERTS, "inputs": ["", ""], "outputs": ["", ""], "fn_name": "add"}
+    suite = read_suite(json.dumps(tests))
+    assert (suite.tests, suite.entry_point) == (tuple(map(ScriptTest, ASSERTS)), "add")
+
+
+def test_the_script_of_mbpp_plus_is_a_test_too() -> None:
+    row = {"test_list": ASSERTS, "test": "for x in [1]:\n    assert add(x, 1) == 2", "code": ADD}
+    gold = gold_of(row)
+    assert gold is not None
+    assert [test.code for test in read_suite(gold[0]).tests] == [*ASSERTS, row["test"]]  # type: ignore[union-attr]
+
+
+def test_bigcodebench_begins_with_its_code_prompt() -> None:
+    row = {"code_prompt": "import math\ndef f(x):\n", "canonical_solution": "    return x\n"}
+    row |= {"test": "class T(unittest.TestCase): ...", "entry_point": "f", "instruct_prompt": "Do."}
+    gold = gold_of(row)
+    assert gold is not None
+    assert read_suite(gold[0]).references[0] == "import math\ndef f(x):\n    return x\n"

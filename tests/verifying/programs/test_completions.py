@@ -48,3 +48,14 @@ def test_with_the_beginning_of_the_program_in_the_prompt(
     completion: str, program: str | None
 ) -> None:
     assert program_of(completion, PROMPT, "f") == program
+
+
+def test_what_the_prompt_gives_need_not_be_repeated() -> None:
+    """HumanEval's prompts import `List`, LeetCode's define `ListNode`: models just use them."""
+    prompt = "from typing import *\n\nclass Node:\n    pass\n\ndef f(x: List[int]):\n"
+    block = "def f(x: List[int]):\n    return Node()\n"
+    given = "from typing import *\nclass Node:\n    pass\n"
+    assert program_of(f"```python\n{block}```", prompt, "f") == given + block
+    assert program_of(f"```python\n{given}{block}```", prompt, "f") == given + block
+    imports = "from typing import *\n\ndef f(x: List[int]):\n"
+    assert program_of(block, imports, "f") == "from typing import *\n" + block

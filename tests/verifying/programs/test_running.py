@@ -48,6 +48,10 @@ def scripts(*code: str, name: str | None = None) -> Suite:
          "    def __len__(self): return len(self.items)"),
         ("assert Solution().add(1, 2) == 3",
          "class Solution:\n    def add(self, a, b): return a + b"),
+        ("assert same(build([1, 2]), build([1, 2])) and not same(build([1]), build([2]))",
+         "class Node:\n    def __init__(self, v): self.v = v\n"
+         "def build(v): return [Node(x) for x in v]\n"
+         "def same(a, b): return [n.v for n in a] == [n.v for n in b]"),
         ("class Node:\n    def __init__(self, v): self.v = v\nassert f(Node(3)) == 3",
          "def f(node): return node.v"),
         ("try:\n    f()\nexcept ValueError as e:\n    assert str(e) == 'bad'\nelse:\n    assert 0",
@@ -85,7 +89,7 @@ def test_scripts_use_the_program_as_if_it_were_theirs(test: str, program: str) -
     ],
 )  # fmt: skip
 def test_a_failure_names_the_test_and_the_reason(test: str, program: str, reason: str) -> None:
-    outcome = run(scripts(test), program)
+    outcome = run(scripts(test), program, timeout_s=10.0)
     assert outcome.passed == 0
     assert reason in (outcome.failure or "")
 

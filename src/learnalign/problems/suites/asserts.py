@@ -1,7 +1,9 @@
 """Lists of assertions: AceCoder, open-instruct, and verl's ``assert_case``.
 
 ["assert add(1, 2) == 3", "assert add(0, 0) == 0"]
-{"assert_case": ["assert add(1, 2) == 3"]}
+{"assert_case": ["assert add(1, 2) == 3"], "inputs": [""], "outputs": [""]}
+
+verl wants as many inputs and outputs beside the assertions, which override them.
 """
 
 from collections.abc import Mapping

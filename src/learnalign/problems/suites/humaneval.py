@@ -1,4 +1,4 @@
-r"""HumanEval and its relatives (HumanEval+, MBPP+ of EvalPlus's hub, LeetCode).
+r"""HumanEval and its relatives (HumanEval+, BigCodeBench, LeetCode).
 
     {"prompt": "def add(a, b):\n    ...", "entry_point": "add",
      "test": "def check(candidate):\n    assert candidate(1, 2) == 3", "canonical_solution": ...}
@@ -14,9 +14,11 @@ from typing import Any
 from learnalign.problems.suites.suite import ScriptTest, Suite, first_text
 
 NAME = "HumanEval"
-DATA_SETS = "HumanEval, HumanEval+, MBPP+ (hub), LeetCodeDataset"
-COLUMNS = ("test", "entry_point", "prompt", "canonical_solution")
+DATA_SETS = "HumanEval, HumanEval+, BigCodeBench, LeetCodeDataset"
+COLUMNS = ("test", "entry_point", "prompt", "code_prompt", "canonical_solution")
 PROMPT = "prompt"
+#: Columns of the beginning of the program; the latter is BigCodeBench's.
+_PROMPTS = ("prompt", "code_prompt")
 _CHECK = re.compile(r"^def check\(", re.MULTILINE)
 _CALLED = re.compile(r"^check\(", re.MULTILINE)
 
@@ -37,7 +39,7 @@ def read(row: Mapping[str, Any]) -> Suite:
     code, name = row["test"], row["entry_point"]
     if _CHECK.search(code) and not _CALLED.search(code):
         code += f"\ncheck({name})"
-    prompt, solution = first_text(row, "prompt"), first_text(row, "canonical_solution")
+    prompt, solution = first_text(row, *_PROMPTS), first_text(row, "canonical_solution")
     prefix = prompt if is_code(prompt) else ""
     references = tuple(filter(None, [solution and prefix + solution, solution]))
     name = name.split("(")[0].strip()

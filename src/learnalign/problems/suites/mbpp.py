@@ -2,6 +2,8 @@
 
 {"text": "Write a function ...", "code": ..., "test_list": ["assert add(1, 2) == 3"],
 "test_setup_code": "", "challenge_test_list": []}
+
+MBPP+ of the hub has more tests in a script, ``test``.
 """
 
 from collections.abc import Mapping
@@ -17,8 +19,8 @@ from learnalign.problems.suites.suite import (
 )
 
 NAME = "MBPP"
-DATA_SETS = "MBPP, MBPP sanitized"
-COLUMNS = ("test_list", "test_setup_code", "test_imports", "challenge_test_list", "code")
+DATA_SETS = "MBPP, MBPP sanitized, MBPP+ (hub)"
+COLUMNS = ("test_list", "test_setup_code", "test_imports", "challenge_test_list", "test", "code")
 PROMPT = "text"
 
 
@@ -37,4 +39,7 @@ def read(row: Mapping[str, Any]) -> Suite:
     setup = [first_text(row, "test_setup_code"), *texts(row.get("test_imports"))]
     asserts = [*content(row["test_list"]), *(content(row.get("challenge_test_list")) or [])]
     tests = tuple(ScriptTest("\n".join(filter(None, [*setup, test]))) for test in asserts)
+    script = first_text(row, "test")
+    if "assert" in script:
+        tests += (ScriptTest(script),)
     return Suite(NAME, tests, references=texts(row.get("code")))

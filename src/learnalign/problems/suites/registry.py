@@ -25,7 +25,7 @@ from learnalign.problems.suites.suite import Suite, UnreadableTestsError, conten
 
 #: Formats that need several columns of a row, and formats of one column.
 ROWS = (evalplus, livecodebench, kodcode, humaneval, mbpp)
-COLUMNS = (pairs, cases, functional, asserts)
+COLUMNS = (asserts, pairs, cases, functional)
 #: Columns of tests, and of programs that are right.
 _TESTS = (
     *("input_output", "test_cases", "tests", "private_tests", "public_tests", "test_list"),

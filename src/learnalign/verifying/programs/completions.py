@@ -40,13 +40,15 @@ def program_of(completion: str, prefix: str = "", entry_point: str | None = None
     blocks = [block for block in blocks if block.strip()]
     if blocks:
         defining = [block for block in blocks if _defines(block, entry_point)]
-        if defining or not prefix:
-            return (defining or blocks)[-1]
+        if defining:
+            return _missing(prefix, defining[-1], entry_point) + defining[-1]
+        if not prefix:
+            return blocks[-1]
         return _joined(prefix, blocks[-1]) or blocks[-1]
     tagged = _TAGGED.findall(completion)
     text: str = tagged[-1] if tagged else completion
     if _defines(text, entry_point) or (not prefix and _is_program(text)):
-        return text
+        return _missing(prefix, text, entry_point) + text
     return _joined(prefix, text) if prefix else _from_first_definition(text)
 
 
@@ -58,6 +60,39 @@ def _joined(prefix: str, text: str) -> str | None:
         if _parsed(program) is not None:
             return program
     return None
+
+
+def _missing(prefix: str, program: str, entry_point: str | None) -> str:
+    r"""Return what the prompt gives a program and the program does not repeat.
+
+    These are the prompt's imports, classes and other functions. The prompt says that they are
+    there; models often write nothing but the function.
+
+    Example:
+        >>> _missing("import math\ndef g(x):\n    return x\n\ndef f(x):\n", "def f(x): return g(x)", "f")
+        'import math\ndef g(x):\n    return x\n'
+        >>> _missing("import math\ndef f(x):\n", "def f(x): return x", "f")
+        ''
+    """  # noqa: E501
+    given, tree = _parsed(prefix.rstrip() + "\n    pass\n") if prefix else None, _parsed(program)
+    if given is None or tree is None or "__future__" in program:
+        return ""
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    bound = {entry_point, *(name for node in tree.body for name in _bound(node))}
+    kept = [node for node in given.body if _bound(node) and not _bound(node) <= bound]
+    definitions = [node for node in kept if not isinstance(node, ast.Import | ast.ImportFrom)]
+    if not definitions and not any((_bound(node) - bound) & (names | {"*"}) for node in kept):
+        return ""
+    return "".join(ast.unparse(node) + "\n" for node in kept)
+
+
+def _bound(node: ast.stmt) -> set[str]:
+    """Return the names that a definition or an import binds."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+    return set()
 
 
 def _from_first_definition(text: str) -> str | None:

@@ -20,6 +20,10 @@ class NotPlainError(ValueError):
     """The value is not plain data, and no hook took it."""
 
 
+class Elsewhere:
+    """Stands for an object of another process, and is never encoded as data."""
+
+
 def _refuse(value: Any) -> Any:
     raise NotPlainError(f"a value of type {type(value).__name__}")
 
@@ -59,6 +63,8 @@ def encode(value: Any, other: Callable[[Any], Any] = _refuse, depth: int = 0) ->
 
 
 def _encode_tagged(value: Any, other: Callable[[Any], Any], depth: int) -> Any:
+    if isinstance(value, Elsewhere):  # although it has the methods of an iterator
+        return other(value)
     for kind in (tuple, set, frozenset, deque):
         if isinstance(value, kind):
             items = [encode(item, other, depth + 1) for item in _items(kind, value)]

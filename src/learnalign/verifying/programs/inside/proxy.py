@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .codec import Elsewhere
+
 if TYPE_CHECKING:
     from .peer import Peer
 
 
-class Proxy:
+class Proxy(Elsewhere):
     """An object of the other side.
 
     It compares by identity: no method of the other side ever sees a value that a test expects.
