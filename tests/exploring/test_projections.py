@@ -46,9 +46,12 @@ def test_a_turned_and_mirrored_map_is_turned_back() -> None:
     assert np.allclose(turned(other, one, np.ones(50, bool)), one, atol=1e-5)
 
 
-@pytest.mark.parametrize("exact", [12_000, 10])
-def test_neighbours_are_those_of_all_pairs(exact: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("exact", "group"), [(12_000, 32), (12_000, 4), (12_000, 7), (10, 32)])
+def test_neighbours_are_those_of_all_pairs(
+    exact: int, group: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "_EXACT", exact)
+    monkeypatch.setattr(module, "_GROUP", group)
     monkeypatch.setattr(module, "_BLOCK", 500)
     rng = np.random.default_rng(3)
     rows = unit(rng.normal(size=(60, 6)) @ rng.normal(size=(6, 400)))

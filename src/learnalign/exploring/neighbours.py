@@ -13,6 +13,8 @@ COUNT = 5
 _EXACT = 12_000
 #: Width of the projection that proposes neighbours in larger pools, and how many it proposes.
 _WIDTH, _PROPOSED = 256, 64
+#: Columns that are searched together.
+_GROUP = 32
 #: Values of a block of cosines.
 _BLOCK = 2**24
 
@@ -55,7 +57,7 @@ def neighbours(rows: Rows, known: NDArray[np.bool_], *, seed: int = 0) -> Neighb
         np.full(shape, np.nan, np.float32),
     )
     index = np.flatnonzero(known)
-    own = rows[index]
+    own = rows if known.all() else rows[index]
     proposed, few = own, COUNT
     if len(index) > _EXACT and rows.shape[1] > _WIDTH:
         signs = np.random.default_rng(seed).integers(0, 2, (rows.shape[1], _WIDTH)) * 2 - 1
@@ -64,27 +66,45 @@ def neighbours(rows: Rows, known: NDArray[np.bool_], *, seed: int = 0) -> Neighb
     for begin in range(0, len(index), height):
         part = slice(begin, begin + height)
         cosines = proposed[part] @ proposed.T
+        itself = np.arange(len(cosines)), begin + np.arange(len(cosines))
         for sign, where, values in (
             (1, found.nearest, found.nearest_cosine),
             (-1, found.opposed, found.opposed_cosine),
         ):
-            best, exact = _strongest(sign * cosines, begin, few, sign * own, own)
+            cosines[itself] = -sign * np.inf
+            best = _largest(cosines, sign, min(few, len(index) - 1))
+            exact = sign * np.take_along_axis(cosines, best, axis=1)
+            if few > COUNT:  # those were cosines of projected rows
+                exact = sign * np.stack(
+                    [own[columns] @ row for columns, row in zip(best, own[part], strict=True)]
+                )
+            order = np.argsort(-exact, axis=1, kind="stable")[:, :COUNT]
+            best, exact = (np.take_along_axis(one, order, axis=1) for one in (best, exact))
             kept = exact > 0.0
             where[index[part], : best.shape[1]] = np.where(kept, index[best], -1)
             values[index[part], : best.shape[1]] = np.where(kept, sign * exact, np.nan)
     return found
 
 
-def _strongest(
-    cosines: Rows, begin: int, few: int, rows: Rows, own: Rows
-) -> tuple[NDArray[np.int64], Rows]:
-    """Return the columns and exact values of each row's largest cosines, itself left out."""
-    height, width = cosines.shape
-    cosines[np.arange(height), begin + np.arange(height)] = -np.inf
-    few = min(few, width - 1)
-    best = np.argpartition(-cosines, max(few - 1, 0), axis=1)[:, :few]
-    values = np.take_along_axis(cosines, best, axis=1)
-    if few > COUNT:  # those were cosines of projected rows
-        values = np.stack([own[best[i]] @ rows[begin + i] for i in range(height)])
-    order = np.argsort(-values, axis=1, kind="stable")[:, :COUNT]
-    return np.take_along_axis(best, order, axis=1), np.take_along_axis(values, order, axis=1)
+def _largest(values: Rows, sign: int, few: int) -> NDArray[np.int64]:
+    """Return the columns of each row's largest (sign 1) or smallest (-1) values, in any order.
+
+    The largest of a row are in the groups of columns that have the largest maxima, so that only
+    those groups are searched: most of the work is a maximum, which is much faster than a search.
+    """
+    count = values.shape[1] // _GROUP
+    if count <= few:
+        return _first(-sign * values, few)
+    grouped = values[:, : count * _GROUP].reshape(len(values), _GROUP, count)
+    tops = grouped.max(axis=1) if sign > 0 else -grouped.min(axis=1)
+    groups = _first(-tops, few)
+    columns = (groups[:, None, :] + count * np.arange(_GROUP)[:, None]).reshape(len(values), -1)
+    rest = np.arange(count * _GROUP, values.shape[1])
+    columns = np.hstack([columns, np.broadcast_to(rest, (len(values), len(rest)))])
+    inside = _first(-sign * np.take_along_axis(values, columns, axis=1), few)
+    return np.take_along_axis(columns, inside, axis=1)
+
+
+def _first(values: Rows, few: int) -> NDArray[np.int64]:
+    """Return the columns of each row's ``few`` smallest values, in any order."""
+    return np.argpartition(values, max(few - 1, 0), axis=1)[:, :few]
