@@ -259,12 +259,27 @@ def test_an_address_is_a_view(page: Chrome, address: str, pool: Pool) -> None:
 
 
 @pytest.mark.parametrize(
-    "fragment", ["run=9&map=no&colour=no&lasso=a;b;c&r.success_rate=x..y&problem=no&k=-1", "%"]
+    "fragment",
+    [
+        "run=9&map=no&colour=no&lasso=a;b;c&r.success_rate=x..y&problem=no&k=-1",
+        "n.__proto__=a&n.constructor=b&r.toString=1..2&n.toString=c",
+        "%",
+    ],
 )
 def test_a_broken_address_shows_the_pool(browser: Chrome, address: str, fragment: str) -> None:
     page = opened(browser, f"{address}#{fragment}")
     assert counted(page) == COUNT
     assert console(page) == []
+
+
+def test_a_name_that_the_run_does_not_have_matches_nothing(browser: Chrome, address: str) -> None:
+    """Groups of another run stay in the address; problems without a group are not theirs."""
+    page = opened(browser, f"{address}#n.group_gradients=of another run")
+    assert counted(page) == 0
+    box = page.find_element(By.XPATH, "//label[span[text()='of another run']]/input")
+    assert box.is_selected()
+    box.click()
+    until(lambda: counted(page) == COUNT)
 
 
 def test_the_keyboard_reaches_everything(page: Chrome) -> None:

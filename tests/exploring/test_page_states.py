@@ -1,5 +1,6 @@
 """More of the page in a real browser: served, audited, trained, dark, on a phone, by keyboard."""
 
+import dataclasses
 import json
 import threading
 import urllib.error
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
@@ -20,6 +22,7 @@ from helpers.synthetic_run import synthetic_run
 from learnalign.exploring.server import PageServer
 from learnalign.exploring.subsets import save_subset
 from learnalign.problems.subsets import read_subset
+from learnalign.reporting.report import ReportData
 from learnalign.terminal.progress import Progress
 from learnalign.workflows.explore import explore
 
@@ -28,10 +31,31 @@ COUNT = 48
 EVIDENCE = "7 of 8 rollouts answer <b>15</b>; the gold is 16"
 
 
+CODE = r"""def f(s):
+    return re.sub(r"\[(.*?)\]|\((x_1)\)", "$s$", s)"""
+FENCED = f"It costs $5. ```python\n{CODE}\n``` In `\\(x_1\\)` the answer is \\(x_2\\)."
+
+
+def with_code(data: ReportData) -> ReportData:
+    """Make one problem's texts code, and put a fenced program into another's rollouts."""
+    problems, rollouts = data.problems.to_pylist(), data.rollouts.to_pylist()
+    for row in problems:
+        if row["problem_id"] == "greatest-0002":
+            row |= {"prompt": CODE, "answer": '["assert f(\\"a\\") == 2"]'}
+    for row in rollouts:
+        if row["problem_id"] in ("greatest-0002", "addition-0006"):
+            row["completion"] = FENCED
+    return dataclasses.replace(
+        data,
+        problems=pa.Table.from_pylist(problems, data.problems.schema),
+        rollouts=pa.Table.from_pylist(rollouts, data.rollouts.schema),
+    )
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("states")
-    run = write_run(folder / "run", synthetic_run(num_problems=COUNT, budget=10))
+    run = write_run(folder / "run", with_code(synthetic_run(num_problems=COUNT, budget=10)))
     found = (("wrong-gold", "addition-0003"), ("copies", "product-0004"))
     rows = [{"kind": k, "problem_id": n, "score": 0.9, "evidence": EVIDENCE} for k, n in found]
     write_audit(run, rows)
@@ -132,6 +156,43 @@ def test_a_trainings_history(browser: Chrome, server: PageServer) -> None:
     write(page, "#filter-met_0-least", "2")
     until(lambda: counted(page) == 1)
     assert find(page, ".slick-row .slick-cell").text == "product-0001"
+
+
+def test_code_stays_as_it_is(browser: Chrome, server: PageServer) -> None:
+    """The tests of a code problem are readable, and no regular expression becomes a formula."""
+    text = "return document.querySelector(arguments[0]).textContent"
+    for problem, formulas in (("greatest-0002", 0), ("addition-0006", 1)):
+        page = opened(browser, f"{server.address}#problem={problem}")
+        until(lambda: page.find_elements(By.CSS_SELECTOR, ".rollout"))  # noqa: B023
+        assert page.find_elements(By.CSS_SELECTOR, ".rollout .text") == []  # until it is opened
+        find(page, ".rollout summary").click()
+        until(lambda: page.find_elements(By.CSS_SELECTOR, ".rollout .text"))  # noqa: B023
+        assert len(page.find_elements(By.CSS_SELECTOR, ".rollout math")) == formulas
+        said = page.execute_script(text, ".rollout .text")
+        assert said.startswith(FENCED.removesuffix(r"\(x_2\)."))
+        if not formulas:
+            assert said == FENCED
+            assert page.execute_script(text, "#prompt-text") == CODE
+            assert find(page, "#gold").text == 'assert f("a") == 2'
+
+
+def test_a_server_that_has_ended_is_told(browser: Chrome, runs: list[Path]) -> None:
+    done = explore(runs, served=True, progress=QUIET)
+    with PageServer(done.path, dict) as ended:
+        thread = threading.Thread(target=ended.serve_forever, daemon=True)
+        thread.start()
+        page = opened(browser, ended.address)
+        ended.shutdown()
+    thread.join()
+    find(page, "#save").click()
+    until(lambda: "Nothing was saved" in find(page, "#save-note").text)
+    write(page, "#search", "sum")
+    until(lambda: "cannot be read" in find(page, "#search-note").text)
+    assert counted(page) == COUNT
+    find(page, ".slick-row .slick-cell").click()
+    until(lambda: page.find_elements(By.CSS_SELECTOR, "#problem [role=alert]"))
+    assert "learnalign explore --serve" in find(page, "#problem [role=alert]").text
+    assert find(page, "#problem-id").text == "addition-0000"
 
 
 def test_dark_if_the_system_is(browser: Chrome, server: PageServer) -> None:

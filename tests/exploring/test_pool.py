@@ -115,6 +115,24 @@ def test_two_runs_share_their_problems(run: Path, tmp_path: Path) -> None:
     assert np.isnan(two.layouts[0].points[two.rows < 0]).all()
 
 
+def test_what_another_run_has_counts_for_none(run: Path, tmp_path: Path) -> None:
+    """No rollout of a problem was wrong in a run that does not have it, and none was met."""
+    other = write_run(tmp_path / "few", synthetic_run(num_problems=30, budget=5))
+    write_audit(other, [{"kind": "copies", "problem_id": "addition-0003", "score": 1.0}])
+    trained = write_training(tmp_path / "trained", {"product-0001": {2: [0, 1]}})
+    two = read_pool([run, other, trained], with_umap=False, progress=QUIET).runs[1]
+    absent = two.rows < 0
+    assert absent.sum() == 60
+    for field in two.fields:
+        if field.kind == "number":
+            assert np.isnan(field.values[absent]).all(), field.key
+        else:
+            assert (field.values[absent] == -1).all(), field.key
+            used = {field.names[code] for code in field.values[~absent]}
+            assert "not given" not in used, field.key
+            assert "not given" not in field.names, field.key
+
+
 def fields_of(pool: Pool, run: int = 0) -> dict[str, Field]:
     return {field.key: field for field in pool.runs[run].fields}
 

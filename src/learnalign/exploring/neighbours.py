@@ -79,7 +79,8 @@ def neighbours(rows: Rows, known: NDArray[np.bool_], *, seed: int = 0) -> Neighb
                     [own[columns] @ row for columns, row in zip(best, own[part], strict=True)]
                 )
             order = np.argsort(-exact, axis=1, kind="stable")[:, :COUNT]
-            best, exact = (np.take_along_axis(one, order, axis=1) for one in (best, exact))
+            best = np.take_along_axis(best, order, axis=1)
+            exact = np.take_along_axis(exact, order, axis=1)
             kept = exact > 0.0
             where[index[part], : best.shape[1]] = np.where(kept, index[best], -1)
             values[index[part], : best.shape[1]] = np.where(kept, sign * exact, np.nan)

@@ -81,7 +81,7 @@ def examples(
             Example(
                 scores=score_rows[problem_id],
                 prompt=shortened(problem.get("prompt") or ""),
-                answer=_gold(problem.get("answer")),
+                answer=readable_gold(problem.get("answer")),
                 attempts=all_attempts[:MAX_ROLLOUTS],
                 num_hidden=max(0, len(all_attempts) - MAX_ROLLOUTS),
             )
@@ -118,6 +118,11 @@ def shortened(text: str) -> str:
     return text[:HEAD_CHARACTERS] + note + text[-TAIL_CHARACTERS:]
 
 
+def readable_gold(answer: str | None) -> str | None:
+    """Return a gold for a reader, as `learnalign.problems.suites.shown.shown_gold`, shortened."""
+    return None if answer is None else shortened(shown_gold(answer))
+
+
 def _attempt(rollout: dict[str, Any], verdict: dict[str, Any] | None) -> Attempt:
     kind = verdict["verdict"] if verdict else "error"
     return Attempt(
@@ -137,10 +142,6 @@ def _attempt(rollout: dict[str, Any], verdict: dict[str, Any] | None) -> Attempt
 def _text(verdict: dict[str, Any] | None, column: str) -> str | None:
     text = verdict[column] if verdict else None
     return None if text is None else shortened(text)
-
-
-def _gold(answer: str | None) -> str | None:
-    return None if answer is None else shortened(shown_gold(answer))
 
 
 def _rows(table: pa.Table, wanted: pa.Array) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from learnalign.exploring.fields import Field
 from learnalign.exploring.pool import Histories
@@ -88,11 +89,18 @@ def histories(trainings: Sequence[Path], ids: Sequence[str]) -> Histories:
     )
 
 
-def training_fields(found: Histories, count: int) -> list[Field]:
-    """Return which training first met each problem; and its first step and last rate in each."""
+def training_fields(found: Histories, here: NDArray[np.bool_]) -> list[Field]:
+    """Return which training first met each problem; and its first step and last rate in each.
+
+    Args:
+        found: The trainings.
+        here: (n,) problems that the run has; the others have no values.
+    """
+    count = len(here)
     problem = np.repeat(np.arange(count), np.diff(found.begins))
     met = np.full(count, len(found.names))
     np.minimum.at(met, problem, found.training)
+    met[~here] = -1
     names = (*found.names, "never")
     fields = [Field("met", "first met in", "name", met.astype(np.int32), names)]
     for number, name in enumerate(found.names):
@@ -100,6 +108,7 @@ def training_fields(found: Histories, count: int) -> list[Field]:
         first, last = np.full(count, np.nan), np.full(count, np.nan)
         first[problem[own[::-1]]] = found.step[own[::-1]] + 1
         last[problem[own]] = found.success_rate[own]
+        first[~here] = last[~here] = np.nan
         fields.append(Field(f"met_{number}", f"first step in {name}", "number", first))
         fields.append(Field(f"last_{number}", f"last success rate in {name}", "number", last))
     return fields

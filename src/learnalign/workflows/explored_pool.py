@@ -56,7 +56,7 @@ def read_pool(runs: Sequence[Path], *, with_umap: bool, progress: Progress) -> P
         progress.log(f"map of {one.folder.path}: {len(one.ids):,} problems")
         view = _view(one, name, ids, with_umap, views[0].layouts if views else [])
         if found is not None:
-            view.fields.extend(training_fields(found, len(ids)))
+            view.fields.extend(training_fields(found, view.rows >= 0))
         views.append(view)
     return Pool(
         title=_title([view.name for view in views]),
@@ -84,8 +84,11 @@ def _view(
         Layout(m.key, m.label, in_pool(m.points, np.nan), in_pool(m.placed, False), m.groups)
         for m in layouts
     ]
-    fields = one.fields(ids)
-    fields += [Field(g.key, g.label, g.kind, in_pool(g.values, -1), g.names) for g in groups]
+    missing = {"number": np.nan, "name": -1}
+    fields = [
+        Field(f.key, f.label, f.kind, in_pool(f.values, missing[f.kind]), f.names)
+        for f in [*one.fields(), *groups]
+    ]
     near = None
     if bases[0].key != "text":
         near = _neighbours(bases[0], rows, np.flatnonzero(rows >= 0), seed)

@@ -23,7 +23,8 @@ from learnalign.exploring.fields import (
 from learnalign.exploring.maps import Basis, text_basis
 from learnalign.exploring.packing import pack_texts
 from learnalign.exploring.pool import PROMPTS_PER_BLOCK, ROLLOUTS_PER_BLOCK, Block
-from learnalign.reporting.examples import attempts
+from learnalign.problems.suites.registry import is_tests
+from learnalign.reporting.examples import attempts, readable_gold
 from learnalign.runs.folder import RunFolder
 from learnalign.selecting.statistics.alignment import unit_gradients
 from learnalign.workflows.audit import last_findings
@@ -61,14 +62,13 @@ class ExploredRun:
         index = {name: row for row, name in enumerate(self.ids)}
         return np.fromiter((index.get(name, -1) for name in ids), np.int32, len(ids))
 
-    def fields(self, ids: Sequence[str]) -> list[Field]:
-        """Return what the tables say about each of ``ids``."""
-        tokens = spread(self.prompt_tokens, np.nan, rows=self.rows(ids))
-        fields = score_fields(self.scores, ids)
-        fields += verdict_fields(list(self.folder.shards("verdicts")), ids)
-        fields.append(Field("prompt_tokens", "prompt tokens", "number", tokens))
+    def fields(self) -> list[Field]:
+        """Return what the tables say about each problem."""
+        fields = score_fields(self.scores, self.ids)
+        fields += verdict_fields(list(self.folder.shards("verdicts")), self.ids)
+        fields.append(Field("prompt_tokens", "prompt tokens", "number", self.prompt_tokens))
         if self.findings is not None:
-            fields += audit_fields(self.findings, [kind.name for kind in KINDS], ids)
+            fields += audit_fields(self.findings, [kind.name for kind in KINDS], self.ids)
         return [field for field in fields if tells_apart(field)]
 
     def bases(self) -> list[Basis]:
@@ -105,7 +105,8 @@ class ExploredRun:
                     break
                 waiting |= attempts(*pair)
             yield {
-                "answer": answer,
+                "answer": readable_gold(answer),
+                "code": answer is not None and is_tests(answer),
                 "findings": findings.get(name, []),
                 "attempts": [asdict(one) for one in waiting.pop(name, [])],
             }

@@ -100,7 +100,7 @@ def _map(explored: ExploredRun, colour: str, *, with_umap: bool) -> Drawing | No
     if not ids:
         return None
     layouts, groups = maps(explored.bases(), explored.texts, with_umap=with_umap, seed=seed)
-    fields = {field.key: field for field in [*explored.fields(ids), *groups]}
+    fields = {field.key: field for field in [*explored.fields(), *groups]}
     if colour not in fields:
         raise LearnAlignError(
             f"got --colour {colour}",

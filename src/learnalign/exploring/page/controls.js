@@ -42,7 +42,7 @@ function drawRules() {
     ...choice("rule-b", "Rule B", options, state.b, (b) => chooseRules(state.a, b)),
   ];
   if (derived.has("choice")) {
-    const most = Math.max(...[...run.ranks.get(state.a)]);
+    const most = run.ranks.get(state.a).reduce((largest, rank) => Math.max(largest, rank), 1);
     const budget = element("input", {
       type: "range",
       id: "budget",

@@ -5,9 +5,18 @@ const cache = new Map();
 async function bytesOf(name) {
   const inside = document.getElementById(`block-${name}`);
   if (inside) return fromBase64(inside.textContent);
-  const answer = await fetch(`${name}.gz`);
+  const answer = await asked(`${name}.gz`);
   if (!answer.ok) throw new Error(`${name}.gz: ${answer.status}`);
   return new Uint8Array(await answer.arrayBuffer());
+}
+
+// What the server answers; a server that has ended does not.
+async function asked(path, options) {
+  try {
+    return await fetch(path, options);
+  } catch {
+    throw new Error("the page's server does not answer. Run learnalign explore --serve again.");
+  }
 }
 
 function fromBase64(text) {
@@ -23,10 +32,12 @@ async function unpacked(name) {
   return new Response(packed.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
 }
 
-// A block of JSON; read once.
+// A block of JSON; read once, unless that failed.
 function jsonBlock(name) {
   if (!cache.has(name)) {
-    cache.set(name, unpacked(name).then((buffer) => JSON.parse(new TextDecoder().decode(buffer))));
+    const block = unpacked(name).then((buffer) => JSON.parse(new TextDecoder().decode(buffer)));
+    cache.set(name, block);
+    block.catch(() => cache.delete(name));
   }
   return cache.get(name);
 }

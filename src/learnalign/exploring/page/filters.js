@@ -23,7 +23,7 @@ function keepMatching(mask, field, values) {
     });
     return;
   }
-  const wanted = new Set(values.map((name) => field.names.indexOf(name)));
+  const wanted = new Set(values.map((name) => field.names.indexOf(name)).filter((code) => code >= 0));
   field.values.forEach((code, i) => {
     if (!wanted.has(code)) mask[i] = 0;
   });
@@ -70,8 +70,9 @@ function rangeFilter(field) {
 function nameFilter(field) {
   const counts = new Array(field.names.length).fill(0);
   for (const code of field.values) if (code >= 0) counts[code] += 1;
-  const boxes = field.names.map((name, code) => {
-    const chosen = state.filters[field.key] ?? [];
+  const chosen = state.filters[field.key] ?? [];
+  const elsewhere = chosen.filter((name) => !field.names.includes(name)); // names of another run
+  const boxes = [...field.names, ...elsewhere].map((name, code) => {
     const box = element("input", {
       type: "checkbox",
       id: `filter-${field.key}-${code}`,
@@ -82,7 +83,7 @@ function nameFilter(field) {
         setFilter(field.key, now.length ? now : null);
       },
     });
-    const count = element("span", { class: "hint" }, counts[code].toLocaleString("en"));
+    const count = element("span", { class: "hint" }, (counts[code] ?? 0).toLocaleString("en"));
     return element("label", { class: "box" }, box, element("span", {}, name), count);
   });
   return element("fieldset", {}, element("legend", { class: "hidden" }, field.label), ...boxes);
@@ -100,7 +101,15 @@ async function search() {
   note.textContent = "Searching …";
   const run = currentRun();
   const matches = new Uint8Array(pool.size);
-  const prompts = await allPrompts(run);
+  let prompts;
+  try {
+    prompts = await allPrompts(run);
+  } catch (error) {
+    found = null;
+    drawnAs.search = null; // tried again at the next change
+    note.textContent = `The prompts cannot be read: ${error.message}`;
+    return;
+  }
   if (words !== state.find.trim().toLowerCase()) return;
   let count = 0;
   for (let i = 0; i < pool.size; i += 1) {

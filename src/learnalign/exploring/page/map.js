@@ -212,13 +212,21 @@ function middle(layout, field, code) {
   return [median(0), median(1)];
 }
 
+// What problems in the strip do not have, by what places the others.
+const LACK = { gradients: "a gradient", hidden: "hidden states", text: "words" };
+
 function drawMapNote(layout) {
-  const rows = currentRun().rows;
-  let beside = 0;
+  const run = currentRun();
+  const learnable = run.fields.get("learnability")?.values;
+  let [beside, solved] = [0, 0]; // the latter always or never
   layout.placed.forEach((on, i) => {
-    if (!on && rows[i] >= 0) beside += 1;
+    if (on || run.rows[i] < 0) return;
+    beside += 1;
+    if (learnable?.[i] === 0) solved += 1;
   });
-  byId("map-note").textContent = beside ? `${plural(beside, "problem")} without a gradient (always or never solved) in the strip below the map.` : "";
+  const why = beside === solved && layout.key.startsWith("gradients") ? " (always or never solved)" : "";
+  const lack = LACK[layout.key.split("-")[0]];
+  byId("map-note").textContent = beside ? `${plural(beside, "problem")} without ${lack}${why} in the strip below the map.` : "";
 }
 
 async function showTip(problem, x, y) {

@@ -27,18 +27,26 @@ async function drawProblem() {
     return;
   }
   const run = currentRun();
-  const [prompt, texts] = await Promise.all([
-    textOf(run, "prompts", pool.promptsPerBlock, problem),
-    textOf(run, "rollouts", pool.rolloutsPerBlock, problem),
-  ]);
+  let [prompt, texts, failure] = [null, null, null];
+  try {
+    [prompt, texts] = await Promise.all([
+      textOf(run, "prompts", pool.promptsPerBlock, problem),
+      textOf(run, "rollouts", pool.rolloutsPerBlock, problem),
+    ]);
+  } catch (error) {
+    failure = element("p", { role: "alert" }, `Its texts cannot be read: ${error.message}`);
+    drawnAs.problem = null; // tried again at the next change
+  }
   if (pool.ids[problem] !== state.problem || run !== currentRun()) return;
+  const code = texts?.code ?? false;
   const parts = [element("h2", { id: "problem-id", class: "id" }, state.problem), facts(problem)];
-  if (prompt === null) parts.push(element("p", { class: "hint" }, "This run does not have the problem."));
+  if (failure) parts.push(failure);
+  else if (prompt === null) parts.push(element("p", { class: "hint" }, "This run does not have the problem."));
   else {
-    parts.push(element("h3", {}, "Prompt"), mathText(prompt, "prompt-text"));
-    parts.push(element("h3", {}, "Gold answer"), mathText(texts?.answer ?? "not given", "gold"));
+    parts.push(element("h3", {}, "Prompt"), textBox(prompt, "prompt-text", code));
+    parts.push(element("h3", {}, "Gold answer"), textBox(texts?.answer ?? "not given", "gold", code));
     parts.push(...findings(texts?.findings ?? []));
-    parts.push(element("h3", {}, "Rollouts"), rollouts(texts?.attempts ?? []));
+    parts.push(element("h3", {}, "Rollouts"), rollouts(texts?.attempts ?? [], code));
   }
   parts.push(...around(problem), ...historyOf(problem));
   panel.replaceChildren(...parts);
@@ -49,20 +57,35 @@ function facts(problem) {
   return element("details", { class: "facts", open: document.querySelector(".facts")?.open ?? false }, element("summary", {}, "Values"), element("dl", {}, ...rows.flat()));
 }
 
-// Text, its LaTeX as MathML. Dollar signs are prices unless the text has a LaTeX command.
-function mathText(text, id) {
-  const box = element("div", { class: "text", id }, text);
+// Text, its LaTeX as MathML. Dollar signs are prices unless the text has a LaTeX command; what is
+// fenced or quoted as code, and all texts of a problem with programs, stay as they are.
+function textBox(text, id, code) {
+  const box = element("div", { class: "text", id });
+  if (code) {
+    box.append(element("code", {}, text));
+    return box;
+  }
   const delimiters = [
     { left: "$$", right: "$$", display: true },
     { left: "\\[", right: "\\]", display: true },
     { left: "\\(", right: "\\)", display: false },
   ];
-  if (/\\[a-zA-Z]+|[_^]/.test(text)) delimiters.push({ left: "$", right: "$", display: false });
-  try {
-    libraries.renderMath(box, { delimiters, output: "mathml", trust: false, throwOnError: false, strict: "ignore", maxExpand: 200 });
-  } catch {
-    box.textContent = text;
-  }
+  const parts = text.split(/(```[^]*?(?:```|$)|`[^`\n]+`)/);
+  const words = parts.filter((_, i) => i % 2 === 0);
+  if (/\\[a-zA-Z]+|[_^]/.test(words.join(" "))) delimiters.push({ left: "$", right: "$", display: false });
+  parts.forEach((part, i) => {
+    if (i % 2) {
+      box.append(element("code", {}, part));
+      return;
+    }
+    const own = element("span", {}, part);
+    box.append(own);
+    try {
+      libraries.renderMath(own, { delimiters, output: "mathml", trust: false, throwOnError: false, strict: "ignore", maxExpand: 200, maxSize: 50 });
+    } catch {
+      own.textContent = part;
+    }
+  });
   return box;
 }
 
@@ -72,7 +95,7 @@ function findings(found) {
   return [element("h3", {}, "Audit"), element("ul", { id: "findings" }, ...items)];
 }
 
-function rollouts(attempts) {
+function rollouts(attempts, code) {
   if (!attempts.length) return element("p", { class: "hint" }, "No rollouts were stored.");
   const items = attempts.map((one) => {
     const kind = one.verdict in MARKS ? one.verdict : "other";
@@ -80,14 +103,15 @@ function rollouts(attempts) {
     const said = one.extracted_answer ?? one.parsed_answer;
     const parsed = one.parsed_answer !== null && one.parsed_answer !== said ? `, parsed as ${one.parsed_answer}` : "";
     const notes = [
-      said !== null ? `answer ${said}${parsed}` : one.verdict === "unparsed_answer" ? "no answer found" : null,
+      said !== null ? `answer ${said}${parsed}` : one.verdict === "unparsed answer" ? "no answer found" : null,
       plural(one.num_tokens ?? 0, "token"),
       one.truncated ? "truncated" : null,
       one.reward === null ? "no reward" : `reward ${asText(one.reward)}`,
       one.detail,
     ];
     const summary = element("summary", {}, element("span", { class: `verdict ${kind}` }, mark, one.verdict), element("span", { class: "hint" }, notes.filter(Boolean).join(" · ")));
-    return element("li", {}, element("details", { class: "rollout" }, summary, mathText(one.completion, null)));
+    const box = element("details", { class: "rollout", ontoggle: () => box.children.length > 1 || box.append(textBox(one.completion, null, code)) }, summary);
+    return element("li", {}, box);
   });
   return element("ol", { class: "rollouts" }, ...items);
 }

@@ -32,16 +32,20 @@ async function saveSubset(name, note) {
   const text = JSON.stringify(file, null, 1);
   let path = `${name}.json`;
   if (pool.served) {
-    const answer = await fetch("subsets", { method: "POST", body: text });
-    if (!answer.ok) {
-      note.textContent = await answer.text();
+    note.textContent = "Saving …";
+    try {
+      const answer = await asked("subsets", { method: "POST", body: text });
+      if (!answer.ok) throw new Error(await answer.text());
+      ({ path } = await answer.json());
+    } catch (error) {
+      note.textContent = `Nothing was saved: ${error.message}`;
       return;
     }
-    ({ path } = await answer.json());
   } else {
     const url = URL.createObjectURL(new Blob([`${text}\n`], { type: "application/json" }));
     element("a", { href: url, download: path }).click();
     setTimeout(() => URL.revokeObjectURL(url), 1000);
   }
-  note.textContent = `${plural(file.problem_ids.length, "id")} saved. learnalign train MODEL ${file.run} --subset ${path}`;
+  const renamed = pool.served ? "" : " (or as your browser named the file)";
+  note.textContent = `${plural(file.problem_ids.length, "id")} saved. learnalign train MODEL ${file.run} --subset ${path}${renamed}`;
 }

@@ -33,7 +33,9 @@ function readAddress() {
       if (ends.length === 2 && ends.every((end) => end === null || Number.isFinite(end))) {
         state.filters[key] = ends;
       }
-    } else if (name.startsWith("n.")) (state.filters[key] ??= []).push(value);
+    } else if (name.startsWith("n.")) {
+      state.filters[key] = [...(Object.hasOwn(state.filters, key) ? state.filters[key] : []), value];
+    }
   }
 }
 
