@@ -81,6 +81,7 @@ def check(out: Path, table: str, parts: tuple[str, ...]) -> dict[str, dict[str, 
     return found
 
 
+@pytest.mark.slow
 def test_a_part_that_is_stopped_does_not_stop_the_next(tmp_path: Path) -> None:
     parts = ("training", "scoring", "method")
     table = run(tmp_path, "--parts", ",".join(parts), "--limits", "training=0.1")

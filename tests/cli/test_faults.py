@@ -67,7 +67,13 @@ def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         _call(["umount", str(place)])
 
 
-@pytest.mark.parametrize("limit", [3_000, 200_000], ids=["a shard", "the report"])
+@pytest.mark.parametrize(
+    "limit",
+    [
+        pytest.param(3_000, id="a shard", marks=pytest.mark.slow),
+        pytest.param(200_000, id="the report"),
+    ],
+)
 def test_a_file_that_cannot_grow_ends_with_2_and_loses_nothing(
     limit: int, undisturbed: Path, sums: Path, tmp_path: Path
 ) -> None:
@@ -85,6 +91,7 @@ def test_a_file_that_cannot_grow_ends_with_2_and_loses_nothing(
     assert _tables(out) == _tables(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full(mount: Callable[[str], Path], undisturbed: Path, sums: Path) -> None:
     disk = mount("size=1m")
     full = _call(_command(sums, disk / "run"))

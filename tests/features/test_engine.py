@@ -241,6 +241,7 @@ def test_progress_counts_every_problem_once_and_an_empty_pool_has_no_rows(monkey
     assert empty.schema.equals(features_schema(16))
 
 
+@pytest.mark.slow
 def test_the_real_model(smollm2):
     config = ModelConfig(path=str(smollm2), device="cpu")
     model, tokenizer = load_model(config, dtype=torch.float32), load_tokenizer(config)

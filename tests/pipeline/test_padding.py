@@ -75,7 +75,7 @@ def test_a_question_that_holds_it_is_set_aside(models: list[Path], tmp_path: Pat
     assert any("a token that the model does not have" in t for t in done.summary["warnings"])
 
 
-@pytest.mark.parametrize("trainer", ["native", "trl"])
+@pytest.mark.parametrize("trainer", ["native", pytest.param("trl", marks=pytest.mark.slow)])
 def test_a_training(models: list[Path], data: Path, tmp_path: Path, trainer: str) -> None:
     if trainer == "trl":
         pytest.importorskip("trl")

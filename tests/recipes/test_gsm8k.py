@@ -194,6 +194,7 @@ def selection(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "run"
 
 
+@pytest.mark.slow
 def test_verl_is_started_on_the_prompts_that_were_scored(
     selection: Path, smollm2: Path, tmp_path: Path
 ) -> None:

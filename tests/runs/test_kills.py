@@ -154,7 +154,13 @@ def _ends_the_same(verb: str, place: Path, out: Path, undisturbed: Any) -> None:
 
 @pytest.mark.parametrize(
     ("verb", "share"),
-    [("select", 0.5), ("select --warmup", 0.4), ("train", 0.7), ("stages", 0.8), ("evaluate", 0.9)],
+    [
+        ("select", 0.5),
+        pytest.param("select --warmup", 0.4, marks=pytest.mark.slow),
+        ("train", 0.7),
+        pytest.param("stages", 0.8, marks=pytest.mark.slow),
+        pytest.param("evaluate", 0.9, marks=pytest.mark.slow),
+    ],
 )
 def test_killed_somewhere(verb: str, share: float, place: Path, undisturbed: Any) -> None:
     n, out = int(share * undisturbed(verb)[0]), place / f"killed {verb}"

@@ -145,6 +145,7 @@ def test_killed_in_a_store_and_resumed_equals_a_local_run(
     assert load_config(as_path(url) / "config.yaml").run.out == as_path(url)
 
 
+@pytest.mark.slow
 def test_begun_on_a_disk_and_finished_in_a_store(
     policy: tuple[str, str], local: Path, url: str, tmp_path: Path
 ) -> None:

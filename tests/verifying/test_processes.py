@@ -189,25 +189,25 @@ from learnalign.errors import LearnAlignError
 from learnalign.tables import PROBLEMS, ROLLOUTS
 from learnalign.verifying.verifier import open_verifier
 
-names = [str(number) for number in range(200)]
+names = [str(number) for number in range(40)]
 problems = [{"problem_id": name, "answer": name, "row": "{}"} for name in names]
 rollouts = [row | {"sample": 0, "completion": "4", "token_ids": []} for row in problems]
 tables = pa.Table.from_pylist(problems, PROBLEMS), pa.Table.from_pylist(rollouts, ROLLOUTS)
 try:
-    with open_verifier(VerifierConfig(kind="number", workers=40)) as verifier:
+    with open_verifier(VerifierConfig(kind="number", workers=20)) as verifier:
         verifier.verify(*tables)
 except LearnAlignError as error:
     print(error)
 """
     done = subprocess.run(
         [sys.executable, "-c", code],
-        preexec_fn=with_files(64),
+        preexec_fn=with_files(40),
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert done.stderr == ""
-    for words in ("Too many open files", "(ulimit -n) is 64", "--set verifier.workers=N"):
+    for words in ("Too many open files", "(ulimit -n) is 40", "--set verifier.workers=N"):
         assert words in done.stdout
 
 

@@ -27,7 +27,9 @@ def configure(model, out, **more):
     return sums_run.configure(model, out, **({"data__paths": ()} | more))
 
 
-@pytest.mark.parametrize(("name", "count"), [("sums", 12), ("smollm2", 3)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("sums", 12), pytest.param("smollm2", 3, marks=pytest.mark.slow)]
+)
 def test_greedy_is_the_models_own_argmax(name, count, request, tmp_path):
     folder = request.getfixturevalue(name)
     config = configure(folder, tmp_path / "e", rollouts__dtype="float32", data__limit=count)

@@ -31,7 +31,7 @@ def _tables(out: Path, stages: tuple[str, ...] = ("problems", "rollouts", "verdi
     return found | {"scores": pq.read_table(out / "scores.parquet")}
 
 
-@pytest.mark.parametrize("model", ["real_run", "finished"])
+@pytest.mark.parametrize("model", [pytest.param("real_run", marks=pytest.mark.slow), "finished"])
 def test_the_folder_keeps_its_contract(model: str, request: pytest.FixtureRequest) -> None:
     out: Path = request.getfixturevalue(model)
     for name in ("scores.parquet", "manifest.json", "config.yaml", "report.html"):

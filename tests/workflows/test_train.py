@@ -75,6 +75,7 @@ def test_history_has_every_problem_and_every_rollout(undisturbed) -> None:
     assert any(group[0] != group[1] for group in groups)
 
 
+@pytest.mark.slow
 def test_the_real_model_learns(smollm2, tmp_path) -> None:
     done = train(configure(smollm2, tmp_path / "t", training__steps=1), progress=QUIET)
     assert done.steps["num_signal"].to_pylist()[0] > 0

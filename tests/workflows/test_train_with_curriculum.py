@@ -72,7 +72,10 @@ def _problems(folder: Path) -> list[dict[str, Any]]:
     return pa.concat_tables(tables).to_pylist()
 
 
-@pytest.mark.parametrize("name", ["mopps", "greso", "learnalign"])
+@pytest.mark.parametrize(
+    "name",
+    [*(pytest.param(name, marks=pytest.mark.slow) for name in ("mopps", "greso")), "learnalign"],
+)
 def test_a_resumed_training_equals_an_undisturbed_one(
     name: str, sums: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,7 +100,7 @@ def test_a_resumed_training_equals_an_undisturbed_one(
         assert parts.steps[column].equals(whole.steps[column])
 
 
-@pytest.mark.parametrize("name", ["order", "dynamic"])
+@pytest.mark.parametrize("name", [pytest.param("order", marks=pytest.mark.slow), "dynamic"])
 def test_a_budget_of_rollouts_ends_the_training(name: str, sums: Path, tmp_path: Path) -> None:
     """After the step that spends it, dropped groups included; also when it is resumed."""
     unlimited = train(configured(sums, tmp_path / "whole", name), progress=QUIET)
@@ -291,7 +294,7 @@ def test_known_options_are_those_that_a_training_has(sums: Path, tmp_path: Path)
         assert f"'{reserved}'" not in str(found.value)
 
 
-@pytest.mark.parametrize("name", ["mopps", "mapp"])
+@pytest.mark.parametrize("name", [pytest.param("mopps", marks=pytest.mark.slow), "mapp"])
 def test_known_success_rates_are_the_prior(name: str, tmp_path: Path, sums: Path) -> None:
     """The first estimates are those of the rows' column, as eight rollouts."""
     train(configured(sums, tmp_path / "plain", "order"), progress=QUIET)

@@ -48,6 +48,7 @@ def test_both_trainers_see_the_same_rollouts(undisturbed, sums, tmp_path):
         assert one["gradient_norm"] == pytest.approx(other["gradient_norm"], rel=2e-2)
 
 
+@pytest.mark.slow
 def test_resumed_equals_undisturbed(undisturbed, sums, tmp_path, monkeypatch):
     from learnalign.verifying.verifier import Verifier
 

@@ -1,6 +1,5 @@
 """A user's reward function, ``module:function``, called as GRPOTrainer calls it."""
 
-import asyncio
 import importlib
 import inspect
 import math
@@ -78,6 +77,8 @@ class TrlFunction:
             }
         )
         if inspect.isawaitable(rewards):
+            import asyncio  # slow to import, and few functions are async
+
             rewards = asyncio.run(_awaited(rewards))
         return [_judgement(reward) for reward in _as_list(rewards, count)]
 

@@ -1,10 +1,11 @@
 """The built-in verifiers: parsing golds, judging completions, and formatting golds as answers."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from learnalign.verifying.answers import algebra
 from learnalign.verifying.answers.thinking import after_thinking
 from learnalign.verifying.judgement import Judgement, failed, unparsed
 from learnalign.verifying.question import Question
@@ -25,6 +26,8 @@ class Kind:
     """Judges a completion against a parsed gold."""
     as_completions: Callable[[str], tuple[str, ...]]
     """Formats a gold as completions, at least one of which must be judged correct."""
+    load_for: Callable[[Iterable[str]], None]
+    """Imports what these golds and completions need, before the time of the first one starts."""
 
     def judge(self, request: Mapping[str, Any]) -> Iterator[Judgement | None]:
         """Judge completions: an answer is correct if it matches any of the golds.
@@ -118,9 +121,13 @@ def named_kind(name: str) -> "Kind | Programs":
     if name == "reasoning_gym":
         module.load()
     as_completions = _AS_COMPLETIONS.get(name, _boxed)
-    if name in _NEED_QUESTION:
-        return Kind(module.parse_gold, module.judge, as_completions)
-    return Kind(lambda gold, question: module.parse_gold(gold), module.judge, as_completions)
+    parse = module.parse_gold if name in _NEED_QUESTION else lambda gold, _: module.parse_gold(gold)
+    load_for = algebra.load_for if name == "number" else _nothing
+    return Kind(parse, module.judge, as_completions, load_for)
+
+
+def _nothing(texts: Iterable[str]) -> None:
+    """Import nothing: the module of the verifier has imported all that it uses."""
 
 
 def _boxed(gold: str) -> tuple[str, ...]:

@@ -59,6 +59,13 @@ def judgements(request: dict[str, Any]) -> Iterator[Judgement | None]:
         yield from judge.judge(request)
 
 
+def _texts(request: dict[str, Any]) -> Iterator[str]:
+    """Yield the golds and the completions of a request."""
+    for problem in (request, *request.get("problems", ())):
+        yield from problem.get("golds", ())
+        yield from problem.get("completions", ())
+
+
 class _Server:
     """Answers requests until its input ends."""
 
@@ -88,7 +95,9 @@ class _Server:
     def _answer(self, request: dict[str, Any]) -> None:
         number = request["number"]
         try:
-            verifier(request["kind"])
+            judge = verifier(request["kind"])
+            if isinstance(judge, Kind):
+                judge.load_for(_texts(request))
         except BaseException as error:  # a module may raise anything, including SystemExit
             self._send(number, 0, _refusal(request["kind"], error))
             return

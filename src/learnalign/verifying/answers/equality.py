@@ -2,7 +2,7 @@
 
 import re
 
-from learnalign.verifying.answers.expressions import constant, expression, same_expression
+from learnalign.verifying.answers.algebra import constant, expression, same_expression
 from learnalign.verifying.answers.numbers import Number, same_number
 from learnalign.verifying.answers.times import Clock, Date, same_time
 from learnalign.verifying.answers.unit_names import PERCENT

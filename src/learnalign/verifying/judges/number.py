@@ -3,9 +3,9 @@
 import re
 from fractions import Fraction
 
+from learnalign.verifying.answers.algebra import constant
 from learnalign.verifying.answers.cues import may_have_cue, without_denials
 from learnalign.verifying.answers.equality import same
-from learnalign.verifying.answers.expressions import constant
 from learnalign.verifying.answers.expressions_in_text import first_run, last_expression
 from learnalign.verifying.answers.extraction import (
     CUE,
