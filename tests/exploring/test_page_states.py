@@ -195,6 +195,15 @@ def test_a_server_that_has_ended_is_told(browser: Chrome, runs: list[Path]) -> N
     assert find(page, "#problem-id").text == "addition-0000"
 
 
+def test_a_pool_of_one_problem_opens(browser: Chrome, tmp_path: Path) -> None:
+    one = write_run(tmp_path / "one", synthetic_run(num_problems=1, budget=1), shards=1)
+    console(browser)
+    page = opened(browser, explore([one], progress=QUIET).path.as_uri())
+    assert counted(page) == 1
+    until(lambda: "strip below the map" in find(page, "#map-note").text)
+    assert console(page) == []
+
+
 def test_dark_if_the_system_is(browser: Chrome, server: PageServer) -> None:
     for scheme, dark in (("dark", True), ("light", False)):
         preference = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}

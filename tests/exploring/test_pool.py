@@ -1,10 +1,12 @@
 """What the page is made of: fields and texts as in the tables, ranks as `compare`'s."""
 
+import dataclasses
 import gzip
 import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from helpers.run_folder import write_audit, write_run, write_training
@@ -216,6 +218,30 @@ def test_a_folder_of_stages_is_its_runs(tmp_path: Path) -> None:
 
 def test_a_folder_without_scores_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LearnAlignError, match="select"):
+        read_pool([tmp_path], with_umap=False, progress=QUIET)
+
+
+def test_what_is_not_of_the_pool_is_an_error(run: Path, tmp_path: Path) -> None:
+    trained = write_training(tmp_path / "trained", {"of another pool": {0: [1, 0]}})
+    with pytest.raises(LearnAlignError, match="trained has no problem in common"):
+        read_pool([run, trained], with_umap=False, progress=QUIET)
+    data = synthetic_run(num_problems=4, budget=1)
+    parts = {}
+    for name in ("problems", "rollouts", "verdicts", "scores"):
+        table = getattr(data, name)
+        ids = pa.array([f"of another pool, {one}" for one in table["problem_id"].to_pylist()])
+        parts[name] = table.set_column(
+            table.schema.get_field_index("problem_id"), "problem_id", ids
+        )
+    other = write_run(tmp_path / "other", dataclasses.replace(data, **parts))
+    with pytest.raises(LearnAlignError, match="other has no problem in common"):
+        read_pool([run, other], with_umap=False, progress=QUIET)
+
+
+@pytest.mark.parametrize("text", ["[1,", '{"stage": 1}'])
+def test_a_broken_list_of_stages_is_an_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "stages.json").write_text(text)
+    with pytest.raises(LearnAlignError, match="not a list of finished stages"):
         read_pool([tmp_path], with_umap=False, progress=QUIET)
 
 

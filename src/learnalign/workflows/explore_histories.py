@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from learnalign.errors import LearnAlignError
 from learnalign.exploring.fields import Field
 from learnalign.exploring.pool import Histories
 from learnalign.runs.folder import RunFolder
@@ -34,10 +35,24 @@ def expanded(runs: Sequence[Path]) -> list[Path]:
         if not is_staged(path):
             found.append(path)
             continue
-        count = len(json.loads(files.read_text(path / STAGES)))
-        stages = [path / f"stage-{number}" for number in range(1, count + 1)]
+        stages = [path / f"stage-{number}" for number in range(1, _count(path / STAGES) + 1)]
         found += [stage / part for stage in stages for part in ("selection", "training")]
     return found
+
+
+def _count(path: Path) -> int:
+    """Return how many stages are finished."""
+    try:
+        found = json.loads(files.read_text(path))
+    except ValueError:
+        found = None
+    if not isinstance(found, list):
+        raise LearnAlignError(
+            f"{path} is not a list of finished stages",
+            expected="the file that `learnalign stages` writes",
+            do="run `learnalign stages` again, or name the folders of its stages",
+        )
+    return len(found)
 
 
 def is_staged(path: Path) -> bool:
@@ -65,7 +80,11 @@ def is_training(path: Path) -> bool:
 
 
 def histories(trainings: Sequence[Path], ids: Sequence[str]) -> Histories:
-    """Read the trainings' success rates of the problems, by problem, training and step."""
+    """Read the trainings' success rates of the problems, by problem, training and step.
+
+    Raises:
+        LearnAlignError: if a training met none of the problems.
+    """
     index = {name: number for number, name in enumerate(ids)}
     columns = [np.empty((0, 4))]
     for number, path in enumerate(trainings):
@@ -77,6 +96,7 @@ def histories(trainings: Sequence[Path], ids: Sequence[str]) -> Histories:
             [problems, np.full(len(problems), number), table["step"], table["success_rate"]]
         )
         columns.append(rows[rows[:, 0] >= 0])
+        require_shared(path, len(columns[-1]))
     found = np.concatenate(columns)
     found = found[np.lexsort((found[:, 2], found[:, 1], found[:, 0]))]
     begins = np.searchsorted(found[:, 0], np.arange(len(ids) + 1))
@@ -87,6 +107,16 @@ def histories(trainings: Sequence[Path], ids: Sequence[str]) -> Histories:
         success_rate=found[:, 3].copy(),
         begins=begins.astype(np.int32),
     )
+
+
+def require_shared(run: Path, shared: int) -> None:
+    """Reject a run that has no problem in common with the pool."""
+    if not shared:
+        raise LearnAlignError(
+            f"{run} has no problem in common with the first run",
+            expected="runs and trainings on the same pool: problems are compared by their ids",
+            do="leave it out, or look at it alone",
+        )
 
 
 def training_fields(found: Histories, here: NDArray[np.bool_]) -> list[Field]:

@@ -21,6 +21,7 @@ from learnalign.workflows.explore_histories import (
     histories,
     is_training,
     labels,
+    require_shared,
     training_fields,
 )
 from learnalign.workflows.explored_run import ExploredRun, spread
@@ -37,7 +38,8 @@ def read_pool(runs: Sequence[Path], *, with_umap: bool, progress: Progress) -> P
         progress: Shows the parts.
 
     Raises:
-        LearnAlignError: if a folder is neither a finished selection nor a training.
+        LearnAlignError: if a folder is neither a finished selection nor a training, or has no
+            problem in common with the first.
     """
     runs = expanded(runs)
     trainings = [path for path in runs if is_training(path)]
@@ -49,6 +51,8 @@ def read_pool(runs: Sequence[Path], *, with_umap: bool, progress: Progress) -> P
             do="put the selection's folder first",
         )
     tables = [ExploredRun(folder) for folder in folders]
+    for one in tables[1:]:
+        require_shared(one.folder.path, len(set(one.ids) & set(tables[0].ids)))
     ids = list(dict.fromkeys(name for one in tables for name in one.ids))
     found = histories(trainings, ids) if trainings else None
     views: list[RunView] = []

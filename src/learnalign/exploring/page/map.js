@@ -95,7 +95,7 @@ function drawMap(mask, scale) {
       }),
       ...movementLayers(points),
       ...problemLayers(points, radius),
-      namesLayer(layout),
+      ...namesLayers(layout),
     ],
   });
   drawMapNote(layout);
@@ -163,11 +163,12 @@ function problemLayers(points, radius) {
   ];
 }
 
-function namesLayer(layout) {
+function namesLayers(layout) {
   const field = currentRun().fields.get(layout.groups);
   const places = field.names.map((name, code) => ({ name, place: middle(layout, field, code) }));
   const shown = apart(places.filter(({ place }) => place));
-  return new libraries.TextLayer({
+  if (!shown.length) return []; // a layer without text warns
+  const names = new libraries.TextLayer({
     id: "names",
     data: shown,
     characterSet: "auto",
@@ -183,6 +184,7 @@ function namesLayer(layout) {
     getColor: theme() === "dark" ? [235, 238, 242] : [31, 36, 41],
     updateTriggers: { getColor: theme() },
   });
+  return [names];
 }
 
 // Push a name down, in pixels, while it would lie on one before it, which is of a larger group.
@@ -213,7 +215,7 @@ function middle(layout, field, code) {
 }
 
 // What problems in the strip do not have, by what places the others.
-const LACK = { gradients: "a gradient", hidden: "hidden states", text: "words" };
+const LACK = { gradients: "a gradient", hidden: "hidden states", text: "words that tell them apart" };
 
 function drawMapNote(layout) {
   const run = currentRun();
