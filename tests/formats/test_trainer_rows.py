@@ -161,6 +161,14 @@ def test_the_hint_says_how_it_is_read(run):
     assert any("--data.label_key label" in hint for hint in run("openrlhf")[0].hints)
 
 
+def test_code_problems_are_told_where_rows_are_built_for_mathematics(run):
+    one = problem(0, {"tests": ["assert f(1) == 2"]}, answer='["assert f(1) == 2"]')
+    done, _ = run("open-instruct", [one], selected=(0,))
+    assert any("verifier of programs in open-instruct" in text for text in done.warnings)
+    done, _ = run("open-instruct", selected=(0,), out="sums")
+    assert not any("programs" in text for text in done.warnings)
+
+
 def test_the_docs_table_is_the_codes(request):
     page = request.config.rootpath / "docs" / "guides" / "export.md"
     assert table() in page.read_text(encoding="utf-8")

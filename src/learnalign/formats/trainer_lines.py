@@ -13,10 +13,15 @@ from learnalign.formats.rows import PREFIX, Block, Notes, check_prompts, require
 from learnalign.formats.trainers.registry import TRAINERS
 from learnalign.formats.trainers.row_format import Problem, Row, RowFormat, at
 from learnalign.problems.golds import answer_of
+from learnalign.problems.suites.registry import is_tests
 from learnalign.tables import SCORED_PROMPT
 
 #: The user's own row as JSON text, in rows that were built.
 OWN_ROW = f"{PREFIX}row"
+_NOT_MATHS = (
+    "the gold of code problems (`{}`) is their tests as your data has them, in rows that are built "
+    "for mathematics: choose a verifier of programs in {}, or every answer is wrong there"
+)
 
 
 def trainer_lines(kind: str, parts: Sequence[Block], notes: Notes) -> list[str]:
@@ -59,6 +64,8 @@ def trainer_lines(kind: str, parts: Sequence[Block], notes: Notes) -> list[str]:
                 _require_fits(form, problem)
                 extra, row = {OWN_ROW: texts[place]}, form.build(problem)
                 notes.hint(f"rows were built in {form.trainer}'s format; yours: `{OWN_ROW}`")
+                if is_tests(problem.gold):
+                    notes.warn(_NOT_MATHS.format(".".join(form.gold), form.trainer))
             extra |= without_clashes(mine, row, notes)
             lines[int(part.positions[place])] = line(row, extra, text, lossy)
         if part.scored_messages is None:
