@@ -1,5 +1,7 @@
 """The program in a completion, as people's models write it."""
 
+import time
+
 import pytest
 
 from learnalign.verifying.programs.completions import program_of
@@ -59,3 +61,14 @@ def test_what_the_prompt_gives_need_not_be_repeated() -> None:
     assert program_of(f"```python\n{given}{block}```", prompt, "f") == given + block
     imports = "from typing import *\n\ndef f(x: List[int]):\n"
     assert program_of(block, imports, "f") == "from typing import *\n" + block
+
+
+def test_a_long_completion_is_cut_in_a_few_attempts() -> None:
+    """Each attempt parses everything before it: dropping line after line took a minute."""
+    body = "    x = [1, (2, 3)]\n" * 1_500 + "    return x\n"
+    rest = "    y = 3\n" * 1_500
+    begin = time.process_time()
+    assert program_of(body + "    def (:\n" + rest, PROMPT, "f") == PROMPT + body
+    assert program_of(body + "    z = (1,\n" + rest, PROMPT, "f") == PROMPT + body
+    assert program_of(body + '    """never closed\n' + rest, PROMPT, "f") == PROMPT + body
+    assert time.process_time() - begin < 5.0

@@ -10,8 +10,8 @@ _FENCE = re.compile(
 )
 _PYTHON = ("python", "python3", "py", "py3", "python2", "pycon", "")
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
-#: Lines dropped from the end of a continuation until it can be parsed.
-_MAX_DROPPED = 400
+#: Attempts to find the last line with which a continuation can be parsed.
+_MAX_ATTEMPTS = 50
 
 
 def program_of(completion: str, prefix: str = "", entry_point: str | None = None) -> str | None:
@@ -53,12 +53,31 @@ def program_of(completion: str, prefix: str = "", entry_point: str | None = None
 
 
 def _joined(prefix: str, text: str) -> str | None:
-    """Continue the program of a prompt, up to the last line with which it can be parsed."""
-    lines = text.rstrip().split("\n")
-    for dropped in range(min(len(lines), _MAX_DROPPED)):
-        program = prefix + "\n".join(lines[: len(lines) - dropped]) + "\n"
-        if _parsed(program) is not None:
+    """Continue the program of a prompt, up to the last line with which it can be parsed.
+
+    No line from the first wrong one on can be kept, so a few attempts find it.
+    """
+    lines = text.partition("\0")[0].rstrip().split("\n")
+    before = prefix.count("\n")
+    for _ in range(_MAX_ATTEMPTS):
+        program = prefix + "\n".join(lines) + "\n"
+        wrong = _wrong_line(program)
+        if wrong is None:
             return program
+        lines = lines[: max(0, min(len(lines) - 1, wrong - 1 - before))]
+        if not lines:
+            break
+    return None
+
+
+def _wrong_line(program: str) -> int | None:
+    """Return the number of the line at which parsing fails; None if it does not."""
+    try:
+        _parse(program)
+    except SyntaxError as error:
+        return error.lineno or 1
+    except (ValueError, RecursionError, MemoryError):
+        return 1
     return None
 
 
@@ -120,9 +139,13 @@ def _defines(text: str, name: str | None) -> bool:
 
 
 def _parsed(text: str) -> ast.Module | None:
+    try:
+        return _parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _parse(text: str) -> ast.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            return ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
+        return ast.parse(text)
