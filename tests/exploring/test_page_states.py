@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from selenium.webdriver import ActionChains, Chrome, Keys
@@ -202,6 +203,24 @@ def test_a_pool_of_one_problem_opens(browser: Chrome, tmp_path: Path) -> None:
     assert counted(page) == 1
     until(lambda: "strip below the map" in find(page, "#map-note").text)
     assert console(page) == []
+
+
+def test_rewards_below_zero_are_counted_where_they_lie(browser: Chrome, tmp_path: Path) -> None:
+    data = synthetic_run(num_problems=COUNT, budget=10)
+    rows = [row | {"success_rate": 2 * row["success_rate"] - 1} for row in data.scores.to_pylist()]
+    scores = pa.Table.from_pylist(rows, data.scores.schema)
+    run = write_run(tmp_path / "run", dataclasses.replace(data, scores=scores))
+    page = opened(browser, explore([run], progress=QUIET).path.as_uri())
+    assert find(page, "#legend .ends").text.split() == ["-1", "1"]
+    heights = page.execute_script(
+        "return [...document.querySelectorAll('#subset-figures figure')[0]"
+        ".querySelectorAll('[aria-label=rect]')[0].querySelectorAll('rect')]"
+        ".map((bar) => Number(bar.getAttribute('height')))"
+    )
+    places = np.floor((np.array([row["success_rate"] for row in rows]) + 1) * 5 + 0.5).astype(int)
+    expected = np.bincount(places, minlength=11) / COUNT
+    assert len(heights) == 11
+    assert np.allclose(np.array(heights) / sum(heights), expected, atol=0.01)
 
 
 def test_dark_if_the_system_is(browser: Chrome, server: PageServer) -> None:

@@ -28,7 +28,8 @@ FIGURES = {
     "stability": "bootstrap: `learnalign score {run} --num-bootstrap 200` computes it",
     "compare": "two rules whose tables it has, and a budget",
 }
-#: Fields whose values lie between 0 and 1, so that colours mean the same in every run.
+#: Fields whose values lie between 0 and 1 (but success rates are mean rewards, which may lie
+#: elsewhere), so that colours mean the same in every run.
 _SHARES = ("success_rate", "stability")
 
 
@@ -108,12 +109,13 @@ def _map(explored: ExploredRun, colour: str, *, with_umap: bool) -> Drawing | No
             do="correct --colour",
         )
     field = fields[colour]
+    share = colour in _SHARES and not ((field.values < 0.0) | (field.values > 1.0)).any()
     return print_figures.pool_map(
         ids,
         layouts[0].points.astype(np.float64),
         layouts[0].placed.tolist(),
         (field.label, _values(field)),
-        (0.0, 1.0) if colour in _SHARES else None,
+        (0.0, 1.0) if share else None,
     )
 
 

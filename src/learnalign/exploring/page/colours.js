@@ -69,7 +69,7 @@ function numberScale(field) {
 
 // From the first to the last percentile, so that a few extremes do not make the rest one colour.
 function domainOf(field) {
-  if (SHARES.has(field.key)) return [0, 1];
+  if (SHARES.has(field.key)) return rangeOf(field.key);
   const known = Float64Array.from(field.values.filter(Number.isFinite)).sort();
   if (!known.length) return [0, 1];
   const at = (share) => known[Math.round(share * (known.length - 1))];

@@ -1,7 +1,20 @@
 // The pool: runs with their fields, maps and rankings; and fields that compare rules or runs.
 
-// Fields whose values lie between 0 and 1, so that colours mean the same in every run.
+// Fields whose values lie between 0 and 1, so that colours mean the same in every run; success rates
+// are mean rewards, which may lie elsewhere.
 const SHARES = new Set(["success_rate", "stability"]);
+
+// From 0 to 1 if these fields' values all lie there in every run, else from the least to the largest.
+function rangeOf(key) {
+  let [low, high] = [0, 1];
+  for (const run of pool.runs) {
+    for (const value of run.fields.get(key)?.values ?? []) {
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
+  }
+  return [low, high];
+}
 
 let pool = null;
 

@@ -79,21 +79,23 @@ function binsOf(field) {
 function histogram(mask, key) {
   const field = currentRun().fields.get(key);
   if (!field) return null;
-  const bins = binsOf(field);
+  const [low, high] = rangeOf(key);
+  const wide = high - low;
+  const bins = wide === 1 ? binsOf(field) : 11;
   const count = (inside) => {
     const counts = new Array(bins).fill(0);
     let all = 0;
     field.values.forEach((value, i) => {
       if (!inside[i] || !Number.isFinite(value)) return;
-      counts[Math.min(bins - 1, Math.max(0, Math.round(value * (bins - 1))))] += 1;
+      counts[Math.min(bins - 1, Math.max(0, Math.round(((value - low) / wide) * (bins - 1))))] += 1;
       all += 1;
     });
-    return counts.map((one, at) => ({ low: (at - 0.45) / (bins - 1), high: (at + 0.45) / (bins - 1), share: one / (all || 1) }));
+    return counts.map((one, at) => ({ low: low + (wide * (at - 0.45)) / (bins - 1), high: low + (wide * (at + 0.45)) / (bins - 1), share: one / (all || 1) }));
   };
   const drawing = libraries.plot({
     ...plotStyle(),
     height: 150,
-    x: { label: field.label, domain: [-0.05, 1.05] },
+    x: { label: field.label, domain: [low - 0.05 * wide, high + 0.05 * wide] },
     y: { label: "share of problems", percent: true, grid: true },
     marks: [
       libraries.rectY(count(poolMask), { x1: "low", x2: "high", y: "share", fill: "var(--rest)" }),
@@ -136,20 +138,22 @@ function runsPlot(mask) {
   const other = otherRun();
   const [before, after] = [currentRun(), other].map((run) => run?.fields.get("success_rate")?.values);
   if (!before || !after) return null;
+  const [low, high] = rangeOf("success_rate");
+  const near = (value) => low + ((high - low) * Math.round((20 * (value - low)) / (high - low))) / 20;
   const cells = new Map();
   before.forEach((value, i) => {
     if (!mask[i] || !Number.isFinite(value) || !Number.isFinite(after[i])) return;
-    const cell = [Math.round(20 * value) / 20, Math.round(20 * after[i]) / 20];
+    const cell = [near(value), near(after[i])];
     cells.set(cell.join(), { before: cell[0], after: cell[1], count: (cells.get(cell.join())?.count ?? 0) + 1 });
   });
   const drawing = libraries.plot({
     ...plotStyle(),
     height: 280,
-    x: { label: `success rate in ${currentRun().name}`, domain: [0, 1] },
-    y: { label: `in ${other.name}`, domain: [0, 1], grid: true },
+    x: { label: `success rate in ${currentRun().name}`, domain: [low, high] },
+    y: { label: `in ${other.name}`, domain: [low, high], grid: true },
     r: { range: [0, 14] },
     marks: [
-      libraries.lineY([[0, 0], [1, 1]], { stroke: "currentColor", strokeOpacity: 0.4, strokeDasharray: "3,3" }),
+      libraries.lineY([[low, low], [high, high]], { stroke: "currentColor", strokeOpacity: 0.4, strokeDasharray: "3,3" }),
       libraries.dot([...cells.values()], { x: "before", y: "after", r: "count", fill: "var(--accent)", fillOpacity: 0.7 }),
     ],
   });

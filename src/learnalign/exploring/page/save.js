@@ -13,7 +13,7 @@ function subsetFile(name) {
 }
 
 function openSave() {
-  const name = element("input", { type: "text", id: "subset-name", value: "subset", pattern: "[\\w.\\-]+", required: true, maxlength: 60 });
+  const name = element("input", { type: "text", id: "subset-name", value: "subset", pattern: "[\\w.\\-]+", required: true, maxlength: 60, title: "letters, digits, points, underscores and hyphens" });
   const save = element("button", { type: "submit", id: "save" }, "Save ids");
   const note = element("p", { id: "save-note", class: "hint", role: "status" });
   const form = element("form", { id: "save-form", onsubmit: (event) => {
