@@ -267,6 +267,9 @@ def main() -> None:
         gains = paying_forecast.tables(lines.rows)
         print("\n" + paying_forecast.text(gains))
         figures |= paying_forecast.figures(lines.rows)
+    else:
+        gains = paying_forecast.of_another_model(lines.rows)
+        print("\n" + paying_forecast.text_of_another_model(gains))
     every = [row for table in [*found, gains] for row in table]
     publish(model.results, begin, figures, every, folder=RESULTS, show=False)
     paying_tables.draw(model.work / "paying.html", found[0])

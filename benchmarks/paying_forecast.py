@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import Figure
-from learnalign.profiling.gain import Unchosen, features
+from learnalign.profiling.gain import Unchosen, features, gain
 from paying_tables import BUDGET, PASSES, cost, difference
 
 Row = dict[str, Any]
@@ -51,10 +51,12 @@ Key = tuple[str, str]
 """A policy and a pool."""
 
 
-def pairs(rows: Sequence[Row], over: Unchosen) -> dict[Key, list[tuple[Row, Row]]]:
-    """Return the trainings of both rules, paired by seed, that reached every length."""
+def pairs(
+    rows: Sequence[Row], over: Unchosen, *, lengths: int = len(PASSES + LONGER)
+) -> dict[Key, list[tuple[Row, Row]]]:
+    """Return the trainings of both rules, paired by seed, that were read at so many lengths."""
     others = {(_key(row), row["seed"]): row for row in rows
-              if row["rule"] == RULES[over] and len(row["readings"]) > len(PASSES)}  # fmt: skip
+              if row["rule"] == RULES[over] and len(row["readings"]) >= lengths}  # fmt: skip
     found: dict[Key, list[tuple[Row, Row]]] = {}
     for row in rows:
         if row["rule"] == CHOSEN and (_key(row), row["seed"]) in others:
@@ -126,6 +128,34 @@ def left_out(fitted: Sequence[Cell], asked: Sequence[Cell]) -> Floats:
         here = [place for place, cell in enumerate(asked) if cell.pool == pool]
         found[here] = design([asked[place] for place in here]) @ coefficients
     return found
+
+
+def of_another_model(rows: Sequence[Row]) -> list[Row]:
+    """Return gains at equal steps of a model that nothing was fitted to, beside their forecast."""
+    found = []
+    for over in RULES:
+        for key, both in pairs(rows, over, lengths=len(PASSES)).items():
+            for place, passes in enumerate(PASSES):
+                values = [
+                    mine["readings"][place]["accuracy"] - other["readings"][place]["accuracy"]
+                    for mine, other in both
+                ]
+                cell = _cell(key, both, passes, passes, values)
+                forecast = gain(cell.share, passes, passes, over=over)
+                found.append(
+                    {"over": over, "at": "equal steps", "forecast": forecast} | asdict(cell)
+                )
+    return found
+
+
+def text_of_another_model(found: Sequence[Row]) -> str:
+    """Return gains beside their forecast as Markdown."""
+    lines = ["| pool | passes | over | measured | forecast |", "| --- | --- | --- | --- | --- |"]
+    for row in sorted(found, key=lambda row: (row["pool"], row["over"], row["passes"])):
+        measured = f"{row['gain']:+.3f} ± {(row['high'] - row['low']) / 2:.3f}"
+        name = f"{row['pool']} | {row['passes']} | {row['over']}"
+        lines.append(f"| {name} | {measured} | {row['forecast']:+.3f} |")
+    return "\n".join(lines)
 
 
 def sampling(rows: Sequence[Row]) -> float:

@@ -20,13 +20,21 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 AT = ("steps", "costs")
 
 
+def rows_of(name):
+    lines = (BENCHMARKS / "results" / name).read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
 @pytest.fixture(scope="module")
-def figures():
+def paying():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
-        paying = import_module("paying_forecast")
-        lines = (BENCHMARKS / "results" / "paying.jsonl").read_text(encoding="utf-8").splitlines()
-        yield paying.figures([json.loads(line) for line in lines])
+        yield import_module("paying_forecast")
+
+
+@pytest.fixture(scope="module")
+def figures(paying):
+    return paying.figures(rows_of("paying.jsonl"))
 
 
 @pytest.mark.parametrize("over", ["pool", "random"])
@@ -61,3 +69,18 @@ def test_a_choice_that_costs_more_pays_less():
     plan = Plan(pool=1600, chosen=160, passes=4, num_rollouts=8, reused=0)
     costly, cheap = forecast_gain(share, plan), forecast_gain(share, replace(plan, reused=1600))
     assert costly.over_pool.mean < cheap.over_pool.mean
+
+
+def test_what_is_said_of_another_model_is_what_was_measured(paying):
+    """The gain of a cell, seed by seed from the rows; the sign where a tenth has a signal."""
+    rows = rows_of("paying.smollm2.jsonl")
+    found = paying.of_another_model(rows)
+    assert len(found) == 12
+    cell = next(c for c in found if (c["pool"], c["passes"], c["over"]) == ("signal-10", 4, "pool"))
+    read = {(r["rule"], r["seed"]): r["readings"][2]["accuracy"] for r in rows
+            if r["pool"] == "signal-10"}  # fmt: skip
+    gains = [read["signal", seed] - read["full", seed] for seed in range(3)]
+    assert cell["gain"] == pytest.approx(sum(gains) / 3)
+    half = 4.302653 * np.std(gains, ddof=1) / 3**0.5  # Student's t of two degrees of freedom
+    assert cell["high"] - cell["gain"] == pytest.approx(half, rel=1e-4)
+    assert all(c["forecast"] * c["gain"] > 0 for c in found if c["pool"] == "signal-10")
