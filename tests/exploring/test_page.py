@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 import numpy as np
 import pytest
 from selenium.webdriver import ActionChains, Chrome, Keys
+from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
@@ -256,6 +257,65 @@ def test_an_address_is_a_view(page: Chrome, address: str, pool: Pool) -> None:
     assert find(page, "#layout").get_attribute("value") == "text-pca"
     assert find(page, "html").get_attribute("data-theme") == "dark"
     assert page.current_url == view
+
+
+def corners_of(page: Chrome) -> np.ndarray:
+    """Where the lasso's corners are, in pixels of the map, (corners, 2)."""
+    path = page.execute_script(
+        "return document.querySelector('#lasso-drawing path').getAttribute('d')"
+    )
+    return np.array(re.findall(r"(-?[\d.]+) (-?[\d.]+)", path), dtype=float)
+
+
+def test_an_address_has_the_maps_place_and_the_tab(browser: Chrome, address: str) -> None:
+    view = f"{address}#lasso=gradients-pca;0,0;0.5,0;0,0.5&problem=addition-0003"
+    page = opened(browser, view)
+    assert find(page, "#problem").is_displayed()
+    whole = corners_of(page)
+    canvas = find(page, "#map canvas")
+    moves = ActionChains(page, duration=20).move_to_element_with_offset(canvas, -100, 40)
+    moves.click_and_hold().move_by_offset(30, 20).move_by_offset(30, -60).release().perform()
+    until(lambda: "at=" in page.current_url)
+    moved = corners_of(page)
+    assert np.allclose(moved - whole, [30, -60], atol=0.3)  # the first move begins the drag
+    ActionChains(page).scroll_from_origin(ScrollOrigin.from_element(canvas), 0, -300).perform()
+    until(lambda: np.ptp(corners_of(page)[:, 0]) > 1.2 * np.ptp(moved[:, 0]))
+    find(page, "#tab-subset").click()
+    until(lambda: "tab=subset" in page.current_url)
+    time.sleep(0.3)  # the address is written a moment after the last change
+    zoomed, shared = corners_of(page), page.current_url
+    page = opened(browser, shared)
+    assert np.allclose(corners_of(page), zoomed, atol=0.3)
+    assert find(page, "#subset").is_displayed()
+    assert not find(page, "#problem").is_displayed()
+    assert page.current_url == shared
+    find(page, "#fit").click()
+    until(lambda: "at=" not in page.current_url)
+    assert np.allclose(corners_of(page), whole, atol=0.3)
+
+
+def test_the_legend_is_beside_the_map(page: Chrome) -> None:
+    """It is not on the map, where it would cover points and the names of groups."""
+    for colour in ("success_rate", "source", "group_gradients"):
+        Select(find(page, "#colour")).select_by_value(colour)
+        until(lambda: f"colour={colour}" in page.current_url or colour == "success_rate")  # noqa: B023
+        legend, stage = (find(page, name).rect for name in ("#legend", "#map"))
+        assert legend["y"] + legend["height"] <= stage["y"]
+
+
+def test_a_place_off_the_map_is_the_whole_map(browser: Chrome, address: str) -> None:
+    lasso = "lasso=gradients-pca;0,0;0.5,0;0,0.5"
+    page = opened(browser, f"{address}#{lasso}")
+    whole = corners_of(page)
+    for place in ("1e9,0,0", "0,0,99", "a,b,c", "0,0", "NaN,0,0", "<b>,0,0"):
+        page.execute_script("location.hash = arguments[0]", f"{lasso}&at=0.5,0.5,1&theme=dark")
+        until(lambda: not np.allclose(corners_of(page), whole))
+        assert find(page, "html").get_attribute("data-theme") == "dark"
+        broken = f"{lasso}&at={place}&tab=save&theme=x{place}"
+        page.execute_script("location.hash = arguments[0]", broken)
+        until(lambda: np.allclose(corners_of(page), whole))
+        assert find(page, "html").get_attribute("data-theme") == "light"
+        assert find(page, "#subset").is_displayed()
 
 
 @pytest.mark.parametrize(

@@ -95,5 +95,5 @@ function drawLegend(field, scale) {
   const stops = scale.gradient.filter((_, i) => i % 17 === 0).map(css);
   bar.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
   const ends = element("div", { class: "ends" }, element("span", {}, asText(scale.low)), element("span", {}, asText(scale.high)));
-  legend.replaceChildren(title, bar, ends);
+  legend.replaceChildren(title, element("div", { class: "scale" }, bar, ends));
 }

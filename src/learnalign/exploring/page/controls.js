@@ -18,7 +18,7 @@ function drawControls() {
     parts.push(...choice("against", "Compare with", others, state.against, chooseOther));
   }
   const maps = currentRun().layouts;
-  parts.push(...choice("layout", "Placed by", maps, currentLayout().key, (map) => show({ map })));
+  parts.push(...choice("layout", "Placed by", maps, currentLayout().key, (map) => show({ map, at: "" })));
   const colours = allFields();
   parts.push(...choice("colour", "Colour", colours, state.colour, (colour) => show({ colour })));
   replaceKeepingFocus(byId("map-controls"), parts);

@@ -21,12 +21,13 @@ async function draw() {
   const field = fieldOf(state.colour) ?? allFields()[0];
   const scale = scaleOf(field);
   drawLegend(field, scale);
-  once("fit", [currentLayout().key], () => drawnAs.fit && fitMap());
+  once("place", [currentLayout().key, state.at], placeMap);
   drawMap(mask, scale);
   drawLasso();
   drawTable(mask);
   const count = drawFigures(mask);
   byId("count").textContent = `${count.toLocaleString("en")} of ${plural(pool.size, "problem")}`;
+  drawTabs();
   once("problem", [state.problem, state.run, state.against, state.a, state.b, state.k], drawProblem);
 }
 
@@ -40,28 +41,32 @@ function once(part, values, run) {
 
 const onceAwaited = async (...parts) => once(...parts);
 
-function chooseTab(name) {
+function drawTabs() {
+  const open = state.tab || (state.problem ? "problem" : "subset");
   for (const tab of document.querySelectorAll("[role=tab]")) {
-    const chosen = tab.getAttribute("aria-controls") === name;
+    const panel = tab.getAttribute("aria-controls");
+    const chosen = panel === open;
     tab.setAttribute("aria-selected", String(chosen));
     tab.tabIndex = chosen ? 0 : -1;
-    byId(tab.getAttribute("aria-controls")).hidden = !chosen;
+    byId(panel).hidden = !chosen;
   }
 }
 
+const chooseTab = (tab) => show({ tab: tab.getAttribute("aria-controls") });
+
 function listen() {
   for (const tab of document.querySelectorAll("[role=tab]")) {
-    tab.addEventListener("click", () => chooseTab(tab.getAttribute("aria-controls")));
+    tab.addEventListener("click", () => chooseTab(tab));
     tab.addEventListener("keydown", (event) => {
       if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
       const other = [...document.querySelectorAll("[role=tab]")].find((one) => one !== tab);
-      chooseTab(other.getAttribute("aria-controls"));
+      chooseTab(other);
       other.focus();
     });
   }
   byId("search").addEventListener("input", debounced((event) => show({ find: event.target.value }), 200));
   byId("theme").addEventListener("click", () => show({ theme: theme() === "dark" ? "light" : "dark" }));
-  byId("fit").addEventListener("click", fitMap);
+  byId("fit").addEventListener("click", () => show({ at: "" }));
   byId("reset").addEventListener("click", () => {
     byId("search").value = "";
     show({ filters: {}, lasso: "", find: "" });
@@ -87,7 +92,6 @@ async function start() {
   listen();
   changed = draw;
   await draw();
-  if (state.problem) chooseTab("problem");
   document.documentElement.dataset.ready = "true";
 }
 

@@ -15,9 +15,9 @@ function openMap() {
       viewState: view,
       controller: { keyboard: true, doubleClickZoom: false },
       onViewStateChange: ({ viewState }) => {
-        view = viewState;
-        deck.setProps({ viewState: view });
-        drawLasso();
+        setView(viewState);
+        state.at = placeText();
+        writeAddress();
       },
       onError: (error) => mapFailed(error),
       onHover: ({ index, x, y, layer }) => showTip(layer?.id === "subset" ? subset[index] : -1, x, y),
@@ -30,26 +30,51 @@ function openMap() {
   } catch (error) {
     mapFailed(error);
   }
-  new ResizeObserver(debounced(() => deck && !moved() && fitMap(), 100)).observe(parent);
-  fitMap();
+  new ResizeObserver(debounced(placeMap, 100)).observe(parent);
+  placeMap();
 }
 
 function mapFailed(error) {
   byId("map-note").textContent = `The map needs WebGL 2, which this browser does not offer (${error.message}). Everything else works.`;
 }
 
-let fitted = null;
-const moved = () => fitted !== null && view.zoom !== fitted;
+// How far the map moves from its middle, in its own coordinates, and zooms, in powers of two, from
+// the zoom that shows the whole map.
+const FARTHEST = { place: 3, out: -2, in: 9 };
 
-function fitMap() {
+let fitted = 8; // the zoom that shows the whole map
+
+// The place and zoom in an address; null for any other text.
+function placeOf(text) {
+  if (!/^(-?\d{1,2}(\.\d{1,6})?,){2}-?\d{1,2}(\.\d{1,6})?$/.test(text)) return null;
+  const [x, y, zoom] = text.split(",").map(Number);
+  const near = Math.max(Math.abs(x), Math.abs(y)) <= FARTHEST.place;
+  return near && zoom >= FARTHEST.out && zoom <= FARTHEST.in ? [x, y, zoom] : null;
+}
+
+// The map's zoom is relative to the whole map's, so that other screens show the same problems.
+function placeText() {
+  const [x, y] = view.target;
+  return [x, y, view.zoom - fitted].map((value) => Number(value.toFixed(6))).join(",");
+}
+
+// Show what the address says, or the whole map, at the map's present size.
+function placeMap() {
   const { clientWidth, clientHeight } = byId("map");
   let low = -1.05;
   currentLayout().placed.forEach((on) => {
     if (!on) low = -1.5;
   });
-  const zoom = Math.log2(Math.max(40, Math.min((clientWidth - 24) / 2.2, (clientHeight - 76) / (1.05 - low))));
-  view = { target: [0, (low + 1.05) / 2, 0], zoom };
-  fitted = zoom;
+  fitted = Math.log2(Math.max(40, Math.min((clientWidth - 24) / 2.2, (clientHeight - 76) / (1.05 - low))));
+  const [x, y, zoom] = placeOf(state.at) ?? [0, (low + 1.05) / 2, 0];
+  setView({ target: [x, y, 0], zoom: fitted + zoom });
+}
+
+function setView(wanted) {
+  const { target: [x, y], zoom } = wanted;
+  const within = (value, least, most) => Math.min(most, Math.max(least, value));
+  const [inX, inY] = [x, y].map((value) => within(value, -FARTHEST.place, FARTHEST.place));
+  view = { ...wanted, target: [inX, inY, 0], zoom: within(zoom, fitted + FARTHEST.out, fitted + FARTHEST.in) };
   deck?.setProps({ viewState: view });
   drawLasso();
 }
@@ -189,7 +214,7 @@ function namesLayers(layout) {
 
 // Push a name down, in pixels, while it would lie on one before it, which is of a larger group.
 function apart(places) {
-  const scale = 2 ** (fitted ?? view.zoom);
+  const scale = 2 ** fitted;
   const put = [];
   for (const one of places) {
     const box = { ...one, x: one.place[0] * scale, y: -one.place[1] * scale, wide: 0.62 * NAME_SIZE * one.name.length, below: 0 };

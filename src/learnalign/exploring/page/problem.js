@@ -3,8 +3,7 @@
 const MARKS = { correct: "✓", wrong: "✗" };
 
 function openProblem(problem) {
-  show({ problem: pool.ids[problem] });
-  chooseTab("problem");
+  show({ problem: pool.ids[problem], tab: "" });
   if (onPhone.matches) byId("side").scrollIntoView();
 }
 

@@ -12,19 +12,31 @@ const EMPTY = {
   lasso: "", // "layout;x,y;x,y;…"
   problem: "",
   sort: "", // "key" or "-key"
-  theme: "",
+  at: "", // "x,y,zoom" of the map, as in map.js; "" for the whole map
+  tab: "", // "subset", "problem", or "" for the problem where there is one
+  theme: "", // "light", "dark", or "" for the system's
   filters: {}, // key -> [low, high] of numbers (null for open ends), or names
 };
 
 let state = structuredClone(EMPTY);
 let changed = () => {};
 
-const WORDS = ["map", "colour", "against", "a", "b", "find", "lasso", "problem", "sort", "theme"];
+const WORDS = ["map", "colour", "against", "a", "b", "find", "lasso", "problem", "sort", "at", "tab", "theme"];
+
+// Of the words that are not looked up in the pool, those that mean something; any other is ignored.
+const VALID = {
+  at: (text) => placeOf(text) !== null,
+  tab: (text) => text === "subset" || text === "problem",
+  theme: (text) => text === "light" || text === "dark",
+};
 
 function readAddress() {
   const parts = new URLSearchParams(location.hash.slice(1));
   state = structuredClone(EMPTY);
-  for (const name of WORDS) state[name] = parts.get(name) ?? EMPTY[name];
+  for (const name of WORDS) {
+    const word = parts.get(name) ?? EMPTY[name];
+    state[name] = (VALID[name]?.(word) ?? true) ? word : EMPTY[name];
+  }
   for (const name of ["run", "k"]) state[name] = Math.max(0, Number.parseInt(parts.get(name), 10) || 0);
   for (const [name, value] of parts) {
     const key = name.slice(2);
