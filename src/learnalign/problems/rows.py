@@ -13,7 +13,8 @@ from learnalign.problems.columns import GYM_PROMPT, GYM_REQUEST, INSPECTED_ROWS,
 from learnalign.problems.golds import Gold, GoldReader
 from learnalign.problems.gym import is_gym_row
 from learnalign.problems.nested import empty, names_in, value
-from learnalign.problems.suites.registry import gold_of
+from learnalign.problems.suites.registry import gold_of, holds_only_tests
+from learnalign.problems.suites.suite import content
 
 
 class Rows:
@@ -41,6 +42,7 @@ class Rows:
         # A generator's answer is passed unchanged to its own scorer.
         form = "text" if rows and is_gym_row(rows[0]) else config.answer_form
         self.golds = GoldReader(self.answers, columns.answer, form)
+        self.only_tests = form == "auto" and holds_only_tests(rows[:INSPECTED_ROWS], columns.answer)
         self.choices = None if form == "text" else self._choices(rows)
 
     def read(self, row: Mapping[str, Any], number: int, location: str) -> tuple[Prompt, Gold]:
@@ -55,6 +57,12 @@ class Rows:
         tests = gold_of(row, self.columns.answer) if self.config.answer_form == "auto" else None
         if tests is not None:
             return prompt, Gold((tests[0],), f"tests ({tests[1]})")
+        if self.only_tests:
+            answer = content(self.answers[number])
+            if empty(answer):
+                return prompt, Gold((), "no tests", "missing_answer")
+            detail = f"{str(answer)[:40]!r} is in no known format of tests"
+            return prompt, Gold((), "no tests", "unreadable_answer", detail)
         options = options_in(row, self.choices.columns) if self.choices is not None else None
         if self.choices is None or options is None:
             return prompt, self.golds.read(self.answers[number])

@@ -6,10 +6,12 @@ import pickle
 import zlib
 from typing import Any
 
+import numpy as np
 import pytest
 
 from learnalign.config import DataConfig
 from learnalign.problems.columns import recognise
+from learnalign.problems.rows import Rows
 from learnalign.problems.suites import registry
 from learnalign.problems.suites.registry import gold_of, is_tests, read_suite
 from learnalign.problems.suites.suite import (
@@ -96,6 +98,93 @@ def test_rows_are_recognised_and_read(
     assert is_tests(gold[0])
     suite = read_suite(gold[0])
     assert (suite.format, list(suite.tests)) == (form, tests)
+
+
+ONE_TEXT = "\n".join(ASSERTS)
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        ONE_TEXT,
+        "; ".join(ASSERTS),
+        "\n# the second\n\n".join(ASSERTS) + "\n",
+        [*ASSERTS, None, ""],
+        tuple(ASSERTS),
+        np.array(ASSERTS, dtype=object),
+        json.dumps(json.dumps(ASSERTS)),
+        str(ASSERTS),
+        {"assert_case": np.array(ASSERTS, dtype=object)},
+        {"assert_case": ONE_TEXT},
+    ],
+    ids=str,
+)
+def test_assertions_however_they_are_written(tests: Any) -> None:
+    row = {"prompt": "Add.", "tests": tests}
+    assert recognise([row], DataConfig(), location="x.jsonl").answer == "tests"
+    gold, tests_gold = gold_of(row, "tests"), registry.tests_gold(tests)
+    assert gold is not None
+    assert tests_gold is not None
+    for text in (gold[0], tests_gold):
+        assert read_suite(text).tests == tuple(map(ScriptTest, ASSERTS))
+
+
+def test_arrays_of_numpy_are_the_tests_that_they_hold() -> None:
+    cases = np.array([{"input": "1", "output": "2"}, {"input": "3", "output": "4"}], dtype=object)
+    pairs = {key: np.array([c[key[:-1]] for c in cases], dtype=object) for key in PAIRS}
+    for tests in (cases, pairs, {"language": "python", "test_cases": cases}):
+        gold = registry.tests_gold(tests)
+        assert gold is not None
+        assert read_suite(gold).tests == (InputTest("1", "2"), InputTest("3", "4"))
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "for i in range(3):\n    assert add(i, 0) == i",
+        "def test_add():\n    assert add(1, 2) == 3",
+        "import unittest\n\nclass AddTest(unittest.TestCase):\n"
+        "    def test_add(self):\n        self.assertEqual(add(1, 2), 3)",
+        "def check(candidate):\n    assert candidate(1, 2) == 3\n\ncheck(add)",
+    ],
+)
+def test_a_script_is_the_tests_and_a_program_is_not(script: str) -> None:
+    gold = gold_of({"prompt": "Add.", "tests": script})
+    assert gold is not None
+    assert read_suite(gold[0]).tests == (ScriptTest(script),)
+    assert not is_tests(ADD + ONE_TEXT)
+    assert not is_tests("Assertion: he will assert that x = 3")
+
+
+def test_what_assertions_need_comes_before_each() -> None:
+    suite = read_suite("import math\nx = 2\nassert f(x) == 2\nassert f(1) == math.e")
+    assert [test.code for test in suite.tests if isinstance(test, ScriptTest)] == [
+        "import math\nx = 2\nassert f(x) == 2",
+        "import math\nx = 2\nassert f(1) == math.e",
+    ]
+
+
+def test_a_row_without_tests_keeps_no_other_from_being_read() -> None:
+    rows: list[dict[str, Any]] = [{"prompt": "Add.", "tests": ASSERTS} for _ in range(3)]
+    rows += [{"prompt": "Sub.", "tests": tests} for tests in ("[]", None, ["sub(2, 1) is 1", "x"])]
+    columns = recognise(rows, DataConfig(), location="x.jsonl")
+    assert columns.answer == "tests"
+    reader = Rows(rows, columns, DataConfig(), "x.jsonl")
+    golds = [reader.read(row, i, f"row {i}")[1] for i, row in enumerate(rows)]
+    assert [gold.reason for gold in golds[2:]] == [
+        *("", "missing_answer", "missing_answer", "unreadable_answer")
+    ]
+    assert "no known format of tests" in golds[-1].detail
+
+
+def test_nemo_gym_keeps_the_tests_of_programs_beside_the_request() -> None:
+    row = {"responses_create_params": {"input": [{"role": "user", "content": "Add."}]}}
+    row |= {"verifier_metadata": {"problem_id": "1", "unit_tests": PAIRS}}
+    columns = recognise([row], DataConfig(), location="x.jsonl")
+    assert columns.answer == "verifier_metadata.unit_tests"
+    gold = gold_of(row, columns.answer)
+    assert gold is not None
+    assert read_suite(gold[0]).tests == (InputTest("1 2\n", "3\n"), InputTest("3 4\n", "7\n"))
 
 
 def test_reference_solutions_come_with_the_tests() -> None:

@@ -9,10 +9,10 @@ MBPP+ of the hub has more tests in a script, ``test``.
 from collections.abc import Mapping
 from typing import Any
 
+from learnalign.problems.suites.asserts import assertions_of
 from learnalign.problems.suites.suite import (
     ScriptTest,
     Suite,
-    are_asserts,
     content,
     first_text,
     texts,
@@ -26,7 +26,7 @@ PROMPT = "text"
 
 def recognises(row: Mapping[str, Any]) -> bool:
     """Return whether a row has these columns."""
-    return are_asserts(content(row.get("test_list")))
+    return bool(assertions_of(content(row.get("test_list"))))
 
 
 def read(row: Mapping[str, Any]) -> Suite:
@@ -37,7 +37,8 @@ def read(row: Mapping[str, Any]) -> Suite:
         (ScriptTest(code='import math\nassert f(1) == 2'),)
     """
     setup = [first_text(row, "test_setup_code"), *texts(row.get("test_imports"))]
-    asserts = [*content(row["test_list"]), *(content(row.get("challenge_test_list")) or [])]
+    lists = (content(row.get(name)) for name in ("test_list", "challenge_test_list"))
+    asserts = [one for tests in lists for one in assertions_of(tests)]
     tests = tuple(ScriptTest("\n".join(filter(None, [*setup, test]))) for test in asserts)
     script = first_text(row, "test")
     if "assert" in script:

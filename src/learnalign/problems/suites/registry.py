@@ -4,7 +4,6 @@ The gold of a code problem is JSON text: the columns of its row that its format 
 column of tests as it is. It contains all that a verifier needs.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,16 +20,27 @@ from learnalign.problems.suites import (
     mbpp,
     pairs,
 )
-from learnalign.problems.suites.suite import Suite, UnreadableTestsError, content, texts
+from learnalign.problems.suites.suite import (
+    Suite,
+    UnreadableTestsError,
+    content,
+    json_text,
+    texts,
+)
 
 #: Formats that need several columns of a row, and formats of one column.
 ROWS = (evalplus, livecodebench, kodcode, humaneval, mbpp)
 COLUMNS = (asserts, pairs, cases, functional)
-#: Columns of tests, and of programs that are right.
-_TESTS = (
+#: Columns that hold nothing but tests, columns that may hold them, and programs that are right.
+_ONLY_TESTS = (
     *("input_output", "test_cases", "tests", "private_tests", "public_tests", "test_list"),
+    *("verifier_metadata.unit_tests", "unit_tests", "solution_tests", "test", "test_code"),
+)
+_TESTS = (
+    *_ONLY_TESTS[:6],
     *("verification_info", "reward_model.ground_truth", "reward_spec.ground_truth"),
-    *("verifier_metadata", "ground_truth", "answer", "solution_tests"),
+    *("verifier_metadata", "ground_truth", "answer"),
+    *_ONLY_TESTS[6:],
 )
 _REFERENCES = ("solutions", "reference_solution", "canonical_solution", "solution", "code")
 #: Keys of the gold of a column, if the row has a reference solution.
@@ -54,7 +64,7 @@ def gold_of(row: Mapping[str, Any], column: str | None = None) -> tuple[str, str
     """
     for form in ROWS:
         if column in (None, form.COLUMNS[0]) and form.recognises(row):
-            return json.dumps({k: row[k] for k in form.COLUMNS if k in row}, default=str), form.NAME
+            return json_text({k: row[k] for k in form.COLUMNS if k in row}), form.NAME
     for name in _TESTS if column is None else (column,):
         tests = value(row, name)
         found = None if empty(tests) else _recognised(content(tests))
@@ -62,8 +72,8 @@ def gold_of(row: Mapping[str, Any], column: str | None = None) -> tuple[str, str
             solutions = [s for n in _REFERENCES if n != name for s in texts(row.get(n))]
             if solutions:
                 gold = {_COLUMN: content(tests), _SOLUTIONS: solutions[:_MAX_REFERENCES]}
-                return json.dumps(gold, default=str), found
-            return tests if isinstance(tests, str) else json.dumps(tests, default=str), found
+                return json_text(gold), found
+            return tests if isinstance(tests, str) else json_text(tests), found
     return None
 
 
@@ -74,7 +84,8 @@ def tests_columns(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str | None] |
         rows: Rows of one source.
 
     Returns:
-        None unless every row that is not blank has tests in the same column.
+        None unless every row that is not blank has tests in the same column; most of them, if the
+        column's name means tests.
 
     Example:
         >>> tests_columns([{"text": "Add.", "test_list": ["assert add(1, 2) == 3"]}])
@@ -84,11 +95,24 @@ def tests_columns(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str | None] |
         if rows and all(form.recognises(row) for row in rows):
             return form.COLUMNS[0], form.PROMPT
     for name in _TESTS:
-        found = [value(row, name) for row in rows]
-        filled = [tests for tests in found if not empty(tests)]
-        if filled and all(_recognised(content(tests)) for tests in filled):
+        filled = [
+            tests for tests in (content(value(row, name)) for row in rows) if not empty(tests)
+        ]
+        known = sum(_recognised(tests) is not None for tests in filled)
+        if filled and (known == len(filled) or (name in _ONLY_TESTS and 2 * known > len(filled))):
             return name, None
     return None
+
+
+def holds_only_tests(rows: Sequence[Mapping[str, Any]], column: str | None) -> bool:
+    """Return whether what a column holds is tests, or tests that cannot be read.
+
+    Example:
+        >>> rows = [{"tests": ["assert f(1)"]}, {"tests": ["assert f(2)"]}, {"tests": "f(3) is 4"}]
+        >>> holds_only_tests(rows, "tests"), holds_only_tests([{"answer": "4"}], "answer")
+        (True, False)
+    """
+    return column in _ONLY_TESTS and (tests_columns(rows) or (None,))[0] == column
 
 
 def tests_gold(column: Any) -> str | None:
@@ -98,7 +122,7 @@ def tests_gold(column: Any) -> str | None:
         >>> tests_gold(["assert f(1) == 2"]), tests_gold("12"), tests_gold(["a", "b"])
         ('["assert f(1) == 2"]', None, None)
     """
-    text = column if isinstance(column, str) else json.dumps(content(column), default=str)
+    text = column if isinstance(column, str) else json_text(content(column))
     return text if is_tests(text) else None
 
 
@@ -108,8 +132,11 @@ def is_tests(gold: str) -> bool:
     Example:
         >>> is_tests('["assert f(1) == 2"]'), is_tests("[1, 2]"), is_tests("12")
         (True, False, False)
+        >>> is_tests("assert f(1) == 2"), is_tests("I assert that it is 2.")
+        (True, False)
     """
-    return gold.lstrip().startswith(_BEGINNINGS) and _found(gold) is not None
+    begins = gold.lstrip().startswith(_BEGINNINGS) or "assert" in gold
+    return begins and _found(gold) is not None
 
 
 def read_suite(gold: str) -> Suite:

@@ -1,13 +1,19 @@
 """The tests of a code problem, in one form for all data sets."""
 
+import ast
 import builtins
 import json
 import re
+import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from learnalign.problems.nested import parsed
+
+#: What `ast.parse` raises for text that is no program.
+UNPARSABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -77,16 +83,49 @@ class UnreadableTestsError(ValueError):
 
 
 def content(value: Any) -> Any:
-    """Return a value that may be written as JSON text.
+    r"""Return a value that may be written as JSON text (also twice), a tuple or an array.
 
     Example:
-        >>> content('{"inputs": ["1"]}'), content("assert f(1)")
-        ({'inputs': ['1']}, 'assert f(1)')
+        >>> content('{"inputs": ["1"]}'), content("assert f(1)"), content(r'"[\"a\"]"')
+        ({'inputs': ['1']}, 'assert f(1)', ['a'])
     """
     if isinstance(value, str):
         found = parsed(value)
+        if found is None and value.startswith('"'):
+            with suppress(ValueError, RecursionError):
+                found = parsed(json.loads(value))
         return value if found is None else found
+    if isinstance(value, tuple):
+        return list(value)
     return value.tolist() if hasattr(value, "tolist") else value
+
+
+def json_text(value: Any) -> str:
+    """Write a value as JSON: arrays and numbers of NumPy as what they hold, dates as text.
+
+    Example:
+        >>> import numpy as np
+        >>> json_text({"inputs": np.array([{"n": np.int64(1)}, "2"], dtype=object)})
+        '{"inputs": [{"n": 1}, "2"]}'
+    """
+    return json.dumps(value, default=lambda x: x.tolist() if hasattr(x, "tolist") else str(x))
+
+
+def statements(text: Any) -> list[ast.stmt]:
+    r"""Return the statements of a text that is Python with assertions; none for other text.
+
+    Example:
+        >>> [type(node).__name__ for node in statements("import math\nassert f(1)")]
+        ['Import', 'Assert']
+        >>> statements("I assert that it is 4."), statements("x = 4")
+        ([], [])
+    """
+    if not isinstance(text, str) or "assert" not in text:
+        return []
+    with warnings.catch_warnings(), suppress(*UNPARSABLE):
+        warnings.simplefilter("ignore")
+        return ast.parse(text).body
+    return []
 
 
 def text_of(value: Any) -> str:
@@ -117,12 +156,3 @@ def texts(value: Any) -> tuple[str, ...]:
     value = content(value)
     items = value if isinstance(value, list) else [value]
     return tuple(item for item in items if isinstance(item, str) and item.strip())
-
-
-def are_asserts(value: Any) -> bool:
-    """Return whether a value is a list of texts that are assertions."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(item, str) and "assert" in item for item in value)
-    )
