@@ -73,7 +73,14 @@ def pool(count: int) -> Pool:
         codes = rng.integers(0, len(names), count).astype(np.int32)
         fields.append(Field(key, key, "name", codes, names))
     layouts = [
-        Layout(key, key, points.astype(np.float32), rng.random(count) < 0.7, "group_gradients")
+        Layout(
+            key,
+            key,
+            points.astype(np.float32),
+            rng.random(count) < 0.7,
+            "group_gradients",
+            "a gradient",
+        )
         for key, points in (("gradients-pca", places), ("text-pca", places[::-1]))
     ]
     near = rng.integers(0, count, (2, count, 5)).astype(np.int32)

@@ -3,11 +3,13 @@
 import csv
 import json
 import sys
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 from scipy.stats import spearmanr
@@ -174,3 +176,55 @@ def test_without_matplotlib_it_says_what_to_install(
     assert done.returncode == 2
     assert "pip install 'learnalign[plot]'" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_strip_says_what_its_problems_lack(run: Path, figures: Path, tmp_path: Path) -> None:
+    """By gradient in one run; a run without gradients is placed by words, and one has none."""
+    without = sum(row["in_strip"] == "true" for row in table(figures / "map.csv"))
+    assert f"<!-- strip: {without} problems without a gradient -->" in texts_of(figures)
+    data = synthetic_run(num_problems=30, budget=6)
+    rows = data.problems.to_pylist()
+    rows[0]["messages"] = [{"role": "user", "content": ""}]
+    problems = pa.Table.from_pylist(rows, data.problems.schema)
+    wordless = write_run(tmp_path / "run", replace(data, problems=problems))
+    folder = RunFolder(wordless)
+    with folder.locked():
+        del folder.manifest.stages["gradients"]
+        folder.save()
+    assert call("plot", str(wordless), "--format", "svg", "--figure", "map").returncode == 0
+    words = "strip: 1 problem without words that tell them apart"
+    assert f"<!-- {words} -->" in texts_of(wordless / "figures")
+
+
+def texts_of(figures: Path) -> str:
+    """The map as SVG, whose outlines of letters have the text as comments."""
+    return (figures / "map.svg").read_text()
+
+
+def test_earlier_figures_are_replaced(run: Path, tmp_path: Path) -> None:
+    for kind in ("svg", "png", "pdf", "pdf"):
+        flags = ["--figure", "rates", "--format", kind, "--out", str(tmp_path)]
+        assert call("plot", str(run), *flags).returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "rates.csv",
+        "rates.pdf",
+        "rates.png",
+        "rates.svg",
+    ]
+
+
+@pytest.mark.parametrize("name", ["rates.csv", "rates.pdf", "rates.csv/notes.txt"])
+def test_other_files_stay_as_they_are(run: Path, tmp_path: Path, name: str) -> None:
+    other = tmp_path / name
+    other.parent.mkdir(exist_ok=True)
+    other.write_text("mine")
+    flags = ["--figure", "lengths", "--figure", "rates", "--out", str(tmp_path)]
+    done = call("plot", str(run), *flags)
+    assert done.returncode == 2
+    assert f"{tmp_path / name.split('/')[0]} exists and is not a figure" in done.stderr
+    assert "choose another folder with --out" in done.stderr
+    assert other.read_text() == "mine"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [other]
+    # Figures of other names can still be drawn beside it.
+    assert call("plot", str(run), *flags[:2], *flags[4:]).returncode == 0
+    assert other.read_text() == "mine"

@@ -1,7 +1,7 @@
 """The maps of a run: by gradients, hidden states or texts, each with its named groups."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,13 @@ Rows = NDArray[np.float32]
 
 #: Principal components that UMAP and the groups start from, and the width of the texts' features.
 _COMPONENTS, _TEXT_WIDTH = 50, 256
-#: Where problems without a gradient lie: a strip below the map.
+#: What problems without a row do not have, by the key of a basis.
+LACKS = {
+    "gradients": "a gradient",
+    "hidden": "hidden states",
+    "text": "words that tell them apart",
+}
+#: Where problems without a row lie: a strip below the map.
 _STRIP = -1.3
 
 
@@ -25,7 +31,7 @@ class Basis:
     """Vectors that place problems."""
 
     key: str
-    """``gradients``, ``hidden`` or ``text``."""
+    """One of `LACKS`: ``gradients``, ``hidden`` or ``text``."""
     label: str
     rows: Rows
     """(n, d) unit rows, zero where there is none."""
@@ -75,6 +81,7 @@ def maps(
                 points=_placed(plane, known, side),
                 placed=known,
                 groups=field.key,
+                lack=LACKS[basis.key],
             )
             for key, (label, plane) in planes.items()
         ]
@@ -94,7 +101,7 @@ def onto(layouts: Sequence[Layout], first: Sequence[Layout]) -> list[Layout]:
             placed = layout.placed & np.isfinite(points).all(axis=1)
             whole = turned(np.nan_to_num(points), np.nan_to_num(other.points), both)
             points[placed] = whole[placed]
-        found.append(Layout(layout.key, layout.label, points, layout.placed, layout.groups))
+        found.append(replace(layout, points=points))
     return found
 
 

@@ -13,17 +13,18 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from learnalign.errors import LearnAlignError
 from learnalign.exploring.pool import Block, Pool
 from learnalign.reporting.report import script_hash
 from learnalign.storage import files
 from learnalign.storage.folders import atomic_folder
 from learnalign.storage.paths import require_local, store_errors
+from learnalign.storage.replacing import require_replaceable
 
 #: The page's name in a run's folder.
 NAME = "explore.html"
 #: Names of a served page's files: blocks, and the page itself.
 SERVED = re.compile(r"[\w-]+\.gz|index\.html")
+_KIND = "a page of `learnalign explore`"
 #: Bytes from the beginning of the page, and what in them says which ranking it shows.
 _HEAD, _RANKING = 4096, re.compile(r'name="learnalign-ranking" content="(\w*)"')
 #: Our scripts, in the order in which they are one.
@@ -81,28 +82,34 @@ def write_folder(path: Path, pool: Pool) -> None:
 
 def check_file(path: Path) -> None:
     """Reject a file's path where something other than an earlier page is, which stays."""
-    with store_errors(path):
-        taken = path.exists()
-    if taken and shown_ranking(path) is None:
-        raise LearnAlignError(
-            f"{path} exists and is not a page of `learnalign explore`",
-            expected="a new file, or an earlier page",
-            do="choose another file with --out, or move this one",
-        )
+    require_replaceable(
+        path,
+        lambda there: shown_ranking(there) is not None,
+        kind=_KIND,
+        expected="a new file, or an earlier page",
+        do="choose another file with --out, or move this one",
+    )
 
 
 def check_folder(path: Path) -> None:
     """Reject a folder's path where something other than an earlier page is, which stays."""
     require_local(path, "a page that is served")
-    inside = list(path.iterdir()) if path.is_dir() else []
+    require_replaceable(
+        path,
+        _is_served_page,
+        kind=_KIND,
+        expected="a new folder, or an earlier page's; it has the name of --out without .html",
+        do="choose another name with --out, or move this one",
+    )
+
+
+def _is_served_page(path: Path) -> bool:
+    """Whether a folder is empty, or has a page and its blocks and nothing else."""
+    if not path.is_dir():
+        return False
+    inside = list(path.iterdir())
     own = all(one.is_file() and SERVED.fullmatch(one.name) for one in inside)
-    own = own and shown_ranking(path / "index.html") is not None
-    if path.exists() and not own and not (path.is_dir() and not inside):
-        raise LearnAlignError(
-            f"{path} exists and is not a page of `learnalign explore`",
-            expected="a new folder, or an earlier page's; it has the name of --out without .html",
-            do="choose another name with --out, or move this one",
-        )
+    return not inside or (own and shown_ranking(path / "index.html") is not None)
 
 
 def shown_ranking(path: Path) -> str | None:

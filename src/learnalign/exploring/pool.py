@@ -28,9 +28,11 @@ class Layout:
     points: NDArray[np.float32]
     """(n, 2), NaN for problems of other runs."""
     placed: NDArray[np.bool_]
-    """(n,) False for problems that are shown beside the map, because they have no gradient."""
+    """(n,) False for problems that are shown beside the map, because nothing places them."""
     groups: str
     """The field whose groups are named on the map."""
+    lack: str
+    """What problems beside the map do not have."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,8 @@ def _described(run: RunView) -> dict[str, Any]:
         "budget": run.budget,
         "fields": [one.described() for one in run.fields],
         "layouts": [
-            {"key": one.key, "label": one.label, "groups": one.groups} for one in run.layouts
+            {"key": one.key, "label": one.label, "groups": one.groups, "lack": one.lack}
+            for one in run.layouts
         ],
         "methods": list(run.ranks),
         "neighboursBy": run.neighbours_by if run.neighbours is not None else "",

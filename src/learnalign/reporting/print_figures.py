@@ -127,6 +127,7 @@ def pool_map(
     ids: Sequence[str],
     points: Floats,
     placed: Sequence[bool],
+    lack: str,
     colour: tuple[str, Sequence[Any]],
     limits: tuple[float, float] | None = None,
 ) -> Drawing:
@@ -136,6 +137,7 @@ def pool_map(
         ids: n problem ids.
         points: (n, 2) places.
         placed: (n,) False for problems in the strip below the map.
+        lack: What problems in the strip do not have.
         colour: What colours them: a label, and n numbers or names, None where there is none.
         limits: Ends of the scale of colours; None for the first and last percentile.
     """
@@ -170,8 +172,9 @@ def pool_map(
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
         if not all(placed):
-            count = f"{len(placed) - sum(placed):,}"
-            axes.set_xlabel(f"strip: {count} problems without a gradient", fontsize=7)
+            count = len(placed) - sum(placed)
+            problems = f"{count:,} problem{'' if count == 1 else 's'}"
+            axes.set_xlabel(f"strip: {problems} without {lack}", fontsize=7)
 
     return Drawing(table, draw, 0.95)
 

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from io import BytesIO
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 from learnalign.errors import LearnAlignError
+from learnalign.storage import files
+from learnalign.storage.paths import store_errors
 
 FileKind = Literal["svg", "png", "pdf"]
+KINDS: tuple[FileKind, ...] = get_args(FileKind)
 
 #: Okabe and Ito's colours; chosen problems differ from the others in lightness and shape, too.
 CHOSEN, REST, LINE = "#0072B2", "#A9B1BA", "#D55E00"
@@ -33,11 +37,13 @@ _STYLE: dict[str, Any] = {
     "pdf.fonttype": 42,  # outlines that printers accept
     "svg.hashsalt": "learnalign",
 }
+#: In every file, as the program that made it.
+_MADE_BY = "learnalign plot"
 #: Dates would make every file different.
-_METADATA: dict[FileKind, dict[str, None]] = {
-    "svg": {"Date": None},
-    "pdf": {"CreationDate": None},
-    "png": {},
+_METADATA: dict[FileKind, dict[str, str | None]] = {
+    "svg": {"Creator": _MADE_BY, "Date": None},
+    "pdf": {"Creator": _MADE_BY, "CreationDate": None},
+    "png": {"Software": _MADE_BY},
 }
 
 
@@ -72,3 +78,21 @@ def drawn(draw: Callable[[Any], None], kind: FileKind, width: float, height: flo
         draw(figure)
         figure.savefig(out, format=kind, metadata=_METADATA[kind])
     return out.getvalue()
+
+
+def is_drawn(path: Path) -> bool:
+    """Return whether a file is a figure that `drawn` made.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> path = Path(mkdtemp()) / "map.svg"
+        >>> is_drawn(path)
+        False
+        >>> _ = path.write_bytes(drawn(lambda figure: None, "svg", 1.0, 1.0))
+        >>> is_drawn(path)
+        True
+    """
+    if not files.is_file(path):
+        return False
+    with store_errors(path):
+        return _MADE_BY.encode() in path.read_bytes()

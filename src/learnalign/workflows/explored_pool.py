@@ -1,6 +1,7 @@
 """Read what the page of `learnalign explore` shows from the tables of runs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -85,8 +86,8 @@ def _view(
     layouts, groups = maps(bases, one.texts, with_umap=with_umap, seed=seed)
     in_pool = partial(spread, rows=rows)
     layouts = [
-        Layout(m.key, m.label, in_pool(m.points, np.nan), in_pool(m.placed, False), m.groups)
-        for m in layouts
+        replace(one, points=in_pool(one.points, np.nan), placed=in_pool(one.placed, False))
+        for one in layouts
     ]
     missing = {"number": np.nan, "name": -1}
     fields = [

@@ -13,9 +13,10 @@ from learnalign.exploring.fields import Field
 from learnalign.exploring.maps import maps
 from learnalign.reporting import print_figures
 from learnalign.reporting.print_figures import Drawing
-from learnalign.reporting.print_style import FileKind, drawn
+from learnalign.reporting.print_style import KINDS, FileKind, drawn, is_drawn
 from learnalign.runs.folder import scored
 from learnalign.storage import files
+from learnalign.storage.replacing import require_replaceable
 from learnalign.terminal.progress import Progress
 from learnalign.workflows.explored_run import ExploredRun
 from learnalign.workflows.rankings import rankings
@@ -66,9 +67,12 @@ def plot(
         progress: Shows the figures.
 
     Raises:
-        LearnAlignError: for a run without a ranking, an unknown colour, or a figure asked for by
-            name that the run has no data for.
+        LearnAlignError: for a run without a ranking, an unknown colour, a figure asked for by
+            name that the run has no data for, or where files that are no earlier figures would be
+            overwritten.
     """
+    folder, paths, left_out = out or run / "figures", list[Path](), dict[str, str]()
+    _check_files(folder, figures or tuple(FIGURES), kind)
     explored = ExploredRun(scored(run))
     draw: dict[str, Callable[[], Drawing | None]] = {
         "map": lambda: _map(explored, colour, with_umap=with_umap),
@@ -77,7 +81,6 @@ def plot(
         "stability": lambda: print_figures.stability(explored.scores),
         "compare": lambda: _compare(explored),
     }
-    folder, paths, left_out = out or run / "figures", list[Path](), dict[str, str]()
     for name in figures or FIGURES:
         progress.log(f"figure {name}")
         drawing = draw[name]()
@@ -94,6 +97,23 @@ def plot(
             with files.atomic(paths[-1]) as temporary:
                 temporary.write_bytes(data)
     return Plotted(paths, left_out)
+
+
+def _check_files(folder: Path, figures: Sequence[str], kind: FileKind) -> None:
+    """Reject a folder whose files of these names are no earlier figures and their data."""
+    for name in figures:
+        for suffix, is_own in ((kind, is_drawn), ("csv", _is_beside_figure)):
+            require_replaceable(
+                folder / f"{name}.{suffix}",
+                is_own,
+                kind="a figure of `learnalign plot`, or the data beside one",
+                expected="a folder without a file of this name, or with earlier figures",
+                do="choose another folder with --out, or move this file",
+            )
+
+
+def _is_beside_figure(path: Path) -> bool:
+    return any(is_drawn(path.with_suffix(f".{kind}")) for kind in KINDS)
 
 
 def _map(explored: ExploredRun, colour: str, *, with_umap: bool) -> Drawing | None:
@@ -114,6 +134,7 @@ def _map(explored: ExploredRun, colour: str, *, with_umap: bool) -> Drawing | No
         ids,
         layouts[0].points.astype(np.float64),
         layouts[0].placed.tolist(),
+        layouts[0].lack,
         (field.label, _values(field)),
         (0.0, 1.0) if share else None,
     )

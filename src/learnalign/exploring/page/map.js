@@ -239,9 +239,6 @@ function middle(layout, field, code) {
   return [median(0), median(1)];
 }
 
-// What problems in the strip do not have, by what places the others.
-const LACK = { gradients: "a gradient", hidden: "hidden states", text: "words that tell them apart" };
-
 function drawMapNote(layout) {
   const run = currentRun();
   const learnable = run.fields.get("learnability")?.values;
@@ -252,8 +249,7 @@ function drawMapNote(layout) {
     if (learnable?.[i] === 0) solved += 1;
   });
   const why = beside === solved && layout.key.startsWith("gradients") ? " (always or never solved)" : "";
-  const lack = LACK[layout.key.split("-")[0]];
-  byId("map-note").textContent = beside ? `${plural(beside, "problem")} without ${lack}${why} in the strip below the map.` : "";
+  byId("map-note").textContent = beside ? `${plural(beside, "problem")} without ${layout.lack}${why} in the strip below the map.` : "";
 }
 
 async function showTip(problem, x, y) {
