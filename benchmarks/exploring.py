@@ -99,7 +99,7 @@ def pool(count: int) -> Pool:
         neighbours_by="gradients",
         blocks=lambda: texts(count),
     )
-    return Pool("A pool", "0", [f"problem-{i:06d}" for i in range(count)], [run], "")
+    return Pool("A pool", [f"problem-{i:06d}" for i in range(count)], [run], "")
 
 
 def texts(count: int) -> Iterator[Block]:

@@ -83,6 +83,8 @@ def test_it_opens_with_every_problem_and_says_nothing(page: Chrome, pool: Pool) 
     assert counted(page) == COUNT == len(pool.ids)
     assert console(page) == []
     assert find(page, "#map canvas").size["width"] > 300
+    about = f"run: policy {pool.runs[0].model}, 30 problems chosen by {pool.runs[0].method}"
+    assert find(page, "#about-runs").text == about
     first = find(page, ".slick-row .slick-cell").text
     assert first == pool.ids[0]
 
@@ -189,6 +191,7 @@ def test_two_rules_and_their_budget(page: Chrome, pool: Pool, downloads: Path) -
 def test_two_runs_show_what_changed(page: Chrome, pool: Pool) -> None:
     Select(find(page, "#against")).select_by_visible_text("later")
     until(lambda: "change in success rate" in find(page, "#legend").text.lower())
+    assert "; later: policy " in find(page, "#about-runs").text
     write(page, "#filter-change_success_rate-least", "0.25")
     change = values(pool, "success_rate", 1) - values(pool, "success_rate", 0)
     until(lambda: counted(page) == (change >= 0.25).sum())

@@ -37,8 +37,8 @@ CODE = r"""def f(s):
 FENCED = f"It costs $5. ```python\n{CODE}\n``` In `\\(x_1\\)` the answer is \\(x_2\\)."
 
 
-def with_code(data: ReportData) -> ReportData:
-    """Make one problem's texts code, and put a fenced program into another's rollouts."""
+def with_texts(data: ReportData) -> ReportData:
+    """Make one problem's texts code; give others a fenced program and long texts as rollouts."""
     problems, rollouts = data.problems.to_pylist(), data.rollouts.to_pylist()
     for row in problems:
         if row["problem_id"] == "greatest-0002":
@@ -46,6 +46,8 @@ def with_code(data: ReportData) -> ReportData:
     for row in rollouts:
         if row["problem_id"] in ("greatest-0002", "addition-0006"):
             row["completion"] = FENCED
+        if row["problem_id"] == "product-0007":
+            row["completion"] = f"first {'x' * 7222} last!"
     return dataclasses.replace(
         data,
         problems=pa.Table.from_pylist(problems, data.problems.schema),
@@ -56,7 +58,7 @@ def with_code(data: ReportData) -> ReportData:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("states")
-    run = write_run(folder / "run", with_code(synthetic_run(num_problems=COUNT, budget=10)))
+    run = write_run(folder / "run", with_texts(synthetic_run(num_problems=COUNT, budget=10)))
     found = (("wrong-gold", "addition-0003"), ("copies", "product-0004"))
     rows = [{"kind": k, "problem_id": n, "score": 0.9, "evidence": EVIDENCE} for k, n in found]
     write_audit(run, rows)
@@ -175,6 +177,16 @@ def test_code_stays_as_it_is(browser: Chrome, server: PageServer) -> None:
             assert said == FENCED
             assert page.execute_script(text, "#prompt-text") == CODE
             assert find(page, "#gold").text == 'assert f("a") == 2'
+
+
+def test_a_long_completion_says_what_is_left_out(browser: Chrome, server: PageServer) -> None:
+    page = opened(browser, f"{server.address}#problem=product-0007")
+    until(lambda: page.find_elements(By.CSS_SELECTOR, ".rollout"))
+    assert "1,234 characters left out in the middle" in find(page, ".rollout summary").text
+    find(page, ".rollout summary").click()
+    until(lambda: page.find_elements(By.CSS_SELECTOR, ".rollout .text"))
+    text = find(page, ".rollout .text").get_attribute("textContent")
+    assert (text[:7], text[-7:], text.count("x")) == ("first x", "x last!", 7222 - 1234)
 
 
 def test_a_server_that_has_ended_is_told(browser: Chrome, runs: list[Path]) -> None:

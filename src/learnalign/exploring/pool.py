@@ -1,7 +1,7 @@
 """The pool as the page shows it: its problems, and what each run knows of them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -42,8 +42,11 @@ class RunView:
     name: str
     path: str
     model: str
+    """The policy's name."""
     method: str
+    """The rule that ranked the problems."""
     budget: int
+    """Problems that it chose."""
     fields: list[Field]
     layouts: list[Layout]
     ranks: dict[str, NDArray[np.int32]]
@@ -76,14 +79,11 @@ class Pool:
     """All that the page shows."""
 
     title: str
-    version: str
     ids: list[str]
     runs: list[RunView]
     ranking: str
     """SHA-256 of the first run's table of scores."""
     histories: Histories | None = None
-    notes: list[str] = field(default_factory=list)
-    """What the page cannot show, and why."""
 
     def head(self, served: bool) -> list[Block]:
         """Return the two blocks that the page reads when it opens."""
@@ -95,12 +95,9 @@ class Pool:
                 columns[f"history:{name}"] = getattr(self.histories, name)
         described, block = pack_columns(columns)
         about = {
-            "title": self.title,
-            "version": self.version,
             "served": served,
             "ids": self.ids,
             "columns": described,
-            "notes": self.notes,
             "runs": [_described(run) for run in self.runs],
             "trainings": [] if self.histories is None else self.histories.names,
             "rolloutsPerBlock": ROLLOUTS_PER_BLOCK,

@@ -27,6 +27,9 @@ class Attempt:
 
     sample: int
     completion: str
+    """Without its middle, if it is long."""
+    num_omitted: int
+    """Characters of the completion that are left out."""
     verdict: str
     mark: str
     reward: float | None
@@ -111,11 +114,21 @@ def shortened(text: str) -> str:
         >>> len(shortened("x" * 1_000_000)) < 6100
         True
     """
-    omitted = len(text) - HEAD_CHARACTERS - TAIL_CHARACTERS
-    if omitted <= 0:
+    omitted = num_omitted(text)
+    if not omitted:
         return text
     note = f"\n[… {omitted:,} characters omitted …]\n"
     return text[:HEAD_CHARACTERS] + note + text[-TAIL_CHARACTERS:]
+
+
+def num_omitted(text: str) -> int:
+    """Return how many characters `shortened` cuts out.
+
+    Example:
+        >>> num_omitted("short"), num_omitted("x" * 6010)
+        (0, 10)
+    """
+    return max(0, len(text) - HEAD_CHARACTERS - TAIL_CHARACTERS)
 
 
 def readable_gold(answer: str | None) -> str | None:
@@ -125,9 +138,11 @@ def readable_gold(answer: str | None) -> str | None:
 
 def _attempt(rollout: dict[str, Any], verdict: dict[str, Any] | None) -> Attempt:
     kind = verdict["verdict"] if verdict else "error"
+    completion = rollout["completion"] or ""
     return Attempt(
         sample=rollout["sample"],
-        completion=shortened(rollout["completion"] or ""),
+        completion=shortened(completion),
+        num_omitted=num_omitted(completion),
         verdict=kind.replace("_", " ") if verdict else "no verdict",
         mark=MARKS[kind],
         reward=verdict["reward"] if verdict else None,

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from learnalign import __version__
 from learnalign.errors import LearnAlignError
 from learnalign.exploring.fields import Field
 from learnalign.exploring.maps import Basis, maps, onto
@@ -65,7 +64,6 @@ def read_pool(runs: Sequence[Path], *, with_umap: bool, progress: Progress) -> P
         views.append(view)
     return Pool(
         title=_title([view.name for view in views]),
-        version=__version__,
         ids=ids,
         runs=views,
         ranking=folders[0].manifest.files.get("scores.parquet", ""),

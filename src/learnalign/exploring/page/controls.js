@@ -8,6 +8,16 @@ function choice(id, label, options, value, choose) {
   return [element("label", { for: id }, label), select];
 }
 
+// The policy and the rule of the run, and of the one that it is compared with.
+function drawAbout() {
+  const lines = [currentRun(), otherRun()].filter(Boolean).map((run) => {
+    const name = pool.runs.length > 1 ? `${run.name}: ` : "";
+    const chosen = run.budget ? `${plural(run.budget, "problem")} chosen by ${run.method}` : `ranked by ${run.method}`;
+    return `${name}policy ${run.model}, ${chosen}`;
+  });
+  byId("about-runs").textContent = lines.join("; ");
+}
+
 function drawControls() {
   const runs = pool.runs.map((run, i) => ({ key: String(i), label: run.name }));
   const none = { key: "", label: "none" };

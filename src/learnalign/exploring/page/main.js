@@ -12,6 +12,7 @@ async function draw() {
   byId("theme").setAttribute("aria-pressed", String(theme() === "dark"));
   deriveFields();
   if (!fieldOf(state.colour)) state.colour = EMPTY.colour;
+  drawAbout();
   drawControls();
   drawRules();
   once("filters", [state.run, state.against, state.a, state.b, JSON.stringify(state.filters)], drawFilters);

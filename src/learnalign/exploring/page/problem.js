@@ -105,6 +105,7 @@ function rollouts(attempts, code) {
       said !== null ? `answer ${said}${parsed}` : one.verdict === "unparsed answer" ? "no answer found" : null,
       plural(one.num_tokens ?? 0, "token"),
       one.truncated ? "truncated" : null,
+      one.num_omitted ? `${plural(one.num_omitted, "character")} left out in the middle` : null,
       one.reward === null ? "no reward" : `reward ${asText(one.reward)}`,
       one.detail,
     ];
