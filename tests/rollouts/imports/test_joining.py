@@ -199,7 +199,10 @@ _OTHER = "<|start_header_id|>{}<|end_header_id|>\n\n{}<|eot_id|>"
 @pytest.mark.parametrize(
     ("form", "is_other"),
     [
-        (lambda q: [{"role": "system", "content": "Be brief."}, CHAT | {"content": q}], False),
+        (lambda q: [{"role": "system", "content": "Be brief."}, CHAT | {"content": q}], True),
+        (lambda q: [{"role": "system", "content": "Think it over."}, CHAT | {"content": q}], False),
+        (lambda q: json.dumps([CHAT | {"content": "Hi"}, {"role": "assistant", "content": "Hi!"},
+                               CHAT | {"content": q}]), True),
         (lambda q: json.dumps([CHAT | {"content": q}, CHAT | {"role": "assistant"}]), False),
         (lambda q: [CHAT | {"content": [{"type": "text", "text": q}]}], False),
         (lambda q: f"system\nBe brief.\nuser\n{q}\nassistant\n", True),

@@ -1,8 +1,9 @@
 """Match recorded rollouts to problems, by id or by prompt."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -14,7 +15,7 @@ from learnalign.problems.texts import normal
 from learnalign.rollouts.imports.record import Record
 from learnalign.rollouts.imports.repeats import num_resumed, one_count
 from learnalign.rollouts.imports.rows import IDS
-from learnalign.rollouts.imports.turns import last_user_turn, texts_of
+from learnalign.rollouts.imports.turns import is_rendered_chat, last_user_turn, texts_of
 from learnalign.terminal.progress import Advance
 
 Group = list[Record]
@@ -59,8 +60,10 @@ class Join:
         """Problems by the whole prompt, the prompt without special tokens, and the question."""
         self.normal: list[Known] = [{}, {}]
         """Problems by the normalised prompt and question."""
+        self.before: dict[str, str] = {}
+        """What comes before a problem's question in a prompt that is a chat of a known template."""
         self.example: tuple[str, str] | None = None
-        self._by_record: dict[tuple[Any, Any], Match] = {}
+        self._by_record: dict[tuple[Any, ...], Match] = {}
         for table in pool:
             known = ["problem_id", "prompt", "prompt_ids", "messages"]
             for problem in table.select(known).to_pylist():
@@ -71,6 +74,8 @@ class Join:
         self.names.add(name)
         bare = self.bare(problem["prompt_ids"], prompt)
         self.example = self.example or (name, bare)
+        if is_rendered_chat(prompt):
+            self.before[name] = sys.intern(prompt.rpartition(question)[0])
         _enter(self.exact, (prompt, bare, question), name)
         _enter(self.normal, (normal(bare), normal(question)), name)
 
@@ -82,10 +87,17 @@ class Join:
 
     def by_prompt(self, record: Record) -> Match:
         """Find a record's problem by its prompt."""
-        key = (record.prompts, record.prompt_ids)
+        key = (record.prompts, record.prompt_ids, record.context)
         if key not in self._by_record:
-            self._by_record[key] = self._find(record)
+            match = self._find(record)
+            other = any(self._is_new(record.context, name) for name in match.names)
+            self._by_record[key] = replace(match, is_other_chat=True) if other else match
         return self._by_record[key]
+
+    def _is_new(self, context: tuple[str, ...], name: str) -> bool:
+        """Return whether a record's prompt has messages that a problem's prompt does not have."""
+        before = self.before.get(name)
+        return before is not None and any(text not in before for text in context)
 
     def _find(self, record: Record) -> Match:
         texts = list(record.prompts)

@@ -33,6 +33,8 @@ class Record:
     mixed: bool = False
     """Whether the policy was updated while it was sampled."""
 
+    context: tuple[str, ...] = ()
+    """Messages before the question, if the prompt is recorded as messages."""
     digest: bytes = b""
     """Hash of the whole row, and the rollout's place in it."""
     is_named: bool = False

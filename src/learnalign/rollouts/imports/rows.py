@@ -10,7 +10,7 @@ from learnalign.errors import LearnAlignError, nearest
 from learnalign.problems.columns import COMPLETIONS
 from learnalign.problems.nested import has, value
 from learnalign.rollouts.imports.record import Record
-from learnalign.rollouts.imports.turns import texts_of
+from learnalign.rollouts.imports.turns import context_of, texts_of
 from learnalign.rollouts.imports.values import (
     REWARDS,
     completion_of,
@@ -70,6 +70,7 @@ def records_of(
         "format": name,
         "ids": ids,
         "prompts": prompts,
+        "context": next(filter(None, (context_of(row.get(name)) for name in PROMPTS)), ()),
         "prompt_ids": tokens_of(row.get("prompt_ids"), location, "prompt_ids"),
         "step": _step(row, path, location),
         "model": row.get("model") if isinstance(row.get("model"), str) else None,

@@ -39,17 +39,46 @@ def texts_of(content: Any) -> tuple[str, ...]:
         >>> texts_of("<|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant\n")[1:]
         ('2+2?',)
     """  # noqa: E501
-    if isinstance(content, str):
-        chat = parsed(content) if '"role"' in content or "'role'" in content else None
-        if not is_message_list(chat):
-            question = last_user_turn(content)
-            return (content,) if question is None else (content, question)
-        content = chat
-    if not is_message_list(content):
+    chat = _chat(content)
+    if chat is not None:
+        text = text_of(chat[_last_user(chat)])
+        return () if text is None else (text,)
+    if not isinstance(content, str):
         return ()
-    users = [message for message in content if message.get("role") in ("user", "human")]
-    text = text_of((users or content)[-1])
-    return () if text is None else (text,)
+    question = last_user_turn(content)
+    return (content,) if question is None else (content, question)
+
+
+def context_of(content: Any) -> tuple[str, ...]:
+    """Return the texts of chat messages before the last user's: a system message, earlier turns.
+
+    Example:
+        >>> context_of([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2+2?"}])
+        ('Be brief.',)
+        >>> context_of("2+2?")
+        ()
+    """  # noqa: E501
+    chat = _chat(content) or []
+    texts = (text_of(message) for message in chat[: _last_user(chat)])
+    return tuple(text.strip() for text in texts if text and text.strip())
+
+
+def _chat(content: Any) -> list[Any] | None:
+    """Return chat messages, which may be JSON text; None for anything else."""
+    if isinstance(content, str) and ('"role"' in content or "'role'" in content):
+        content = parsed(content)
+    return content if is_message_list(content) else None
+
+
+def _last_user(chat: list[Any]) -> int:
+    """Return the place of the last user's message; of the last one, without any."""
+    users = [i for i, message in enumerate(chat) if message.get("role") in ("user", "human")]
+    return (users or [len(chat) - 1])[-1]
+
+
+def is_rendered_chat(prompt: str) -> bool:
+    """Return whether a prompt is a chat of a known template, so that its messages are in it."""
+    return last_user_turn(prompt) is not None
 
 
 def last_user_turn(prompt: str) -> str | None:
