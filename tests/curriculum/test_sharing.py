@@ -164,14 +164,14 @@ def test_texts_are_checked(texts: Any, more: dict[str, Any], message: str) -> No
 )
 def test_chinese_and_japanese_have_a_word_per_character(texts: tuple[str, str, str]) -> None:
     """Without spaces a phrase would be one word, shared by no other problem."""
-    found = text_features([*texts, "", "Name a prime."], size=8192)[:, :-1]
+    found = text_features([*texts, "", "Name a prime."], size=2048)[:, :-1]
     alike = found @ found.T
     assert alike[0, 1] > 0.3 > 0.15 > alike[0, 2]
 
 
 def test_words_next_to_chinese_are_whole() -> None:
     texts = ["解方程 sqrt", "解方程sqrt", "求sqrt的值", "求tqrs的值", *"abcdefgh"]
-    found = text_features(texts, size=8192)[:, :-1]
+    found = text_features(texts, size=2048)[:, :-1]
     alike = found @ found.T
     assert alike[0, 1] == pytest.approx(1.0, abs=1e-5)
     assert alike[1, 2] > alike[1, 3] + 0.05

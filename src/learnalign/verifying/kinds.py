@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 _UNFINISHED = "the thinking was not finished"
 
 
+def _nothing(texts: Iterable[str]) -> None:
+    """Import nothing: the module of the verifier has imported all that it uses."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of answer: pure functions, run in a worker."""
@@ -26,7 +30,7 @@ class Kind:
     """Judges a completion against a parsed gold."""
     as_completions: Callable[[str], tuple[str, ...]]
     """Formats a gold as completions, at least one of which must be judged correct."""
-    load_for: Callable[[Iterable[str]], None]
+    load_for: Callable[[Iterable[str]], None] = _nothing
     """Imports what these golds and completions need, before the time of the first one starts."""
 
     def judge(self, request: Mapping[str, Any]) -> Iterator[Judgement | None]:
@@ -124,10 +128,6 @@ def named_kind(name: str) -> "Kind | Programs":
     parse = module.parse_gold if name in _NEED_QUESTION else lambda gold, _: module.parse_gold(gold)
     load_for = algebra.load_for if name == "number" else _nothing
     return Kind(parse, module.judge, as_completions, load_for)
-
-
-def _nothing(texts: Iterable[str]) -> None:
-    """Import nothing: the module of the verifier has imported all that it uses."""
 
 
 def _boxed(gold: str) -> tuple[str, ...]:
