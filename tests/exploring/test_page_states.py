@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 import threading
 import urllib.error
 import urllib.request
@@ -215,6 +216,18 @@ def test_a_pool_of_one_problem_opens(browser: Chrome, tmp_path: Path) -> None:
     assert counted(page) == 1
     until(lambda: "strip below the map" in find(page, "#map-note").text)
     assert console(page) == []
+
+
+def test_the_command_after_saving_can_be_pasted(browser: Chrome, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "Ada's runs" / "$try", synthetic_run(num_problems=12, budget=3))
+    page = opened(browser, explore([run], progress=QUIET).path.as_uri())
+    find(page, "#save").click()
+    until(lambda: "12 ids saved" in find(page, "#save-note").text)
+    command = find(page, "#save-note").text.partition("saved. ")[2].partition(" (or as")[0]
+    assert shlex.split(command) == [
+        *("learnalign", "train", "MODEL", str(run)),
+        *("--subset", "subset.json"),
+    ]
 
 
 def test_rewards_below_zero_are_counted_where_they_lie(browser: Chrome, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from rich.table import Table
 
 from learnalign.cli.tables import add_row, bold, plain_console, print_parts
+from learnalign.terminal.commands import command_line
 from learnalign.workflows.audit import Audit
 
 
@@ -27,10 +28,11 @@ def print_audit(done: Audit) -> None:
     console.print(table)
     run = found["run"]
     names = [kind["name"] for kind in found["kinds"] if kind["in_pool"]]
-    drop = f"\nwithout   learnalign score {run} --drop {','.join(names)}" if names else ""
+    drop = command_line("score", run, "--drop", ",".join(names))
+    without = f"\nwithout   {drop}" if names else ""
     print_parts(
         console,
         f"\npage      {done.path}/audit.html\ntable     {done.path}/findings.parquet\n"
-        f"data      {done.path}/audit.json{drop}",
+        f"data      {done.path}/audit.json{without}",
         wrap=False,
     )

@@ -20,6 +20,7 @@ def command(run: Path, sets: tuple[str, ...], redo: str | None, **flags: Any) ->
     from learnalign.pipeline.order import stages_through
     from learnalign.pipeline.run_stages import run_stages
     from learnalign.runs.folder import RunFolder
+    from learnalign.terminal.commands import command_line
     from learnalign.terminal.progress import Progress
 
     folder = RunFolder.existing(run, needs="verdicts")
@@ -27,4 +28,4 @@ def command(run: Path, sets: tuple[str, ...], redo: str | None, **flags: Any) ->
         run_stages(
             folder, resolved, stages_through("gradients", resolved), progress=Progress(), redo=redo
         )
-    echo(f"next: learnalign score {run} --budget K")
+    echo(f"next: {command_line('score', run, '--budget', 'K')}")

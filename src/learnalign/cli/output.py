@@ -11,6 +11,7 @@ from learnalign.cli.tables import add_row as _row
 from learnalign.cli.tables import bold as _bold
 from learnalign.cli.tables import plain_console as _console
 from learnalign.cli.tables import print_parts as _print
+from learnalign.terminal.commands import command_line
 from learnalign.terminal.durations import duration
 from learnalign.workflows.compare import Comparison
 from learnalign.workflows.evaluate import Evaluation
@@ -60,10 +61,10 @@ def print_selection(selection: Selection) -> None:
     _print(
         console,
         f"\nscores    {out}/scores.parquet\nreport    {out}/report.html\n"
-        f"options   {out}/config.yaml\nexport    learnalign export {out} --as trl"
+        f"options   {out}/config.yaml\nexport    {command_line('export', out, '--as', 'trl')}"
         if count
         else f"\nscores    {out}/scores.parquet\nreport    {out}/report.html\n"
-        f"select    learnalign score {out} --budget K",
+        f"select    {command_line('score', out, '--budget', 'K')}",
         wrap=False,
     )
 
@@ -132,7 +133,7 @@ def print_training(training: Training, *, after: str | None = None) -> None:
         console,
         f"\nmodel     {training.model}\nhistory   {training.path}/history, {training.path}/steps\n"
         f"charts    {training.path}/training.html\n"
-        + (after or f"evaluate  learnalign evaluate {training.model} BENCHMARK"),
+        + (after or f"evaluate  {command_line('evaluate', training.model, 'BENCHMARK')}"),
         wrap=False,
     )
 

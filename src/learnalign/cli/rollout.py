@@ -8,6 +8,7 @@ import click
 from learnalign.cli import options as o
 from learnalign.cli.echo import echo, echo_json
 from learnalign.errors import LearnAlignError
+from learnalign.terminal.commands import command_line
 
 
 @click.command()
@@ -83,10 +84,11 @@ def command(
     for message in messages:
         echo(f"warning: {message}")
     if has_tokens:
-        echo(f"next: learnalign gradients {folder.path}")
+        echo(f"next: {command_line('gradients', folder.path)}")
     else:
         echo(f"serves: {', '.join(served_methods(tokens=False))}")
-        echo(f"next: learnalign score {folder.path} --method learnability --budget K")
+        score = ("score", folder.path, "--method", "learnability", "--budget", "K")
+        echo(f"next: {command_line(*score)}")
 
 
 def _imported(imports: tuple[tuple[str, str], ...], flags: dict[str, Any]) -> dict[str, Any]:

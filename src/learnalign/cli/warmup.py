@@ -54,6 +54,7 @@ def command(
         echo(plan(warmup_config(resolved, problems), as_json=as_json))
         return
     from learnalign.cli.output import print_training, training_summary
+    from learnalign.terminal.commands import command_line
     from learnalign.terminal.progress import Progress
     from learnalign.workflows.warmup import warm_up
 
@@ -63,5 +64,6 @@ def command(
         echo_json(training_summary(done))
         return
     lora = resolved.training.parameters == "lora"
-    policy = f"{resolved.model.path} --adapter {done.model}" if lora else str(done.model)
-    print_training(done, after=f"select    learnalign select {policy} DATA --budget K")
+    policy = [resolved.model.path, "--adapter", done.model] if lora else [done.model]
+    after = command_line("select", *policy, "DATA", "--budget", "K")
+    print_training(done, after=f"select    {after}")

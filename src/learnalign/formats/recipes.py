@@ -41,7 +41,8 @@ def write_recipe(
         path = out / "trl.yaml"
         recipe = trl_recipe(config, out / "selected.jsonl", reward=reward, batch_size=size)
         text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
-        head = f"# trl grpo --config {path}   (random control: change selected to control below)\n"
+        command = shlex.join(["trl", "grpo", "--config", str(path)])
+        head = f"# {command}   (random control: change selected to control below)\n"
         files.write_text(path, head + text)
         return path
     if kind == "verl":

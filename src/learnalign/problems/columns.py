@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 
 from learnalign.config import DataConfig
@@ -180,8 +181,8 @@ class _Finder:
                 f"{self.location} has the column '{contexts[0]}' next to '{prompt}', and the "
                 "question may be incomplete without it",
                 expected="one column with the whole question",
-                do=f"use --prompt-column {prompt} if it is complete; if not, also add --template "
-                f"'{{{{ row.{contexts[0]} }}}} {{{{ question }}}}'",
+                do=f"use --prompt-column {quote(prompt)} if it is complete; if not, also add "
+                f"--template '{{{{ row.{contexts[0]} }}}} {{{{ question }}}}'",
             )
         return prompt
 

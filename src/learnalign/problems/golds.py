@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any, Literal
 
 from learnalign.problems.nested import empty, parsed
@@ -101,7 +102,8 @@ class GoldReader:
 
     def _object(self, keys: list[str], prefix: str) -> Gold:
         names = [f"{self.column}.{prefix}{key}" for key in keys[:8]]
-        detail = f"an object; use --answer-column {' or '.join(names)} to select a field"
+        options = " or ".join(map(quote, names))
+        detail = f"an object; use --answer-column {options} to select a field"
         return Gold((), OBJECT, "object_answer", detail)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from shlex import quote
 from typing import Any
 
 from learnalign.config import DataConfig
@@ -93,8 +94,8 @@ class Rows:
             f"the answers of {self.location} in '{self.columns.answer}' are objects "
             f"(the first has {', '.join(names_in(first)[:8])})",
             expected="text, a number, or a list of accepted texts",
-            do=f"name a field with --answer-column {' or '.join(fields)}; or use --answer-form "
-            "text to pass objects unchanged to your own verifier",
+            do=f"name a field with --answer-column {' or '.join(map(quote, fields))}; or use "
+            "--answer-form text to pass objects unchanged to your own verifier",
         )
 
     def _prompt(self, row: Mapping[str, Any], location: str) -> Prompt:

@@ -6,7 +6,6 @@ and the page's content security policy allows only the two scripts whose hashes 
 
 import base64
 import hashlib
-import shlex
 from dataclasses import dataclass
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -22,6 +21,7 @@ from plotly.offline import get_plotlyjs
 from learnalign.reporting import figures, formatting, stats
 from learnalign.reporting.examples import examples, shown_ids
 from learnalign.storage import files
+from learnalign.terminal.commands import command_line
 from learnalign.terminal.durations import duration
 
 MAX_EXCLUDED = 500
@@ -114,7 +114,7 @@ def render(data: ReportData) -> str:
         config=yaml.safe_dump(data.config, sort_keys=False, allow_unicode=True),
         command=data.command or _command(data.config),
         explored=data.explored,
-        explore=shlex.join(["learnalign", "explore", str(data.config["run"]["out"])]),
+        explore=command_line("explore", data.config["run"]["out"]),
         version=data.manifest.get("learnalign", ""),
         css=Markup(_part("report.css")),
         plotly_js=Markup(plotly_js),
@@ -190,8 +190,7 @@ def _signal(scores: pa.Table) -> Any:
 
 def _command(config: dict[str, Any]) -> str:
     out = str(config["run"]["out"]).rstrip("/")
-    replay = ["--config", f"{out}/config.yaml", "--out", f"{out}-again"]
-    return shlex.join(["learnalign", "select", *replay])
+    return command_line("select", "--config", f"{out}/config.yaml", "--out", f"{out}-again")
 
 
 def _json(figure: go.Figure) -> Markup:

@@ -17,6 +17,7 @@ from learnalign.storage import files
 from learnalign.storage.folders import remove_leftovers, remove_matching, remove_tree
 from learnalign.storage.paths import as_path, is_remote
 from learnalign.tables import EXCLUDED
+from learnalign.terminal.commands import command_line
 
 #: Other subfolders that only the process holding the lock writes to.
 _OTHERS = ("", "excluded", "sources", "requests", "checkpoints", "audit")
@@ -229,7 +230,8 @@ class RunFolder(CheckedFolder):
 
     def scores(self) -> pa.Table:
         """Read the ranking, ``scores.parquet``."""
-        return self.read_table("scores.parquet", do=f"run `learnalign score {self.path}`")
+        do = f"run `{command_line('score', self.path)}`"
+        return self.read_table("scores.parquet", do=do)
 
     def num_shards(self, stage: str) -> int:
         """Count a stage's shards."""
@@ -298,6 +300,6 @@ def scored(path: Path) -> RunFolder:
         raise LearnAlignError(
             f"{path} has no scores yet",
             expected="a run with a ranking",
-            do=f"run `learnalign score {path} --budget K`",
+            do=f"run `{command_line('score', path, '--budget', 'K')}`",
         )
     return folder

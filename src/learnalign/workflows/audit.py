@@ -21,6 +21,7 @@ from learnalign.runs.folder import RunFolder
 from learnalign.storage import files
 from learnalign.storage.paths import as_path
 from learnalign.tables import FINDINGS
+from learnalign.terminal.commands import command_line
 from learnalign.terminal.progress import Progress, ProgressKind
 from learnalign.verifying.verifier import open_verifier
 
@@ -111,7 +112,7 @@ def last_findings(folder: RunFolder) -> pa.Table | None:
     """Return the FINDINGS of a run; None if it has not been audited."""
     if TABLE not in folder.manifest.files:
         return None
-    return folder.read_table(TABLE, do=f"run `learnalign audit {folder.path}` again")
+    return folder.read_table(TABLE, do=f"run `{command_line('audit', folder.path)}` again")
 
 
 def dropped(folder: RunFolder, config: Config, progress: Progress) -> dict[str, set[str]]:

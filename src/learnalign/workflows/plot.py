@@ -17,6 +17,7 @@ from learnalign.reporting.print_style import KINDS, FileKind, drawn, is_drawn
 from learnalign.runs.folder import scored
 from learnalign.storage import files
 from learnalign.storage.replacing import require_replaceable
+from learnalign.terminal.commands import command_line
 from learnalign.terminal.progress import Progress
 from learnalign.workflows.explored_run import ExploredRun
 from learnalign.workflows.rankings import rankings
@@ -26,7 +27,7 @@ FIGURES = {
     "map": "problems to place",
     "rates": "success rates",
     "lengths": "problems with a signal and a response length",
-    "stability": "bootstrap: `learnalign score {run} --num-bootstrap 200` computes it",
+    "stability": "bootstrap: `{score} --num-bootstrap 200` computes it",
     "compare": "two rules whose tables it has, and a budget",
 }
 #: Fields whose values lie between 0 and 1 (but success rates are mean rewards, which may lie
@@ -85,7 +86,9 @@ def plot(
         progress.log(f"figure {name}")
         drawing = draw[name]()
         if drawing is None:
-            left_out[name] = f"the run has no {FIGURES[name].format(run=run)}"
+            left_out[name] = (
+                f"the run has no {FIGURES[name].format(score=command_line('score', run))}"
+            )
             if name in figures:
                 raise LearnAlignError(f"got --figure {name}, but {left_out[name]}")
             continue

@@ -1,7 +1,6 @@
 """The profile workflow: sample some problems, and say whether choosing is worth its cost."""
 
 import json
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,6 +25,7 @@ from learnalign.reporting.profile import write_page
 from learnalign.runs.folder import RunFolder
 from learnalign.selecting.order import budget_count
 from learnalign.storage import files
+from learnalign.terminal.commands import command_line
 from learnalign.terminal.progress import Progress, ProgressKind
 from learnalign.workflows.select import check_groups
 from learnalign.workflows.speed import Gpus, Speed, measured_speed
@@ -256,9 +256,7 @@ def _next_round(config: Config, read: int, pool: int) -> str:
     out = str(config.run.out)
     more = min(pool, 4 * read)
     same = ["--config", f"{out}/config.yaml", "--reuse", out]
-    return shlex.join(
-        ["learnalign", "profile", *same, "--problems", str(more), "--out", f"{out}-{more}"]
-    )
+    return command_line("profile", *same, "--problems", more, "--out", f"{out}-{more}")
 
 
 def _command(config: Config, action: str, example: str) -> str:
@@ -272,7 +270,7 @@ def _command(config: Config, action: str, example: str) -> str:
         "select": ["select", *same, "--reuse", out, *choice, "--out", "runs/select"],
         "stop": ["inspect", out, example],
     }
-    return shlex.join(["learnalign", *commands[action]])
+    return command_line(*commands[action])
 
 
 def _title(config: Config) -> str:

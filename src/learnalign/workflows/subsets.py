@@ -10,6 +10,7 @@ from learnalign.problems.subsets import read_subset
 from learnalign.runs.folder import RunFolder
 from learnalign.storage import files
 from learnalign.storage.paths import as_path
+from learnalign.terminal.commands import command_line
 
 
 def chosen_ids(source: RunFolder, subset: str, *, seed: int) -> list[str]:
@@ -36,7 +37,8 @@ def chosen_ids(source: RunFolder, subset: str, *, seed: int) -> list[str]:
             raise LearnAlignError(
                 f"{source.path} has no selected problems",
                 expected="a selection",
-                do=f"run `learnalign score {source.path} --budget K`, or give --subset all",
+                do=f"run `{command_line('score', source.path, '--budget', 'K')}`, "
+                "or give --subset all",
             )
         return selected if subset == "selected" else sample_control(scores, len(selected), seed)
     path = as_path(subset)

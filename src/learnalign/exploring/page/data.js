@@ -80,3 +80,6 @@ function debounced(run, wait) {
     timer = setTimeout(() => run(...values), wait);
   };
 }
+
+// A word of a command as a shell reads it.
+const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`);

@@ -47,5 +47,5 @@ async function saveSubset(name, note) {
     setTimeout(() => URL.revokeObjectURL(url), 1000);
   }
   const renamed = pool.served ? "" : " (or as your browser named the file)";
-  note.textContent = `${plural(file.problem_ids.length, "id")} saved. learnalign train MODEL ${file.run} --subset ${path}${renamed}`;
+  note.textContent = `${plural(file.problem_ids.length, "id")} saved. learnalign train MODEL ${quoted(file.run)} --subset ${quoted(path)}${renamed}`;
 }
