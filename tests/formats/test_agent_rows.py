@@ -75,3 +75,17 @@ def test_refused_in_other_formats(run, tmp_path, kind, other):
     with pytest.raises(LearnAlignError, match=r"(?s)problem p4 is for an agent.*lose its tools"):
         run(other, _pool(ROWS[kind]), selected=(4,))
     assert not list((tmp_path / "out").glob("*"))
+
+
+@pytest.mark.parametrize("kind", ["verl", "parquet"])
+def test_objects_without_fields_are_null_in_parquet(run, kind):
+    """As for a tool without parameters: Parquet has no type for them."""
+    tools = [{"name": "clock", "parameters": {}}]
+    row = ROWS["verl"] | {"tools": tools, "info": {}, "extra_info": {"index": 1, "kwargs": {}}}
+    done, _ = run(kind, _pool(row), selected=(4,))
+    (written,) = pq.read_table(done.paths[0]).to_pylist()
+    assert written["info"] is None
+    assert written["tools"] == [{"name": "clock", "parameters": None}]
+    extra = {name: written["extra_info"][name] for name in ("index", "kwargs")}
+    assert extra == {"index": 1, "kwargs": None}
+    assert any("those in extra_info, tools, info became null" in text for text in done.warnings)

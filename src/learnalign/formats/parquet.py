@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from learnalign.errors import LearnAlignError
+from learnalign.formats.empty_objects import without_empty_objects
 from learnalign.formats.gold import with_gold
 from learnalign.formats.jsonl import clash
 from learnalign.formats.rows import Block, Notes, check_prompts, is_messages, require_no_agent
@@ -179,4 +180,5 @@ def _joined(tables: list[pa.Table], parts: Sequence[Block], notes: Notes) -> pa.
         metadata = tables[0].schema.metadata
         if any(table.schema.metadata != metadata for table in tables):
             joined = joined.replace_schema_metadata(None)
-    return joined.take(np.argsort(np.concatenate([part.positions for part in parts])))
+    rows = joined.take(np.argsort(np.concatenate([part.positions for part in parts])))
+    return without_empty_objects(rows, notes)
