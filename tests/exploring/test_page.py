@@ -195,7 +195,14 @@ def test_two_runs_show_what_changed(page: Chrome, pool: Pool) -> None:
     write(page, "#filter-change_success_rate-least", "0.25")
     change = values(pool, "success_rate", 1) - values(pool, "success_rate", 0)
     until(lambda: counted(page) == (change >= 0.25).sum())
-    assert "How the subset moved" in find(page, "#subset").text
+    moved = page.find_element(By.XPATH, "//figure[figcaption='How the subset moved']")
+    pairs = np.column_stack([values(pool, "success_rate", i)[change >= 0.25] for i in (0, 1)])
+    until(lambda: len(moved.find_elements(By.TAG_NAME, "circle")) == len(np.unique(pairs, axis=0)))
+    (diagonal,) = moved.find_elements(By.CSS_SELECTOR, "[aria-label=line] path")
+    ends = np.array(re.findall(r"([\d.]+),([\d.]+)", diagonal.get_attribute("d")), dtype=float)
+    assert len(ends) == 2
+    assert ends[0][0] < ends[1][0]
+    assert ends[0][1] > ends[1][1]  # pixels go down
 
 
 def test_a_problem_shows_everything_about_it(page: Chrome, pool: Pool, run: Path) -> None:

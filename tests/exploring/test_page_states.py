@@ -64,7 +64,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     rows = [{"kind": k, "problem_id": n, "score": 0.9, "evidence": EVIDENCE} for k, n in found]
     write_audit(run, rows)
     met = {"addition-0003": {0: [1, 0], 5: [1, 1]}, "product-0001": {2: [0, 0]}}
-    return [run, write_training(folder / "trained", met)]
+    again = write_training(folder / "again", {"addition-0003": {1: [0, 0]}})
+    return [run, write_training(folder / "trained", met), again]
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +154,16 @@ def test_a_trainings_history(browser: Chrome, server: PageServer) -> None:
     assert [one.text for one in page.find_elements(By.CSS_SELECTOR, "#history li")] == [
         "trained, step 1: success rate 0.5",
         "trained, step 6: success rate 1",
+        "again, step 2: success rate 0",
     ]
+    # Both legends give a training the same colour.
+    swatch = "return getComputedStyle(arguments[0]).getPropertyValue(arguments[1])"
+    on_map = find(page, "#legend .swatch")
+    in_chart = find(page, "#problem figure [class$=swatch] svg")
+    assert "trained" in find(page, "#problem figure [class$=swatch]").text
+    assert page.execute_script(swatch, on_map, "background-color") == page.execute_script(
+        swatch, in_chart, "fill"
+    )
     assert "never (46)" in find(page, "#legend").text
     narrowed(page, "met", "trained")
     until(lambda: counted(page) == 2)
@@ -228,6 +238,27 @@ def test_the_command_after_saving_can_be_pasted(browser: Chrome, tmp_path: Path)
         *("learnalign", "train", "MODEL", str(run)),
         *("--subset", "subset.json"),
     ]
+
+
+def test_long_names_that_begin_alike_have_their_own_bars(browser: Chrome, tmp_path: Path) -> None:
+    data = synthetic_run(num_problems=24, budget=6)
+    ends = {"addition": "one", "product": "two", "greatest common divisor": "three"}
+    rows = [
+        row | {"source": f"problems of a collection, {ends[row['source']]}"}
+        for row in data.scores.to_pylist()
+    ]
+    named = dataclasses.replace(data, scores=pa.Table.from_pylist(rows, data.scores.schema))
+    run = write_run(tmp_path / "run", named)
+    page = opened(browser, explore([run], progress=QUIET).path.as_uri())
+    bars = page.find_element(By.XPATH, "//figure[figcaption='By source']")
+    names = [one.text for one in bars.find_elements(By.CSS_SELECTOR, "[aria-label^=y-axis] text")]
+    assert len(names) == 3
+    assert all(any(name.endswith(end) for name in names) for end in ends.values())
+    places = {
+        one.get_attribute("y")
+        for one in bars.find_elements(By.CSS_SELECTOR, "[aria-label=bar] rect")
+    }
+    assert len(places) == 6  # the pool's bars and, a little smaller, the subset's
 
 
 def test_rewards_below_zero_are_counted_where_they_lie(browser: Chrome, tmp_path: Path) -> None:

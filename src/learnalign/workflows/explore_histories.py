@@ -66,12 +66,20 @@ def labels(paths: Sequence[Path]) -> list[str]:
     Example:
         >>> labels([Path("x/stage-1/training"), Path("x/stage-2/training"), Path("x/other")])
         ['stage-1/training', 'stage-2/training', 'other']
+        >>> labels([Path("x/stage-1/training"), Path("y/stage-1/training")])
+        ['x/stage-1/training', 'y/stage-1/training']
     """
-    names = [path.name for path in paths]
-    return [
-        name if names.count(name) == 1 else f"{path.parent.name}/{name}"
-        for path, name in zip(paths, names, strict=True)
-    ]
+
+    def end(path: Path, depth: int) -> str:
+        return "/".join(path.parts[-depth:])
+
+    found = []
+    for path in paths:
+        depths = range(1, len(path.parts) + 1)
+        others = [other for other in paths if other != path]
+        alone = (d for d in depths if end(path, d) not in {end(other, d) for other in others})
+        found.append(end(path, next(alone, len(path.parts))))
+    return found
 
 
 def is_training(path: Path) -> bool:

@@ -98,7 +98,7 @@ def _view(
     return RunView(
         name=name,
         path=str(folder.path),
-        model=Path(config.model.path).name,
+        model=_policy(config.model.path),
         method=config.selection.method,
         budget=int(pc.sum(one.scores["selected"]).as_py() or 0),
         fields=fields,
@@ -109,6 +109,17 @@ def _view(
         neighbours_by=bases[0].label,
         blocks=one.blocks,
     )
+
+
+def _policy(path: str) -> str:
+    """Return a model's name; a training's model, whose folder is `model`, has its training's, too.
+
+    Example:
+        >>> _policy("models/SmolLM2-135M"), _policy("runs/x/stage-1/training/model")
+        ('SmolLM2-135M', 'stage-1/training/model')
+    """
+    parts = Path(path).parts
+    return "/".join(parts[-3:] if parts[-1:] == ("model",) else parts[-1:])
 
 
 def _neighbours(

@@ -21,7 +21,9 @@ const VIRIDIS = table(libraries.interpolateViridis);
 // Its darkest part is as dark as the dark page.
 const VIRIDIS_ON_DARK = table((at) => libraries.interpolateViridis(0.18 + 0.82 * at));
 // Purple to orange through white: a change down, none, up.
-const CHANGES = table((at) => libraries.interpolatePuOr(at));
+const CHANGES_ON_DARK = table((at) => libraries.interpolatePuOr(at));
+// Its white would not be seen on the light page.
+const CHANGES = CHANGES_ON_DARK.map((one) => one.map((channel) => Math.round(0.84 * channel)));
 
 // The colours of a field: functions from problem to channels and to whether these are grey, and
 // what the legend says.
@@ -56,7 +58,8 @@ function nameScale(field) {
 
 function numberScale(field) {
   const [low, high] = domainOf(field);
-  const colours = field.change ? CHANGES : theme() === "dark" ? VIRIDIS_ON_DARK : VIRIDIS;
+  const [light, dark] = field.change ? [CHANGES, CHANGES_ON_DARK] : [VIRIDIS, VIRIDIS_ON_DARK];
+  const colours = theme() === "dark" ? dark : light;
   const factor = high > low ? (STEPS - 1) / (high - low) : 0;
   const colour = (problem) => {
     const value = field.values[problem];

@@ -115,7 +115,7 @@ function bars(mask, key) {
     all[code] += 1;
     inside[code] += mask[i];
   });
-  const rows = field.names.map((name, code) => ({ name: name.length > 24 ? `${name.slice(0, 23)}…` : name, all: all[code], inside: inside[code] }));
+  const rows = field.names.map((name, code) => ({ name, all: all[code], inside: inside[code] }));
   rows.sort((x, y) => y.all - x.all);
   const few = rows.slice(0, 12);
   const drawing = libraries.plot({
@@ -124,7 +124,7 @@ function bars(mask, key) {
     marginTop: 8,
     marginLeft: 150,
     x: { label: "problems", grid: true },
-    y: { label: null, domain: few.map((row) => row.name) },
+    y: { label: null, domain: few.map((row) => row.name), tickFormat: (name) => (name.length > 24 ? `${name.slice(0, 15)}…${name.slice(-8)}` : name) },
     marks: [
       libraries.barX(few, { x: "all", y: "name", fill: "var(--rest)" }),
       libraries.barX(few, { x: "inside", y: "name", fill: "var(--accent)", inset: 3 }),
@@ -140,12 +140,17 @@ function runsPlot(mask) {
   if (!before || !after) return null;
   const [low, high] = rangeOf("success_rate");
   const near = (value) => low + ((high - low) * Math.round((20 * (value - low)) / (high - low))) / 20;
-  const cells = new Map();
-  before.forEach((value, i) => {
-    if (!mask[i] || !Number.isFinite(value) || !Number.isFinite(after[i])) return;
-    const cell = [near(value), near(after[i])];
-    cells.set(cell.join(), { before: cell[0], after: cell[1], count: (cells.get(cell.join())?.count ?? 0) + 1 });
-  });
+  const counted = (place) => {
+    const cells = new Map();
+    before.forEach((value, i) => {
+      if (!mask[i] || !Number.isFinite(value) || !Number.isFinite(after[i])) return;
+      const cell = [place(value), place(after[i])];
+      cells.set(cell.join(), { before: cell[0], after: cell[1], count: (cells.get(cell.join())?.count ?? 0) + 1 });
+    });
+    return cells;
+  };
+  const exact = counted((value) => value);
+  const cells = exact.size <= 400 ? exact : counted(near);
   const drawing = libraries.plot({
     ...plotStyle(),
     height: 280,
@@ -153,7 +158,7 @@ function runsPlot(mask) {
     y: { label: `in ${other.name}`, domain: [low, high], grid: true },
     r: { range: [0, 14] },
     marks: [
-      libraries.lineY([[low, low], [high, high]], { stroke: "currentColor", strokeOpacity: 0.4, strokeDasharray: "3,3" }),
+      libraries.lineY([low, high], { x: (value) => value, y: (value) => value, stroke: "currentColor", strokeOpacity: 0.4, strokeDasharray: "3,3" }),
       libraries.dot([...cells.values()], { x: "before", y: "after", r: "count", fill: "var(--accent)", fillOpacity: 0.7 }),
     ],
   });

@@ -199,7 +199,7 @@ function namesLayers(layout) {
     characterSet: "auto",
     getText: ({ name }) => name,
     getPosition: ({ place }) => place,
-    getPixelOffset: ({ below }) => [0, below],
+    getPixelOffset: ({ across, below }) => [across, below],
     getSize: NAME_SIZE,
     fontFamily: "system-ui, sans-serif",
     fontWeight: 600,
@@ -212,12 +212,16 @@ function namesLayers(layout) {
   return [names];
 }
 
-// Push a name down, in pixels, while it would lie on one before it, which is of a larger group.
+// Push a name into the whole map, in pixels, and down while it would lie on one before it, which is
+// of a larger group.
 function apart(places) {
   const scale = 2 ** fitted;
   const put = [];
   for (const one of places) {
-    const box = { ...one, x: one.place[0] * scale, y: -one.place[1] * scale, wide: 0.62 * NAME_SIZE * one.name.length, below: 0 };
+    const [place, wide] = [one.place[0] * scale, 0.62 * NAME_SIZE * one.name.length];
+    const most = Math.max(0, (byId("map").clientWidth - wide) / 2);
+    const x = Math.min(most, Math.max(-most, place));
+    const box = { ...one, x, y: -one.place[1] * scale, wide, across: x - place, below: 0 };
     const lies = (other) =>
       Math.abs(other.x - box.x) < (other.wide + box.wide) / 2 && Math.abs(other.y + other.below - box.y - box.below) < 1.25 * NAME_SIZE;
     for (let tries = 0; tries < places.length && put.some(lies); tries += 1) box.below += 1.25 * NAME_SIZE;

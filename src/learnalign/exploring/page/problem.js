@@ -143,12 +143,14 @@ function historyOf(problem) {
   }
   const title = element("h3", {}, "In training");
   if (!rows.length) return [title, element("p", { class: "hint" }, "No training met this problem.")];
+  const met = pool.trainings.filter((name) => rows.some((row) => row.training === name));
+  const all = rows.map((row) => row.rate); // mean rewards, which may lie outside 0 and 1
   const drawing = libraries.plot({
     ...plotStyle(),
     height: 150,
-    color: { range: OKABE_ITO, legend: pool.trainings.length > 1 },
+    color: { domain: met, range: met.map((name) => OKABE_ITO[pool.trainings.indexOf(name) % OKABE_ITO.length]), legend: pool.trainings.length > 1 },
     x: { label: "step" },
-    y: { label: "success rate", domain: [0, 1], grid: true },
+    y: { label: "success rate", domain: [Math.min(0, ...all), Math.max(1, ...all)], grid: true },
     marks: [
       libraries.lineY(rows, { x: "step", y: "rate", stroke: "training" }),
       libraries.dot(rows, { x: "step", y: "rate", fill: "training", r: 4 }),
