@@ -135,12 +135,14 @@ class VerifierConfig(Section):
     """Worker processes; by default, the number of CPUs."""
     memory_mb: PositiveInt | None = 4096
     """Memory limit per worker, in MiB; null for no limit (docs/concepts/verifying.md)."""
-    sandbox: Literal["bubblewrap", "sandbox-fusion", "piston", "none"] = "bubblewrap"
+    sandbox: Literal["bubblewrap", "sandbox-fusion", "piston", "open-instruct", "none"] = (
+        "bubblewrap"
+    )
     """Where the verifier program runs programs: in bubblewrap's namespaces on this machine, on a
-    SandboxFusion or Piston server, or, with none, as plain processes that nothing protects this
-    machine from."""
+    server (SandboxFusion, Piston, or open-instruct's code API, which also runs the tests), or, with
+    none, as plain processes that nothing protects this machine from."""
     sandbox_url: str | None = None
-    """Base URL of the SandboxFusion or Piston server, such as http://localhost:8080."""
+    """Base URL of the server, such as http://localhost:8080."""
     credit: Literal["all", "fraction"] = "all"
     """all: a program is rewarded if it passes all tests, and ends at the first one that it fails;
     fraction: its reward is the share of tests that it passes."""
@@ -156,7 +158,7 @@ class VerifierConfig(Section):
 
     @model_validator(mode="after")
     def _server_has_url(self) -> Self:
-        remote = self.sandbox in ("sandbox-fusion", "piston")
+        remote = self.sandbox not in ("bubblewrap", "none")
         if remote and self.sandbox_url is None:
             raise LearnAlignError(
                 f"got the sandbox '{self.sandbox}' without a server",

@@ -22,7 +22,7 @@ def program_request(config: VerifierConfig) -> dict[str, Any]:
     if config.sandbox_url is not None and config.sandbox in ("bubblewrap", "none"):
         raise LearnAlignError(
             f"got a server for the sandbox '{config.sandbox}', which runs on this machine",
-            expected="--sandbox sandbox-fusion or --sandbox piston",
+            expected="--sandbox sandbox-fusion, piston or open-instruct",
             do="choose one, or leave out verifier.sandbox_url",
         )
     if config.sandbox == "bubblewrap":

@@ -53,7 +53,7 @@ def _sandbox_fusion(
     """https://bytedance.github.io/SandboxFusion/docs/api/run-code-run-code-post."""
     request: dict[str, Any] = {"code": source, "language": "python", "stdin": stdin}
     request |= {"run_timeout": timeout_s, "compile_timeout": timeout_s}
-    answer = _post(f"{url}/run_code", request | {"memory_limit_MB": memory_mb}, timeout_s)
+    answer = post(f"{url}/run_code", request | {"memory_limit_MB": memory_mb}, timeout_s)
     result = answer.get("run_result")
     if answer.get("status") == "SandboxError" or not isinstance(result, dict):
         raise SandboxError(f"{url} failed: {answer.get('message') or answer.get('status')}")
@@ -71,7 +71,7 @@ def _piston(url: str, source: str, stdin: str, timeout_s: float, memory_mb: int)
     request: dict[str, Any] = {"language": "python", "version": "*", "stdin": stdin}
     request |= {"files": [{"name": "main.py", "content": source}]}
     request |= {"run_timeout": int(1000 * timeout_s), "run_memory_limit": memory_mb * 2**20}
-    answer = _post(f"{url}/api/v2/execute", request, timeout_s)
+    answer = post(f"{url}/api/v2/execute", request, timeout_s)
     result = answer.get("run")
     if not isinstance(result, dict) or result.get("status") in ("XX", "EL", "OL"):
         raise SandboxError(f"{url} failed: {answer.get('message') or result}")
@@ -84,8 +84,12 @@ def _piston(url: str, source: str, stdin: str, timeout_s: float, memory_mb: int)
     )
 
 
-def _post(url: str, content: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-    """Send a request until the server answers it."""
+def post(url: str, content: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+    """Send a request until the server answers it.
+
+    Raises:
+        SandboxError: if it does not answer with an object.
+    """
     request = urllib.request.Request(
         url, json.dumps(content).encode(), {"Content-Type": "application/json"}
     )

@@ -14,7 +14,10 @@ from learnalign.verifying.programs.running import Runner
 from learnalign.verifying.programs.sandbox import SandboxError
 
 if TYPE_CHECKING:
+    from learnalign.verifying.programs.open_instruct import OpenInstructRunner
     from learnalign.verifying.programs.remote import RemoteRunner
+
+    AnyRunner = Runner | RemoteRunner | OpenInstructRunner
 
 _UNFINISHED = "the thinking was not finished"
 
@@ -77,9 +80,7 @@ class Programs:
         return Judgement(judgement.verdict, judgement.reward, detail=detail)
 
 
-def _judgement(
-    runner: "Runner | RemoteRunner", program: str, request: Mapping[str, Any]
-) -> Judgement:
+def _judgement(runner: "AnyRunner", program: str, request: Mapping[str, Any]) -> Judgement:
     """Run a program; a failure of the sandbox is tried again once, and is never its fault."""
     for last in (False, True):
         try:
@@ -102,10 +103,14 @@ def _judgement(
     return Judgement(verdict, reward, outcome.text, outcome.failure, program)
 
 
-def _runner(suite: Suite, request: Mapping[str, Any]) -> "Runner | RemoteRunner":
+def _runner(suite: Suite, request: Mapping[str, Any]) -> "AnyRunner":
     limits = Limits.of(request["options"])
     if limits.url is None:
         return Runner(suite, limits)
+    if limits.sandbox == "open-instruct":
+        from learnalign.verifying.programs.open_instruct import OpenInstructRunner
+
+        return OpenInstructRunner(suite, limits)
     from learnalign.verifying.programs.remote import RemoteRunner
 
     return RemoteRunner(suite, limits)
