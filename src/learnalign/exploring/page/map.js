@@ -65,7 +65,8 @@ function placeMap() {
   currentLayout().placed.forEach((on) => {
     if (!on) low = -1.5;
   });
-  fitted = Math.log2(Math.max(40, Math.min((clientWidth - 24) / 2.2, (clientHeight - 76) / (1.05 - low))));
+  const note = onPhone.matches ? 76 : 52; // pixels for two lines below the map, or one, and as many above
+  fitted = Math.log2(Math.max(40, Math.min((clientWidth - 24) / 2.2, (clientHeight - note) / (1.05 - low))));
   const [x, y, zoom] = placeOf(state.at) ?? [0, (low + 1.05) / 2, 0];
   setView({ target: [x, y, 0], zoom: fitted + zoom });
 }
