@@ -99,6 +99,48 @@ def test_json_lines_are_the_same_byte_for_byte(kind, fields, end, tmp_path):
     assert done.warnings == []
 
 
+ASSERTS = '["assert f({a}) == {a}", "assert f(1) == 1"]'
+PAIRS = '{{"inputs" : ["{a}\\n"], "outputs":["{a}"]}}'
+#: Rows of code problems; some have a reference solution, which is no part of their gold.
+CODE = [
+    ("open-instruct", f'"messages":{{chat}},"ground_truth":{ASSERTS},"dataset":"code"'),
+    ("open-instruct", f'"messages":{{chat}},"ground_truth":{ASSERTS},'
+     '"solution":"def f(x): return x","dataset":["code"]'),
+    ("nemo-gym", '"responses_create_params":{{"input":{chat}}},'
+     f'"verifier_metadata":{{{{"unit_tests":{PAIRS}}}}}'),
+    ("skyrl", f'"prompt":{{chat}},"env_class":"lcb","reward_spec":{{{{"ground_truth":{PAIRS}}}}}'),
+    ("slime", f'"prompt":{{chat}},"label":{ASSERTS}'),
+    ("openrlhf", f'"input":{{chat}},"label":{ASSERTS}'),
+    ("areal", '"messages":{chat},"answer":"assert f({a}) == {a}"'),
+    ("rllm", f'"question":"{{q}}","ground_truth":{PAIRS},"data_source":"taco"'),
+    ("verifiers", '"prompt":{chat},"answer":"assert f({a}) == {a}\\nassert f(1) == 1\\n",'
+     '"code":"f = int"'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "fields"), CODE)
+def test_code_problems_keep_the_tests_that_their_trainer_reads(kind, fields, tmp_path):
+    written = lines(fields)
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(written), encoding="utf-8")
+    done = round_trip(path, kind, tmp_path / "out")
+    found = done.paths[0].read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    for line, own in zip(found, (written[2], written[0]), strict=True):
+        assert line.startswith(own[:-1] + ", ")
+        assert json.loads("{" + line[len(own) + 1 :]).keys() == OURS
+    assert done.warnings == []
+
+
+@pytest.mark.parametrize("tests", [ASSERTS, PAIRS, json.dumps(ASSERTS)])
+def test_code_problems_of_verl_keep_their_tests(tests, tmp_path):
+    row = VERL.replace('"{a}"', tests, 1)
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(lines(row, '"solutions":["f = int"]')), encoding="utf-8")
+    done = round_trip(path, "verl", tmp_path / "out")
+    own = json.loads(path.read_text(encoding="utf-8").split("\n")[2])
+    assert pq.read_table(done.paths[0])["reward_model"][0].as_py() == own["reward_model"]
+
+
 @pytest.mark.parametrize(("kind", "fields"), [*ROWS, ("verl", VERL)])
 @pytest.mark.parametrize("suffix", [".json", ".jsonl"])
 def test_a_row_alone_and_a_list_keep_their_values(kind, fields, suffix, tmp_path):

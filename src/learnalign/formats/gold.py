@@ -8,18 +8,22 @@ import pyarrow as pa
 
 from learnalign.formats.rows import PREFIX, Block, Notes, plain
 from learnalign.problems.golds import answer_of
+from learnalign.problems.suites.registry import are_tests_of
 
 
 def holds(own: Any, gold: str) -> bool:
     """Return whether a row's own value equals the gold used for the selection.
 
-    Text must be identical; other values are compared after parsing. A worked solution that ends
-    with the gold does not count: a verifier may find another number in it.
+    Text must be identical; other values are compared after parsing, and so are the tests of code
+    problems. A worked solution that ends with the gold does not count: a verifier may find another
+    number in it.
 
     Example:
         >>> holds("72", "72"), holds(72.0, "72"), holds(["72"], "72"), holds("so #### 72", "72")
         (True, True, True, False)
     """
+    if are_tests_of(own, gold):
+        return True
     return own.strip() == gold if isinstance(own, str) else answer_of(own) == gold
 
 

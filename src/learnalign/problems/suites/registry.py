@@ -39,7 +39,7 @@ _ONLY_TESTS = (
 _TESTS = (
     *_ONLY_TESTS[:6],
     *("verification_info", "reward_model.ground_truth", "reward_spec.ground_truth"),
-    *("verifier_metadata", "ground_truth", "answer"),
+    *("verifier_metadata", "ground_truth", "answer", "label"),
     *_ONLY_TESTS[6:],
 )
 _REFERENCES = ("solutions", "reference_solution", "canonical_solution", "solution", "code")
@@ -137,6 +137,21 @@ def is_tests(gold: str) -> bool:
     """
     begins = gold.lstrip().startswith(_BEGINNINGS) or "assert" in gold
     return begins and _found(gold) is not None
+
+
+def are_tests_of(column: Any, gold: str) -> bool:
+    """Return whether a column's value is the tests of a gold, whose reference solutions are extra.
+
+    Example:
+        >>> row = {"ground_truth": ["assert f(1) == 2"], "solution": "def f(x): return 2"}
+        >>> gold, _ = gold_of(row, "ground_truth")
+        >>> are_tests_of(row["ground_truth"], gold), are_tests_of(["assert f(1) == 3"], gold)
+        (True, False)
+    """
+    tests = content(gold)
+    if isinstance(tests, Mapping) and tests.keys() == {_COLUMN, _SOLUTIONS}:
+        tests = content(tests[_COLUMN])
+    return is_tests(gold) and content(column) in (tests, gold)
 
 
 def read_suite(gold: str) -> Suite:
