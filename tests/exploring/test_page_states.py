@@ -77,7 +77,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 @pytest.fixture(scope="module")
 def server(runs: list[Path]) -> Iterator[PageServer]:
     done = explore(runs, served=True, progress=QUIET)
-    with PageServer(done.path, partial(save_subset, done.run)) as made:
+    with PageServer(done.path, partial(save_subset, done.runs)) as made:
         thread = threading.Thread(target=made.serve_forever, daemon=True)
         thread.start()
         yield made

@@ -213,7 +213,7 @@ def test_a_folder_of_stages_is_its_runs(tmp_path: Path) -> None:
     assert fields_of(pool)["met"].names == ("stage-1/training", "stage-2/training", "never")
     done = explore([folder], progress=QUIET)
     assert done.path == folder / "explore.html"
-    assert done.run == folder / "stage-1" / "selection"
+    assert done.runs == [folder / f"stage-{number}" / "selection" for number in (1, 2)]
 
 
 def test_a_folder_without_scores_is_an_error(tmp_path: Path) -> None:

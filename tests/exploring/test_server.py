@@ -29,7 +29,7 @@ def server(run: Path, tmp_path: Path) -> Iterator[PageServer]:
     (tmp_path / "page" / "index.html").write_text("the page")
     (tmp_path / "page" / "about.gz").write_bytes(b"block")
     (tmp_path / "secret.gz").write_bytes(b"not of the page")
-    with PageServer(tmp_path / "page", partial(save_subset, run)) as made:
+    with PageServer(tmp_path / "page", partial(save_subset, [run, run.parent / "other"])) as made:
         thread = threading.Thread(target=made.serve_forever, daemon=True)
         thread.start()
         yield made
@@ -77,10 +77,11 @@ def test_other_websites_are_refused(server: PageServer) -> None:
     assert ask(server, path, Origin=f"http://127.0.0.1:{server.server_port}")[0] == 200
 
 
-def subset(run: Path, **changes: object) -> dict[str, object]:
+def subset(run: Path, /, **changes: object) -> dict[str, object]:
     return {
         "kind": "learnalign subset",
         "name": "mine",
+        "run": str(run),
         "view": "r.success_rate=0.5..",
         "problem_ids": ["addition-0000", "product-0001"],
     } | changes
@@ -109,6 +110,8 @@ def test_a_subset_is_saved_once(server: PageServer, run: Path) -> None:
         {"problem_ids": []},
         {"problem_ids": [1]},
         {"kind": "another"},
+        {"run": "/tmp"},
+        {"run": None},
     ],
     ids=str,
 )
@@ -120,6 +123,17 @@ def test_a_wrong_subset_is_refused(
     assert status == 400
     assert "expected" in said
     assert sorted(run.rglob("*")) == before
+
+
+def test_a_subset_of_another_run_is_saved_there(server: PageServer, run: Path) -> None:
+    data = synthetic_run(num_problems=24, budget=3)
+    other = write_run(run.parent / "other", data)
+    ids = ["addition-0000", "product-0022"]  # of which the first run has one
+    request = subset(run, run=str(other), name="theirs", problem_ids=ids)
+    status, said = ask(server, f"/{server.token}/subsets", "POST", request)
+    assert status == 200, said
+    assert Path(json.loads(said)["path"]) == other / "subsets" / "theirs.json"
+    assert not (run / "subsets" / "theirs.json").exists()
 
 
 @pytest.mark.parametrize("body", ["", "[", "[]", "7", "null"])

@@ -28,8 +28,8 @@ class Explored:
 
     path: Path
     """The file, or the folder that `learnalign.exploring.server` serves."""
-    run: Path
-    """The selection whose subsets it saves."""
+    runs: list[Path]
+    """Its selections, in whose folders it saves subsets; the first sets the map."""
     problems: int
 
     @property
@@ -72,12 +72,12 @@ def explore(
     else:
         check_file(target)
     pool = read_pool(runs, with_umap=with_umap, progress=progress)
-    first = next(path for path in expanded(runs) if not is_training(path))
+    shown = [path for path in expanded(runs) if not is_training(path)]
     if not served and write_file(target, pool, MAX_FILE):
-        _link(first, target)
-        return Explored(target, first, len(pool.ids))
+        _link(shown[0], target)
+        return Explored(target, shown, len(pool.ids))
     write_folder(folder, pool)
-    return Explored(folder, first, len(pool.ids))
+    return Explored(folder, shown, len(pool.ids))
 
 
 def _link(run: Path, page: Path) -> None:
@@ -87,14 +87,14 @@ def _link(run: Path, page: Path) -> None:
 
 
 def serve(done: Explored, *, port: int, say: Callable[[str], None]) -> None:
-    """Serve the page until it is interrupted; what it saves goes to ``subsets`` of its run.
+    """Serve the page until it is interrupted; what it saves goes to ``subsets`` of a run.
 
     Args:
         done: A page in a folder.
         port: The port; 0 for a free one.
         say: Called with the address once the page can be opened.
     """
-    with PageServer(done.path, partial(save_subset, done.run), port) as server:
+    with PageServer(done.path, partial(save_subset, done.runs), port) as server:
         say(server.address)
         with suppress(KeyboardInterrupt):
             server.serve_forever()
