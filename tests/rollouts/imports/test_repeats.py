@@ -62,6 +62,23 @@ def test_a_step_written_a_second_time(tmp_path: Path) -> None:
     assert (used, counts["repeated_rows"], counts["resumed"]) == (16, 8 + 16, 8)
 
 
+def test_a_pattern_is_read_as_its_files(tmp_path: Path) -> None:
+    """Their names tell the steps, and a list of the trainer's settings is no rollout."""
+    rows = [{k: v for k, v in row.items() if k != "step"} for row in _verl(1)]
+    for step in (2, 10):
+        texts = [row | {"output": f"{row['output']} at {step}"} for row in rows]
+        _write(tmp_path / f"{step}.jsonl", texts)
+    _write(tmp_path / "settings.jsonl", [{"learning_rate": 1e-6}])
+    files, read = read_records([tmp_path / "*.jsonl"])
+    groups, counts = _pool().groups(files)
+    found = [record for group in groups.values() for record in group]
+    assert len(found) == 8
+    assert all(record.completion.endswith(" at 10") for record in found if record.completion)
+    assert (counts["older"], read["other_files"]) == (8, 1)
+    with pytest.raises(LearnAlignError, match="no file of rollouts matches"):
+        read_records([tmp_path / "*.parquet"])
+
+
 def test_the_same_steps_of_two_runs(tmp_path: Path) -> None:
     """One was resumed from step 1 of the other: step 1 is a copy, step 2 is not."""
     for name, text in (("run1", "x"), ("run2", "y")):

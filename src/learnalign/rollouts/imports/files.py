@@ -8,6 +8,7 @@ from pathlib import Path
 
 from learnalign.errors import LearnAlignError
 from learnalign.problems.ignored import ignored_part
+from learnalign.problems.patterns import base_of, is_pattern, matching
 from learnalign.rollouts.imports.peeking import format_at_first
 from learnalign.rollouts.imports.registry import FORMATS, PICKLED
 from learnalign.storage import files
@@ -18,26 +19,32 @@ _PICKLES = {".pt", ".pth", ".pkl", ".pickle"}
 
 
 def rollout_files(given: str | Path) -> tuple[list[Path], Counter[str]]:
-    """List the files of a folder of dumps, the steps in order; a file is its own list.
+    """List the files of a folder of dumps or of a pattern, the steps in order.
 
-    Left out are a trainer's files about a run, where the folder has rollouts of that trainer; files
-    that repeat others, hidden and temporary ones, and the rollouts of validation problems. All are
-    read if they are named themselves, validation also by its folder.
+    A file is its own list. Left out are a trainer's files about a run, where the folder has
+    rollouts of that trainer; files that repeat others, hidden and temporary ones, and the rollouts
+    of validation problems. All are read if they are named themselves, validation also by its
+    folder.
 
     Returns:
         The files, and counts for warnings: ``pickle_files`` and ``validation_files``.
 
     Raises:
-        LearnAlignError: for a pickle, and for a folder without other files of rollouts.
+        LearnAlignError: for a pickle, and for a folder or a pattern without other files of
+            rollouts.
     """
     path, counts = as_path(given), Counter[str]()
     with store_errors(path):
-        if not path.is_dir():
-            if path.suffix in _PICKLES:
-                raise _pickled(str(path))
+        if path.is_dir():
+            found = (file for file in path.rglob("*") if ignored_part(file, path) is None)
+            inside = sorted((file for file in found if file.is_file()), key=_in_order)
+        elif path.suffix in _PICKLES:
+            raise _pickled(str(path))
+        elif is_pattern(str(given)) and not path.is_file():
+            inside = sorted(matching(str(given))[0], key=_in_order)
+            path, _ = base_of(str(given))
+        else:
             return [path], counts
-        found = (file for file in path.rglob("*") if ignored_part(file, path) is None)
-        inside = sorted((file for file in found if file.is_file()), key=_in_order)
     pickles = [file for file in inside if file.suffix in _PICKLES]
     formats = list(FORMATS.values())
     validation = [pattern for one in formats for pattern in one.validation]
@@ -55,7 +62,11 @@ def rollout_files(given: str | Path) -> tuple[list[Path], Counter[str]]:
         raise _pickled(f"the folder {path} has no rollouts but {names}: each")
     if not kept:
         raise LearnAlignError(
-            f"the folder {path} contains no rollouts"
+            (
+                f"the folder {path} contains no rollouts"
+                if path == as_path(given)
+                else f"no file of rollouts matches {given}"
+            )
             + (" but those of validation problems" if counts["validation_files"] else ""),
             expected=f"files of rollouts ({', '.join(sorted(_SUFFIXES))})",
             do="correct the path, or name the files themselves",
