@@ -79,6 +79,16 @@ def test_text_that_only_looks_like_json_is_text(text: str) -> None:
         ([*ASKED, {"role": "assistant", "content": None, "tool_calls": [{"id": 1}]}], "tool_calls"),
         ([*ASKED, {"role": "tool", "content": "7"}], "tool_calls"),
         ([{"role": "user", "content": [{"type": "image"}]}], "image_prompt"),
+        ([{"role": "user", "content": "What is it?", "images": ["a.png"]}], "image_prompt"),
+        ({"role": ["user"], "content": ["What is it?"], "images": ["a", "b"]}, "image_prompt"),
+        (
+            {
+                "role": ["user", "assistant"],
+                "content": ["Now?", ""],
+                "tool_calls": [None, [{"function": {"name": "clock"}}]],
+            },
+            "tool_calls",
+        ),
         ([{"role": "user", "content": [{"type": "input_audio", "text": "x"}]}], "image_prompt"),
         ([{"role": "user", "content": None}, ASKED[1]], "unreadable_prompt"),
         ([{"content": "no role"}], "unreadable_prompt"),
@@ -90,6 +100,13 @@ def test_text_that_only_looks_like_json_is_text(text: str) -> None:
 def test_what_cannot_be_shown_has_a_reason(content: Any, reason: str) -> None:
     prompt = read_prompt(content)
     assert (prompt.messages, prompt.reason) == ([], reason)
+
+
+def test_other_keys_of_messages_change_nothing() -> None:
+    lists = {"role": ["user", "assistant"], "content": ["1 + 1?", "2"], "images": [[], None]}
+    assert read_prompt(lists | {"weight": [0, 1], "id": 7}).messages == [
+        {"role": "user", "content": "1 + 1?"}
+    ]
 
 
 def test_images_beside_a_question() -> None:

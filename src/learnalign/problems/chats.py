@@ -133,7 +133,14 @@ def _as_messages(content: Mapping[str, Any]) -> Any:
     if lists and all(isinstance(x, list) for x in lists):
         if len({len(x) for x in lists}) > 1:
             return None
-        return [dict(zip(keys, values, strict=True)) for values in zip(*lists, strict=True)]
+        whole = {key: x for key, x in content.items() if key not in keys}
+        for key, x in whole.items():  # such as tool_calls, one for each message
+            if isinstance(x, list) and len(x) == len(lists[0]):
+                keys.append(key)
+        columns = [content[key] for key in keys]
+        messages = [dict(zip(keys, values, strict=True)) for values in zip(*columns, strict=True)]
+        rest = {key: x for key, x in whole.items() if key not in keys}
+        return [rest | messages[0], *messages[1:]] if messages else messages
     return [content] if len(keys) >= 2 else content
 
 
@@ -147,6 +154,8 @@ def _chat(content: list[Mapping[str, Any]], form: str, last: str) -> Prompt:
             return Prompt([], form, "tool_calls", f"{label} ({role or 'no role'}) calls tools")
         if role == "tool" or str(message.get("type", "")).startswith("function_call"):
             return Prompt([], form, "tool_calls", f"{label} is from a tool")
+        if (media := media_column(message)) is not None:
+            return Prompt([], form, "image_prompt", f"{label} has '{media}'")
         raw = message["content"] if "content" in message else message.get("value")
         text, kind = _content(raw)
         if kind:
