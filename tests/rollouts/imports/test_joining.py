@@ -329,3 +329,25 @@ def test_what_another_policy_sampled_is_counted(tmp_path: Path, pool: pa.Table, 
         "2 of 12 recorded rollouts were sampled by a model of another name than the run's",
         "4 of 12 recorded rollouts were sampled with another temperature or top_p than the run's",
     ]
+
+
+def test_thinking_apart_from_the_text_is_counted(tmp_path: Path, pool: pa.Table, tokenizer: Any):
+    """In a message, in a column and as NeMo-Gym's part; none if it is empty or in the tokens."""
+    rows = _rows(pool, lambda i, p: {"prompt": p["prompt"]})
+    for row in rows[:4]:
+        message = {"role": "assistant", "content": row["output"], "reasoning_content": "Hm."}
+        row["output"] = [message]
+    rows[1]["output"][0]["reasoning_content"] = ""
+    rows[2] |= {"token_ids": [1, 2]}
+    rows[4]["reasoning_content"] = "Hm."
+    for i, thought in ((5, "Hm."), (6, "")):
+        parts = [{"type": "reasoning", "summary": [{"type": "summary_text", "text": thought}]}]
+        text = {"type": "output_text", "text": rows[i].pop("output")}
+        parts.append({"type": "message", "role": "assistant", "content": [text]})
+        chat = [CHAT | {"content": QUESTIONS[pool["problem_id"][i // 2].as_py()]}]
+        rows[i] = {"responses_create_params": {"input": chat}, "reward": rows[i]["score"]}
+        rows[i]["response"] = {"output": parts}
+    engine = _engine(tmp_path, rows, tokenizer)
+    engine.sample(pool)
+    assert engine.counts["recorded_reasons_apart"] == 4
+    assert sum("their thinking apart from the text" in text for text in _told(engine)) == 1

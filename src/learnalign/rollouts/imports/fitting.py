@@ -48,8 +48,9 @@ def misfits(
         top_p: The run's top_p.
 
     Returns:
-        ``other_model``, ``other_sampling`` (temperature or top_p), and ``mixed`` (the policy was
-        updated while the rollout was sampled).
+        ``other_model``, ``other_sampling`` (temperature or top_p), ``mixed`` (the policy was
+        updated while the rollout was sampled), and ``reasons_apart`` (the thinking is no part of
+        the text).
 
     Example:
         >>> one = Record("f, line 1", "plain", {"id": "a"}, (), None, 3, "4", model="org/base")
@@ -66,6 +67,8 @@ def misfits(
             counts["other_sampling"] += 1
         if record.mixed:
             counts["mixed"] += 1
+        if record.reasons_apart:
+            counts["reasons_apart"] += 1
     return counts
 
 

@@ -6,6 +6,7 @@
 - ``completion``, or ``token_ids`` and ``logprobs``: the response; or ``multi_turn`` for anything
   other than one response to a prompt (several turns, calls of tools);
 - ``may_be_empty``, where an empty text is a response that ended at once, not a failed attempt;
+- ``reasoned``, if its thinking is recorded apart from a completion's text;
 - ``reward``, ``finish_reason``, ``step``, ``model``, ``temperature``, ``top_p``, ``mixed`` (the
   policy changed meanwhile), and ``failed`` (an attempt without a result);
 - or ``counted_rewards``: the rewards of a problem's rollouts, of which nothing else is known.

@@ -35,6 +35,8 @@ class Record:
 
     context: tuple[str, ...] = ()
     """Messages before the question, if the prompt is recorded as messages."""
+    reasons_apart: bool = False
+    """Whether its thinking is recorded apart from its text, which is then not all of it."""
     digest: bytes = b""
     """Hash of the whole row, and the rollout's place in it."""
     is_named: bool = False

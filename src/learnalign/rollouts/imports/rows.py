@@ -19,6 +19,7 @@ from learnalign.rollouts.imports.values import (
     is_multi_turn,
     list_of,
     number_of,
+    reasons_apart,
     reward_of,
     tokens_of,
 )
@@ -91,6 +92,8 @@ def records_of(
     exact: tuple[Any, Any] = (None, None)
     if row.get("token_ids") is not None and len(texts) == 1:
         exact = exact_of(row, location)
+    apart = {"reasoning_content": row.get("reasoning_content")}
+    reasoned = bool(row.get("reasoned")) or reasons_apart(apart)
     for text, reward in zip(texts, rewards, strict=True):
         if is_multi_turn(text):
             yield Record(**common, reward=reward_of(reward, location), is_multi_turn=True)
@@ -107,6 +110,7 @@ def records_of(
             logprobs=exact[1],
             finish_reason=_finish(row) if len(texts) == 1 else None,
             reward=reward_of(reward, location),
+            reasons_apart=exact[0] is None and (reasoned or reasons_apart(text)),
         )
 
 

@@ -19,6 +19,8 @@ _TEXTS = {
     "stale": "are used though a later step is recorded: it did not sample their problems",
     "other_model": "were sampled by a model of another name than the run's",
     "other_sampling": "were sampled with another temperature or top_p than the run's",
+    "reasons_apart": "have their thinking apart from the text, and no token ids: only the text is "
+    "used, so that lengths and gradients are those of the answer alone",
     "mixed": "were sampled while the policy was updated",
     "only_rewards": "have several turns or use tools: only their rewards are used, by methods "
     "without gradients",

@@ -47,6 +47,19 @@ def is_multi_turn(content: Any) -> bool:
     return uses_tools or len(responses) > 1 or messages[-1].get("role") != "assistant"
 
 
+def reasons_apart(content: Any) -> bool:
+    """Return whether the message of a completion has its thinking in another field than its text.
+
+    Example:
+        >>> reasons_apart([{"role": "assistant", "content": "4", "reasoning_content": "2 and 2"}])
+        True
+    """
+    message = content[-1] if is_message_list(content) else content
+    names = ("reasoning_content", "reasoning", "thinking")
+    thoughts = [message.get(name) for name in names] if isinstance(message, Mapping) else []
+    return any(isinstance(thought, str) and thought.strip() for thought in thoughts)
+
+
 def completion_of(content: Any, location: str) -> str | None:
     """Return the text of a completion that is one response; None if there is none."""
     if is_message_list(content) and "role" in content[0]:

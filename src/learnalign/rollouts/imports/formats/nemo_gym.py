@@ -36,6 +36,7 @@ def _plain(row: Row) -> list[PlainRow]:
         return [plain | {"multi_turn": bool(outputs)}]
     (message,) = messages
     plain["completion"] = message.get("content")
+    plain["reasoned"] = any(part.get("type") == "reasoning" and _says(part) for part in outputs)
     if message.get("generation_token_ids"):
         plain["prompt_ids"] = message.get("prompt_token_ids")
         plain["token_ids"] = message["generation_token_ids"]
@@ -43,6 +44,12 @@ def _plain(row: Row) -> list[PlainRow]:
     if response.get("incomplete_details"):
         plain["finish_reason"] = "length"
     return [plain]
+
+
+def _says(part: Row) -> bool:
+    """Return whether thinking has a text: an empty summary may stand for none."""
+    texts = [*(part.get("summary") or ()), *(part.get("content") or ())]
+    return any(isinstance(text, Mapping) and text.get("text") for text in texts)
 
 
 FORMAT = Format(
