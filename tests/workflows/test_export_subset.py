@@ -26,7 +26,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def subset(run: Path) -> str:
     view = "r.success_rate=0.5.."
     request = {"kind": "learnalign subset", "name": "mine", "view": view, "problem_ids": IDS}
-    return str(save_subset(run, request)["path"])
+    return str(save_subset([run], request | {"run": str(run)})["path"])
 
 
 def exported(path: Path) -> list[str]:
