@@ -167,6 +167,8 @@ def test_a_named_import_is_a_recorded_one(folder: Path) -> None:
     assert found[0] | {"out": ""} == found[1] | {"out": ""}
     assert found[0]["mean_success_rate"] == pytest.approx(_rates()[:, 2].mean())
     assert "learnalign" in found[0]["serves"]
+    again = call(*common, "--import", "verl", dump, "-o", folder / "one")
+    assert "\nserves: all methods\nnext: learnalign gradients " in again.stdout
     assert any("32 of 48 recorded rollouts are from earlier" in t for t in found[0]["warnings"])
     for arguments, words in (
         (["--import", "verll", dump], "nearest is 'verl'"),

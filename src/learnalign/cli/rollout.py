@@ -83,10 +83,12 @@ def command(
     echo("\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in counts.items()))
     for message in messages:
         echo(f"warning: {message}")
+    if resolved.rollouts.recorded:
+        served = "all methods" if has_tokens else ", ".join(served_methods(tokens=False))
+        echo(f"serves: {served}")
     if has_tokens:
         echo(f"next: {command_line('gradients', folder.path)}")
     else:
-        echo(f"serves: {', '.join(served_methods(tokens=False))}")
         score = ("score", folder.path, "--method", "learnability", "--budget", "K")
         echo(f"next: {command_line(*score)}")
 
