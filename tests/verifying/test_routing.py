@@ -37,7 +37,7 @@ OPTIONS = "Which one is it?\nA. a red car\nB. a dog\nC. 12\n"
         ("2:30", "What is the ratio?", "math"),
         ("March 5, 2021", "", "time"),
         ("{'a': [1, 2]}", "", "code"),
-        ("assert f(2) == 4\nassert f(3) == 6", "", "code"),
+        ("assert f(2) == 4\nassert f(3) == 6", "", "program"),
         ("['a', 'b']", "", "code"),
     ],
 )
