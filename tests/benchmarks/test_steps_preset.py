@@ -67,6 +67,7 @@ def test_the_whole_of_it_runs(smollm2: Path, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_it_asks_for_the_model_that_was_taught(tmp_path: Path) -> None:
     options = ["--work", str(tmp_path), "--adapter", str(tmp_path / "none")]
     done = subprocess.run([*COMMAND, *options], cwd=ROOT, capture_output=True, text=True)
@@ -85,6 +86,7 @@ def test_device_is_passed_through() -> None:
     assert done.stdout.split() == ["cuda:0"] * 5, done.stderr
 
 
+@pytest.mark.slow
 def test_settings_are_chosen_on_other_problems_and_in_another_folder(tmp_path: Path) -> None:
     tried = ["--dev", "--set", "training.learning_rate=2e-5", "--seeds", "0:1", "--dry-run"]
     said = subprocess.run(

@@ -52,7 +52,7 @@ def test_verdicts_of_the_shared_cases() -> None:
 
 
 def test_reward_functions_give_the_same_verdicts() -> None:
-    """TRL's form, all at once, and verl's, one by one."""
+    """TRL's form, all at once, and verl's, one by one, of every fourth case."""
     # As a pool is read, a dollar before a gold is dropped, so that there no pound is wrong.
     cases = [case for case in CASES if not case["gold"].startswith("\\$")]
     ordered = sorted(cases, key=lambda case: str(case["verifier"]))
@@ -63,11 +63,9 @@ def test_reward_functions_give_the_same_verdicts() -> None:
         texts, golds = [case["completion"] for case in cases], [case["gold"] for case in cases]
         function = getattr(rewards, verifier)
         assert function(texts, golds, prompts=asked) == right
-        found = [
-            rewards.compute_score("x", text, gold, {"prompt": prompt}, kind=verifier)
-            for text, gold, prompt in zip(texts, golds, asked, strict=True)
-        ]
-        assert found == right
+        for text, gold, prompt, reward in list(zip(texts, golds, asked, right, strict=True))[::4]:
+            extra = {"prompt": prompt}
+            assert rewards.compute_score("x", text, gold, extra, kind=verifier) == reward
 
 
 def test_the_text_that_was_taken_stands_beside_what_was_read() -> None:
