@@ -1,13 +1,14 @@
 """The options each table depends on, with digests of weights, tokenizers and data files."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from learnalign.config import Config, ModelConfig
 from learnalign.errors import LearnAlignError
 from learnalign.problems.ignored import ignored_part
-from learnalign.problems.patterns import is_pattern, matching
+from learnalign.problems.patterns import files_within, is_pattern, matching
 from learnalign.storage import files
 from learnalign.storage.paths import as_path
 
@@ -51,7 +52,7 @@ def sampling_options(config: Config) -> dict[str, Any]:
         memory = ("tensor_parallel_size", "gpu_memory_utilization")
         options |= _section(config, "vllm", *memory)
     options["rollouts.recorded.contents"] = [
-        _contents(str(path)) for path in config.rollouts.recorded
+        _contents(str(path), files_within) for path in config.rollouts.recorded
     ]
     if config.rollouts.reuse is None:
         options.pop("rollouts.reuse_steps")
@@ -188,13 +189,17 @@ def _tokenizer_digest(path: str) -> str | None:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def _contents(path: str | Path) -> str | None:
+def _data_files(pattern: str) -> list[Path]:
+    return matching(pattern)[0]
+
+
+def _contents(path: str | Path, files_of: Callable[[str], list[Path]] = _data_files) -> str | None:
     """Identify a file by its bytes, several by each; None for names and generators."""
     data = as_path(path)
     if files.is_file(data):
         return files.sha256(data)[:16]
     if is_pattern(str(path)):
-        inside, _ = matching(str(path))
+        inside = files_of(str(path))
     elif data.is_dir():
         found = (file for file in data.rglob("*") if ignored_part(file, data) is None)
         inside = sorted(found, key=lambda file: file.parts)

@@ -45,3 +45,16 @@ def matching(pattern: str) -> tuple[list[Path], list[str]]:
         found = sorted(folder.glob(rest))
         read = (path for path in found if ignored_part(path, folder) is None)
         return [path for path in read if is_data_file(path)], ignored_note(found, folder)
+
+
+def files_within(pattern: str) -> list[Path]:
+    """Return all files that match a pattern, and all files of the folders that match.
+
+    Hidden and temporary ones are not among them.
+    """
+    folder, rest = base_of(pattern)
+    with store_errors(folder):
+        matched = list(folder.glob(rest))
+        found = {*matched, *(file for path in matched if path.is_dir() for file in path.rglob("*"))}
+        read = (file for file in found if ignored_part(file, folder) is None)
+        return sorted(file for file in read if file.is_file())

@@ -79,6 +79,19 @@ def test_a_pattern_is_read_as_its_files(tmp_path: Path) -> None:
         read_records([tmp_path / "*.parquet"])
 
 
+def test_a_pattern_of_folders_is_all_their_files(tmp_path: Path) -> None:
+    for step in (2, 10):
+        (tmp_path / f"step_{step}").mkdir()
+        _write(tmp_path / f"step_{step}" / f"{step}.jsonl", _verl(step))
+    (tmp_path / "step_2" / ".hidden.jsonl").write_text("nothing")
+    files, _ = read_records([tmp_path / "step_*"])
+    assert [file[0].step for file in files] == [2, 10]
+    (tmp_path / "dump_1").mkdir()
+    (tmp_path / "dump_1" / "rollout.pt").write_bytes(b"")
+    with pytest.raises(LearnAlignError, match=r"dump_\* has no rollouts but rollout.pt: each is a"):
+        read_records([tmp_path / "dump_*"])
+
+
 def test_the_same_steps_of_two_runs(tmp_path: Path) -> None:
     """One was resumed from step 1 of the other: step 1 is a copy, step 2 is not."""
     for name, text in (("run1", "x"), ("run2", "y")):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from learnalign.errors import LearnAlignError
 from learnalign.problems.ignored import ignored_part
-from learnalign.problems.patterns import base_of, is_pattern, matching
+from learnalign.problems.patterns import base_of, files_within, is_pattern
 from learnalign.rollouts.imports.peeking import format_at_first
 from learnalign.rollouts.imports.registry import FORMATS, PICKLED
 from learnalign.storage import files
@@ -19,7 +19,7 @@ _PICKLES = {".pt", ".pth", ".pkl", ".pickle"}
 
 
 def rollout_files(given: str | Path) -> tuple[list[Path], Counter[str]]:
-    """List the files of a folder of dumps or of a pattern, the steps in order.
+    """List the files of a folder of dumps, or of a pattern of files or folders, steps in order.
 
     A file is its own list. Left out are a trainer's files about a run, where the folder has
     rollouts of that trainer; files that repeat others, hidden and temporary ones, and the rollouts
@@ -41,7 +41,7 @@ def rollout_files(given: str | Path) -> tuple[list[Path], Counter[str]]:
         elif path.suffix in _PICKLES:
             raise _pickled(str(path))
         elif is_pattern(str(given)) and not path.is_file():
-            inside = sorted(matching(str(given))[0], key=_in_order)
+            inside = sorted(files_within(str(given)), key=_in_order)
             path, _ = base_of(str(given))
         else:
             return [path], counts
@@ -59,7 +59,8 @@ def rollout_files(given: str | Path) -> tuple[list[Path], Counter[str]]:
             kept.append(file)
     if not kept and pickles:
         names = ", ".join(file.name for file in pickles[:3])
-        raise _pickled(f"the folder {path} has no rollouts but {names}: each")
+        place = f"the folder {path}" if path == as_path(given) else str(given)
+        raise _pickled(f"{place} has no rollouts but {names}: each")
     if not kept:
         raise LearnAlignError(
             (
