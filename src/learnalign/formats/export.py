@@ -147,21 +147,26 @@ def export(
     if kind in _HINTS:
         notes.hint(_HINTS[kind])
         if scored_with and add_instructions is None:
-            remedy = "use --prompts scored"
-            if kind in TRAINERS and TRAINERS[kind].text_prompt and "--system" in scored_with:
-                remedy = f"a system prompt belongs into {TRAINERS[kind].system_prompt}"
-            elif UNSENT & set(scored_with):
-                remedy = "build it in the trainer"
-            notes.warn(
-                f"the model was scored with {', '.join(scored_with)}, which is not part of "
-                f"`prompt`: {remedy}, or you will train on other prompts than were scored"
-            )
+            _warn_of_other_prompts(kind, scored_with, notes)
     facts = {"about": about, "format": kind, "order": order, "seed": seed, "batch_size": batch_size}
     facts["prompts"] = "own" if add_instructions is None else "scored"
     counts = {"pool": scores.num_rows, **{stem: len(names) for stem, names in lists.items()}}
     written = dict(zip(paths, lists.values(), strict=True))
     manifest = _write_manifest(out, {"kind": _KIND, **facts, "counts": counts}, written, notes)
     return Exported([*paths, manifest], notes.warnings, notes.hints)
+
+
+def _warn_of_other_prompts(kind: str, scored_with: Sequence[str], notes: Notes) -> None:
+    """Warn that the exported prompts are not those that were scored, and say what to do."""
+    remedy = "use --prompts scored"
+    if kind in TRAINERS and TRAINERS[kind].text_prompt and "--system" in scored_with:
+        remedy = f"a system prompt belongs into {TRAINERS[kind].system_prompt}"
+    elif UNSENT & set(scored_with):
+        remedy = "build it in the trainer"
+    notes.warn(
+        f"the model was scored with {', '.join(scored_with)}, which is not part of "
+        f"`prompt`: {remedy}, or you will train on other prompts than were scored"
+    )
 
 
 def ids_hash(problem_ids: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
@@ -63,22 +63,7 @@ def read_records(
         counts.update(left_out)
     kept = without_copies(files)
     counts["repeated_files"] += len(files) - len(kept)
-    sizes = [(storage.size(file) or 0) / 2**20 for file in kept]  # MiB
-    records: list[list[Record]] = []
-    shown, others = progress or Progress("none"), list[LearnAlignError]()
-    with shown.late("recorded", max(1, round(sum(sizes))), "MiB") as advance:
-        for file, size in zip(kept, sizes, strict=True):
-            part = _Part(advance, sum(sizes[: len(records)]), size)
-            try:
-                records.append(_file(file, wanted, reward_column, counts, part))
-            except LearnAlignError as error:
-                if file not in of_folders or may_have_rollouts(file):
-                    raise
-                others.append(error)  # metrics, settings, ... of whoever wrote them
-                records.append([])
-    if others and len(others) == len(kept):
-        raise others[0]
-    counts["other_files"] += len(others)
+    records = _read(kept, of_folders, wanted, reward_column, counts, progress or Progress("none"))
     records, repeats = without_repeats(records)
     counts += repeats
     records = _single_turn(records, counts)
@@ -94,6 +79,40 @@ def read_records(
     if scale is None:
         records = _corrected(records, counts)
     return scaled(records, scale), counts
+
+
+def _read(
+    files: Sequence[Path],
+    of_folders: Container[Path],
+    wanted: Format | None,
+    reward_column: str | Literal[False] | None,
+    counts: Counter[str],
+    progress: Progress,
+) -> list[list[Record]]:
+    """Read each file; of a folder, one without rollouts gives none and is counted.
+
+    Raises:
+        LearnAlignError: the first file's, if none has rollouts.
+    """
+    sizes = [(storage.size(file) or 0) / 2**20 for file in files]  # MiB
+    records: list[list[Record]] = []
+    others: list[LearnAlignError] = []
+    begin = 0.0
+    with progress.late("recorded", max(1, round(sum(sizes))), "MiB") as advance:
+        for file, size in zip(files, sizes, strict=True):
+            part = _Part(advance, begin, size)
+            begin += size
+            try:
+                records.append(_file(file, wanted, reward_column, counts, part))
+            except LearnAlignError as error:
+                if file not in of_folders or may_have_rollouts(file):
+                    raise
+                others.append(error)  # metrics, settings, ... of whoever wrote them
+                records.append([])
+    if others and len(others) == len(files):
+        raise others[0]
+    counts["other_files"] += len(others)
+    return records
 
 
 class _Part:

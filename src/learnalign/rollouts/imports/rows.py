@@ -56,29 +56,8 @@ def records_of(
     if row.get("failed") or any(_is_error(row.get(column)) for column in _ERRORS):
         yield "failed"
         return
-    prompts = tuple(text for name in PROMPTS for text in texts_of(row.get(name)))
-    ids = {name: text for name in IDS if (text := _id(row.get(name))) is not None}
+    common = _about(row, original, location, path, name)
     counted = row.get("counted_rewards")
-    known = [name for name in (*COMPLETIONS, *_OTHERS) if name in row]
-    if not known or not (prompts or ids or row.get("prompt_ids")):
-        raise LearnAlignError(
-            f"{location}: its columns are {', '.join(original)}",
-            expected=f"one of {', '.join(IDS + PROMPTS)}, and one of {', '.join(COMPLETIONS)}",
-            do="rename the columns",
-        )
-    common: dict[str, Any] = {
-        "location": location,
-        "format": name,
-        "ids": ids,
-        "prompts": prompts,
-        "context": next(filter(None, (context_of(row.get(name)) for name in PROMPTS)), ()),
-        "prompt_ids": tokens_of(row.get("prompt_ids"), location, "prompt_ids"),
-        "step": _step(row, path, location),
-        "model": row.get("model") if isinstance(row.get("model"), str) else None,
-        "temperature": number_of(row.get("temperature")),
-        "top_p": number_of(row.get("top_p")),
-        "mixed": bool(row.get("mixed")),
-    }
     if counted is not None:
         for reward in counted:
             found = reward_of(reward, location)
@@ -112,6 +91,34 @@ def records_of(
             reward=reward_of(reward, location),
             reasons_apart=exact[0] is None and (reasoned or reasons_apart(text)),
         )
+
+
+def _about(
+    row: Mapping[str, Any], original: Mapping[str, Any], location: str, path: Path, name: str
+) -> dict[str, Any]:
+    """Return the fields that all rollouts of a row share: the prompt, its ids and the sampling."""
+    prompts = tuple(text for name in PROMPTS for text in texts_of(row.get(name)))
+    ids = {name: text for name in IDS if (text := _id(row.get(name))) is not None}
+    known = [name for name in (*COMPLETIONS, *_OTHERS) if name in row]
+    if not known or not (prompts or ids or row.get("prompt_ids")):
+        raise LearnAlignError(
+            f"{location}: its columns are {', '.join(original)}",
+            expected=f"one of {', '.join(IDS + PROMPTS)}, and one of {', '.join(COMPLETIONS)}",
+            do="rename the columns",
+        )
+    return {
+        "location": location,
+        "format": name,
+        "ids": ids,
+        "prompts": prompts,
+        "context": next(filter(None, (context_of(row.get(name)) for name in PROMPTS)), ()),
+        "prompt_ids": tokens_of(row.get("prompt_ids"), location, "prompt_ids"),
+        "step": _step(row, path, location),
+        "model": row.get("model") if isinstance(row.get("model"), str) else None,
+        "temperature": number_of(row.get("temperature")),
+        "top_p": number_of(row.get("top_p")),
+        "mixed": bool(row.get("mixed")),
+    }
 
 
 def _texts_and_rewards(
