@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from learnalign.problems.suites.suite import ScriptTest, Suite, first_text
+from learnalign.problems.suites.suite import UNPARSABLE, ScriptTest, Suite, first_text
 
 NAME = "HumanEval"
 DATA_SETS = "HumanEval, HumanEval+, BigCodeBench, LeetCodeDataset"
@@ -85,6 +85,6 @@ def is_code(prompt: str) -> bool:
     """
     try:
         ast.parse(prompt.rstrip() + "\n    pass\n")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except UNPARSABLE:
         return False
     return bool(re.search(r"^\s*(def|class|import|from) ", prompt, re.MULTILINE))

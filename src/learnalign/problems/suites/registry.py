@@ -31,17 +31,17 @@ from learnalign.problems.suites.suite import (
 #: Formats that need several columns of a row, and formats of one column.
 ROWS = (evalplus, livecodebench, kodcode, humaneval, mbpp)
 COLUMNS = (asserts, pairs, cases, functional)
-#: Columns that hold nothing but tests, columns that may hold them, and programs that are right.
-_ONLY_TESTS = (
-    *("input_output", "test_cases", "tests", "private_tests", "public_tests", "test_list"),
-    *("verifier_metadata.unit_tests", "unit_tests", "solution_tests", "test", "test_code"),
-)
+#: Columns that hold nothing but tests, the usual names first; and columns that may hold them.
+_USUAL = ("input_output", "test_cases", "tests", "private_tests", "public_tests", "test_list")
+_OTHERS = ("verifier_metadata.unit_tests", "unit_tests", "solution_tests", "test", "test_code")
+_ONLY_TESTS = _USUAL + _OTHERS
 _TESTS = (
-    *_ONLY_TESTS[:6],
+    *_USUAL,
     *("verification_info", "reward_model.ground_truth", "reward_spec.ground_truth"),
     *("verifier_metadata", "ground_truth", "answer", "label"),
-    *_ONLY_TESTS[6:],
+    *_OTHERS,
 )
+#: Columns of programs that are right.
 _REFERENCES = ("solutions", "reference_solution", "canonical_solution", "solution", "code")
 #: Keys of the gold of a column, if the row has a reference solution.
 _COLUMN, _SOLUTIONS = "tests", "solutions"

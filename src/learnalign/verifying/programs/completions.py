@@ -4,6 +4,8 @@ import ast
 import re
 import warnings
 
+from learnalign.problems.suites.suite import UNPARSABLE
+
 _FENCE = re.compile(
     r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)",
     re.MULTILINE | re.DOTALL,
@@ -76,7 +78,7 @@ def _wrong_line(program: str) -> int | None:
         _parse(program)
     except SyntaxError as error:
         return error.lineno or 1
-    except (ValueError, RecursionError, MemoryError):
+    except UNPARSABLE:
         return 1
     return None
 
@@ -141,7 +143,7 @@ def _defines(text: str, name: str | None) -> bool:
 def _parsed(text: str) -> ast.Module | None:
     try:
         return _parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except UNPARSABLE:
         return None
 
 
